@@ -1,0 +1,320 @@
+"""Every failure that banger can tell: one class each, and this module is their table.
+
+A class carries a stable ``code`` (for programs), the HTTP status that the daemon answers with, the exit status that
+the CLI ends with, a message template and a hint that says what to do. The values that fill the template travel with
+the error, so that a program never parses a message. Only the CLI prints, and only the CLI exits.
+
+Exit statuses: 1 a failure, 2 wrong usage, 3 not found, 4 a conflict with what exists, 125 banger itself failed while
+running a guest command, 126 the command could not be executed, 127 the command was not found (as Docker's users
+expect); 124 a time limit ran out (as timeout(1)); 128+N the guest command died of signal N.
+"""
+
+from typing import ClassVar
+
+
+class BangerError(Exception):
+    """Base of all failures that banger reports. ``data`` holds the template's values."""
+
+    code: ClassVar[str] = "internal"
+    http: ClassVar[int] = 500
+    exit_status: ClassVar[int] = 1
+    template: ClassVar[str] = "something went wrong inside banger: {detail}"
+    hint: ClassVar[str] = "see 'banger daemon status' for the daemon's log"
+
+    def __init__(self, **data: object) -> None:
+        self.data = data
+        super().__init__(self.template.format(**data))
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+    @property
+    def advice(self) -> str:
+        """The hint with the error's values filled in."""
+        return self.hint.format(**self.data)
+
+
+class InternalError(BangerError):
+    """A fault of banger's own."""
+
+
+# -- asking -----------------------------------------------------------------------------------------------------------
+
+
+class UsageError(BangerError):
+    """The request makes no sense, whatever the state of the system."""
+
+    code, http, exit_status = "usage", 400, 2
+    template = "{detail}"
+    hint = ""
+
+
+class InvalidName(BangerError):
+    code, http, exit_status = "invalid_name", 400, 2
+    template = "{name!r} is not a valid name"
+    hint = "names are lower-case letters, digits and hyphens, up to 63, starting with a letter or digit"
+
+
+class InvalidReference(BangerError):
+    code, http, exit_status = "invalid_reference", 400, 2
+    template = "{reference!r} is not an image reference: {reason}"
+    hint = "try a name from 'banger image list', 'docker.io/library/debian:bookworm', 'oci:DIR' or 'docker-archive:FILE'"
+
+
+class NotFound(BangerError):
+    """``kind`` is the noun (machine, image, kernel, operation, session), ``name`` what was asked for."""
+
+    code, http, exit_status = "not_found", 404, 3
+    template = "there is no {kind} named {name!r}"
+    hint = "'banger {verb} list' shows what there is"
+
+    def __init__(self, **data: object) -> None:
+        nouns = {"machine": "vm", "image": "image", "kernel": "kernel"}
+        data.setdefault("verb", nouns.get(str(data.get("kind")), "vm"))
+        super().__init__(**data)
+
+
+class Ambiguous(BangerError):
+    code, http, exit_status = "ambiguous", 409, 4
+    template = "{name!r} could be any of: {candidates}"
+    hint = "give more letters of the id, or the name"
+
+
+class AlreadyExists(BangerError):
+    code, http, exit_status = "already_exists", 409, 4
+    template = "there is already a {kind} named {name!r}"
+    hint = "choose another name, or delete the old one first"
+
+
+class InUse(BangerError):
+    code, http, exit_status = "in_use", 409, 4
+    template = "the {kind} {name!r} is used by: {users}"
+    hint = "delete those first"
+
+
+class WrongState(BangerError):
+    """``needed`` and ``state`` are machine states."""
+
+    code, http, exit_status = "wrong_state", 409, 4
+    template = "the machine {name!r} is {state}, not {needed}"
+    hint = "'banger vm show {name}' tells its state"
+
+
+class Busy(BangerError):
+    code, http, exit_status = "busy", 409, 4
+    template = "the {kind} {name!r} is in the middle of another change ({change})"
+    hint = "wait for it, or try again"
+
+
+class Cancelled(BangerError):
+    code, http, exit_status = "cancelled", 409, 130
+    template = "cancelled; what had been done was undone"
+    hint = ""
+
+
+class Interrupted(BangerError):
+    """The daemon ended while the change was under way; its next start undid the change."""
+
+    code, http, exit_status = "interrupted", 500, 1
+    template = "the daemon ended in the middle of this; what had been done was undone"
+    hint = "run the command again"
+
+
+# -- the daemon -------------------------------------------------------------------------------------------------------
+
+
+class DaemonUnreachable(BangerError):
+    code, http, exit_status = "daemon_unreachable", 503, 1
+    template = "cannot reach the daemon at {socket}: {reason}"
+    hint = "'banger daemon start' starts it; its log is {log}"
+
+
+class UnsafeDirectory(BangerError):
+    code, http, exit_status = "unsafe_directory", 500, 1
+    template = "refusing to use {path}: {reason}"
+    hint = "remove it, or point BANGER_RUNTIME_DIR at a directory of your own"
+
+
+class PermissionRefused(BangerError):
+    code, http, exit_status = "permission_refused", 403, 1
+    template = "uid {uid} may not use this daemon; it serves uid {owner}"
+    hint = "run banger as that user"
+
+
+class DaemonRunning(BangerError):
+    code, http, exit_status = "daemon_running", 409, 4
+    template = "a daemon is already running here (pid {pid})"
+    hint = "'banger daemon stop' ends it; its machines go on"
+
+
+# -- the host ---------------------------------------------------------------------------------------------------------
+
+
+class ToolMissing(BangerError):
+    code, http, exit_status = "tool_missing", 500, 1
+    template = "{tool} is not installed"
+    hint = "install it: sudo apt-get install {package}"
+
+
+class ToolFailed(BangerError):
+    """A host tool ended with a failure. ``detail`` is the last of what it said."""
+
+    code, http, exit_status = "tool_failed", 500, 1
+    template = "{tool} failed ({status}): {detail}"
+    hint = ""
+
+
+class TimedOut(BangerError):
+    code, http, exit_status = "timed_out", 504, 124
+    template = "{what} did not finish within {seconds} s"
+    hint = ""
+
+
+class DiskFull(BangerError):
+    code, http, exit_status = "disk_full", 507, 1
+    template = "no space left on the disk that holds {path}"
+    hint = "free some space ('banger image list' shows what is large) and try again; nothing was kept"
+
+
+class SubordinateIdsMissing(BangerError):
+    code, http, exit_status = "subuid_missing", 500, 1
+    template = "user {user!r} has no subordinate user ids, which building an image without root needs"
+    hint = "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
+
+
+# -- images and kernels -----------------------------------------------------------------------------------------------
+
+
+class SourceUnavailable(BangerError):
+    """The registry, directory or archive that an image comes from cannot be read."""
+
+    code, http, exit_status = "source_unavailable", 502, 1
+    template = "cannot read {reference}: {reason}"
+    hint = ""
+
+
+class WrongPlatform(BangerError):
+    code, http, exit_status = "wrong_platform", 400, 1
+    template = "{reference} is for {found}, not for {wanted}"
+    hint = "pick a tag that is built for {wanted}"
+
+
+class CorruptBlob(BangerError):
+    code, http, exit_status = "corrupt_blob", 502, 1
+    template = "{digest}: {reason}"
+    hint = "pull again; if it fails again, the source is damaged"
+
+
+class UnsafeLayer(BangerError):
+    """An archive entry that must not become a file. ``entry`` is safe to print."""
+
+    code, http, exit_status = "unsafe_layer", 422, 1
+    template = "layer {layer}: {entry}: {reason}"
+    hint = "the image is broken or hostile; it was not imported"
+
+
+class ImageTooSmall(BangerError):
+    code, http, exit_status = "image_too_small", 400, 1
+    template = "{size} is too small: this image needs at least {needed}"
+    hint = "leave the size out, or give a larger one"
+
+
+class BuildFailed(BangerError):
+    code, http, exit_status = "build_failed", 500, 1
+    template = "building {name} failed: {reason}"
+    hint = ""
+
+
+class NotAKernel(BangerError):
+    code, http, exit_status = "not_a_kernel", 422, 1
+    template = "{path} is not a usable kernel: {reason}"
+    hint = "banger needs an x86_64 bzImage or ELF vmlinux and the module tree that belongs to it"
+
+
+# -- machines ---------------------------------------------------------------------------------------------------------
+
+
+class VmmFailed(BangerError):
+    code, http, exit_status = "vmm_failed", 500, 1
+    template = "the virtual machine monitor failed: {reason}"
+    hint = "'banger vm logs {name}' shows the console"
+
+
+class GuestPanicked(BangerError):
+    code, http, exit_status = "guest_panicked", 500, 1
+    template = "the guest's kernel panicked: {reason}"
+    hint = "'banger vm logs {name}' shows the console"
+
+
+class GuestSilent(BangerError):
+    code, http, exit_status = "guest_silent", 504, 1
+    template = "the guest's agent did not answer within {seconds} s"
+    hint = "'banger vm logs {name}' shows the console; the machine is kept for you to look at"
+
+
+class AgentLost(BangerError):
+    code, http, exit_status = "agent_lost", 502, 125
+    template = "the connection to the guest's agent was lost: {reason}"
+    hint = "'banger vm health {name}' tells whether it is back"
+
+
+class ProtocolViolation(BangerError):
+    """The peer sent what the agent protocol does not allow."""
+
+    code, http, exit_status = "protocol_violation", 502, 125
+    template = "the guest's agent broke the protocol: {reason}"
+    hint = ""
+
+
+class GuestRefused(BangerError):
+    """The agent could not do what was asked. ``reason`` comes from the guest and is printable."""
+
+    code, http, exit_status = "guest_refused", 422, 125
+    template = "{reason}"
+    hint = ""
+
+
+class CommandNotFound(BangerError):
+    code, http, exit_status = "command_not_found", 422, 127
+    template = "{command!r} was not found in the guest"
+    hint = ""
+
+
+class CommandNotExecutable(BangerError):
+    code, http, exit_status = "command_not_executable", 422, 126
+    template = "{command!r} cannot be executed in the guest: {reason}"
+    hint = ""
+
+
+class UnsafeArchive(BangerError):
+    """What came out of a guest must not be written here. ``entry`` is safe to print."""
+
+    code, http, exit_status = "unsafe_archive", 422, 1
+    template = "refusing what the guest sent: {entry}: {reason}"
+    hint = "nothing outside the destination was touched"
+
+
+def all_errors() -> list[type[BangerError]]:
+    """Every error class, in the order of this module. The reference page is made from it."""
+    found: list[type[BangerError]] = []
+    waiting: list[type[BangerError]] = [BangerError]
+    while waiting:
+        current = waiting.pop(0)
+        if current is not BangerError:
+            found.append(current)
+        waiting.extend(current.__subclasses__())
+    return found
+
+
+def from_wire(code: str, message: str, hint: str, data: dict[str, object]) -> BangerError:
+    """The error that a daemon sent, as its own class again; an unknown code becomes an InternalError.
+
+    The message is the sender's, so that both ends print the same words.
+    """
+    kind = next((each for each in all_errors() if each.code == code), InternalError)
+    error = kind.__new__(kind)
+    Exception.__init__(error, message)
+    error.data = data
+    error.__dict__["_hint"] = hint
+    return error

@@ -1,0 +1,131 @@
+"""Where banger keeps things: every directory and file name, spelled once.
+
+Four roots. A plain user has the XDG ones; root has the system ones, so that the unprivileged QEMU that root's
+daemon starts can reach its own machine without a way through ``/root``. Each root can be moved by an environment
+variable (tests, several installations side by side).
+
+=========  ======================  ====================================  ================
+root       moved by                plain user                            root
+=========  ======================  ====================================  ================
+config     BANGER_CONFIG_DIR       $XDG_CONFIG_HOME/banger               /etc/banger
+state      BANGER_STATE_DIR        $XDG_STATE_HOME/banger                /var/lib/banger
+cache      BANGER_CACHE_DIR        $XDG_CACHE_HOME/banger                /var/cache/banger
+runtime    BANGER_RUNTIME_DIR      $XDG_RUNTIME_DIR/banger, or           /run/banger
+                                   /tmp/banger-runtime-UID
+=========  ======================  ====================================  ================
+
+On disk::
+
+    config/  config.toml
+    state/   banger.db                      the store
+             bangerd.log
+             images/ID/                     rootfs.ext4, image.json
+             kernels/NAME/                  bzImage, vmlinux, modules.ext4, initrd.cpio, kernel.json
+             vms/ID/                        disk.qcow2, initrd.cpio, console.log, vm.json
+             staging/                       work in progress; whatever is here at start is removed
+    cache/   oci/                           blobs shared by all pulls, in OCI image layout
+             probe/                         what this host's QEMU can do
+    runtime/ bangerd.sock, bangerd.lock
+             vms/ID/                        qmp.sock, agent.sock (short paths: a socket name holds 107 bytes)
+
+Paths are ``str`` here, because a verb's start-up would pay for pathlib.
+"""
+
+import os
+
+SOCKET_PATH_MAX = 107
+"""Longest path of a unix socket in bytes: ``sun_path`` less its final NUL (unix(7))."""
+
+
+def _xdg(variable: str, fallback: str) -> str:
+    base = os.environ.get(variable, "")
+    if not os.path.isabs(base):  # the XDG base directory specification: a relative value is ignored
+        base = os.path.join(os.path.expanduser("~"), fallback)
+    return os.path.join(base, "banger")
+
+
+def _root(override: str, system: str, user: str) -> str:
+    moved = os.environ.get(override)
+    if moved:
+        return os.path.abspath(moved)
+    return system if os.geteuid() == 0 else user
+
+
+class Paths:
+    """The four roots of one installation and the names below them."""
+
+    def __init__(self, config: str, state: str, cache: str, runtime: str) -> None:
+        self.config = config
+        self.state = state
+        self.cache = cache
+        self.runtime = runtime
+
+    @classmethod
+    def from_environment(cls) -> "Paths":
+        """The roots of the calling user."""
+        runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+        user_runtime = (
+            os.path.join(runtime, "banger") if os.path.isabs(runtime) else f"/tmp/banger-runtime-{os.geteuid()}"  # noqa: S108
+        )
+        return cls(
+            config=_root("BANGER_CONFIG_DIR", "/etc/banger", _xdg("XDG_CONFIG_HOME", ".config")),
+            state=_root("BANGER_STATE_DIR", "/var/lib/banger", _xdg("XDG_STATE_HOME", ".local/state")),
+            cache=_root("BANGER_CACHE_DIR", "/var/cache/banger", _xdg("XDG_CACHE_HOME", ".cache")),
+            runtime=_root("BANGER_RUNTIME_DIR", "/run/banger", user_runtime),
+        )
+
+    @property
+    def config_file(self) -> str:
+        return os.path.join(self.config, "config.toml")
+
+    @property
+    def database(self) -> str:
+        return os.path.join(self.state, "banger.db")
+
+    @property
+    def daemon_log(self) -> str:
+        return os.path.join(self.state, "bangerd.log")
+
+    @property
+    def socket(self) -> str:
+        return os.path.join(self.runtime, "bangerd.sock")
+
+    @property
+    def lock(self) -> str:
+        return os.path.join(self.runtime, "bangerd.lock")
+
+    @property
+    def images(self) -> str:
+        return os.path.join(self.state, "images")
+
+    @property
+    def kernels(self) -> str:
+        return os.path.join(self.state, "kernels")
+
+    @property
+    def vms(self) -> str:
+        return os.path.join(self.state, "vms")
+
+    @property
+    def staging(self) -> str:
+        return os.path.join(self.state, "staging")
+
+    @property
+    def oci_cache(self) -> str:
+        return os.path.join(self.cache, "oci")
+
+    @property
+    def probe_cache(self) -> str:
+        return os.path.join(self.cache, "probe")
+
+    def image(self, image_id: str) -> str:
+        return os.path.join(self.images, image_id)
+
+    def kernel(self, name: str) -> str:
+        return os.path.join(self.kernels, name)
+
+    def vm(self, vm_id: str) -> str:
+        return os.path.join(self.vms, vm_id)
+
+    def vm_runtime(self, vm_id: str) -> str:
+        return os.path.join(self.runtime, "vms", vm_id)

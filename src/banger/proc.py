@@ -1,0 +1,239 @@
+"""The one door to other programs. No other module imports subprocess (a test sees to it).
+
+Programs are started from argv lists, never through a shell; stdin is /dev/null unless given; the environment is
+rebuilt from a short list instead of inherited, with a C.UTF-8 locale so that messages are stable; each child leads a
+session of its own, so that a time limit or a cancellation ends all of its descendants.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from banger import errors
+from banger.log import printable
+
+KEPT_VARIABLES = (
+    "HOME", "PATH", "TMPDIR", "USER", "LOGNAME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "DBUS_SESSION_BUS_ADDRESS",
+    "REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "SSL_CERT_FILE", "SSL_CERT_DIR",
+    "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+)  # fmt: skip
+"""What a child inherits: where it is, who it is, its credentials, and the way through a proxy."""
+
+OUTPUT_LIMIT = 4 << 20
+"""Most bytes of a child's stdout or stderr that `run` keeps; the child is killed when it says more."""
+
+PACKAGES = {
+    "skopeo": "skopeo", "mmdebstrap": "mmdebstrap", "qemu-system-x86_64": "qemu-system-x86", "qemu-img": "qemu-utils",
+    "debugfs": "e2fsprogs", "mke2fs": "e2fsprogs", "e2fsck": "e2fsprogs", "resize2fs": "e2fsprogs", "dpkg-deb": "dpkg",
+    "apt-get": "apt", "newuidmap": "uidmap", "depmod": "kmod", "lz4": "lz4", "xz": "xz-utils", "unshare": "util-linux",
+}  # fmt: skip
+"""Which Debian package brings each host tool."""
+
+
+class Result(NamedTuple):
+    """How a child ended: its exit status (negative: the signal that killed it) and what it said."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Identity(NamedTuple):
+    """A process that cannot be mistaken for a later one with the same pid (proc(5): starttime)."""
+
+    pid: int
+    start_ticks: int
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment that children get."""
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    return {"PATH": os.defpath, **kept, "LANG": "C.UTF-8", **(extra or {})}
+
+
+def find(tool: str) -> str:
+    """The path of a host tool; also looks into the sbin directories, which a plain user's PATH leaves out.
+
+    Raises `errors.ToolMissing`.
+    """
+    path = shutil.which(tool) or shutil.which(tool, path="/usr/local/sbin:/usr/sbin:/sbin")
+    if path is None:
+        raise errors.ToolMissing(tool=tool, package=PACKAGES.get(tool, tool))
+    return path
+
+
+async def run(
+    argv: Sequence[str],
+    *,
+    input: bytes | None = None,
+    timeout: float | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    check: bool = True,
+    on_line: Callable[[str], None] | None = None,
+) -> Result:
+    """Run a program to its end. ``on_line`` sees each line of its stderr as it comes.
+
+    Raises `errors.ToolMissing`, `errors.TimedOut`, and with ``check`` `errors.ToolFailed` on a status that is not 0.
+    A cancelled call kills the child and everything that it started before it passes the cancellation on.
+    """
+    process = await asyncio.create_subprocess_exec(
+        find(argv[0]),
+        *argv[1:],
+        stdin=asyncio.subprocess.PIPE if input is not None else asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=environment(env),
+        cwd=cwd,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(timeout):
+            stdout, stderr, _ = await asyncio.gather(
+                _collect(process.stdout, None), _collect(process.stderr, on_line), _feed(process.stdin, input)
+            )
+            status = await process.wait()
+    except TimeoutError:
+        raise errors.TimedOut(what=os.path.basename(argv[0]), seconds=timeout) from None
+    finally:
+        kill_group(process.pid)
+        await process.wait()
+    if check and status != 0:
+        tail = stderr.decode("utf-8", "replace").strip().splitlines()[-3:]
+        raise errors.ToolFailed(
+            tool=os.path.basename(argv[0]), status=f"status {status}", detail=printable(" / ".join(tail) or "no message")
+        )
+    return Result(status, stdout, stderr)
+
+
+async def _collect(stream: asyncio.StreamReader | None, on_line: Callable[[str], None] | None) -> bytes:
+    assert stream is not None
+    kept = bytearray()
+    pending = b""
+    while chunk := await stream.read(1 << 16):
+        kept += chunk[: max(0, OUTPUT_LIMIT - len(kept))]
+        if on_line is not None:
+            *lines, pending = (pending + chunk).replace(b"\r", b"\n").split(b"\n")
+            pending = pending[-OUTPUT_LIMIT:]
+            for line in lines:
+                on_line(line.decode("utf-8", "replace"))
+    return bytes(kept)
+
+
+async def _feed(stream: asyncio.StreamWriter | None, data: bytes | None) -> None:
+    if stream is None or data is None:
+        return
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        stream.write(data)
+        await stream.drain()
+    stream.close()
+
+
+def kill_group(pid: int) -> None:
+    """SIGKILL to a session leader and all that is left of its session's group."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def spawn(
+    argv: Sequence[str],
+    *,
+    log: str,
+    env: Mapping[str, str] | None = None,
+    uid: int | None = None,
+    gid: int | None = None,
+    umask: int = 0o077,
+    limits: Mapping[int, int] | None = None,
+    keep: Sequence[int] = (),
+    cwd: str = "/",
+) -> Identity:
+    """Start a program that outlives this process; its output is appended to the file ``log``.
+
+    ``uid`` and ``gid`` drop root for good, without supplementary groups. ``limits`` maps ``resource.RLIMIT_*`` to
+    both the soft and the hard limit. ``keep`` lists descriptors that the child inherits. Raises `errors.ToolMissing`.
+    """
+    import resource
+
+    def prepare() -> None:
+        for kind, value in (limits or {}).items():
+            resource.setrlimit(kind, (value, value))
+
+    with open(log, "ab") as output:
+        process = subprocess.Popen(
+            [find(argv[0]), *argv[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment(env),
+            start_new_session=True,
+            cwd=cwd,
+            umask=umask,
+            user=uid,
+            group=gid,
+            extra_groups=[] if uid is not None else None,
+            pass_fds=tuple(keep),
+            preexec_fn=prepare if limits else None,  # noqa: PLW1509 - nothing else runs between fork and exec
+        )
+    process.returncode = 0  # it is not ours to wait for: whoever adopts it watches it by `Identity`
+    return Identity(process.pid, start_ticks(process.pid) or 0)
+
+
+def start_ticks(pid: int) -> int | None:
+    """Start time of a process in clock ticks after boot, or None when there is none (zombies count as none)."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            fields = stat.read().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def alive(identity: Identity) -> bool:
+    """Whether this very process still runs."""
+    return start_ticks(identity.pid) == identity.start_ticks
+
+
+def send_signal(identity: Identity, number: int) -> bool:
+    """Signal this very process, never a later one with its pid; False when it is gone."""
+    try:
+        descriptor = os.pidfd_open(identity.pid)
+    except ProcessLookupError:
+        return False
+    try:
+        if not alive(identity):
+            return False
+        signal.pidfd_send_signal(descriptor, number)
+        return True
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+async def wait_gone(identity: Identity, timeout: float | None = None) -> bool:
+    """Wait until this very process has ended; False when ``timeout`` seconds were not enough."""
+    try:
+        descriptor = os.pidfd_open(identity.pid)
+    except ProcessLookupError:
+        return True
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_reader(descriptor, ended.set)
+    try:
+        if not alive(identity):
+            return True
+        async with asyncio.timeout(timeout):
+            await ended.wait()
+        return True
+    except TimeoutError:
+        return False
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(identity.pid, os.WNOHANG)
