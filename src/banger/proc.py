@@ -179,7 +179,7 @@ def spawn(
             group=gid,
             extra_groups=[] if uid is not None else None,
             pass_fds=tuple(keep),
-            preexec_fn=prepare if limits else None,  # noqa: PLW1509 - nothing else runs between fork and exec
+            preexec_fn=prepare if limits else None,
         )
     process.returncode = 0  # it is not ours to wait for: whoever adopts it watches it by `Identity`
     return Identity(process.pid, start_ticks(process.pid) or 0)
@@ -238,4 +238,4 @@ async def wait_gone(identity: Identity, timeout: float | None = None) -> bool:
         loop.remove_reader(descriptor)
         os.close(descriptor)
         with contextlib.suppress(ChildProcessError):
-            os.waitpid(identity.pid, os.WNOHANG)
+            os.waitpid(identity.pid, os.WNOHANG)  # noqa: ASYNC222 - it does not block
