@@ -1,0 +1,74 @@
+"""Images: root filesystems and where they came from."""
+
+from typing import Literal
+
+import msgspec
+
+
+class PullImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Make an image from a catalog name or any reference that skopeo understands."""
+
+    reference: str
+    name: str | None = None
+    size: int | None = None
+    force: bool = False
+    """Make it again although an image of that name exists."""
+
+
+class ImportImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Make an image from a flat root filesystem archive on the host."""
+
+    path: str
+    name: str
+    size: int | None = None
+
+
+class BuildImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Build an image of the distribution's own packages, without root."""
+
+    name: str
+    suite: str = "bookworm"
+    packages: list[str] = []
+    mirror: str | None = None
+    size: int | None = None
+
+
+class ImageConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How the image wants its commands to be run (the OCI image configuration)."""
+
+    entrypoint: list[str] = []
+    cmd: list[str] = []
+    env: list[str] = []
+    cwd: str = ""
+    user: str = ""
+
+
+class Image(msgspec.Struct, frozen=True, kw_only=True):
+    """An image on this host. ``rootfs`` is the path of its ext4 file."""
+
+    id: str
+    name: str
+    kind: Literal["oci", "debian", "archive"]
+    source: str
+    digest: str
+    architecture: str
+    init: str | None
+    """The init that the image brings; None means that banger's agent is PID 1."""
+    config: ImageConfig = ImageConfig()
+    rootfs: str
+    size: int
+    allocated: int
+    """What it takes on the host's disk; the file is sparse."""
+    created: float
+
+
+class ImageList(msgspec.Struct, frozen=True, kw_only=True):
+    images: list[Image]
+
+
+class CatalogEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A name that `image pull` knows without a registry."""
+
+    name: str
+    kind: Literal["debian", "oci"]
+    description: str

@@ -1,0 +1,183 @@
+"""The table of routes: the daemon's handlers, the SDK's methods and the OpenAPI document follow from these rows.
+
+Structures are named, not imported: a verb that only lists machines must not pay for loading them (`structure` finds
+one when it is needed). A route whose reply is ``Operation`` starts a change and answers 202 at once; the client
+follows the change at `OPERATION_EVENTS`. A route with a ``stream`` speaks something else than one document:
+
+- ``ndjson``: one JSON document a line until the end;
+- ``bytes``: raw bytes as they come (a console, a log);
+- ``tar``: a tar archive, in the request (PUT) or in the reply (GET);
+- ``websocket``: messages as described at `banger.api.vm.ExecVm`.
+"""
+
+API_VERSION = 1
+"""Grows when a change breaks an older client."""
+
+
+class Route:
+    """A row: ``name`` is the handler's and the SDK method's; ``{ref}`` in the path is a name or an id.
+
+    ``request`` and ``reply`` are written ``module.Structure`` below `banger.api`; ``query`` names the parameters.
+    """
+
+    __slots__ = ("method", "name", "path", "query", "reply", "request", "stream", "summary")
+
+    def __init__(
+        self,
+        name: str,
+        call: str,
+        summary: str,
+        *,
+        request: str = "daemon.Empty",
+        reply: str = "daemon.Empty",
+        stream: str = "",
+        query: tuple[str, ...] = (),
+    ) -> None:
+        self.name = name
+        self.method, self.path = call.split()
+        self.summary = summary
+        self.request = request
+        self.reply = reply
+        self.stream = stream
+        self.query = query
+
+
+def structure(name: str) -> type:
+    """The class that a row names, e.g. ``vm.CreateVm``."""
+    import importlib
+
+    module, _, attribute = name.partition(".")
+    found: type = getattr(importlib.import_module(f"banger.api.{module}"), attribute)
+    return found
+
+
+DAEMON_STATUS = Route("daemon_status", "GET /v1/daemon", "What the daemon is and has", reply="daemon.DaemonStatus")
+DAEMON_STOP = Route("daemon_stop", "POST /v1/daemon/stop", "End the daemon; its machines go on")
+DOCTOR = Route("doctor", "GET /v1/doctor", "Check this host", reply="daemon.Report")
+OPENAPI = Route("openapi", "GET /v1/openapi.json", "This interface as an OpenAPI 3.1 document", stream="bytes")
+
+OPERATION_LIST = Route(
+    "operation_list", "GET /v1/operations", "Changes under way and lately ended", reply="daemon.OperationList"
+)
+OPERATION_SHOW = Route("operation_show", "GET /v1/operations/{ref}", "One change", reply="operation.Operation")
+OPERATION_EVENTS = Route(
+    "operation_events",
+    "GET /v1/operations/{ref}/events",
+    "Follow a change to its end",
+    reply="operation.Operation",
+    stream="ndjson",
+)
+OPERATION_CANCEL = Route(
+    "operation_cancel",
+    "POST /v1/operations/{ref}/cancel",
+    "Cancel a change and undo what it did",
+    reply="operation.Operation",
+)
+
+VM_LIST = Route("vm_list", "GET /v1/vms", "All machines", reply="vm.VmList")
+VM_CREATE = Route(
+    "vm_create", "POST /v1/vms", "Create a machine, and start it", request="vm.CreateVm", reply="operation.Operation"
+)
+VM_SHOW = Route("vm_show", "GET /v1/vms/{ref}", "One machine", reply="vm.Vm")
+VM_START = Route("vm_start", "POST /v1/vms/{ref}/start", "Start a machine", reply="operation.Operation")
+VM_STOP = Route(
+    "vm_stop",
+    "POST /v1/vms/{ref}/stop",
+    "Power a machine off in order",
+    request="vm.StopVm",
+    reply="operation.Operation",
+)
+VM_RESTART = Route(
+    "vm_restart",
+    "POST /v1/vms/{ref}/restart",
+    "Power off in order, then start",
+    request="vm.StopVm",
+    reply="operation.Operation",
+)
+VM_KILL = Route(
+    "vm_kill",
+    "POST /v1/vms/{ref}/kill",
+    "Switch a machine off at once",
+    request="vm.KillVm",
+    reply="operation.Operation",
+)
+VM_DELETE = Route(
+    "vm_delete",
+    "DELETE /v1/vms/{ref}",
+    "Switch off a machine and delete it with its disk",
+    request="vm.DeleteVm",
+    reply="operation.Operation",
+)
+VM_HEALTH = Route("vm_health", "GET /v1/vms/{ref}/health", "Ask a machine's agent how it is", reply="vm.Health")
+VM_LOGS = Route("vm_logs", "GET /v1/vms/{ref}/logs", "A machine's console", stream="bytes", query=("follow",))
+VM_EXEC = Route(
+    "vm_exec",
+    "GET /v1/vms/{ref}/exec",
+    "Run a command in a machine",
+    request="vm.ExecVm",
+    reply="vm.ExecEvent",
+    stream="websocket",
+)
+VM_PUT = Route(
+    "vm_put",
+    "PUT /v1/vms/{ref}/files",
+    "Unpack an archive below a directory in a machine",
+    stream="tar",
+    query=("path",),
+)
+VM_GET = Route(
+    "vm_get", "GET /v1/vms/{ref}/files", "Pack a path of a machine into an archive", stream="tar", query=("path",)
+)
+VM_HOLD = Route(
+    "vm_hold", "GET /v1/vms/{ref}/hold", "Keep an ephemeral machine for as long as this stays open", stream="bytes"
+)
+
+IMAGE_LIST = Route("image_list", "GET /v1/images", "All images", reply="image.ImageList")
+IMAGE_SHOW = Route("image_show", "GET /v1/images/{ref}", "One image", reply="image.Image")
+IMAGE_PULL = Route(
+    "image_pull",
+    "POST /v1/images/pull",
+    "Make an image from a catalog name or a reference",
+    request="image.PullImage",
+    reply="operation.Operation",
+)
+IMAGE_IMPORT = Route(
+    "image_import",
+    "POST /v1/images/import",
+    "Make an image from an archive",
+    request="image.ImportImage",
+    reply="operation.Operation",
+)
+IMAGE_BUILD = Route(
+    "image_build",
+    "POST /v1/images/build",
+    "Build an image of packages",
+    request="image.BuildImage",
+    reply="operation.Operation",
+)
+IMAGE_DELETE = Route(
+    "image_delete", "DELETE /v1/images/{ref}", "Delete an image that no machine uses", reply="operation.Operation"
+)
+
+KERNEL_LIST = Route("kernel_list", "GET /v1/kernels", "All kernels", reply="kernel.KernelList")
+KERNEL_SHOW = Route("kernel_show", "GET /v1/kernels/{ref}", "One kernel", reply="kernel.KernelInfo")
+KERNEL_PULL = Route(
+    "kernel_pull",
+    "POST /v1/kernels/pull",
+    "Take the distribution's kernel out of its package",
+    request="kernel.PullKernel",
+    reply="operation.Operation",
+)
+KERNEL_IMPORT = Route(
+    "kernel_import",
+    "POST /v1/kernels/import",
+    "Take a kernel from a directory",
+    request="kernel.ImportKernel",
+    reply="operation.Operation",
+)
+KERNEL_DELETE = Route(
+    "kernel_delete", "DELETE /v1/kernels/{ref}", "Delete a kernel that no machine uses", reply="operation.Operation"
+)
+
+ROUTES: tuple[Route, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Route))
+"""All rows, in the order of this module."""

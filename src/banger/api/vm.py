@@ -1,0 +1,129 @@
+"""Machines: what is asked for, and what is."""
+
+from typing import Literal
+
+import msgspec
+
+from banger.api.operation import ErrorBody
+
+VmState = Literal["created", "running", "stopped", "error"]
+
+
+class CreateVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ask for a machine. What is None is decided by the configuration, then by the host, then built in."""
+
+    name: str | None = None
+    image: str | None = None
+    kernel: str | None = None
+    vcpu: int | None = None
+    memory: int | None = None
+    disk_size: int | None = None
+    env: dict[str, str] = {}
+    """Set for every command that is executed in the machine."""
+    start: bool = True
+    ephemeral: bool = False
+    """Deleted when it stops, or when the client that holds it is gone."""
+
+
+class Vm(msgspec.Struct, frozen=True, kw_only=True):
+    """A machine as it is recorded, and as it runs."""
+
+    id: str
+    name: str
+    state: VmState
+    image: str
+    image_id: str
+    kernel: str
+    vcpu: int
+    memory: int
+    disk_size: int
+    env: dict[str, str] = {}
+    ephemeral: bool = False
+    driver: str
+    machine: str | None = None
+    """The machine type in the monitor's words, while it runs."""
+    address: str | None = None
+    pid: int | None = None
+    created: float
+    started: float | None = None
+    stopped: float | None = None
+    stop_reason: str | None = None
+    """``powered off``, ``panic``, ``killed`` or ``failed``, with what is known of it."""
+    error: str | None = None
+    operation: str | None = None
+    """The change that is under way with this machine."""
+
+
+class StopVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    timeout: float = 30.0
+    """How long the guest may take to power itself off before its processors are switched off."""
+
+
+class KillVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class DeleteVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """What the guest says of itself. Strings come from the guest and have been made printable."""
+
+    agent_version: str
+    protocol: int
+    init: str
+    """``agent`` where the agent is PID 1, else the path of the image's init."""
+    boot_id: str
+    hostname: str
+    uptime: float
+    clock_offset: float
+    """The guest's clock less the host's, in seconds."""
+
+
+class ExecVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Run a command in a machine: the first message of the exec stream.
+
+    An empty ``argv`` means the user's login shell. What is None comes from the image's configuration.
+    """
+
+    argv: list[str]
+    env: dict[str, str] = {}
+    cwd: str | None = None
+    user: str | None = None
+    tty: bool = False
+    rows: int = 24
+    cols: int = 80
+    stdin: bool = False
+    timeout: float | None = None
+    detach: bool = False
+    entrypoint: bool = False
+    """Put the image's entrypoint before ``argv``, and its default command where ``argv`` is empty."""
+
+
+class ExecInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A text message from the client of an exec stream; binary messages are stdin."""
+
+    kind: Literal["resize", "signal", "eof", "kill"]
+    rows: int = 0
+    cols: int = 0
+    number: int = 0
+
+
+class ExecEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A text message to the client of an exec stream.
+
+    Binary messages are output: their first byte is 1 for stdout and 2 for stderr. ``ended`` has exactly one of
+    ``exit_code`` and ``signal``, or ``timed_out``; ``detached`` has ``session``; ``failed`` has ``error``.
+    """
+
+    kind: Literal["started", "ended", "detached", "failed"]
+    exit_code: int | None = None
+    signal: int | None = None
+    timed_out: bool = False
+    session: str | None = None
+    error: ErrorBody | None = None
+
+
+class VmList(msgspec.Struct, frozen=True, kw_only=True):
+    vms: list[Vm]
