@@ -96,3 +96,17 @@ class Kind:
     """A kind of change, registered once when the daemon is wired.
 
     ``plan`` builds the tasks from the spec; it must not act, and must give the same tasks for the same spec.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        plan: Callable[[Spec], Sequence[Task]],
+        *,
+        recovery: Recovery = Recovery.UNDO,
+        cancellable: bool = True,
+    ) -> None:
+        self.name = name
+        self.plan = plan
+        self.recovery = recovery
+        self.cancellable = cancellable
