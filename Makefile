@@ -13,8 +13,8 @@ demo: ## set up what is missing, boot a machine, show it, delete it
 	@$(PYTHON) scripts/setup.py run
 	@.venv/bin/python scripts/demo.py
 
-test: ## set up what the tests need and run them all
-	@$(PYTHON) scripts/suite.py
+test: ## set up what the tests need and run them all; ARGS="..." goes to pytest
+	@$(PYTHON) scripts/suite.py $(ARGS)
 
 check: ## the checks that need no machine: lint, types, layers, size rules, docs
 	@$(PYTHON) scripts/setup.py test
