@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import setup
 from setup import ROOT, SetupFailed
@@ -85,18 +85,33 @@ def run(argv: list[str]) -> None:
         raise SetupFailed(f"'{' '.join(argv[:4])} ...' ended with status {done.returncode}")
 
 
-def as_user(user: pwd.struct_passwd) -> list[str]:
-    """The prefix that runs a command as ``user``, for good and with nothing of root's left."""
-    return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--init-groups", "--inh-caps=-all"]
+class Identity(TypedDict, total=False):
+    """How a child is started as somebody else; empty means as ourselves."""
+
+    user: int
+    group: int
+    extra_groups: list[int]
+
+
+def identity(user: pwd.struct_passwd | None) -> Identity:
+    """What turns a child of root's into ``user``, for good and with nothing of root's left."""
+    if user is None:
+        return {}
+    return {
+        "user": user.pw_uid,
+        "group": user.pw_gid,
+        "extra_groups": os.getgrouplist(user.pw_name, user.pw_gid),
+    }
 
 
 def reachable_python(user: pwd.struct_passwd) -> str:
     """An interpreter that the user can run too: root's own may lie below /root."""
     for name in (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"):
         real = os.path.realpath(name)
-        probe = [*as_user(user), real, "-c", "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))"]
-        if subprocess.run(probe, capture_output=True, cwd="/", check=False).returncode == 0:
-            return real
+        probe = [real, "-c", "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))"]
+        with contextlib.suppress(PermissionError, FileNotFoundError):
+            if subprocess.run(probe, capture_output=True, cwd="/", check=False, **identity(user)).returncode == 0:
+                return real
     raise SetupFailed(f"no Python 3.11 or later that {USER} can run; install python3 and python3-venv")
 
 
@@ -159,7 +174,6 @@ def run_group(group: Group, place: Place, options: list[str]) -> dict[str, int]:
         if place.user is not None:
             os.chown(scratch, place.user.pw_uid, place.user.pw_gid)
         argv = [
-            *(as_user(place.user) if place.user is not None else []),
             str(place.tree / ".venv" / "bin" / "python"),
             *("-m", "pytest", "-m", group.select, "-o", f"cache_dir={place.cache / 'pytest'}"),
             *group.options,
@@ -169,7 +183,12 @@ def run_group(group: Group, place: Place, options: list[str]) -> dict[str, int]:
         say(f"group {group.name}, as {who} (about {group.minutes} min)")
         begun = time.monotonic()
         process = subprocess.Popen(
-            argv, cwd=place.tree, env=environment(place, tally), stdin=subprocess.DEVNULL, start_new_session=True
+            argv,
+            cwd=place.tree,
+            env=environment(place, tally),
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            **identity(place.user),
         )
         try:
             status = process.wait(group.limit * 60)
