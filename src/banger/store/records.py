@@ -1,4 +1,4 @@
-"""Named documents: machines, images and kernels as their services record them.
+"""Named documents: machines and images as their services record them.
 
 A row is ``id``, ``name`` and the whole structure as JSON. Names are unique: of any number of concurrent inserts with
 one name, one wins and the others raise `errors.AlreadyExists`. Nothing is cached, so memory does not grow with the
@@ -13,7 +13,7 @@ import msgspec
 from banger import errors
 from banger.store.database import Database
 
-NOUNS = {"vms": "machine", "images": "image", "kernels": "kernel"}
+NOUNS = {"vms": "machine", "images": "image"}
 """Each table, and the noun that errors call its rows by."""
 
 SHORTEST_PREFIX = 2

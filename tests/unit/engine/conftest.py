@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from banger.engine.change import Kind, Recovery, Report, Spec, Task
+from banger.engine.change import Kind, Recovery, Report, Resource, Spec, Task
 from banger.engine.engine import Engine
 from banger.store.database import Database
 
@@ -24,7 +24,7 @@ class Step:
 
     def __init__(self, world: "World", name: str) -> None:
         self.name = name
-        self.resource = Made(name)
+        self.resource: Resource | None = Made(name)
         self.recorded: Mapping[str, object] = {}
         self._world = world
 

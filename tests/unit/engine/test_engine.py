@@ -285,9 +285,7 @@ def test_reports_may_come_from_a_thread_and_facts_are_on_disk_when_recorded(worl
     assert ended.notices == ["from afar"]
 
 
-def test_ended_changes_are_found_by_id_and_the_oldest_are_forgotten(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ended_changes_are_found_by_id_and_old_ones_go(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("banger.store.operations.KEPT", 3)
 
     async def scenario() -> tuple[list[str], list[Operation]]:

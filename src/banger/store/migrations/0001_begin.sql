@@ -34,9 +34,3 @@ CREATE TABLE images (
     name     TEXT NOT NULL UNIQUE,
     document TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-
-CREATE TABLE kernels (
-    id       TEXT PRIMARY KEY,
-    name     TEXT NOT NULL UNIQUE,
-    document TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
