@@ -8,13 +8,13 @@ import os
 import tomllib
 
 from banger import errors
-from banger.config.settings import SETTINGS, Settings, build, parse
+from banger.config.settings import SETTINGS, Config, build, parse
 
 LARGEST = 1 << 20
 """Most bytes of a configuration file that are read."""
 
 
-def load(path: str) -> Settings:
+def load(path: str) -> Config:
     """The configuration in force. A missing file is an empty one. Raises `errors.BadSetting`."""
     values = {}
     known = {setting.name: setting for setting in SETTINGS}

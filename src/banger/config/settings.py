@@ -1,7 +1,7 @@
 """The table of settings: every name, its type, its default and what it is for.
 
-The loader, the errors for unknown names and the reference page follow from these rows. `Settings` is the typed result:
-its fields are the last parts of the names, and a test holds them against the table.
+The loader, the errors for unknown names and the reference page follow from these rows. `Config` is the typed result;
+a test holds its fields against the table.
 
 Where neither a request nor the file says how large a machine is, the host decides (`host_defaults`): a quarter of its
 processors, at least one and at most four; an eighth of its memory, at least 512 MiB and at most 2 GiB.
@@ -17,7 +17,15 @@ from banger import errors
 from banger.config.sizes import GIB, MIB, format_size, parse_size
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class VmDefaults(msgspec.Struct, frozen=True, kw_only=True):
+    """How large a machine is when nobody says. Sizes are bytes."""
+
+    vcpu: int
+    memory: int
+    disk_size: int
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
     """What is in force. Sizes are bytes, durations are seconds."""
 
     log_level: str
@@ -28,9 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     boot_timeout: float
     debian_mirror: str | None
     vmm_uid_base: int
-    vcpu: int
-    memory: int
-    disk_size: int
+    vm_defaults: VmDefaults
 
 
 class Setting(NamedTuple):
@@ -119,14 +125,15 @@ def host_defaults() -> tuple[int, int]:
     return max(1, min(4, processors // 4)), max(512 * MIB, min(2 * GIB, eighth))
 
 
-def build(values: dict[str, object]) -> Settings:
+def build(values: dict[str, object]) -> Config:
     """What is in force by parsed values by name; what is missing takes its default."""
     full = {setting.name: setting.default for setting in SETTINGS} | values
-    fields = {name.rpartition(".")[2]: value for name, value in full.items()}
     vcpu, memory = host_defaults()
-    fields["vcpu"] = fields["vcpu"] or vcpu
-    fields["memory"] = fields["memory"] or memory
-    return msgspec.convert(fields, Settings)
+    nested = {name.partition(".")[2]: value for name, value in full.items() if name.startswith("vm_defaults.")}
+    nested["vcpu"] = nested["vcpu"] or vcpu
+    nested["memory"] = nested["memory"] or memory
+    flat = {name: value for name, value in full.items() if "." not in name}
+    return msgspec.convert({**flat, "vm_defaults": nested}, Config)
 
 
 def parse(setting: Setting, value: object, path: str) -> object:

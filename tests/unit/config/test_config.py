@@ -7,7 +7,7 @@ import pytest
 
 from banger import errors
 from banger.config.loader import load
-from banger.config.settings import SETTINGS, Settings, build
+from banger.config.settings import SETTINGS, Config, VmDefaults, build
 from banger.config.sizes import GIB, MIB
 
 
@@ -22,8 +22,9 @@ def write(path: Path, text: str | bytes) -> str:
 
 
 def test_the_table_and_the_typed_result_have_the_same_names() -> None:
-    fields = [each.name for each in msgspec.structs.fields(Settings)]
-    assert fields == [setting.name.rpartition(".")[2] for setting in SETTINGS]
+    flat = [each.name for each in msgspec.structs.fields(Config) if each.name != "vm_defaults"]
+    nested = [f"vm_defaults.{each.name}" for each in msgspec.structs.fields(VmDefaults)]
+    assert flat + nested == [setting.name for setting in SETTINGS]
 
 
 def test_every_default_passes_its_own_parser() -> None:
@@ -36,9 +37,9 @@ def test_a_missing_file_and_an_empty_one_are_the_defaults(tmp_path: Path) -> Non
     assert load(str(tmp_path / "none.toml")) == load(write(tmp_path / "c.toml", "")) == build({})
     config = build({})
     assert config.default_image == "debian-bookworm"
-    assert 1 <= config.vcpu <= 4
-    assert 512 * MIB <= config.memory <= 2 * GIB
-    assert config.disk_size == 8 * GIB
+    assert 1 <= config.vm_defaults.vcpu <= 4
+    assert 512 * MIB <= config.vm_defaults.memory <= 2 * GIB
+    assert config.vm_defaults.disk_size == 8 * GIB
 
 
 def test_values_are_read_as_their_types(tmp_path: Path) -> None:
@@ -51,7 +52,7 @@ def test_values_are_read_as_their_types(tmp_path: Path) -> None:
     assert config.default_image == "alpine"
     assert config.boot_timeout == 7.0
     assert config.console_limit == 2 * MIB
-    assert (config.vcpu, config.memory, config.disk_size) == (2, 768 * MIB, 8 * GIB)
+    assert config.vm_defaults == VmDefaults(vcpu=2, memory=768 * MIB, disk_size=8 * GIB)
 
 
 @pytest.mark.parametrize(
