@@ -160,20 +160,22 @@ class Channel:
         await self._drain()
         return stream
 
-    async def _request(self, operation: wire.Operation, request: bytes = b"") -> wire.Result:
-        """A request that has nothing but a result."""
+    async def _request(
+        self, operation: wire.Operation, request: bytes = b"", what: str = "", noun: str = ""
+    ) -> wire.Result:
+        """A request that has nothing but a result. ``what`` and ``noun`` are for `stream.refusal`."""
         stream = await self._open(operation, request)
         try:
             result = await asyncio.shield(stream.ended)
         except asyncio.CancelledError:
             stream.close()
             raise
-        failed = refusal(result, "")
+        failed = refusal(result, what, noun)
         if failed is not None:
             raise failed
         return result
 
-    async def _start(self, operation: wire.Operation, request: bytes, what: str) -> Stream:
+    async def _start(self, operation: wire.Operation, request: bytes, what: str, noun: str = "") -> Stream:
         """A request that goes on after the guest has taken it up."""
         stream = await self._open(operation, request)
         try:
@@ -181,7 +183,7 @@ class Channel:
         except asyncio.CancelledError:
             stream.close()
             raise
-        failed = refusal(result, what)
+        failed = refusal(result, what, noun)
         if failed is not None:
             raise failed
         return stream
@@ -195,11 +197,7 @@ class Channel:
 
     async def exec_detached(self, spec: ExecSpec) -> str:
         """Start a command that outlives this attachment; the id of its session. Raises as `exec`."""
-        stream = await self._open(wire.Operation.DETACH, spec.encode())
-        result = await asyncio.shield(stream.ended)
-        failed = refusal(result, spec.argv[0])
-        if failed is not None:
-            raise failed
+        result = await self._request(wire.Operation.DETACH, spec.encode(), spec.argv[0])
         return result.text(wire.Field.SESSION)
 
     async def sessions(self) -> list[Session]:
@@ -208,7 +206,7 @@ class Channel:
 
     async def session_log(self, id: str, follow: bool = False) -> AsyncIterator[bytes]:
         """What a session wrote, from the oldest byte that is kept; ``follow`` goes on until it ends."""
-        stream = await self._start(wire.Operation.LOG, session.log_request(id, follow), id)
+        stream = await self._start(wire.Operation.LOG, session.log_request(id, follow), id, "session")
         try:
             async for _, data in stream.output():
                 yield data
@@ -217,7 +215,7 @@ class Channel:
 
     async def session_kill(self, id: str, signal: int) -> None:
         """Signal the process group of a session."""
-        await self._request(wire.Operation.KILL, session.kill_request(id, signal))
+        await self._request(wire.Operation.KILL, session.kill_request(id, signal), id, "session")
 
     # -- files and connections ----------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ class GuestConnection:
 
     async def read(self) -> bytes:
         """The next bytes from the guest's side, empty at its end."""
-        piece = await self._stream.read()
+        piece = await self._stream.read(only=1)
         return b"" if piece is None else piece[1]
 
     async def write(self, data: bytes | bytearray | memoryview) -> bool:

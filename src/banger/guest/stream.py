@@ -37,6 +37,7 @@ class Stream:
         self._queue: deque[tuple[int, bytearray]] = deque()
         self._held = [0, 0, 0]
         self._consumed = [0, 0, 0]
+        self._ended_channels: set[int] = set()
         self._credit = wire.WINDOW
         self._sent_eof = False
         self._wake = asyncio.Event()
@@ -49,7 +50,7 @@ class Stream:
         if frame.kind == wire.Kind.DATA:
             self._receive_data(frame.channel, frame.payload)
         elif frame.kind == wire.Kind.EOF:
-            pass  # END follows when both channels have ended; nobody needs to know earlier, except `dial`
+            self._receive_eof(frame.channel)
         elif frame.kind == wire.Kind.CREDIT:
             self._receive_credit(frame.payload)
         elif frame.kind == wire.Kind.STARTED:
@@ -62,8 +63,8 @@ class Stream:
             raise errors.ProtocolViolation(reason=f"an unexpected frame of kind {frame.kind}")
 
     def _receive_data(self, channel: int, payload: bytes) -> None:
-        if channel not in (1, 2) or not payload:
-            raise errors.ProtocolViolation(reason="data in a channel that does not exist")
+        if channel not in (1, 2) or channel in self._ended_channels or not payload:
+            raise errors.ProtocolViolation(reason="data in a channel that is not open")
         self._held[channel] += len(payload)
         if self._held[channel] > wire.WINDOW:
             raise errors.ProtocolViolation(reason="more data than it had credit for")
@@ -76,6 +77,12 @@ class Stream:
                     queue[index][1].extend(payload)
                     return
         queue.append((channel, bytearray(payload)))
+        self._wake.set()
+
+    def _receive_eof(self, channel: int) -> None:
+        if channel not in (1, 2) or channel in self._ended_channels:
+            raise errors.ProtocolViolation(reason="the end of a channel that is not open")
+        self._ended_channels.add(channel)
         self._wake.set()
 
     def _receive_credit(self, payload: bytes) -> None:
@@ -148,10 +155,13 @@ class Stream:
 
     # -- the consumer -------------------------------------------------------------------------------------------------
 
-    async def read(self) -> tuple[int, bytes] | None:
-        """The next piece of output and its channel, None after the last; gives its credit back."""
+    async def read(self, only: int | None = None) -> tuple[int, bytes] | None:
+        """The next piece of output and its channel, None after the last; gives its credit back.
+
+        ``only`` says which channel there is: then its end is enough, and the stream may live on.
+        """
         while not self._queue:
-            if self._over():
+            if self._over() or only in self._ended_channels:
                 return None
             self._wake.clear()
             await self._wake.wait()
@@ -169,8 +179,11 @@ class Stream:
             yield piece
 
 
-def refusal(result: wire.Result, what: str) -> errors.BangerError | None:
-    """The error that an END tells, if it tells one. ``what`` names the command for the first two kinds."""
+def refusal(result: wire.Result, what: str, noun: str = "") -> errors.BangerError | None:
+    """The error that an END tells, if it tells one.
+
+    ``what`` names the command; with ``noun`` it names a thing of that kind, which may not be there.
+    """
     if wire.Field.ERROR not in result:
         return None
     kind = result.number(wire.Field.ERROR)
@@ -179,4 +192,6 @@ def refusal(result: wire.Result, what: str) -> errors.BangerError | None:
         return errors.CommandNotFound(command=printable(what))
     if kind == wire.Refusal.NOT_EXECUTABLE:
         return errors.CommandNotExecutable(command=printable(what), reason=text)
+    if kind == wire.Refusal.NO_ENTRY and noun:
+        return errors.NotFound(kind=noun, name=printable(what))
     return errors.GuestRefused(reason=text)
