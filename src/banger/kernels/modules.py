@@ -58,9 +58,9 @@ def load_order(tree: str, wanted: tuple[str, ...] = NEEDED) -> list[str]:
     paths = {name_of(path): path for path in depends}
     order: list[str] = []
     for name in wanted:
-        path = paths.get(name)
-        if path is None:
+        if name not in paths:
             continue
+        path = paths[name]
         # modules.dep is transitively closed, nearest first: reversed, it is an order that can be loaded
         for each in [*reversed(depends[path]), path]:
             if each not in order:
