@@ -59,3 +59,13 @@ def trim(path: str, limit: int) -> None:
         os.write(descriptor, kept)
     finally:
         os.close(descriptor)
+
+
+def create(path: str) -> int:
+    """A descriptor to append with, for the monitor to inherit; what earlier runs wrote stays."""
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def start_log(path: str) -> None:
+    """An empty log for a new run: its last line must not be an earlier run's."""
+    os.close(os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))

@@ -18,20 +18,18 @@ import contextlib
 import grp
 import os
 import resource
-import signal
 import struct
 
 import msgspec
 
 from banger import errors, proc
 from banger.log import printable
-from banger.vmm import console, sockets
+from banger.vmm import console, process, sockets
 from banger.vmm.driver import Availability, Drive, Exit, Features, Handle, LaunchSpec
 from banger.vmm.qemu import command, guard, qmp
 from banger.vmm.qemu.probe import BINARY, Probe, probe
 
 _READY_SECONDS = 30
-_END_SECONDS = 30
 _SLACK = 256 << 20
 _MEMORY_MINIMUM = 32 << 20
 
@@ -81,7 +79,7 @@ class QemuDriver:
         library = guard.path() if guarded else None
         with contextlib.ExitStack() as stack:
             identity = _spawn(spec, host, handle, library, stack)
-        handle = _identified(handle, identity)
+        handle = msgspec.structs.replace(handle, pid=identity.pid, start_ticks=identity.start_ticks)
         try:
             async with qmp.Client(handle.control_socket, timeout=_READY_SECONDS) as control:
                 if library is not None and not guard.loaded(identity.pid, library):
@@ -96,18 +94,13 @@ class QemuDriver:
         return handle
 
     def alive(self, handle: Handle) -> bool:
-        return proc.alive(_identity(handle))
+        return proc.alive(process.identity(handle))
 
     async def kill(self, handle: Handle) -> None:
-        identity = _identity(handle)
-        proc.send_signal(identity, signal.SIGKILL)
-        if not await proc.wait_gone(identity, _END_SECONDS):
-            raise errors.VmmFailed(reason=f"process {handle.pid} does not end", name=handle.machine)
-        sockets.remove(handle.control_socket)
-        sockets.remove(handle.agent_socket)
+        await process.end(handle)
 
     async def wait(self, handle: Handle, timeout: float | None = None) -> Exit | None:
-        if not await proc.wait_gone(_identity(handle), timeout):
+        if not await proc.wait_gone(process.identity(handle), timeout):
             return None
         return _classify(handle)
 
@@ -134,14 +127,6 @@ def _features(host: Probe | None) -> Features:
     return Features(accelerated=accelerated, user_networking=True, vsock=False, snapshot=False, jail=False)
 
 
-def _identity(handle: Handle) -> proc.Identity:
-    return proc.Identity(handle.pid, handle.start_ticks)
-
-
-def _identified(handle: Handle, identity: proc.Identity) -> Handle:
-    return msgspec.structs.replace(handle, pid=identity.pid, start_ticks=identity.start_ticks)
-
-
 def _check(spec: LaunchSpec) -> None:
     """What QEMU would say late or badly."""
     needed = [spec.kernel, spec.initrd]
@@ -161,12 +146,14 @@ def _spawn(
     try:
         control = stack.enter_context(sockets.listen(handle.control_socket))
         agent = stack.enter_context(sockets.listen(handle.agent_socket))
-        output = _open(stack, handle.console, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW)
-        _open(stack, handle.log, os.O_WRONLY | os.O_TRUNC | os.O_CREAT | os.O_NOFOLLOW)
+        output = console.create(handle.console)
+        stack.callback(os.close, output)
+        console.start_log(handle.log)
         keep = [control.fileno(), agent.fileno(), output]
         env: dict[str, str] = {}
         if library is not None:
-            keep.append(_open(stack, library, os.O_RDONLY))
+            keep.append(os.open(library, os.O_RDONLY | os.O_CLOEXEC))
+            stack.callback(os.close, keep[-1])
             env = guard.environment(keep[-1])
         return proc.spawn(
             command.argv(spec, host, command.Descriptors(*keep[:3])),
@@ -180,12 +167,6 @@ def _spawn(
         )
     except OSError as error:
         raise errors.VmmFailed(reason=f"{error.filename or 'it'}: {error.strerror}", name=spec.vm_id) from None
-
-
-def _open(stack: contextlib.ExitStack, path: str, flags: int) -> int:
-    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
-    stack.callback(os.close, descriptor)
-    return descriptor
 
 
 def _kvm_group() -> tuple[int, ...]:
