@@ -1,0 +1,1 @@
+"""Disks of machines: copy-on-write overlays over a shared image."""
