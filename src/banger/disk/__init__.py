@@ -1,0 +1,1 @@
+"""Disks: ext4 images written and edited without root and without a mount."""
