@@ -91,11 +91,11 @@ class DataArea:
             self._queue(start, data, length)
             return
         done = 0
-        for start, count in self.reserve(count):
-            part = data[done * BLOCK : (done + count) * BLOCK]
-            _extend(content, block + done, start, count)
+        for start, taken in self.reserve(count):
+            part = data[done * BLOCK : (done + taken) * BLOCK]
+            _extend(content, block + done, start, taken)
             self._queue(start, part, len(part))
-            done += count
+            done += taken
 
     def write_sparse(self, content: Content, block: int, data: bytes) -> None:
         """As `write`, but leave out the `HOLE_UNIT`s that are zero. ``block`` is a multiple of the unit's blocks."""
@@ -181,9 +181,8 @@ def _write_all(descriptor: int, data: bytes | bytearray | memoryview, offset: in
 
 
 def _punch(descriptor: int, offset: int, length: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    arguments = (ctypes.c_int(descriptor), ctypes.c_int(_PUNCH_HOLE), ctypes.c_int64(offset), ctypes.c_int64(length))
-    if (
-        libc.fallocate64(*arguments) != 0
-    ):  # a host filesystem without holes keeps the bytes; the blocks are free all the same
-        return
+    """Make a hole. A host filesystem that has none keeps the bytes, and the blocks are free all the same."""
+    libc = ctypes.CDLL(None)
+    libc.fallocate64(
+        ctypes.c_int(descriptor), ctypes.c_int(_PUNCH_HOLE), ctypes.c_int64(offset), ctypes.c_int64(length)
+    )

@@ -83,10 +83,9 @@ def indexed(entries: list[Entry], seed: int, hash_seed: tuple[int, ...]) -> byte
     two_levels = len(leaves) > ROOT_LIMIT
     nodes = -(-len(leaves) // NODE_LIMIT) if two_levels else 0
     pointers = [(major, 1 + nodes + at) for at, (major, _) in enumerate(leaves)]
-    parts = []
+    parts: list[bytes] = []
     if two_levels:
-        for at in range(nodes):
-            parts.append(_node(pointers[at * NODE_LIMIT : (at + 1) * NODE_LIMIT], seed))
+        parts.extend(_node(pointers[at * NODE_LIMIT : (at + 1) * NODE_LIMIT], seed) for at in range(nodes))
         pointers = [(pointers[at * NODE_LIMIT][0], 1 + at) for at in range(nodes)]
     parts.insert(0, _root(dot, dotdot, pointers, two_levels, seed))
     parts.extend(linear_block(part, seed) for _, part in leaves)

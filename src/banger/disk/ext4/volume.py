@@ -255,7 +255,8 @@ class _Volume:
 def _inodes_per_group(size: int, needed: int) -> int:
     count = groups_of(size // BLOCK)
     wanted = max(size // BYTES_PER_INODE, needed + needed // 8)
-    return -(--(-wanted // count) // INODES_PER_BLOCK) * INODES_PER_BLOCK
+    each = -(-wanted // count)
+    return -(-each // INODES_PER_BLOCK) * INODES_PER_BLOCK
 
 
 def _whole(size: int) -> int:
