@@ -1,1 +1,1 @@
-"""Disks of machines: copy-on-write overlays over a shared image."""
+"""Disks: `ext4` writes the root filesystems that machines share, `overlay` gives each machine its own writable one."""
