@@ -26,6 +26,7 @@ On disk::
     cache/   oci/                           blobs shared by all pulls, in OCI image layout
              probe/                         what this host's QEMU can do
     runtime/ bangerd.sock, bangerd.lock
+             start.lock                     held by the client that is starting the daemon
              vms/ID/                        qmp.sock, agent.sock (short paths: a socket name holds 107 bytes)
 
 Paths are ``str`` here, because a verb's start-up would pay for pathlib.
@@ -93,6 +94,10 @@ class Paths:
     @property
     def lock(self) -> str:
         return os.path.join(self.runtime, "bangerd.lock")
+
+    @property
+    def start_lock(self) -> str:
+        return os.path.join(self.runtime, "start.lock")
 
     @property
     def images(self) -> str:
