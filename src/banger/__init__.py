@@ -23,7 +23,10 @@ def __getattr__(name: str) -> object:
     if name == "__version__":
         from importlib import metadata
 
-        return metadata.version("banger")
+        try:
+            return metadata.version("banger")
+        except metadata.PackageNotFoundError:
+            return "0+uninstalled"  # run from the source tree
     if name == "Client":
         from banger.sdk.client import Client
 

@@ -19,6 +19,7 @@ On disk::
     config/  config.toml
     state/   banger.db                      the store
              bangerd.log
+             root-told                      root has been told what running as root means
              images/ID/                     rootfs.ext4, image.json
              kernels/NAME/                  bzImage, vmlinux, modules.ext4, initrd.cpio, kernel.json
              vms/ID/                        disk.qcow2, initrd.cpio, console.log, vm.json
@@ -86,6 +87,10 @@ class Paths:
     @property
     def daemon_log(self) -> str:
         return os.path.join(self.state, "bangerd.log")
+
+    @property
+    def root_told(self) -> str:
+        return os.path.join(self.state, "root-told")
 
     @property
     def socket(self) -> str:
