@@ -4,7 +4,9 @@ Each page has one generator; a test compares what they say with what is in docs/
 stale. Nobody edits these pages by hand.
 """
 
+import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,7 +52,24 @@ def state_directory() -> str:
     )
 
 
-PAGES = {"errors.md": errors, "state-directory.md": state_directory}
+def imported(place: str) -> Callable[[], str]:
+    """The generator that a package brings, written ``module:function``."""
+
+    def generate() -> str:
+        module, _, function = place.partition(":")
+        text: str = getattr(importlib.import_module(module), function)()
+        return text
+
+    return generate
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "cli.md": imported("banger.cli.reference:command_line"),
+    "config.md": imported("banger.config.reference:page"),
+    "errors.md": errors,
+    "openapi.json": imported("banger.daemon.openapi:page"),
+    "state-directory.md": state_directory,
+}
 """Page -> generator."""
 
 

@@ -41,7 +41,7 @@ def test_links_lead_somewhere(path: Path) -> None:
 def test_every_page_is_in_the_index() -> None:
     index = (TREE / "docs" / "README.md").read_text()
     listed = set(LINK.findall(index))
-    pages = {str(path.relative_to(TREE / "docs")) for path in TREE.glob("docs/*/*.md")}
+    pages = {str(path.relative_to(TREE / "docs")) for path in TREE.glob("docs/*/*.*")}
     assert pages == listed
 
 
