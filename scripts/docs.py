@@ -5,6 +5,7 @@ stale. Nobody edits these pages by hand.
 """
 
 import importlib
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +53,13 @@ def state_directory() -> str:
     )
 
 
+def openapi() -> str:
+    """The interface of the daemon, for programs."""
+    from banger.daemon.openapi import document
+
+    return json.dumps(document(), indent=1) + "\n"
+
+
 def imported(place: str) -> Callable[[], str]:
     """The generator that a package brings, written ``module:function``."""
 
@@ -67,7 +75,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "cli.md": imported("banger.cli.reference:command_line"),
     "config.md": imported("banger.config.reference:page"),
     "errors.md": errors,
-    "openapi.json": imported("banger.daemon.openapi:page"),
+    "http.md": imported("banger.daemon.openapi:page"),
+    "openapi.json": openapi,
     "state-directory.md": state_directory,
 }
 """Page -> generator."""
