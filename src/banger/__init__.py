@@ -6,5 +6,8 @@ def __getattr__(name: str) -> object:
     if name == "__version__":
         from importlib import metadata
 
-        return metadata.version("banger")
+        try:
+            return metadata.version("banger")
+        except metadata.PackageNotFoundError:  # a source tree that has not been installed
+            return "dev"
     raise AttributeError(f"module 'banger' has no attribute {name!r}")
