@@ -18,7 +18,22 @@ MODULES = (
 )  # fmt: skip
 """In the order of loading."""
 
-APPLETS = ("sh", "cat", "ls", "sleep", "true", "false", "ps", "kill", "id", "stty", "mount", "touch", "grep", "readlink")
+APPLETS = (
+    "sh",
+    "cat",
+    "ls",
+    "sleep",
+    "true",
+    "false",
+    "ps",
+    "kill",
+    "id",
+    "stty",
+    "mount",
+    "touch",
+    "grep",
+    "readlink",
+)
 APPLETS += ("mkdir", "ln", "hostname", "ip", "head", "wc", "dd", "seq", "stat", "cut", "date", "pwd", "tty", "md5sum")
 
 
