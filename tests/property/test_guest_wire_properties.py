@@ -1,5 +1,7 @@
 """The decoder under arbitrary cuts, stale bytes and garbage."""
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,7 +26,7 @@ def guest_says(epoch: int, frames: list[tuple[int, int, int, bytes]]) -> bytes:
 
 def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     places = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
-    return [data[a:b] for a, b in zip(places, places[1:], strict=False)]
+    return [data[a:b] for a, b in itertools.pairwise(places)]
 
 
 @given(EPOCHS, FRAMES, st.lists(st.integers(0, 10_000), max_size=20), st.binary(max_size=200))
