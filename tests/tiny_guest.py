@@ -9,7 +9,8 @@ the sources that make it. The kernel's command line tells the guest what to do::
     test.do=flood      write to the console without an end
     test.do=clock      count 5 s by its own clock, between the console lines "tick" and "tock"
     test.do=disk       say what is on the disks, try to write to each, power off
-    test.do=net test.net=tcp,HOST,PORT[;...]   try to reach each address, say how it went, power off
+    test.do=net test.net=PROTOCOL,HOST,PORT[;...]
+                       try to reach each address and say how it went, power off; over udp it asks as a tftp client
 """
 
 import asyncio
@@ -57,9 +58,10 @@ $each
 END
         case $protocol in
         tcp) got=$(nc -w 5 $host $port </dev/null 2>/dev/null);;
-        udp) got=$(echo question | nc -u -w 2 $host $port 2>/dev/null);;
+        udp) got=$(timeout 3 tftp -g -l /dev/null -r x $host $port 2>&1);;  # the answer is a refusal with a text
         esac
-        echo "net $protocol $host ${got:-nothing}"
+        case $got in *reached) got=reached;; *) got=nothing;; esac
+        echo "net $protocol $host $got"
     done
     poweroff -f;;
 esac
