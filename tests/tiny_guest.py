@@ -48,7 +48,6 @@ disk)
     done
     poweroff -f;;
 net)
-    ip addr del 127.0.0.1/8 dev lo
     ip addr add 10.0.2.15/24 dev eth0; ip link set eth0 up; ip route add default via 10.0.2.2
     echo 1 >/proc/sys/net/ipv4/conf/all/route_localnet
     IFS=';'
@@ -57,8 +56,8 @@ net)
 $each
 END
         case $protocol in
-        tcp) got=$(nc -w 5 $host $port </dev/null 2>/dev/null);;
-        udp) got=$(timeout 3 tftp -g -l /dev/null -r x $host $port 2>&1);;  # the answer is a refusal with a text
+        tcp) got=$(nc -w 10 $host $port </dev/null 2>/dev/null);;
+        udp) got=$(timeout 2 tftp -g -l /dev/null -r x $host $port 2>&1);;  # the answer is a refusal with a text
         esac
         case $got in *reached) got=reached;; *) got=nothing;; esac
         echo "net $protocol $host $got"
