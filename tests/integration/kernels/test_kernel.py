@@ -56,7 +56,7 @@ def test_the_initrd_can_be_read_by_cpio() -> None:
         listed = subprocess.run(
             [tiny_guest.BUSYBOX, "cpio", "-t"], stdin=archive, capture_output=True, text=True, check=True
         )
-    assert "banger/lib/virtio_blk.ko" in listed.stdout.splitlines()
+    assert b"banger/lib/virtio_blk.ko" in listed.stdout.splitlines()
 
 
 def test_a_directory_of_ones_own_is_imported_and_only_read(tmp_path: Path) -> None:
