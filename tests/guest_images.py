@@ -232,6 +232,11 @@ def _compress(layer: bytes, compression: str) -> bytes:
     return layer
 
 
+def store_blob(directory: Path, media_type: str, value: object) -> dict[str, Any]:
+    """Put a JSON document into a layout; returns its descriptor."""
+    return _blob(directory, media_type, _json(value))
+
+
 def _blob(directory: Path, media_type: str, data: bytes) -> dict[str, Any]:
     path = directory / "blobs/sha256" / _digest(data).removeprefix("sha256:")
     path.parent.mkdir(parents=True, exist_ok=True)

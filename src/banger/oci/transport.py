@@ -233,11 +233,8 @@ def complaint(stderr: bytes, reference: Reference, platform: tuple[str, str], ca
     text = stderr.decode("utf-8", "replace")
     fatal = _FATAL.findall(text)
     words = (fatal[-1] if fatal else text.strip().rpartition("\n")[2]).replace('\\"', '"')
-    for pattern, meaning in _COMPLAINTS:
-        if re.search(pattern, words):
-            break
-    else:
-        meaning = printable(words, 300) or "skopeo failed without a word"
+    matching = (meaning for pattern, meaning in _COMPLAINTS if re.search(pattern, words))
+    meaning = next(matching, printable(words, 300) or "skopeo failed without a word")
     if meaning == "disk":
         return errors.DiskFull(path=cache)
     if meaning == "platform":
