@@ -6,12 +6,12 @@ Each entry is built on this host without root, wherever a mirror of the distribu
 from typing import NamedTuple
 
 from banger.api.image import CatalogEntry
+from banger.oci import debian
 
 DEFAULT = "debian-bookworm"
 
-_BASE = ("systemd", "systemd-sysv", "udev", "dbus", "ca-certificates", "iproute2", "procps")
-_DAILY = (*_BASE, "openssh-server", "git", "curl", "sudo", "iputils-ping", "less", "vim-tiny", "jq", "python3")
-_DOCKER = (*_DAILY, "docker.io", "iptables", "kmod", "apparmor")
+_MINIMAL = ("systemd", "systemd-sysv", "udev", "dbus", "ca-certificates", "iproute2", "procps")
+_DOCKER = (*debian.DEFAULT_PACKAGES, "docker.io", "iptables", "kmod", "apparmor")
 
 
 class Entry(NamedTuple):
@@ -26,9 +26,14 @@ class Entry(NamedTuple):
 ENTRIES = {
     entry.name: entry
     for entry in (
-        Entry(DEFAULT, "bookworm", _DAILY, "Debian 12 with systemd, git, curl, python3 and an ssh server"),
-        Entry("debian-bookworm-docker", "bookworm", _DOCKER, "the same with Docker"),
-        Entry("debian-bookworm-minimal", "bookworm", _BASE, "Debian 12 with systemd and little else"),
+        Entry(
+            DEFAULT,
+            debian.DEFAULT_SUITE,
+            debian.DEFAULT_PACKAGES,
+            "Debian 12 with systemd, git, curl, python3 and an ssh server",
+        ),
+        Entry("debian-bookworm-docker", debian.DEFAULT_SUITE, _DOCKER, "the same with Docker"),
+        Entry("debian-bookworm-minimal", debian.DEFAULT_SUITE, _MINIMAL, "Debian 12 with systemd and little else"),
     )
 }
 

@@ -23,11 +23,13 @@ from banger.engine.sharing import Sharing
 from banger.images import catalog, making
 from banger.images.making import STAGING, Removed, Wanted
 from banger.images.record import ROOTFS, ImageRecord, Origin, view
+from banger.log import printable
 from banger.oci import reference
 from banger.paths import Paths
 from banger.store.records import Records
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_MIRROR = re.compile(r"(https?|file|copy):/[!-~]+")
 Users = Callable[[str, str], list[str]]
 """Which machines need the image of an id and a name."""
 
@@ -129,12 +131,13 @@ class ImageService:
     async def build(self, request: BuildImage) -> Operation:
         """Build an image of the distribution's packages."""
         self._check_free(request.name)
+        mirror = request.mirror or self._settings.debian_mirror
+        if mirror is not None and not _MIRROR.fullmatch(mirror):
+            raise errors.UsageError(detail=f"{printable(mirror, 80)!r} is not the address of an archive")
         wanted = self._new(_name(request.name), "debian", f"debian:{request.suite}", request.size)
+        packages = tuple(request.packages)
         return self._begin(
-            BUILD,
-            msgspec.structs.replace(
-                wanted, suite=request.suite, packages=tuple(request.packages), mirror=request.mirror
-            ),
+            BUILD, msgspec.structs.replace(wanted, suite=request.suite, packages=packages, mirror=mirror)
         )
 
     async def delete(self, ref: str) -> Operation:
@@ -175,7 +178,8 @@ class ImageService:
         if entry is not None:
             name = _name(request.name) if request.name else entry.name
             wanted = self._new(name, "debian", f"debian:{entry.suite}", request.size)
-            return msgspec.structs.replace(wanted, suite=entry.suite, packages=entry.packages)
+            mirror = self._settings.debian_mirror
+            return msgspec.structs.replace(wanted, suite=entry.suite, packages=entry.packages, mirror=mirror)
         source = str(reference.parse(request.reference))
         name = _name(request.name) if request.name else source
         return self._new(name, "oci", source, request.size)

@@ -74,10 +74,10 @@ async def install(
     material: Material, suite: str, packages: Sequence[str], mirror: str | None, directory: str, report: Report
 ) -> None:
     """Build an archive of the distribution's packages in ``directory``."""
-    report.stage(f"installing {suite}")
+    report.stage(f"installing the packages of {suite}")
     path = os.path.join(directory, "rootfs.tar")
     material.own = path
-    await debian.build_rootfs_tar(path, suite=suite, packages=packages, mirror=mirror, progress=report.stage)
+    await debian.build_rootfs_tar(suite, packages, path, mirror=mirror, progress=_teller(report))
     await archive(material, path, report)
 
 
@@ -105,7 +105,7 @@ def _teller(report: Report) -> Callable[[str, int, int | None], None]:
         if stage != last:
             last = stage
             report.stage(STAGES.get(stage, stage))
-        report.progress(Progress(done=done, total=total))
+        report.progress(Progress(done=done, total=total) if done else None)
 
     return tell
 
