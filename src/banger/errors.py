@@ -127,6 +127,24 @@ class Cancelled(BangerError):
     hint = ""
 
 
+class RequestTooLarge(BangerError):
+    code, http, exit_status = "request_too_large", 413, 2
+    template = "the request is larger than {limit} bytes"
+    hint = ""
+
+
+class NoSuchRoute(BangerError):
+    code, http, exit_status = "no_such_route", 404, 1
+    template = "the daemon has no {path}"
+    hint = "the daemon may be older than this program: 'banger daemon status' shows its version"
+
+
+class WrongMethod(BangerError):
+    code, http, exit_status = "wrong_method", 405, 1
+    template = "{path} does not take {method}"
+    hint = "see /v1/openapi.json for what it takes"
+
+
 class Interrupted(BangerError):
     """The daemon ended while the change was under way; its next start undid the change."""
 
@@ -160,6 +178,20 @@ class DaemonRunning(BangerError):
     code, http, exit_status = "daemon_running", 409, 4
     template = "a daemon is already running here (pid {pid})"
     hint = "'banger daemon stop' ends it; its machines go on"
+
+
+class StoreTooNew(BangerError):
+    code, http, exit_status = "store_too_new", 500, 1
+    template = "{path} was written by a newer banger (schema {found}; this one knows {known})"
+    hint = "run the newer banger, or move the file away to begin anew"
+
+
+class BadSetting(BangerError):
+    """``path`` is the file, ``key`` the setting in it."""
+
+    code, http, exit_status = "bad_setting", 500, 2
+    template = "{path}: {key}: {reason}"
+    hint = "docs/reference/configuration.md lists every setting"
 
 
 # -- the host ---------------------------------------------------------------------------------------------------------

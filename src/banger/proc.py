@@ -149,6 +149,7 @@ def spawn(
     env: Mapping[str, str] | None = None,
     uid: int | None = None,
     gid: int | None = None,
+    groups: Sequence[int] = (),
     umask: int = 0o077,
     limits: Mapping[int, int] | None = None,
     keep: Sequence[int] = (),
@@ -156,14 +157,17 @@ def spawn(
 ) -> Identity:
     """Start a program that outlives this process; its output is appended to the file ``log``.
 
-    ``uid`` and ``gid`` drop root for good, without supplementary groups. ``limits`` maps ``resource.RLIMIT_*`` to
-    both the soft and the hard limit. ``keep`` lists descriptors that the child inherits. Raises `errors.ToolMissing`.
+    ``uid`` and ``gid`` drop root for good; ``groups`` are all the supplementary groups that are left then. ``limits``
+    maps ``resource.RLIMIT_*`` to both the soft and the hard limit; with a limit on file sizes, a write beyond it fails
+    instead of killing. ``keep`` lists descriptors that the child inherits. Raises `errors.ToolMissing`.
     """
     import resource
 
     def prepare() -> None:
         for kind, value in (limits or {}).items():
             resource.setrlimit(kind, (value, value))
+        if resource.RLIMIT_FSIZE in (limits or {}):
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
     with open(log, "ab") as output:
         process = subprocess.Popen(
@@ -177,7 +181,7 @@ def spawn(
             umask=umask,
             user=uid,
             group=gid,
-            extra_groups=[] if uid is not None else None,
+            extra_groups=list(groups) if uid is not None else None,
             pass_fds=tuple(keep),
             preexec_fn=prepare if limits else None,
         )

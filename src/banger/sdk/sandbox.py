@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from banger import errors
-from banger.quantity import parse_size
+from banger.config.sizes import parse_size
 from banger.sdk.client import Client
 from banger.sdk.exec import STDOUT, Command
 from banger.text import printable
