@@ -206,6 +206,26 @@ class Sandbox:
             raise _failed(argv, result, timeout)
         return result
 
+    # -- files -------------------------------------------------------------------------------------------------------
+
+    def put(self, local: str, remote: str) -> None:
+        """Copy a file or directory of this host into the machine, as `banger cp` does.
+
+        Raises `errors.NotFound`, `errors.UsageError`, `errors.GuestRefused`.
+        """
+        from banger.sdk import files
+
+        files.put(self.client, self.name, local, remote)
+
+    def get(self, remote: str, local: str) -> None:
+        """Copy a file or directory of the machine to this host, never outside ``local``.
+
+        Raises `errors.NotFound`, `errors.UnsafeArchive`, `errors.DiskFull`.
+        """
+        from banger.sdk import files
+
+        files.get(self.client, self.name, remote, local)
+
     # -- the machine -------------------------------------------------------------------------------------------------
 
     def show(self) -> "Vm":
