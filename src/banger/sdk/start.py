@@ -62,6 +62,8 @@ def _start(paths: Paths) -> None:
 
     position = _size(paths.daemon_log)
     extra = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
+    if "PYTHONPATH" in extra:  # the daemon's working directory is another one
+        extra["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, extra["PYTHONPATH"].split(os.pathsep)))
     started = proc.spawn([sys.executable, "-m", "banger.daemon.main"], log=paths.daemon_log, env=extra)
     deadline = time.monotonic() + PATIENCE
     pause = 0.01
