@@ -4,9 +4,9 @@ import time
 from argparse import Namespace
 
 from banger import errors
+from banger.cli.durations import format_duration
 from banger.cli.terminal import Terminal, plain
 from banger.paths import Paths
-from banger.quantity import format_duration
 from banger.sdk.client import Client
 
 NOT_RUNNING = errors.NotFound.exit_status

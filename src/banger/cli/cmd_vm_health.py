@@ -2,8 +2,8 @@
 
 from argparse import Namespace
 
+from banger.cli.durations import format_duration
 from banger.cli.terminal import Terminal
-from banger.quantity import format_duration
 from banger.sdk.client import Client
 
 

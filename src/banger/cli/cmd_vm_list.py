@@ -5,8 +5,9 @@ from argparse import Namespace
 from typing import Any
 
 from banger.api import routes
+from banger.cli.durations import format_duration
 from banger.cli.terminal import Terminal, cell
-from banger.quantity import format_duration, format_size
+from banger.config.sizes import format_size
 from banger.sdk.client import Client
 
 COLUMNS = (

@@ -3,8 +3,9 @@
 import time
 from argparse import Namespace
 
+from banger.cli.durations import format_duration
 from banger.cli.terminal import Terminal
-from banger.quantity import format_duration, format_size
+from banger.config.sizes import format_size
 from banger.sdk.client import Client
 
 

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from banger import errors
+from banger.cli.durations import parse_duration
 from banger.cli.verb import Argument, Verb
-from banger.quantity import parse_duration, parse_size
+from banger.config.sizes import parse_size
 
 
 class _Parser(argparse.ArgumentParser):

@@ -7,8 +7,9 @@ once says nothing, and a log of something slow shows where it is.
 import time
 from typing import TYPE_CHECKING
 
+from banger.cli.durations import format_duration
 from banger.cli.terminal import Terminal
-from banger.quantity import format_duration, format_size
+from banger.config.sizes import format_size
 from banger.text import printable
 
 if TYPE_CHECKING:

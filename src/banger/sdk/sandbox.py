@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from banger import errors
-from banger.quantity import parse_size
+from banger.config.sizes import parse_size
 from banger.sdk.client import Client
 from banger.sdk.exec import STDOUT, Command
 from banger.text import printable
@@ -205,6 +205,26 @@ class Sandbox:
         if check and not result.ok:
             raise _failed(argv, result, timeout)
         return result
+
+    # -- files -------------------------------------------------------------------------------------------------------
+
+    def put(self, local: str, remote: str) -> None:
+        """Copy a file or directory of this host into the machine, as `banger cp` does.
+
+        Raises `errors.NotFound`, `errors.UsageError`, `errors.GuestRefused`.
+        """
+        from banger.sdk import files
+
+        files.put(self.client, self.name, local, remote)
+
+    def get(self, remote: str, local: str) -> None:
+        """Copy a file or directory of the machine to this host, never outside ``local``.
+
+        Raises `errors.NotFound`, `errors.UnsafeArchive`, `errors.DiskFull`.
+        """
+        from banger.sdk import files
+
+        files.get(self.client, self.name, remote, local)
 
     # -- the machine -------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import os
 import time
 
 from banger import errors
+from banger.api import routes
 from banger.paths import Paths
 from banger.sdk import transport
 from banger.text import printable
@@ -20,12 +21,15 @@ PASSED_ON = ("BANGER_", "XDG_", "PYTHON")
 """Variables that say where the daemon keeps things and where its code is; the rest is rebuilt by `banger.proc`."""
 
 
-def running(socket: str) -> bool:
-    """Whether a daemon accepts connections at ``socket``."""
+def answers(socket: str, patience: float) -> bool:
+    """Whether a daemon answers at ``socket``. One that starts listens before it can answer; it is waited for."""
+    client = transport.Transport(socket, timeout=patience)
     try:
-        transport.connect(socket, 5.0).close()
+        client.request(routes.DAEMON_STATUS.method, routes.DAEMON_STATUS.path).read()
     except errors.DaemonUnreachable:
         return False
+    finally:
+        client.close()
     return True
 
 
@@ -39,7 +43,7 @@ def ensure(paths: Paths) -> None:
     lock = os.open(paths.start_lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not running(paths.socket):
+        if not answers(paths.socket, PATIENCE):
             _start(paths)
     finally:
         os.close(lock)
@@ -62,11 +66,13 @@ def _start(paths: Paths) -> None:
 
     position = _size(paths.daemon_log)
     extra = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
+    if "PYTHONPATH" in extra:  # the daemon's working directory is another one
+        extra["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, extra["PYTHONPATH"].split(os.pathsep)))
     started = proc.spawn([sys.executable, "-m", "banger.daemon.main"], log=paths.daemon_log, env=extra)
     deadline = time.monotonic() + PATIENCE
     pause = 0.01
-    while not running(paths.socket):
-        if not proc.alive(started) and not running(paths.socket):
+    while not answers(paths.socket, max(0.1, deadline - time.monotonic())):
+        if not proc.alive(started):
             raise transport.unreachable(paths.socket, f"it ended at once: {_last_line(paths.daemon_log, position)}")
         if time.monotonic() > deadline:
             said = _last_line(paths.daemon_log, position)

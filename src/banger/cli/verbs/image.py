@@ -64,7 +64,7 @@ oci:DIR[:TAG] or docker-archive:FILE. Credentials are those that skopeo, podman 
             "show all images",
             arguments=(Argument("-q/--quiet", "print names only, one a line", kind="flag"), JSON),
             examples=("banger image list",),
-            aliases=("image ls", "images"),
+            aliases=("image ls",),
         ),
         Verb("image show", "show one image", arguments=(_IMAGE, JSON), examples=("banger image show debian-bookworm",)),
         Verb(

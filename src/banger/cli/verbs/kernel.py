@@ -45,7 +45,7 @@ no kernel yet. A kernel of your own is imported from a directory.""",
             "show all kernels",
             arguments=(Argument("-q/--quiet", "print names only, one a line", kind="flag"), JSON),
             examples=("banger kernel list",),
-            aliases=("kernel ls", "kernels"),
+            aliases=("kernel ls",),
         ),
         Verb("kernel show", "show one kernel", arguments=(_KERNEL, JSON), examples=("banger kernel show mine",)),
         Verb(
