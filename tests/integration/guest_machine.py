@@ -34,7 +34,7 @@ APPLETS = (
     "grep",
     "readlink",
 )
-APPLETS += ("mkdir", "ln", "hostname", "ip", "head", "wc", "dd", "seq", "stat", "cut", "date", "pwd", "tty", "md5sum")
+APPLETS += ("mkdir", "echo", "ln", "hostname", "ip", "head", "wc", "dd", "seq", "stat", "cut", "date", "pwd", "tty", "md5sum")
 
 
 def kernel() -> Path:

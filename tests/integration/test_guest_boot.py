@@ -32,7 +32,7 @@ FILES: dict[str, bytes | Path | None] = {
 }
 INIT = """#!/bin/sh
 trap 'echo init saw a signal' TERM
-echo the image's own init runs > /run/init-ran
+echo the init of the image runs > /run/init-ran
 while :; do sleep 1; done
 """
 
@@ -104,7 +104,7 @@ def test_the_machine_s_files_replace_links_and_keep_directories(machine: Machine
         assert await told(channel, "cat /etc/hosts; stat -c %F /etc/hosts") == "127.0.0.1 localhost\nregular file\n"
         assert await told(channel, "ls /data") == "", "the link that stood there was followed"
         assert await told(channel, "stat -c '%a %u %g' /usr/lib/tool") == "4711 1000 77\n"
-        assert await told(channel, "readlink /lib /opt/link") == "usr/lib\n/etc/hosts\n"
+        assert await told(channel, "readlink /lib; readlink /opt/link") == "usr/lib\n/etc/hosts\n"
         assert await told(channel, "stat -c %a /opt /etc") == "750\n755\n"
 
     on_channel(machine.socket, use)
@@ -117,7 +117,7 @@ def test_nobody_in_the_guest_can_take_or_open_the_agents_port(machine: Machine) 
             assert "busy" in (await told(channel, attack)).lower()
         agent = (await told(channel, "ps | grep '@banger' | grep -v grep")).split()[0]
         reopened = await told(channel, f"for fd in /proc/{agent}/fd/*; do echo x 2>/dev/null >$fd; done; echo tried")
-        assert reopened.endswith("tried\n")
+        assert "tried\n" in reopened
         assert (await told(channel, f"kill -TERM {agent}; kill -INT {agent}; kill -HUP {agent}; echo sent")) == "sent\n"
         unprivileged = await ran(channel, "sh", "-c", f"ls /proc/{agent}/fd; kill -9 {agent}", user="user")
         assert unprivileged.end.exit_code != 0
@@ -129,8 +129,8 @@ def test_nobody_in_the_guest_can_take_or_open_the_agents_port(machine: Machine) 
 
 def test_commands_run_as_the_guests_own_users(machine: Machine) -> None:
     async def use(channel: Channel) -> None:
-        result = await ran(channel, "sh", "-c", "id; echo $HOME $USER; pwd", user="user", cwd="/data")
-        assert result.stdout == b"uid=1000(user) gid=1000(user) groups=1000(user),77(extra)\n/data user\n/data\n"
+        result = await ran(channel, "sh", "-c", "id -u; echo $HOME $USER; pwd; grep Groups /proc/self/status", user="user", cwd="/data")
+        assert result.stdout == b"1000\n/data user\n/data\nGroups:\t77 1000 \n"
         assert (await ran(channel, "id", "-u", user="4242")).stdout == b"4242\n"
         assert b"uid=0(root) gid=77(extra)" in (await ran(channel, "id", user="root:extra")).stdout
         assert b"gid=99" in (await ran(channel, "id", user="user:99")).stdout
