@@ -129,7 +129,8 @@ def test_nobody_in_the_guest_can_take_or_open_the_agents_port(machine: Machine) 
 
 def test_commands_run_as_the_guests_own_users(machine: Machine) -> None:
     async def use(channel: Channel) -> None:
-        result = await ran(channel, "sh", "-c", "id -u; echo $HOME $USER; pwd; grep Groups /proc/self/status", user="user", cwd="/data")
+        script = "id -u; echo $HOME $USER; pwd; grep Groups /proc/self/status"
+        result = await ran(channel, "sh", "-c", script, user="user", cwd="/data")
         assert result.stdout == b"1000\n/data user\n/data\nGroups:\t77 1000 \n"
         assert (await ran(channel, "id", "-u", user="4242")).stdout == b"4242\n"
         assert b"uid=0(root) gid=77(extra)" in (await ran(channel, "id", user="root:extra")).stdout
