@@ -19,9 +19,9 @@ MODULES = (
 """In the order of loading."""
 
 APPLETS = (
-    "sh cat echo ls sleep true false ps kill id stty mount touch grep readlink mkdir ln hostname ip head wc dd seq stat "
-    "cut date pwd tty md5sum"
-).split()
+    "sh", "cat", "echo", "ls", "sleep", "true", "false", "ps", "kill", "id", "stty", "mount", "touch", "grep", "readlink",
+    "mkdir", "ln", "hostname", "ip", "head", "wc", "dd", "seq", "stat", "cut", "date", "pwd", "tty", "md5sum",
+)  # fmt: skip
 
 
 def kernel() -> Path:
