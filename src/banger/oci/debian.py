@@ -49,7 +49,7 @@ _NEUTRAL = f"""\
 set -eu
 root="$1"
 rm -f "$root"/etc/ssh/ssh_host_* "$root"/etc/resolv.conf "$root"/var/lib/systemd/random-seed
-rm -f "$root"/var/lib/dbus/machine-id
+rm -f "$root"/var/lib/dbus/machine-id "$root"/etc/hostname
 : > "$root"/etc/machine-id
 echo debian > "$root"/etc/hostname
 printf '127.0.0.1 localhost debian\\n::1 localhost ip6-localhost\\n' > "$root"/etc/hosts
