@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from banger.oci.tar import Archive, Header, Malformed, Refused
 
-name = st.text(
-    st.characters(blacklist_categories=("Cs",), blacklist_characters="\0/"), min_size=1, max_size=60
-).filter(lambda text: text not in (".", ".."))
+name = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0/"), min_size=1, max_size=60).filter(
+    lambda text: text not in (".", "..")
+)
 path = st.lists(name, min_size=1, max_size=8).map("/".join)
 entry = st.fixed_dictionaries(
     {
@@ -61,9 +61,7 @@ def read(pieces: Iterator[bytes]) -> list[tuple[Header, bytes]]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    st.lists(entry, max_size=5), st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]), st.integers(1, 3000)
-)
+@given(st.lists(entry, max_size=5), st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]), st.integers(1, 3000))
 def test_it_reads_what_the_standard_library_reads(entries: list[dict[str, object]], form: int, size: int) -> None:
     data = archived(entries, form)
     found = read(cut(data, size))

@@ -39,8 +39,8 @@ def test_what_skopeo_gets(text: str, skopeo: str) -> None:
     "text",
     [
         "", " ", "-x", "--help", "oci:-x", "oci:", "docker://", "docker://-x", "UPPER", "a//b", "a/", "/a", "x:", "x@",
-        "x@sha256:abc", "x\ny", "x\0", "x\x1b[2J", " x", "x ", "foo://x", "x:" + "t" * 129, "a" * 300, "x" * 5000, "a..b",
-        "http://example.org/x", "$(id)", "x;y", "oci:a\u202eb",
+        "x@sha256:abc", "x\ny", "x\0", "x\x1b[2J", " x", "x ", "foo://x", "x:" + "t" * 129, "a" * 300, "x" * 5000,
+        "a..b", "http://example.org/x", "$(id)", "x;y", "oci:a\u202eb",
     ],
 )  # fmt: skip
 def test_what_is_refused(text: str) -> None:
