@@ -192,7 +192,7 @@ def test_names_of_any_bytes(tmp_path: Path) -> None:
 def test_a_large_directory_is_indexed(tmp_path: Path) -> None:
     layer = Tar().directory("many")
     for number in range(5000):
-        layer.file(f"many/a rather long name of a file {number}")
+        layer.file(f"many/a rather long name of a file é {number}")
     made = Made(tmp_path, layer.bytes())
     shown = made.image._ask(["htree_dump /many"])[0]
     assert b"Number of entries (count)" in shown
