@@ -24,7 +24,7 @@ def event(stream: ClientConnection) -> dict[str, Any]:
     assert isinstance(message, str), message[:40]
     found = json.loads(message)
     assert isinstance(found, dict)
-    return {key: value for key, value in found.items() if value not in (None, False)}
+    return {key: value for key, value in found.items() if value is not None and value is not False}
 
 
 def test_a_command_starts_and_ends_with_its_own_status(machine: Daemon) -> None:
@@ -77,13 +77,12 @@ def test_a_client_that_is_gone_ends_its_command(machine: Daemon) -> None:
 
 
 def test_a_client_that_is_gone_with_its_stdin_stuck_ends_its_command(machine: Daemon) -> None:
-    stream = machine.exec("stuck", stdin=True)
-    assert event(stream) == {"kind": "started"}
-    for _ in range(12):
-        stream.send(bytes(1 << 14))
-    stream.socket.shutdown(socket.SHUT_RDWR)
-    machine.wait_for(lambda: "killed" in machine.notes())
-    stream.close()
+    with machine.exec("stuck", stdin=True) as stream:
+        assert event(stream) == {"kind": "started"}
+        for _ in range(12):
+            stream.send(bytes(1 << 14))
+        stream.socket.shutdown(socket.SHUT_RDWR)
+        machine.wait_for(lambda: "killed" in machine.notes())
 
 
 def test_stdin_that_is_not_taken_stays_with_the_client(machine: Daemon) -> None:
