@@ -130,3 +130,8 @@ def page() -> str:
             answers = kinds.get(route.stream, "bytes")
         lines.append(f"| `{route.method} {route.path}{query}` | {route.summary} | {takes} | {answers} |")
     return "\n".join(lines) + f"\n\n## The exec stream\n\n{_websocket()}\n"
+
+
+def text() -> str:
+    """The document as a file."""
+    return msgspec.json.format(msgspec.json.encode(document(), order="deterministic"), indent=2).decode() + "\n"
