@@ -8,6 +8,6 @@ def __getattr__(name: str) -> object:
 
         try:
             return metadata.version("banger")
-        except metadata.PackageNotFoundError:  # a source tree that has not been installed
-            return "dev"
+        except metadata.PackageNotFoundError:
+            return "0+uninstalled"  # run from the source tree
     raise AttributeError(f"module 'banger' has no attribute {name!r}")

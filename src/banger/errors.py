@@ -9,6 +9,7 @@ running a guest command, 126 the command could not be executed, 127 the command 
 expect); 124 a time limit ran out (as timeout(1)); 128+N the guest command died of signal N.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -27,6 +28,9 @@ class BangerError(Exception):
     exit_status: ClassVar[int] = 1
     template: ClassVar[str] = "something went wrong inside banger: {detail}"
     hint: ClassVar[str] = "see 'banger daemon status' for the daemon's log"
+
+    operation: str | None = None
+    """The id of the change that failed, which the daemon's log carries on each of its lines."""
 
     def __init__(self, **data: object) -> None:
         self.data = data
@@ -349,7 +353,9 @@ def all_errors() -> list[type[BangerError]]:
     return found
 
 
-def from_wire(code: str, message: str, hint: str, data: dict[str, object]) -> BangerError:
+def from_wire(
+    code: str, message: str, hint: str, data: Mapping[str, object], operation: str | None = None
+) -> BangerError:
     """The error that a daemon sent, as its own class again; an unknown code becomes an InternalError.
 
     The message is the sender's, so that both ends print the same words.
@@ -357,6 +363,7 @@ def from_wire(code: str, message: str, hint: str, data: dict[str, object]) -> Ba
     kind = next((each for each in all_errors() if each.code == code), InternalError)
     error = kind.__new__(kind)
     Exception.__init__(error, message)
-    error.data = data
+    error.data = dict(data)
+    error.operation = operation
     error.__dict__["_hint"] = hint
     return error

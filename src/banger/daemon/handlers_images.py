@@ -16,19 +16,19 @@ async def image_show(call: Call[None]) -> Image:
 
 
 async def image_pull(call: Call[PullImage]) -> Operation:
-    return call.services.images.pull(call.body)
+    return await call.services.images.pull(call.body)
 
 
 async def image_import(call: Call[ImportImage]) -> Operation:
-    return call.services.images.import_archive(call.body)
+    return await call.services.images.import_archive(call.body)
 
 
 async def image_build(call: Call[BuildImage]) -> Operation:
-    return call.services.images.build(call.body)
+    return await call.services.images.build(call.body)
 
 
 async def image_delete(call: Call[Empty]) -> Operation:
-    return call.services.images.delete(call.ref)
+    return await call.services.images.delete(call.ref)
 
 
 async def kernel_list(call: Call[None]) -> KernelList:
@@ -40,12 +40,12 @@ async def kernel_show(call: Call[None]) -> KernelInfo:
 
 
 async def kernel_pull(call: Call[PullKernel]) -> Operation:
-    return call.services.kernels.pull(call.body)
+    return await call.services.kernels.pull(call.body)
 
 
 async def kernel_import(call: Call[ImportKernel]) -> Operation:
-    return call.services.kernels.import_directory(call.body)
+    return await call.services.kernels.import_directory(call.body)
 
 
 async def kernel_delete(call: Call[Empty]) -> Operation:
-    return call.services.kernels.delete(call.ref)
+    return await call.services.kernels.delete(call.ref)
