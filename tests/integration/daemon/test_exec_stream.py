@@ -1,11 +1,13 @@
 """The exec stream over a real WebSocket: both directions at the other end's pace, and clients that go away."""
 
+import asyncio
 import json
 import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import unix_connect as unix_connect_async
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, unix_connect
 
@@ -48,6 +50,29 @@ def test_stdin_resizes_and_output_pass_in_order(machine: Daemon) -> None:
         stream.send(json.dumps({"kind": "eof"}))
         assert stream.recv(PATIENCE) == b"\x01last"
         assert event(stream) == {"kind": "ended", "exit_code": 0}
+
+
+def test_both_directions_flow_at_once(machine: Daemon) -> None:
+    piece, count = bytes(1 << 16), 256
+
+    async def scenario() -> int:
+        address = "ws://banger/v1/vms/m/exec"
+        async with unix_connect_async(machine.paths.socket, address, compression=None) as stream:
+            await stream.send(json.dumps({"argv": ["cat"], "stdin": True}))
+
+            async def feed() -> None:
+                for _ in range(count):
+                    await stream.send(piece)
+                await stream.send(json.dumps({"kind": "eof"}))
+
+            feeding = asyncio.create_task(feed())
+            received = 0
+            async for message in stream:
+                received += len(message) - 1 if isinstance(message, bytes) else 0
+            await feeding
+            return received
+
+    assert asyncio.run(asyncio.wait_for(scenario(), PATIENCE)) == count * len(piece)
 
 
 def test_a_signal_passes_stdin_that_is_stuck(machine: Daemon) -> None:
