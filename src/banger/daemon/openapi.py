@@ -1,5 +1,6 @@
 """The interface as an OpenAPI 3.1 document, made from the table of routes and the structures that it names."""
 
+import json
 import re
 from typing import Any
 
@@ -134,4 +135,4 @@ def page() -> str:
 
 def text() -> str:
     """The document as a file."""
-    return msgspec.json.format(msgspec.json.encode(document(), order="deterministic"), indent=2).decode() + "\n"
+    return json.dumps(document(), indent=1) + "\n"

@@ -49,7 +49,7 @@ def test_changes_answer_202() -> None:
 def test_the_pages_in_the_tree_are_those_that_the_code_makes() -> None:
     for name, made in (
         ("openapi.json", openapi.text()),
-        ("api.md", openapi.page()),
-        ("configuration.md", reference.page()),
+        ("http.md", openapi.page()),
+        ("config.md", reference.page()),
     ):
         assert (REFERENCE / name).read_text() == made, f"docs/reference/{name} is stale: run 'make docs'"
