@@ -190,7 +190,7 @@ class BadSetting(BangerError):
 
     code, http, exit_status = "bad_setting", 500, 2
     template = "{path}: {key}: {reason}"
-    hint = "docs/reference/configuration.md lists every setting"
+    hint = "docs/reference/config.md lists every setting"
 
 
 # -- the host ---------------------------------------------------------------------------------------------------------
