@@ -78,12 +78,17 @@ class ImageService:
         try:
             return self._records.resolve(ref)
         except errors.NotFound:
-            with contextlib.suppress(errors.InvalidReference):
-                canonical = str(reference.parse(ref))
-                for record in self._records.list():
-                    if record.source == canonical:
-                        return record
-            raise
+            found = None if ref in catalog.ENTRIES else self._from(ref)
+            if found is None:
+                raise
+            return found
+
+    def _from(self, text: str) -> ImageRecord | None:
+        """The image that was made from a reference."""
+        with contextlib.suppress(errors.InvalidReference):
+            source = str(reference.parse(text))
+            return next((each for each in self._records.list() if each.source == source), None)
+        return None
 
     def get(self, image_id: str) -> ImageRecord:
         """The image of a machine. Raises `errors.NotFound`."""
