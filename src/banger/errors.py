@@ -10,7 +10,15 @@ expect); 124 a time limit ran out (as timeout(1)); 128+N the guest command died 
 """
 
 import errno
+from collections.abc import Mapping
 from typing import ClassVar
+
+
+class _Values(dict[str, object]):
+    """The values of a hint; one that the error does not carry is shown as a word to fill in."""
+
+    def __missing__(self, key: str) -> str:
+        return key.upper()
 
 
 class BangerError(Exception):
@@ -21,6 +29,9 @@ class BangerError(Exception):
     exit_status: ClassVar[int] = 1
     template: ClassVar[str] = "something went wrong inside banger: {detail}"
     hint: ClassVar[str] = "see 'banger daemon status' for the daemon's log"
+
+    operation: str | None = None
+    """The id of the change that failed, which the daemon's log carries on each of its lines."""
 
     def __init__(self, **data: object) -> None:
         self.data = data
@@ -33,7 +44,8 @@ class BangerError(Exception):
     @property
     def advice(self) -> str:
         """The hint with the error's values filled in."""
-        return self.hint.format(**self.data)
+        sent = self.__dict__.get("_hint")
+        return str(sent) if sent is not None else self.hint.format_map(_Values(self.data))
 
 
 class InternalError(BangerError):
@@ -116,6 +128,24 @@ class Cancelled(BangerError):
     hint = ""
 
 
+class RequestTooLarge(BangerError):
+    code, http, exit_status = "request_too_large", 413, 2
+    template = "the request is larger than {limit} bytes"
+    hint = ""
+
+
+class NoSuchRoute(BangerError):
+    code, http, exit_status = "no_such_route", 404, 1
+    template = "the daemon has no {path}"
+    hint = "the daemon may be older than this program: 'banger daemon status' shows its version"
+
+
+class WrongMethod(BangerError):
+    code, http, exit_status = "wrong_method", 405, 1
+    template = "{path} does not take {method}"
+    hint = "see /v1/openapi.json for what it takes"
+
+
 class Interrupted(BangerError):
     """The daemon ended while the change was under way; its next start undid the change."""
 
@@ -149,6 +179,20 @@ class DaemonRunning(BangerError):
     code, http, exit_status = "daemon_running", 409, 4
     template = "a daemon is already running here (pid {pid})"
     hint = "'banger daemon stop' ends it; its machines go on"
+
+
+class StoreTooNew(BangerError):
+    code, http, exit_status = "store_too_new", 500, 1
+    template = "{path} was written by a newer banger (schema {found}; this one knows {known})"
+    hint = "run the newer banger, or move the file away to begin anew"
+
+
+class BadSetting(BangerError):
+    """``path`` is the file, ``key`` the setting in it."""
+
+    code, http, exit_status = "bad_setting", 500, 2
+    template = "{path}: {key}: {reason}"
+    hint = "docs/reference/configuration.md lists every setting"
 
 
 # -- the host ---------------------------------------------------------------------------------------------------------
@@ -290,6 +334,14 @@ class CommandNotExecutable(BangerError):
     hint = ""
 
 
+class CommandFailed(BangerError):
+    """What the SDK raises for a checked command that failed. ``ending`` says how, ``stderr`` is printable."""
+
+    code, http, exit_status = "command_failed", 422, 125
+    template = "{command} {ending}: {stderr}"
+    hint = ""
+
+
 class UnsafeArchive(BangerError):
     """What came out of a guest must not be written here. ``entry`` is safe to print."""
 
@@ -317,7 +369,9 @@ def all_errors() -> list[type[BangerError]]:
     return found
 
 
-def from_wire(code: str, message: str, hint: str, data: dict[str, object]) -> BangerError:
+def from_wire(
+    code: str, message: str, hint: str, data: Mapping[str, object], operation: str | None = None
+) -> BangerError:
     """The error that a daemon sent, as its own class again; an unknown code becomes an InternalError.
 
     The message is the sender's, so that both ends print the same words.
@@ -325,6 +379,7 @@ def from_wire(code: str, message: str, hint: str, data: dict[str, object]) -> Ba
     kind = next((each for each in all_errors() if each.code == code), InternalError)
     error = kind.__new__(kind)
     Exception.__init__(error, message)
-    error.data = data
+    error.data = dict(data)
+    error.operation = operation
     error.__dict__["_hint"] = hint
     return error

@@ -9,14 +9,7 @@ import logging
 import sys
 import time
 
-
-def printable(text: str | bytes, limit: int = 400) -> str:
-    """``text`` on one line, without control characters or terminal escapes, at most ``limit`` characters."""
-    if isinstance(text, bytes):
-        text = text.decode("utf-8", "backslashreplace")
-    cut = text[:limit]
-    shown = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in cut)
-    return shown + ("..." if len(text) > limit else "")
+from banger.text import printable as printable
 
 
 class _Line(logging.Formatter):

@@ -19,6 +19,7 @@ On disk::
     config/  config.toml
     state/   banger.db                      the store
              bangerd.log
+             root-told                      root has been told what running as root means
              images/ID/                     rootfs.ext4, image.json
              kernels/NAME/                  bzImage, vmlinux, modules.ext4, initrd.cpio, kernel.json
              vms/ID/                        disk.qcow2, initrd.cpio, console.log, vm.json
@@ -26,6 +27,7 @@ On disk::
     cache/   oci/                           blobs shared by all pulls, in OCI image layout
              probe/                         what this host's QEMU can do
     runtime/ bangerd.sock, bangerd.lock
+             start.lock                     held by the client that is starting the daemon
              vms/ID/                        qmp.sock, agent.sock (short paths: a socket name holds 107 bytes)
 
 Paths are ``str`` here, because a verb's start-up would pay for pathlib.
@@ -87,12 +89,20 @@ class Paths:
         return os.path.join(self.state, "bangerd.log")
 
     @property
+    def root_told(self) -> str:
+        return os.path.join(self.state, "root-told")
+
+    @property
     def socket(self) -> str:
         return os.path.join(self.runtime, "bangerd.sock")
 
     @property
     def lock(self) -> str:
         return os.path.join(self.runtime, "bangerd.lock")
+
+    @property
+    def start_lock(self) -> str:
+        return os.path.join(self.runtime, "start.lock")
 
     @property
     def images(self) -> str:

@@ -76,8 +76,9 @@ async def run(
     cwd: str | None = None,
     check: bool = True,
     on_line: Callable[[str], None] | None = None,
+    on_output: Callable[[str], None] | None = None,
 ) -> Result:
-    """Run a program to its end. ``on_line`` sees each line of its stderr as it comes.
+    """Run a program to its end. ``on_line`` sees each line of its stderr as it comes, ``on_output`` of its stdout.
 
     Raises `errors.ToolMissing`, `errors.TimedOut`, and with ``check`` `errors.ToolFailed` on a status that is not 0.
     A cancelled call kills the child and everything that it started before it passes the cancellation on.
@@ -95,7 +96,7 @@ async def run(
     try:
         async with asyncio.timeout(timeout):
             stdout, stderr, _ = await asyncio.gather(
-                _collect(process.stdout, None), _collect(process.stderr, on_line), _feed(process.stdin, input)
+                _collect(process.stdout, on_output), _collect(process.stderr, on_line), _feed(process.stdin, input)
             )
             status = await process.wait()
     except TimeoutError:
@@ -149,6 +150,7 @@ def spawn(
     env: Mapping[str, str] | None = None,
     uid: int | None = None,
     gid: int | None = None,
+    groups: Sequence[int] = (),
     umask: int = 0o077,
     limits: Mapping[int, int] | None = None,
     keep: Sequence[int] = (),
@@ -156,14 +158,17 @@ def spawn(
 ) -> Identity:
     """Start a program that outlives this process; its output is appended to the file ``log``.
 
-    ``uid`` and ``gid`` drop root for good, without supplementary groups. ``limits`` maps ``resource.RLIMIT_*`` to
-    both the soft and the hard limit. ``keep`` lists descriptors that the child inherits. Raises `errors.ToolMissing`.
+    ``uid`` and ``gid`` drop root for good; ``groups`` are all the supplementary groups that are left then. ``limits``
+    maps ``resource.RLIMIT_*`` to both the soft and the hard limit; with a limit on file sizes, a write beyond it fails
+    instead of killing. ``keep`` lists descriptors that the child inherits. Raises `errors.ToolMissing`.
     """
     import resource
 
     def prepare() -> None:
         for kind, value in (limits or {}).items():
             resource.setrlimit(kind, (value, value))
+        if resource.RLIMIT_FSIZE in (limits or {}):
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
     with open(log, "ab") as output:
         process = subprocess.Popen(
@@ -177,7 +182,7 @@ def spawn(
             umask=umask,
             user=uid,
             group=gid,
-            extra_groups=[] if uid is not None else None,
+            extra_groups=list(groups) if uid is not None else None,
             pass_fds=tuple(keep),
             preexec_fn=prepare if limits else None,
         )

@@ -95,7 +95,9 @@ class Handle(msgspec.Struct, frozen=True, kw_only=True):
     console: str
     control_socket: str
     machine: str
-    """The machine type in the monitor's own words, e.g. ``microvm`` or ``q35``."""
+    """The machine type in the monitor's own words, e.g. ``microvm (tcg)``."""
+    log: str = ""
+    """What the monitor itself says; this run's."""
 
 
 class Exit(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,65 @@
+/* Files in and out: a child of ours reads or writes the archive, so that no slow disk, named pipe or network
+ * filesystem of the guest can hold up the loop. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "archive.h"
+#include "spawn.h"
+#include "stream.h"
+
+#define PIPE_SIZE (256 * 1024)
+
+static void start(struct stream *s, const char *path)
+{
+    bool put = s->operation == OP_PUT;
+    int data[2], words[2];
+    struct stdio child;
+
+    if (pipe2(data, O_CLOEXEC)) {
+        stream_refuse(s, FAILED, "no pipe: %s", strerror(errno));
+        return;
+    }
+    if (pipe2(words, O_CLOEXEC)) {
+        stream_refuse(s, FAILED, "no pipe: %s", strerror(errno));
+        close(data[0]);
+        close(data[1]);
+        return;
+    }
+    fcntl(data[0], F_SETPIPE_SZ, PIPE_SIZE);
+    child = put ? (struct stdio){data[0], -1, words[1]} : (struct stdio){-1, data[1], words[1]};
+    s->worker = true;
+    s->pid = s->group = spawn_worker(put ? archive_extract : archive_create, path, child);
+    close(put ? data[0] : data[1]);
+    close(words[1]);
+    if (s->pid < 0) {
+        s->pid = s->group = 0;
+        stream_refuse(s, FAILED, "no process: %s", strerror(errno));
+        close(put ? data[1] : data[0]);
+        close(words[0]);
+        return;
+    }
+    fcntl(put ? data[1] : data[0], F_SETFL, O_NONBLOCK);
+    fcntl(words[0], F_SETFL, O_NONBLOCK);
+    if (put)
+        inlet_open(&s->in, data[1]);
+    else
+        outlet_open(&s->out[0], data[0]);
+    outlet_open(&s->out[1], words[0]);
+}
+
+void transfer_open(struct stream *s)
+{
+    struct command c;
+
+    if (!command_parse(&c, s->request, s->request_size) || !c.path || !*c.path)
+        stream_refuse(s, BAD_REQUEST, "a malformed request for files");
+    else
+        start(s, c.path);
+    command_free(&c);
+    free(s->request);
+    s->request = NULL;
+    s->request_size = 0;
+}

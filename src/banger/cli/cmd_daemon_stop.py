@@ -1,0 +1,41 @@
+"""``banger daemon stop``: returns when the daemon has ended."""
+
+import contextlib
+import os
+import time
+from argparse import Namespace
+
+from banger import errors
+from banger.cli.terminal import Terminal
+from banger.sdk.client import Client
+
+PATIENCE = 30.0
+
+
+def run(arguments: Namespace, terminal: Terminal) -> int:
+    with Client(start=False) as client:
+        try:
+            status = client.daemon_status()
+        except errors.DaemonUnreachable:
+            terminal.say("no daemon runs")
+            return 0
+        process = None
+        with contextlib.suppress(ProcessLookupError):
+            process = os.pidfd_open(status.pid)
+        client.daemon_stop()
+    if process is not None:
+        _wait(process)
+    terminal.say(f"the daemon (pid {status.pid}) has ended; {status.running} machines go on")
+    return 0
+
+
+def _wait(process: int) -> None:
+    """Wait for the end of a process, which makes its pidfd readable."""
+    import select
+
+    deadline = time.monotonic() + PATIENCE
+    try:
+        if not select.select([process], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            raise errors.TimedOut(what="the daemon's end", seconds=PATIENCE)
+    finally:
+        os.close(process)

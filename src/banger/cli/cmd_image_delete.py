@@ -1,0 +1,19 @@
+"""``banger image delete``: refused while a machine uses it."""
+
+from argparse import Namespace
+
+from banger.cli.change import each_target
+from banger.cli.terminal import Terminal
+from banger.sdk.client import Client
+
+
+def run(arguments: Namespace, terminal: Terminal) -> int:
+    with Client() as client:
+        return each_target(
+            client,
+            arguments.image,
+            lambda reference: client.image_show(reference).id,
+            client.image_delete,
+            terminal,
+            json=arguments.json,
+        )

@@ -1,0 +1,20 @@
+"""``banger image import``. The daemon reads the file, so its path must mean the same there."""
+
+import os
+from argparse import Namespace
+
+from banger.api.image import ImportImage
+from banger.cli.change import carry_out
+from banger.cli.terminal import Terminal, cell
+from banger.sdk.client import Client
+
+
+def run(arguments: Namespace, terminal: Terminal) -> int:
+    wanted = ImportImage(path=os.path.abspath(arguments.file), name=arguments.name, size=arguments.size)
+    with Client() as client:
+        operation = carry_out(client, client.image_import(wanted), terminal)
+        if arguments.json:
+            terminal.document(client.image_show(operation.subject_id or operation.subject))
+        else:
+            terminal.print(cell(operation.subject))
+    return 0

@@ -1,0 +1,38 @@
+"""``banger image show``."""
+
+import time
+from argparse import Namespace
+
+from banger.cli.durations import format_duration
+from banger.cli.terminal import Terminal
+from banger.config.sizes import format_size
+from banger.sdk.client import Client
+
+
+def run(arguments: Namespace, terminal: Terminal) -> int:
+    with Client() as client:
+        image = client.image_show(arguments.image)
+    if arguments.json:
+        terminal.document(image)
+        return 0
+    config = image.config
+    terminal.facts(
+        (
+            ("name", image.name),
+            ("id", image.id),
+            ("kind", image.kind),
+            ("source", image.source),
+            ("digest", image.digest),
+            ("architecture", image.architecture),
+            ("init", image.init or "none: the agent is PID 1"),
+            ("rootfs", image.rootfs),
+            ("size", f"{format_size(image.size)}, {format_size(image.allocated)} on disk"),
+            ("created", f"{format_duration(time.time() - image.created)} ago"),
+            ("entrypoint", " ".join(config.entrypoint)),
+            ("command", " ".join(config.cmd)),
+            ("environment", " ".join(config.env)),
+            ("directory", config.cwd),
+            ("user", config.user),
+        )
+    )
+    return 0

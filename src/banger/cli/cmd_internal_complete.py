@@ -1,0 +1,33 @@
+"""``banger internal complete -- WORDS``: a suggestion a line, with a tab before what it means."""
+
+from argparse import Namespace
+from collections.abc import Sequence
+
+from banger import errors
+from banger.api import routes
+from banger.cli.suggest import suggestions
+from banger.cli.terminal import Terminal
+from banger.sdk.client import Client
+from banger.text import printable
+
+LISTS = {
+    "vm": (routes.VM_LIST, "vms"),
+    "image": (routes.IMAGE_LIST, "images"),
+    "kernel": (routes.KERNEL_LIST, "kernels"),
+}
+PATIENCE = 1.0
+
+
+def run(arguments: Namespace, terminal: Terminal) -> int:
+    for word, meaning in suggestions(arguments.command, _names):
+        terminal.print(f"{word}\t{meaning}" if meaning else word)
+    return 0
+
+
+def _names(kind: str) -> Sequence[str]:
+    route, key = LISTS[kind]
+    try:
+        with Client(start=False, timeout=PATIENCE) as client:
+            return [printable(each["name"]) for each in client.document(route)[key]]
+    except (errors.BangerError, ValueError, KeyError, TypeError):
+        return []

@@ -1,0 +1,30 @@
+"""``banger kernel show``."""
+
+import time
+from argparse import Namespace
+
+from banger.cli.durations import format_duration
+from banger.cli.terminal import Terminal
+from banger.config.sizes import format_size
+from banger.sdk.client import Client
+
+
+def run(arguments: Namespace, terminal: Terminal) -> int:
+    with Client() as client:
+        kernel = client.kernel_show(arguments.kernel)
+    if arguments.json:
+        terminal.document(kernel)
+        return 0
+    terminal.facts(
+        (
+            ("name", kernel.name),
+            ("release", kernel.release),
+            ("architecture", kernel.architecture),
+            ("source", kernel.source),
+            ("default", "yes" if kernel.default else "no"),
+            ("directory", kernel.directory),
+            ("size", format_size(kernel.size)),
+            ("created", f"{format_duration(time.time() - kernel.created)} ago"),
+        )
+    )
+    return 0

@@ -1,0 +1,19 @@
+"""``banger vm create``: a machine to come back to."""
+
+from argparse import Namespace
+
+from banger.cli import machine
+from banger.cli.terminal import Terminal, cell
+from banger.sdk.client import Client
+
+
+def run(arguments: Namespace, terminal: Terminal) -> int:
+    with Client() as client:
+        client.daemon_status()
+        machine.warn_root(terminal)
+        _, operation = machine.create(client, machine.request(arguments, start=not arguments.no_start), terminal)
+        if arguments.json:
+            terminal.document(client.vm_show(operation.subject_id or operation.subject))
+        else:
+            terminal.print(cell(operation.subject))
+    return 0

@@ -1,0 +1,32 @@
+"""``banger vm exec``: a command in a machine that runs."""
+
+from argparse import Namespace
+
+import msgspec
+
+from banger.api.vm import ExecVm
+from banger.cli import guest_command, session
+from banger.cli.terminal import Terminal
+from banger.sdk.client import Client
+
+
+def run(arguments: Namespace, terminal: Terminal) -> int:
+    with Client() as client:
+        request = guest_command.request(arguments)
+        if arguments.detach:
+            return _detach(client, arguments, msgspec.structs.replace(request, detach=True, stdin=False), terminal)
+        capture = session.Capture() if arguments.json else None
+        command = session.run(client, arguments.vm, request, capture)
+    if capture is not None:
+        terminal.document(guest_command.document(arguments.vm, command, capture))
+    return session.status(command)
+
+
+def _detach(client: Client, arguments: Namespace, request: ExecVm, terminal: Terminal) -> int:
+    with client.vm_exec(arguments.vm, request) as command:
+        command.wait()
+    if arguments.json:
+        terminal.document({"vm": arguments.vm, "session": command.session})
+    else:
+        terminal.print(command.session or "")
+    return 0

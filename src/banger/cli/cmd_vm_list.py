@@ -1,0 +1,47 @@
+"""``banger vm list``. Works on plain data: it must answer before msgspec would be loaded."""
+
+import time
+from argparse import Namespace
+from typing import Any
+
+from banger.api import routes
+from banger.cli.durations import format_duration
+from banger.cli.terminal import Terminal, cell
+from banger.config.sizes import format_size
+from banger.sdk.client import Client
+
+COLUMNS = (
+    ("name", "NAME"),
+    ("state", "STATE"),
+    ("image", "IMAGE"),
+    ("vcpu", "VCPU"),
+    ("memory", "MEMORY"),
+    ("disk_size", "DISK"),
+    ("address", "ADDRESS"),
+    ("id", "ID"),
+    ("created", "CREATED"),
+)
+
+
+def run(arguments: Namespace, terminal: Terminal) -> int:
+    with Client() as client:
+        document = client.document(routes.VM_LIST)
+    if arguments.json:
+        terminal.document(document)
+    elif arguments.quiet:
+        for vm in document["vms"]:
+            terminal.print(cell(vm["name"]))
+    else:
+        now = time.time()
+        terminal.table([_row(vm, now) for vm in document["vms"]], COLUMNS)
+    return 0
+
+
+def _row(vm: dict[str, Any], now: float) -> dict[str, object]:
+    return {
+        **vm,
+        "id": vm["id"][:12],
+        "memory": format_size(vm["memory"]),
+        "disk_size": format_size(vm["disk_size"]),
+        "created": f"{format_duration(now - vm['created'])} ago",
+    }

@@ -1,0 +1,19 @@
+"""``banger vm restart``: power machines off in order, then start them."""
+
+from argparse import Namespace
+
+from banger.cli.change import each_target
+from banger.cli.terminal import Terminal
+from banger.sdk.client import Client
+
+
+def run(arguments: Namespace, terminal: Terminal) -> int:
+    with Client() as client:
+        return each_target(
+            client,
+            arguments.vm,
+            lambda reference: client.vm_show(reference).id,
+            lambda vm: client.vm_restart(vm, arguments.timeout or 30.0),
+            terminal,
+            json=arguments.json,
+        )

@@ -1,0 +1,98 @@
+"""``banger vm run``: make a machine, run a command or a shell in it, and leave nothing that was not asked for.
+
+With ``--rm`` the machine is ephemeral and held open from here: it is deleted at the end, and also when this process
+is killed. Deleting is not cancelled by Ctrl-C.
+"""
+
+import os
+import signal
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+from banger import errors
+from banger.cli import guest_command, machine, session
+from banger.cli.change import carry_out
+from banger.cli.stopwatch import Stopwatch
+from banger.cli.terminal import Terminal, cell
+from banger.sdk.client import Client
+
+if TYPE_CHECKING:
+    from banger.sdk.exec import Command
+    from banger.sdk.transport import Reply
+
+
+def run(arguments: Namespace, terminal: Terminal) -> int:
+    _refuse_nonsense(arguments)
+    watch = Stopwatch()
+    with Client() as client:
+        client.daemon_status()
+        watch.mark("connect")
+        machine.warn_root(terminal)
+        wanted = machine.request(arguments, ephemeral=arguments.rm)
+        held, operation = machine.create(client, wanted, terminal)
+        watch.mark_operation(operation)
+        name = operation.subject
+        if arguments.detach:
+            return _started(arguments, name, watch, terminal)
+        capture = session.Capture() if arguments.json else None
+        command = _execute(client, arguments, name, capture, held, terminal, watch)
+    if capture is not None:
+        document = guest_command.document(name, command, capture)
+        terminal.document({**document, "phases": watch.phases(), "seconds": watch.seconds()})
+    return session.status(command)
+
+
+def _refuse_nonsense(arguments: Namespace) -> None:
+    """What could only be found out after a machine was made is refused before."""
+    if arguments.detach and arguments.rm:
+        raise errors.UsageError(detail="--detach leaves a machine and --rm deletes it: use one of them")
+    if arguments.detach and arguments.command:
+        raise errors.UsageError(
+            detail="--detach takes no command: start the machine with it, then use 'banger exec --detach'"
+        )
+    if arguments.json and not arguments.command and not arguments.detach and os.isatty(session.STDIN_FD):
+        raise errors.UsageError(detail="--json needs a command: a shell on a terminal makes no document")
+
+
+def _started(arguments: Namespace, name: str, watch: Stopwatch, terminal: Terminal) -> int:
+    if arguments.json:
+        terminal.document({"vm": name, "phases": watch.phases(), "seconds": watch.seconds()})
+    else:
+        terminal.print(cell(name))
+    return 0
+
+
+def _execute(
+    client: Client,
+    arguments: Namespace,
+    name: str,
+    capture: session.Capture | None,
+    held: "Reply | None",
+    terminal: Terminal,
+    watch: Stopwatch,
+) -> "Command":
+    shell = not arguments.command and not arguments.entrypoint
+    request = guest_command.request(arguments, shell=shell)
+    try:
+        command = session.run(client, name, request, capture)
+        watch.mark("exec")
+    finally:
+        if arguments.rm:
+            _delete(client, name, terminal)
+            watch.mark("delete")
+        if held is not None:
+            held.close()
+    if not arguments.rm and request.tty:
+        terminal.say(f"{cell(name)} goes on running; 'banger rm {cell(name)}' deletes it", "dim")
+    return command
+
+
+def _delete(client: Client, name: str, terminal: Terminal) -> None:
+    """Delete the machine; an impatient Ctrl-C must not leave it behind."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        carry_out(client, client.vm_delete(name), terminal)
+    except errors.NotFound:
+        pass  # the guest powered itself off, and an ephemeral machine is gone then
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,46 @@
+"""``banger vm show``."""
+
+import time
+from argparse import Namespace
+
+from banger.cli.durations import format_duration
+from banger.cli.terminal import Terminal
+from banger.config.sizes import format_size
+from banger.sdk.client import Client
+
+
+def run(arguments: Namespace, terminal: Terminal) -> int:
+    with Client() as client:
+        vm = client.vm_show(arguments.vm)
+    if arguments.json:
+        terminal.document(vm)
+        return 0
+    now = time.time()
+    terminal.facts(
+        (
+            ("name", vm.name),
+            ("id", vm.id),
+            ("state", vm.state),
+            ("change", vm.operation),
+            ("image", vm.image),
+            ("kernel", vm.kernel),
+            ("vcpu", vm.vcpu),
+            ("memory", format_size(vm.memory)),
+            ("disk", format_size(vm.disk_size)),
+            ("environment", " ".join(sorted(vm.env))),
+            ("ephemeral", "yes" if vm.ephemeral else None),
+            ("driver", f"{vm.driver} ({vm.machine})" if vm.machine else vm.driver),
+            ("address", vm.address),
+            ("pid", vm.pid),
+            ("created", _ago(vm.created, now)),
+            ("started", _ago(vm.started, now)),
+            ("stopped", _ago(vm.stopped, now)),
+            ("stop reason", vm.stop_reason),
+            ("error", vm.error),
+        )
+    )
+    return 0
+
+
+def _ago(moment: float | None, now: float) -> str | None:
+    return None if moment is None else f"{format_duration(now - moment)} ago"

@@ -1,0 +1,31 @@
+"""Durations as people write and read them: seconds, or a number with ``s``, ``m`` or ``h``."""
+
+from banger import errors
+
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def parse_duration(text: str) -> float:
+    """Seconds. Raises `errors.UsageError`."""
+    word = text.strip().lower()
+    factor = _SECONDS.get(word[-1:], 0.0)
+    number = word[:-1] if factor else word
+    try:
+        seconds = float(number) * (factor or 1.0)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < 10**9:
+        raise errors.UsageError(detail=f"{text!r} is not a duration; write 30, 30s, 5m or 1h")
+    return seconds
+
+
+def format_duration(seconds: float) -> str:
+    """One or two units: ``12 ms``, ``3.4 s``, ``5 min``, ``2 h``, ``3 d``."""
+    if seconds < 0.9995:
+        return f"{max(seconds, 0) * 1000:.0f} ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    for limit, divisor, unit in ((119.5, 1, "s"), (7170, 60, "min"), (171_000, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / divisor:.0f} {unit}"
+    return f"{seconds / 86400:.0f} d"

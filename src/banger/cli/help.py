@@ -1,0 +1,105 @@
+"""Help pages, made from the verb table: the whole, a group, a verb."""
+
+import textwrap
+from collections.abc import Sequence
+
+from banger.cli.verb import Argument, Group, Verb
+from banger.cli.verbs import GROUPS, VERBS
+
+WIDTH = 100
+
+INTRODUCTION = """\
+A whole Linux machine in one command: a microVM made from any container image.
+
+'banger run' makes a machine, starts it and opens a shell in it; 'banger run --rm -- COMMAND' runs one command in a
+machine that is gone afterwards. What is missing on the way, an image or a kernel, is fetched and said aloud."""
+
+EXAMPLES = (
+    "banger run --rm -- uname -a          # one command in a machine of its own",
+    "banger run                           # a shell",
+    "banger ps                            # what is there",
+    "banger doctor                        # whether this host has what it takes",
+)
+
+
+def overall() -> str:
+    """The page of 'banger help'."""
+    daily = [verb for verb in VERBS if any(" " not in alias for alias in verb.aliases) and verb.path.startswith("vm ")]
+    shortcuts = [
+        (next(alias for alias in verb.aliases if " " not in alias), f"{verb.summary} ({verb.path})") for verb in daily
+    ]
+    groups = [(group.name, group.summary) for group in GROUPS]
+    single = [(verb.path, verb.summary) for verb in VERBS if " " not in verb.path]
+    return "\n".join(
+        [
+            "Usage: banger VERB [OPTIONS] ...",
+            "",
+            _filled(INTRODUCTION),
+            *_section("Daily", shortcuts),
+            *_section("Groups", groups),
+            *_section("Others", [*single, ("help", "explain a group or a verb: 'banger help vm run'")]),
+            *_examples(EXAMPLES),
+        ]
+    )
+
+
+def of_group(group: Group) -> str:
+    """What a group is for, its 80 % command, its verbs, and what comes next."""
+    verbs = [(verb.path, verb.summary) for verb in group.verbs if not verb.hidden]
+    return "\n".join(
+        [
+            f"Usage: banger {group.name} VERB [OPTIONS] ...",
+            "",
+            _filled(group.description),
+            *_section("Verbs", verbs),
+            *_examples(group.examples),
+            "",
+            f"'banger help {group.verbs[0].path}' explains one verb.",
+        ]
+    )
+
+
+def of_verb(verb: Verb) -> str:
+    """A verb with everything it takes."""
+    lines = [f"Usage: {verb.usage}", "", sentence(verb.summary)]
+    if verb.description:
+        lines += ["", _filled(verb.description)]
+    lines += _section("Arguments", [(each.metavar, explained(each)) for each in verb.positionals])
+    lines += _section("Options", [(each.usage, explained(each)) for each in verb.options])
+    lines += _examples(verb.examples)
+    if verb.aliases:
+        lines += ["", "Also: " + ", ".join(f"banger {alias}" for alias in verb.aliases)]
+    return "\n".join(lines)
+
+
+def sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + "."
+
+
+def explained(argument: Argument) -> str:
+    """An argument's help with what else is to be known."""
+    notes = ["required"] if argument.required else []
+    notes += [" | ".join(argument.choices)] if argument.choices else []
+    return argument.help + (f" ({'; '.join(notes)})" if notes else "")
+
+
+def _filled(text: str) -> str:
+    paragraphs = text.split("\n\n")
+    return "\n\n".join(textwrap.fill(" ".join(each.split()), WIDTH, break_on_hyphens=False) for each in paragraphs)
+
+
+def _section(title: str, rows: Sequence[tuple[str, str]]) -> list[str]:
+    if not rows:
+        return []
+    width = min(28, max(len(word) for word, _ in rows)) + 4
+    lines = ["", f"{title}:"]
+    for word, text in rows:
+        head = f"  {word}".ljust(width)
+        gap = [head.rstrip()] if len(head) > width else []
+        body = textwrap.wrap(text, WIDTH - width, break_on_hyphens=False)
+        lines += gap + [((" " * width) if gap or index else head) + part for index, part in enumerate(body)]
+    return lines
+
+
+def _examples(examples: Sequence[str]) -> list[str]:
+    return ["", "Examples:", *(f"  {each}" for each in examples)] if examples else []

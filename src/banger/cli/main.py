@@ -1,0 +1,127 @@
+"""The entry point: find the verb, run it, and turn every ending into words and an exit status.
+
+Nothing else prints errors or exits. Exit statuses are in `banger.errors`; a verb whose status is the guest command's
+reports failures of banger itself as 125 and above, so that the two are never confused.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+from banger import errors
+from banger.cli.change import Failures
+from banger.cli.terminal import Terminal
+from banger.cli.verb import Group, Verb
+from banger.cli.verbs import find
+from banger.text import printable
+
+ENTERED = time.monotonic()
+"""When this program's own code began to run; `banger.cli.stopwatch` knows what came before."""
+
+PIPE_CLOSED = 128 + 13
+INTERRUPTED = 128 + 2
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command line; the status is for the caller to exit with."""
+    words = list(sys.argv[1:] if words is None else words)
+    terminal = Terminal()
+    verb: Verb | None = None
+    try:
+        found, length = find(words)
+        if isinstance(found, Verb):
+            verb = found
+            status = _run(verb, words[length:], terminal)
+        else:
+            status = _explain(found, words[length:], terminal)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the interpreter flushes stdout once more at its end
+        return PIPE_CLOSED
+    except KeyboardInterrupt:
+        terminal.clear()
+        return INTERRUPTED
+    except Failures as several:
+        for each in several.failures:
+            tell(each, terminal)
+        return _status(several.failures[0], verb)
+    except errors.BangerError as error:
+        tell(error, terminal)
+        return _status(error, verb)
+    return status
+
+
+def _run(verb: Verb, words: Sequence[str], terminal: Terminal) -> int:
+    from importlib import import_module
+
+    from banger.cli import parser
+
+    if parser.asks_for_help(parser.split(verb, words)[0]):
+        from banger.cli import help
+
+        terminal.print(help.of_verb(verb))
+        return 0
+    try:
+        arguments = parser.parse(verb, words)
+    except errors.UsageError as error:
+        raise errors.UsageError(detail=f"{error}; see 'banger help {verb.path}'") from None
+    status: int = import_module(verb.module).run(arguments, terminal)
+    return status
+
+
+def _explain(group: Group | None, words: Sequence[str], terminal: Terminal) -> int:
+    """Help, the version, or what was meant by a word that is no verb."""
+    from banger.cli import help
+
+    asked = not words or words[0] in ("-h", "--help", "help")
+    if group is not None and asked:
+        terminal.print(help.of_group(group))
+        return 0
+    if group is None and words and words[0] == "help" and len(words) > 1:
+        found, length = find(words[1:])
+        if isinstance(found, Verb):
+            terminal.print(help.of_verb(found))
+            return 0
+        return _explain(found, ["help"] if found else words[1 + length :], terminal)
+    if group is None and asked:
+        terminal.print(help.overall())
+        return 0
+    if words[0] == "--version":
+        from banger.cli import cmd_version
+
+        return cmd_version.short(terminal)
+    raise _unknown(group, words[0])
+
+
+def _unknown(group: Group | None, word: str) -> errors.UsageError:
+    import difflib
+
+    from banger.cli.verbs import GROUPS, VERBS
+
+    prefix = f"{group.name} " if group else ""
+    known = [name.removeprefix(prefix) for verb in VERBS if not verb.hidden for name in (verb.path, *verb.aliases)]
+    known += [] if group else [each.name for each in GROUPS]
+    near = difflib.get_close_matches(word, known, 1)
+    guess = f"; do you mean 'banger {prefix}{near[0]}'?" if near else f"; see 'banger {prefix}--help'"
+    return errors.UsageError(detail=f"there is no verb 'banger {prefix}{printable(word, 40)}'{guess}")
+
+
+def tell(error: errors.BangerError, terminal: Terminal) -> None:
+    """The message, and below it what to do; the id of the operation finds it in the daemon's log."""
+    message = "\n".join(printable(line, 2000) for line in error.message.splitlines())
+    terminal.say(terminal.paint("banger:", "red", 2) + " " + message)
+    hint = "\n".join(printable(line, 2000) for line in error.advice.splitlines())
+    operation = f"(operation {printable(error.operation, 64)})" if error.operation else ""
+    if hint or operation:
+        terminal.say("  " + " ".join(part for part in (hint, operation) if part), "dim")
+
+
+def _status(error: errors.BangerError, verb: Verb | None) -> int:
+    if verb is not None and verb.guest and error.exit_status < 124:
+        return 125
+    return error.exit_status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""The reference page of the command line, made from the verb table."""
+
+from collections.abc import Iterator, Sequence
+
+from banger.cli import help
+from banger.cli.verb import Argument, Group, Verb
+from banger.cli.verbs import GROUPS, VERBS
+
+
+def command_line() -> str:
+    """docs/reference/cli.md."""
+    lines = ["# Command line", ""]
+    lines += [
+        "Results go to stdout, progress and prose to stderr. `--json` prints one document and nothing else. Colour is",
+        "used on a terminal only, and not when `NO_COLOR` is set. Sizes are `512M`, `4G` or `4GiB`, a bare number is",
+        "MiB; durations are `30`, `30s`, `5m` or `1h`. Exit statuses are listed in [errors.md](errors.md).",
+        "",
+    ]
+    for group in GROUPS:
+        lines += _group(group)
+    lines += ["## Others", ""]
+    for verb in VERBS:
+        if " " not in verb.path:
+            lines += _verb(verb)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _group(group: Group) -> Iterator[str]:
+    yield from (f"## banger {group.name}", "", group.description, "")
+    yield from _code(group.examples)
+    for verb in group.verbs:
+        yield from _verb(verb)
+
+
+def _verb(verb: Verb) -> Iterator[str]:
+    yield from (f"### banger {verb.path}", "", help.sentence(verb.summary), "")
+    yield from ("```", verb.usage, "```", "")
+    if verb.description:
+        yield from (verb.description, "")
+    if verb.arguments:
+        yield from ("| argument | meaning |", "|---|---|")
+        yield from (_row(each) for each in (*verb.positionals, *verb.options))
+        yield ""
+    yield from _code(verb.examples)
+    if verb.aliases:
+        yield from ("Also " + ", ".join(f"`banger {alias}`" for alias in verb.aliases) + ".", "")
+
+
+def _row(argument: Argument) -> str:
+    return f"| `{argument.metavar if argument.positional else argument.usage}` | {_cell(help.explained(argument))} |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _code(lines: Sequence[str]) -> list[str]:
+    return ["```console", *(f"$ {each}" for each in lines), "```", ""] if lines else []

@@ -1,0 +1,90 @@
+"""What may follow on a command line: the answer behind every shell's completion.
+
+The shells' scripts only ask; the verb table answers here, with names of machines, images and kernels from a daemon
+that runs. None is started for it, and one that does not answer at once means no suggestions.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from banger.cli.verb import Argument, Group, Verb
+from banger.cli.verbs import GROUPS, VERBS, find
+
+Suggestion = tuple[str, str]
+"""A word and what it means."""
+
+FILES: Suggestion = (":files", "")
+"""The shell's own completion of file names is asked for."""
+
+Names = Callable[[str], Sequence[str]]
+"""Names of a kind (``vm``, ``image``, ``kernel``) that exist."""
+
+
+def suggestions(words: Sequence[str], names: Names) -> list[Suggestion]:
+    """Suggestions for the last of ``words``, which is unfinished and may be empty."""
+    *before, current = words or [""]
+    if before[:1] == ["help"]:
+        before = before[1:]
+    found, length = find(before)
+    if isinstance(found, Verb):
+        every = _after_verb(found, before[length:], current, names)
+    elif found is not None:
+        every = _verbs_of(found) if len(before) == 1 else iter(())
+    else:
+        every = _first_words() if not before else iter(())
+    return [each for each in every if each == FILES or each[0].startswith(current)]
+
+
+def _first_words() -> Iterator[Suggestion]:
+    for verb in VERBS:
+        if not verb.hidden:
+            yield from ((name, verb.summary) for name in (verb.path, *verb.aliases) if " " not in name)
+    yield from ((group.name, group.summary) for group in GROUPS)
+    yield "help", "explain a group or a verb"
+
+
+def _verbs_of(group: Group) -> Iterator[Suggestion]:
+    return ((verb.path.partition(" ")[2], verb.summary) for verb in group.verbs)
+
+
+def _after_verb(verb: Verb, before: Sequence[str], current: str, names: Names) -> Iterator[Suggestion]:
+    options = {flag: each for each in verb.options for flag in each.flags}
+    positionals = 0
+    awaited: Argument | None = None
+    for word in before:
+        if word == "--":
+            return
+        if awaited is not None:
+            awaited = None
+        elif word in options:
+            awaited = options[word] if options[word].takes_value else None
+        elif not word.startswith("-"):
+            positionals += 1
+    if awaited is not None:
+        yield from _values(awaited, current, names)
+    elif verb.command == "required" and positionals:
+        return
+    elif current.startswith("-"):
+        used = {each.name for flag, each in options.items() if flag in before and each.kind not in ("env", "list")}
+        yield from ((each.flags[-1], each.help) for each in verb.options if each.name not in used)
+        yield "--help", "explain the verb"
+    else:
+        yield from _positional(verb, positionals, current, names)
+
+
+def _positional(verb: Verb, number: int, current: str, names: Names) -> Iterator[Suggestion]:
+    wanted = verb.positionals
+    if wanted and (number < len(wanted) or wanted[-1].many == "several"):
+        yield from _values(wanted[min(number, len(wanted) - 1)], current, names)
+
+
+def _values(argument: Argument, current: str, names: Names) -> Iterator[Suggestion]:
+    if argument.choices:
+        yield from ((choice, "") for choice in argument.choices)
+    elif argument.complete == "file":
+        yield FILES
+    elif argument.complete == "vm-or-file":
+        yield FILES
+        if "/" not in current and ":" not in current:
+            yield from ((f"{name}:", "machine") for name in names("vm"))
+    elif argument.complete:
+        yield from ((name, argument.complete) for name in names(argument.complete))

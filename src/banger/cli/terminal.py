@@ -1,0 +1,114 @@
+"""Where a verb writes: results on stdout, progress and prose on stderr, colour only where somebody sees it.
+
+Strings from guests, images and the daemon go through `banger.text.printable` before they get here.
+"""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from banger.text import printable
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
+CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
+CLEAR_LINE = "\r\x1b[K"
+
+
+def coloured(descriptor: int) -> bool:
+    """Whether colour is wanted on a descriptor (no-color.org)."""
+    return os.isatty(descriptor) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+class Terminal:
+    """Stdout and stderr of this process."""
+
+    def __init__(self) -> None:
+        self.live = os.isatty(2) and os.environ.get("TERM") != "dumb"
+        """Whether a line on stderr can be rewritten."""
+        self._colours = {1: coloured(1), 2: coloured(2)}
+        self._line = ""
+
+    def paint(self, text: str, style: str, descriptor: int = 1) -> str:
+        """``text`` in a style of `CODES`, where ``descriptor`` shows colour."""
+        return f"\x1b[{CODES[style]}m{text}\x1b[0m" if style and self._colours[descriptor] else text
+
+    def print(self, text: str) -> None:
+        """A line of the result."""
+        self._write(sys.stdout, text + "\n")
+
+    def say(self, text: str, style: str = "") -> None:
+        """A line of prose."""
+        self.clear()
+        self._write(sys.stderr, self.paint(text, style, 2) + "\n")
+
+    def rewrite(self, text: str) -> None:
+        """Show a line that the next one replaces; nothing where that cannot be done."""
+        if self.live and text != self._line:
+            width = max(20, columns() - 1)
+            self._write(sys.stderr, CLEAR_LINE + text[:width])
+            self._line = text
+
+    def clear(self) -> None:
+        """Take back the line that `rewrite` showed."""
+        if self._line:
+            self._write(sys.stderr, CLEAR_LINE)
+            self._line = ""
+
+    def document(self, value: object) -> None:
+        """The one JSON document of a verb: plain data, or structures of `banger.api`."""
+        import json
+
+        self.print(json.dumps(plain(value), indent=2, ensure_ascii=True))
+
+    def table(self, rows: Sequence[Mapping[str, object]], columns: Sequence[tuple[str, str]]) -> None:
+        """Rows below a heading; ``columns`` are keys and their titles. Cells are made printable."""
+        cells = [[title for _, title in columns]]
+        cells += [[cell(row.get(key)) for key, _ in columns] for row in rows]
+        widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
+        for number, line in enumerate(cells):
+            text = "  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip()
+            self.print(text if number else self.paint(text, "bold"))
+
+    def facts(self, pairs: Sequence[tuple[str, object]]) -> None:
+        """Two columns: what, and its value. Pairs without a value are left out."""
+        shown = [(name, cell(value)) for name, value in pairs if value is not None and value != ""]
+        width = max((len(name) for name, _ in shown), default=0)
+        for name, value in shown:
+            self.print(f"{self.paint(name.ljust(width), 'bold')}  {value}")
+
+    @staticmethod
+    def _write(stream: "SupportsWrite[str]", text: str) -> None:
+        stream.write(text)
+        getattr(stream, "flush")()  # noqa: B009 - both are text files; a line is out before a guest writes
+
+
+def cell(value: object) -> str:
+    return "-" if value is None or value == "" else printable(str(value), 200)
+
+
+def columns() -> int:
+    """Width of the terminal behind stderr."""
+    try:
+        return os.get_terminal_size(2).columns or 80
+    except OSError:
+        return 80
+
+
+def plain(value: object) -> object:
+    """Structures as plain data; loads msgspec only where there is one."""
+    if isinstance(value, (dict, list, tuple, str, int, float, type(None))) and not _has_structures(value):
+        return value
+    import msgspec
+
+    return msgspec.to_builtins(value)
+
+
+def _has_structures(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(_has_structures(each) for each in value.values())
+    if isinstance(value, (list, tuple)):
+        return any(_has_structures(each) for each in value)
+    return not isinstance(value, (str, int, float, type(None)))

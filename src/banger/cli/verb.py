@@ -1,0 +1,122 @@
+"""The words of the verb table: what a row, an argument and a group are."""
+
+from collections.abc import Sequence
+
+
+class Argument:
+    """An option (``-d/--detach``, ``--name``) or a positional argument (``VM``).
+
+    ``kind`` is how its value is read: ``flag`` (no value), ``text``, ``size``, ``duration``, ``count``, ``env``
+    (K=V, repeatable), ``list`` (text, repeatable). ``many`` is for positionals: ``one``, ``optional`` or ``several``.
+    ``complete`` names what a shell may suggest: ``vm``, ``image``, ``kernel``, ``file``, ``vm-or-file``.
+    """
+
+    __slots__ = ("choices", "complete", "flags", "help", "kind", "many", "metavar", "name", "required")
+
+    def __init__(
+        self,
+        spelling: str,
+        help: str,
+        *,
+        kind: str = "text",
+        metavar: str = "",
+        many: str = "one",
+        choices: Sequence[str] = (),
+        complete: str = "",
+        required: bool = False,
+    ) -> None:
+        self.flags = tuple(spelling.split("/")) if spelling.startswith("-") else ()
+        self.name = (self.flags[-1].lstrip("-") if self.flags else spelling.lower()).replace("-", "_")
+        self.help = help
+        self.kind = kind
+        self.metavar = metavar or ("" if self.flags else spelling)
+        self.many = many
+        self.choices = tuple(choices)
+        self.complete = complete
+        self.required = required
+
+    @property
+    def positional(self) -> bool:
+        return not self.flags
+
+    @property
+    def takes_value(self) -> bool:
+        return bool(self.flags) and self.kind != "flag"
+
+    @property
+    def usage(self) -> str:
+        """How it is written in a usage line."""
+        if self.positional:
+            return {"one": "{}", "optional": "[{}]", "several": "{}..."}[self.many].format(self.metavar)
+        return ", ".join(self.flags) + (f" {self.metavar}" if self.takes_value else "")
+
+
+JSON = Argument("--json", "print one JSON document instead of text", kind="flag")
+
+
+class Verb:
+    """A row. ``path`` is what is typed; the module is ``cmd_`` and the path.
+
+    ``command`` says what may follow ``--``: nothing, a guest command (``optional``) or must (``required``). With
+    ``guest`` the exit status is the guest command's, and banger's own failures are 125 and above.
+    """
+
+    __slots__ = ("aliases", "arguments", "command", "description", "examples", "guest", "hidden", "path", "summary")
+
+    def __init__(
+        self,
+        path: str,
+        summary: str,
+        *,
+        description: str = "",
+        arguments: Sequence[Argument] = (),
+        examples: Sequence[str] = (),
+        aliases: Sequence[str] = (),
+        command: str = "",
+        guest: bool = False,
+        hidden: bool = False,
+    ) -> None:
+        self.path = path
+        self.summary = summary
+        self.description = description
+        self.arguments = tuple(arguments)
+        self.examples = tuple(examples)
+        self.aliases = tuple(aliases)
+        self.command = command
+        self.guest = guest
+        self.hidden = hidden
+
+    @property
+    def module(self) -> str:
+        return "banger.cli.cmd_" + self.path.replace(" ", "_")
+
+    @property
+    def options(self) -> list[Argument]:
+        return [each for each in self.arguments if not each.positional]
+
+    @property
+    def positionals(self) -> list[Argument]:
+        return [each for each in self.arguments if each.positional]
+
+    @property
+    def usage(self) -> str:
+        words = ["banger", self.path]
+        words += ["[OPTIONS]"] if self.options else []
+        words += [each.usage for each in self.positionals]
+        words += {"": [], "optional": ["[-- COMMAND...]"], "required": ["[--] COMMAND..."]}[self.command]
+        return " ".join(words)
+
+
+class Group:
+    """Verbs that share a first word, and the page that introduces them."""
+
+    __slots__ = ("description", "examples", "name", "summary", "verbs")
+
+    def __init__(
+        self, name: str, summary: str, description: str, examples: Sequence[str], verbs: Sequence[Verb]
+    ) -> None:
+        self.name = name
+        self.summary = summary
+        self.description = description
+        self.examples = tuple(examples)
+        self.verbs = tuple(verbs)

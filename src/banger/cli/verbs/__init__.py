@@ -1,0 +1,26 @@
+"""The verb table, and how what is typed finds its row."""
+
+from collections.abc import Sequence
+
+from banger.cli.verb import Group, Verb
+from banger.cli.verbs.image import IMAGE
+from banger.cli.verbs.kernel import KERNEL
+from banger.cli.verbs.system import DAEMON, INTERNAL, SINGLE
+from banger.cli.verbs.vm import VM
+
+GROUPS: tuple[Group, ...] = (VM, IMAGE, KERNEL, DAEMON)
+VERBS: tuple[Verb, ...] = (*(verb for group in GROUPS for verb in group.verbs), *SINGLE, *INTERNAL)
+
+
+def find(words: Sequence[str]) -> tuple[Verb | Group | None, int]:
+    """The row or group that the first words name, and how many of them did; None when they name nothing."""
+    for length in (2, 1):
+        typed = " ".join(words[:length])
+        if len(words) >= length:
+            for verb in VERBS:
+                if typed == verb.path or typed in verb.aliases:
+                    return verb, length
+    for group in GROUPS:
+        if words and words[0] == group.name:
+            return group, 1
+    return None, 0

@@ -1,0 +1,78 @@
+"""Rows of the group ``image``."""
+
+from banger.cli.verb import JSON, Argument, Group, Verb
+
+_IMAGE = Argument("IMAGE", "name of an image, or the beginning of its id", complete="image")
+_IMAGES = Argument("IMAGE", "name of an image, or the beginning of its id", many="several", complete="image")
+_SIZE = Argument("--size", "size of its filesystem; as large as needed when left out", kind="size", metavar="SIZE")
+
+IMAGE = Group(
+    "image",
+    "images: what machines are made from",
+    """\
+An image is a root filesystem. 'banger image pull' makes one from a name that banger knows, from any container image
+in a registry, from an OCI layout or from a docker archive; 'banger run --image' does so on the way. Once an image is
+here, machines made of it share it: deleting it is refused while one does.""",
+    (
+        "banger image pull debian-bookworm",
+        "banger image pull docker.io/library/alpine:3.20 --name alpine",
+        "banger image list",
+        "banger run --image alpine --rm -- cat /etc/os-release",
+    ),
+    (
+        Verb(
+            "image pull",
+            "make an image from a name that banger knows, or from any reference",
+            description="""\
+REFERENCE is a name of the catalog (debian-bookworm), a registry reference (docker.io/library/debian:bookworm),
+oci:DIR[:TAG] or docker-archive:FILE. Credentials are those that skopeo, podman or docker already have.""",
+            arguments=(
+                Argument("REFERENCE", "catalog name or reference", complete="image"),
+                Argument("--name", "name of the image; follows from the reference when left out", metavar="NAME"),
+                _SIZE,
+                Argument("--force", "make it again although it is here", kind="flag"),
+                JSON,
+            ),
+            examples=("banger image pull debian-bookworm", "banger image pull oci:./layout:latest --name mine"),
+        ),
+        Verb(
+            "image import",
+            "make an image from an archive of a root filesystem",
+            arguments=(
+                Argument("FILE", "tar archive, compressed or not", complete="file"),
+                Argument("--name", "name of the image", metavar="NAME", required=True),
+                _SIZE,
+                JSON,
+            ),
+            examples=("banger image import rootfs.tar.zst --name mine",),
+        ),
+        Verb(
+            "image build",
+            "build an image of Debian packages, without root",
+            arguments=(
+                Argument("NAME", "name of the image"),
+                Argument("--suite", "suite of the distribution (bookworm)", metavar="SUITE"),
+                Argument("--package", "a package to install (repeatable)", kind="list", metavar="PACKAGE"),
+                Argument("--mirror", "where packages come from", metavar="URL"),
+                _SIZE,
+                JSON,
+            ),
+            examples=("banger image build tools --suite bookworm --package git --package make",),
+        ),
+        Verb(
+            "image list",
+            "show all images",
+            arguments=(Argument("-q/--quiet", "print names only, one a line", kind="flag"), JSON),
+            examples=("banger image list",),
+            aliases=("image ls",),
+        ),
+        Verb("image show", "show one image", arguments=(_IMAGE, JSON), examples=("banger image show debian-bookworm",)),
+        Verb(
+            "image delete",
+            "delete images that no machine uses",
+            arguments=(_IMAGES, JSON),
+            examples=("banger image delete alpine",),
+            aliases=("image rm",),
+        ),
+    ),
+)

@@ -1,0 +1,180 @@
+"""Rows of the group ``vm``."""
+
+from banger.cli.verb import JSON, Argument, Group, Verb
+
+_VM = Argument("VM", "name of a machine, or the beginning of its id", complete="vm")
+_VMS = Argument("VM", "name of a machine, or the beginning of its id", many="several", complete="vm")
+
+_MACHINE = (
+    Argument("--name", "name of the machine; made up when left out", metavar="NAME"),
+    Argument(
+        "--image", "image to make it from, made or pulled first where it is missing", metavar="IMAGE", complete="image"
+    ),
+    Argument("--kernel", "kernel to boot", metavar="KERNEL", complete="kernel"),
+    Argument("--vcpu", "number of processors", kind="count", metavar="N"),
+    Argument("--memory", "memory, e.g. 512M or 4G", kind="size", metavar="SIZE"),
+    Argument("--disk-size", "size of the root disk, e.g. 8G", kind="size", metavar="SIZE"),
+)
+_ENV = Argument("-e/--env", "environment variable for the command (repeatable)", kind="env", metavar="K=V")
+_HOW = (
+    Argument("-i/--interactive", "forward stdin to the command", kind="flag"),
+    Argument("-t/--tty", "give the command a terminal", kind="flag"),
+    Argument("-w/--workdir", "directory to run it in", metavar="DIR"),
+    Argument("-u/--user", "user (and group) to run it as: NAME or UID, optionally :GROUP", metavar="USER"),
+    Argument("--entrypoint", "put the image's entrypoint before the command", kind="flag"),
+    Argument("--timeout", "end the command after this time, with status 124", kind="duration", metavar="TIME"),
+)
+_STATUS = """\
+The exit status is the command's own; 128+N when signal N ended it, 124 when its time ran out. When banger itself
+fails the status is 125, 126 when the command cannot be executed, 127 when it is not found."""
+
+VM = Group(
+    "vm",
+    "machines: run, look at and delete them",
+    """\
+A machine is a whole Linux system of its own, made from an image. 'banger vm run' does it all at once: it makes the
+machine, starts it and runs a command or a shell in it. A machine that was not started with --rm stays until it is
+deleted; 'banger vm list' shows it, 'banger exec' runs more in it, 'banger cp' moves files.""",
+    (
+        "banger run --rm -- uname -a          # one command in a machine of its own",
+        "banger run                           # a shell",
+        "banger run -d --name web             # a machine to come back to",
+        "banger exec web -- systemctl status",
+        "banger cp ./site web:/srv/",
+        "banger rm web",
+    ),
+    (
+        Verb(
+            "vm run",
+            "make and start a machine, and run a command or a shell in it",
+            description=f"""\
+Without a command the login shell is started on a terminal; where stdin is no terminal the shell reads its commands
+from there. The machine stays afterwards, unless --rm is given. With --detach it is only made and started.
+
+{_STATUS}""",
+            arguments=(
+                Argument("--rm", "delete the machine at the end, whatever happens", kind="flag"),
+                Argument("-d/--detach", "make and start the machine, print its name, and return", kind="flag"),
+                *_MACHINE,
+                _ENV,
+                *_HOW,
+                Argument("--json", "print one JSON document: result, output and the time of each phase", kind="flag"),
+            ),
+            examples=(
+                "banger run --rm -- uname -a",
+                "banger run --name web --image docker.io/library/debian:bookworm",
+                "banger run --rm --memory 1G --vcpu 2 -- make -C /src test",
+                "banger run -d --name web",
+                "echo 'echo hello from $(hostname)' | banger run --rm",
+            ),
+            aliases=("run",),
+            command="optional",
+            guest=True,
+        ),
+        Verb(
+            "vm create",
+            "make a machine and start it",
+            arguments=(*_MACHINE, _ENV, Argument("--no-start", "do not start it", kind="flag"), JSON),
+            examples=("banger vm create --name web", "banger vm create --name big --memory 8G --no-start"),
+        ),
+        Verb(
+            "vm list",
+            "show all machines",
+            arguments=(Argument("-q/--quiet", "print names only, one a line", kind="flag"), JSON),
+            examples=("banger ps", "banger rm $(banger ps -q)"),
+            aliases=("ps", "vm ps"),
+        ),
+        Verb("vm show", "show one machine", arguments=(_VM, JSON), examples=("banger vm show web --json",)),
+        Verb("vm start", "start machines", arguments=(_VMS, JSON), examples=("banger vm start web db",)),
+        Verb(
+            "vm stop",
+            "power machines off in order",
+            description="The guest is asked to power itself off; when it has not after --timeout, it is switched off.",
+            arguments=(
+                _VMS,
+                Argument("--timeout", "how long the guest may take (30s)", kind="duration", metavar="TIME"),
+                JSON,
+            ),
+            examples=("banger vm stop web db",),
+        ),
+        Verb(
+            "vm restart",
+            "power machines off in order, then start them",
+            arguments=(
+                _VMS,
+                Argument("--timeout", "how long the guest may take (30s)", kind="duration", metavar="TIME"),
+                JSON,
+            ),
+            examples=("banger vm restart web",),
+        ),
+        Verb(
+            "vm kill",
+            "switch machines off at once",
+            description="What the guest has not written to its disk is lost. 'banger vm stop' is the orderly way.",
+            arguments=(_VMS, JSON),
+            examples=("banger vm kill web",),
+        ),
+        Verb(
+            "vm delete",
+            "delete machines with their disks",
+            description="A machine that runs is switched off first. There is no way back.",
+            arguments=(_VMS, JSON),
+            examples=("banger rm web db",),
+            aliases=("rm", "vm rm"),
+        ),
+        Verb(
+            "vm exec",
+            "run a command in a machine",
+            description=f"""\
+Options for banger come before the machine's name; everything after the name, or after --, is the command. With
+--detach the command goes on after banger has returned; its session id is printed.
+
+{_STATUS}""",
+            arguments=(
+                _VM,
+                *_HOW[:2],
+                _ENV,
+                *_HOW[2:],
+                Argument("-d/--detach", "start the command, print its session id, and return", kind="flag"),
+                Argument("--json", "print one JSON document: result and output", kind="flag"),
+            ),
+            examples=(
+                "banger exec web -- ls -l /srv",
+                "banger exec -it web bash",
+                "tar c . | banger exec -i -w /srv web tar x",
+            ),
+            aliases=("exec",),
+            command="required",
+            guest=True,
+        ),
+        Verb(
+            "vm cp",
+            "copy files into a machine or out of it",
+            description="""\
+One of the two is VM:PATH, the other a path on this host, or - for a tar archive on stdin or stdout. A directory is
+copied with everything in it. When the destination is a directory that exists, the source is copied into it; when it
+does not exist, it is made as a copy of the source. A source that ends in /. means the contents of a directory.
+Nothing is ever written outside the destination, whatever the machine sends.""",
+            arguments=(
+                Argument("SRC", "what to copy: PATH, VM:PATH or -", complete="vm-or-file"),
+                Argument("DST", "where to: PATH, VM:PATH or -", complete="vm-or-file"),
+            ),
+            examples=("banger cp ./site web:/srv/", "banger cp web:/var/log/syslog .", "banger cp web:/etc - | tar t"),
+            aliases=("cp",),
+        ),
+        Verb(
+            "vm logs",
+            "print a machine's console",
+            description="""\
+On a terminal, everything but text and colours is shown in an escaped form; a pipe gets the bytes as they are.""",
+            arguments=(_VM, Argument("-f/--follow", "go on until the machine stops", kind="flag")),
+            examples=("banger vm logs web", "banger vm logs -f web"),
+        ),
+        Verb(
+            "vm health",
+            "ask a machine's agent how it is",
+            arguments=(_VM, JSON),
+            examples=("banger vm health web",),
+        ),
+    ),
+)

@@ -1,0 +1,154 @@
+"""The table of settings: every name, its type, its default and what it is for.
+
+The loader, the errors for unknown names and the reference page follow from these rows. `Config` is the typed result;
+a test holds its fields against the table.
+
+Where neither a request nor the file says how large a machine is, the host decides (`host_defaults`): a quarter of its
+processors, at least one and at most four; an eighth of its memory, at least 512 MiB and at most 2 GiB.
+"""
+
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from banger import errors
+from banger.config.sizes import GIB, MIB, format_size, parse_size
+
+
+class VmDefaults(msgspec.Struct, frozen=True, kw_only=True):
+    """How large a machine is when nobody says. Sizes are bytes."""
+
+    vcpu: int
+    memory: int
+    disk_size: int
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """What is in force. Sizes are bytes, durations are seconds."""
+
+    log_level: str
+    default_image: str
+    default_kernel: str | None
+    driver: str
+    console_limit: int
+    boot_timeout: float
+    debian_mirror: str | None
+    vmm_uid_base: int
+    vm_defaults: VmDefaults
+
+
+class Setting(NamedTuple):
+    """A row. ``parse`` turns what TOML gave into the value, or raises ValueError or `errors.UsageError`."""
+
+    name: str
+    kind: str
+    """The type in words, for errors and for the reference."""
+    default: object
+    """None: decided by the host, or unset."""
+    parse: Callable[[object], object]
+    help: str
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError
+    return value
+
+
+def _one_of(*words: str) -> Callable[[object], str]:
+    def parse(value: object) -> str:
+        if value not in words:
+            raise ValueError
+        return str(value)
+
+    return parse
+
+
+def _whole(lowest: int, highest: int) -> Callable[[object], int]:
+    def parse(value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
+            raise ValueError
+        return value
+
+    return parse
+
+
+def _size(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError
+    return parse_size(str(value))
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 86400:
+        raise ValueError
+    return float(value)
+
+
+LEVELS = ("debug", "info", "warning", "error")
+SIZE = 'a size: "512M", "4G", or a whole number of MiB'
+
+SETTINGS = (
+    Setting("log_level", "one of debug, info, warning, error", "info", _one_of(*LEVELS),
+            "How much the daemon's log says. The environment variable BANGER_LOG_LEVEL wins over it."),
+    Setting("default_image", "a string", "debian-bookworm", _text,
+            "The image of a machine that names none. It is made when it is missing."),
+    Setting("default_kernel", "a string", None, _text,
+            "The kernel of a machine that names none; unset means the distribution's cloud kernel."),
+    Setting("driver", "one of auto, qemu", "auto", _one_of("auto", "qemu"),
+            "Which virtual machine monitor runs machines; auto takes the best that works on this host."),
+    Setting("console_limit", SIZE, MIB, _size,
+            "How large a machine's console log may grow; its oldest part goes."),
+    Setting("boot_timeout", "a number of seconds", 120.0, _seconds,
+            "How long a guest's agent may take to answer after the machine was started."),
+    Setting("debian_mirror", "a string", None, _text,
+            "The archive that kernels and Debian images come from; unset means the one that the host's apt uses."),
+    Setting("vmm_uid_base", "a whole number from 1000 to 2000000000", 900000, _whole(1000, 2_000_000_000),
+            "When the daemon is root, each monitor runs as a user id of its own from here upwards."),
+    Setting("vm_defaults.vcpu", "a whole number from 1 to 64", None, _whole(1, 64),
+            "Processors of a machine; unset means a quarter of the host's, at least 1 and at most 4."),
+    Setting("vm_defaults.memory", SIZE, None, _size,
+            "Memory of a machine; unset means an eighth of the host's, at least 512 MiB and at most 2 GiB."),
+    Setting("vm_defaults.disk_size", SIZE, 8 * GIB, _size,
+            "Size of a machine's disk. It is sparse: only what is written takes space."),
+)  # fmt: skip
+"""Every setting, in the order of the reference page."""
+
+
+def host_defaults() -> tuple[int, int]:
+    """Processors and memory of a machine by the size of this host."""
+    processors = len(os.sched_getaffinity(0))
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    eighth = memory // 8 // (64 * MIB) * (64 * MIB)
+    return max(1, min(4, processors // 4)), max(512 * MIB, min(2 * GIB, eighth))
+
+
+def build(values: dict[str, object]) -> Config:
+    """What is in force by parsed values by name; what is missing takes its default."""
+    full = {setting.name: setting.default for setting in SETTINGS} | values
+    vcpu, memory = host_defaults()
+    nested = {name.partition(".")[2]: value for name, value in full.items() if name.startswith("vm_defaults.")}
+    nested["vcpu"] = nested["vcpu"] or vcpu
+    nested["memory"] = nested["memory"] or memory
+    flat = {name: value for name, value in full.items() if "." not in name}
+    return msgspec.convert({**flat, "vm_defaults": nested}, Config)
+
+
+def parse(setting: Setting, value: object, path: str) -> object:
+    """The value of a setting as its type. Raises `errors.BadSetting`."""
+    try:
+        return setting.parse(value)
+    except (ValueError, errors.UsageError):
+        shown = repr(value)[:60]
+        raise errors.BadSetting(path=path, key=setting.name, reason=f"{shown} is not {setting.kind}") from None
+
+
+def shown_default(setting: Setting) -> str:
+    """A default as the reference page shows it."""
+    if setting.default is None:
+        return "unset"
+    if setting.kind == SIZE and isinstance(setting.default, int):
+        return f'`"{format_size(setting.default).replace(" ", "").removesuffix("iB")}"`'
+    return f'`"{setting.default}"`' if isinstance(setting.default, str) else f"`{setting.default:g}`"

@@ -1,0 +1,267 @@
+"""A whole filesystem: everything that is not file data, laid out behind it and written in order.
+
+The caller has put the data of files through a `DataArea` and hangs the tree under one root `Node`. `write` numbers
+the inodes (depth first, names in order), serialises directories, links and attributes, chooses the size when none was
+given, places inode tables and bitmaps, and ends with the superblocks. The same tree and the same identity give the
+same bytes.
+"""
+
+import os
+import struct
+import uuid
+from typing import NamedTuple
+
+from banger import errors
+from banger.disk.ext4 import directory, extent, group, htree, inode, journal, resize, xattr
+from banger.disk.ext4.checksum import filesystem_seed, inode_seed
+from banger.disk.ext4.data import DataArea
+from banger.disk.ext4.geometry import (
+    BLOCK,
+    BYTES_PER_INODE,
+    DESCRIPTORS_PER_BLOCK,
+    GROUP_BLOCKS,
+    INODE,
+    INODES_PER_BLOCK,
+    SMALLEST,
+    extents_of,
+    groups_of,
+    has_superblock,
+)  # fmt: skip
+from banger.disk.ext4.node import Content, Node
+from banger.disk.ext4.superblock import MADE_AT, Superblock
+
+ROOT, JOURNAL, LOST_AND_FOUND = 2, 8, 11
+LOST_AND_FOUND_BLOCKS = 4
+FAST_SYMLINK = 60
+"""A shorter target lies in the inode itself."""
+
+MOST_SUBDIRECTORIES = 64_998
+"""With more, a directory's link count is 1, which means that nobody counts (dir_nlink)."""
+
+DEFAULT_LEAST = 1 << 30
+_IDENTITY = uuid.UUID("8d3f2c0e-5b7a-5e0c-9c7e-3f6f1d2a4b59")
+_MIB = 1 << 20
+
+
+class Summary(NamedTuple):
+    """What was written. ``size`` is that of the file, ``used`` the bytes of blocks that are not free."""
+
+    size: int
+    used: int
+    inodes: int
+    uuid: str
+
+
+def write(descriptor: int, area: DataArea, root: Node, *, size: int | None, seed: str) -> Summary:
+    """Write the filesystem into the file. ``seed`` decides the UUID and the hashes of directories.
+
+    Raises `errors.ImageTooSmall`, OSError.
+    """
+    return _Volume(descriptor, area, root, seed).write(size)
+
+
+class _Volume:
+    def __init__(self, descriptor: int, area: DataArea, root: Node, seed: str) -> None:
+        self._descriptor = descriptor
+        self._area = area
+        self._root = root
+        self._uuid = uuid.uuid5(_IDENTITY, seed)
+        self._hash_seed = uuid.uuid5(_IDENTITY, seed + " directory hash").bytes
+        self._seed = filesystem_seed(self._uuid.bytes)
+        self._xattr_blocks = xattr.XattrBlocks(area, self._seed)
+        self._nodes: list[Node] = []
+        self._inodes = bytearray()
+
+    def write(self, size: int | None) -> Summary:
+        self._number()
+        self._inodes = bytearray((LOST_AND_FOUND - 1 + len(self._nodes) - 1) * INODE)
+        hash_seed = struct.unpack("<4I", self._hash_seed)
+        self._write_tree(self._root, hash_seed)
+        self._xattr_blocks.write()
+        journal_block, journal_size = self._write_journal(size)
+        indirect = self._area.reserve(1)[0][0]
+        size, per_group = self._choose_size(size)
+        blocks = self._area.geometry.usable_blocks(size)
+        count = groups_of(blocks)
+        groups = group.place(self._area, count, per_group // INODES_PER_BLOCK)
+        if self._area.next > blocks:
+            raise errors.ImageTooSmall(size=_human(size), needed=_human(self._needed(per_group)))
+        os.ftruncate(self._descriptor, size)
+        descriptor_blocks = -(-count // DESCRIPTORS_PER_BLOCK)
+        self._write_resize(indirect, 1 + descriptor_blocks, count)
+        self._area.flush()
+        self._write_inodes(groups, per_group)
+        table = group.GroupTable(
+            self._area,
+            groups,
+            blocks=blocks,
+            inodes_per_group=per_group,
+            inodes_used=len(self._inodes) // INODE,
+            seed=self._seed,
+        )
+        descriptors, counts = table.write(self._directories(per_group))
+        superblock = Superblock(
+            blocks, count * per_group, per_group, *counts, self._area.geometry.table_blocks - descriptor_blocks,
+            self._uuid.bytes, self._hash_seed, JOURNAL, journal_block, journal_size,
+        )  # fmt: skip
+        for number in filter(has_superblock, range(count)):
+            self._area.put(number * GROUP_BLOCKS, superblock.block(number))
+            self._area.put(number * GROUP_BLOCKS + 1, descriptors)
+        return Summary(size, (blocks - counts.free_blocks) * BLOCK, len(self._nodes), str(self._uuid))
+
+    def _number(self) -> None:
+        """Give each inode its number and count its names."""
+        root = self._root
+        lost = root.children.get(b"lost+found")
+        if lost is None or not lost.is_directory:
+            lost = root.children[b"lost+found"] = Node.directory(0o700, mtime=MADE_AT * 1_000_000_000)
+        root.number, lost.number = ROOT, LOST_AND_FOUND
+        self._nodes = [root, lost]
+        waiting = [root]
+        following = LOST_AND_FOUND + 1
+        while waiting:
+            node = waiting.pop()
+            below = []
+            for _, child in sorted(node.children.items()):
+                if child.is_directory:
+                    below.append(child)
+                if child.number == 0:
+                    child.number, child.links = following, 0
+                    following += 1
+                    self._nodes.append(child)
+                child.links += 1
+            node.links = 2 + len(below) if len(below) <= MOST_SUBDIRECTORIES else 1
+            waiting.extend(reversed(below))
+
+    def _write_tree(self, root: Node, hash_seed: tuple[int, ...]) -> None:
+        """Write directories and links, and pack all inodes."""
+        waiting = [(root, root)]
+        while waiting:
+            node, parent = waiting.pop()
+            waiting.extend((child, node) for child in node.children.values() if child.is_directory)
+            own_seed = inode_seed(self._seed, node.number)
+            entries = directory.entries_of(node, parent)
+            linear = directory.pack(entries)
+            flags = 0
+            if len(linear) == 1:
+                data = directory.linear_block(entries, own_seed)
+            else:
+                data, flags = htree.indexed(entries, own_seed, hash_seed), inode.INDEX
+            if node.number == LOST_AND_FOUND and not flags:
+                data += directory.linear_block([], own_seed) * (LOST_AND_FOUND_BLOCKS - 1)
+            content = Content(len(data))
+            self._area.write(content, 0, data)
+            self._pack(node, content, flags)
+        for node in self._nodes:
+            if not node.is_directory:
+                self._pack_leaf(node)
+
+    def _pack_leaf(self, node: Node) -> None:
+        if not node.is_symlink:
+            self._pack(node, node.content or Content(), 0)
+        elif len(node.target) < FAST_SYMLINK:
+            self._pack(node, Content(len(node.target)), 0, inline=node.target)
+        else:
+            content = Content(len(node.target))
+            self._area.write(content, 0, node.target)
+            self._pack(node, content, 0)
+
+    def _pack(self, node: Node, content: Content, flags: int, inline: bytes = b"") -> None:
+        own_seed = inode_seed(self._seed, node.number)
+        block, tree_blocks = (inline, 0) if inline else extent.tree(self._area, own_seed, content.extents)
+        blocks = sum(count for _, _, count in content.extents) + tree_blocks
+        xattrs, xattr_block = b"", 0
+        if node.xattrs:
+            entries = xattr.on_disk(node.xattrs)
+            inside = xattr.in_inode(entries)
+            if inside is not None:
+                xattrs = inside
+            else:
+                xattr_block = self._xattr_blocks.block_for(entries)
+                blocks += 1
+        self._store(node.number, inode.pack(
+            mode=node.mode, uid=node.uid, gid=node.gid, size=content.size, links=node.links, sectors=blocks * 8,
+            flags=flags if inline else flags | inode.EXTENTS, block=block, mtime=node.mtime, seed=own_seed,
+            xattrs=xattrs, xattr_block=xattr_block,
+        ))  # fmt: skip
+
+    def _write_journal(self, size: int | None) -> tuple[bytes, int]:
+        """Returns the journal's i_block and its size."""
+        blocks = journal.blocks_for(DEFAULT_LEAST if size is None else size)
+        runs = self._area.reserve(blocks)
+        self._area.put(runs[0][0], journal.superblock(blocks, self._uuid.bytes))
+        own_seed = inode_seed(self._seed, JOURNAL)
+        block, tree_blocks = extent.tree(self._area, own_seed, extents_of(runs))
+        self._store(JOURNAL, inode.pack(
+            mode=0o100600, uid=0, gid=0, size=blocks * BLOCK, links=1, sectors=(blocks + tree_blocks) * 8,
+            flags=inode.EXTENTS, block=block, mtime=MADE_AT * 1_000_000_000, seed=own_seed,
+        ))  # fmt: skip
+        return block, blocks * BLOCK
+
+    def _write_resize(self, indirect: int, first: int, groups: int) -> None:
+        reserved = self._area.geometry.head_blocks - first
+        double, listed, blocks = resize.plan(first, reserved, groups)
+        self._area.put(indirect, double)
+        for block, data in listed:
+            self._area.put(block, data)
+        self._store(resize.NUMBER, inode.pack(
+            mode=0o100600, uid=0, gid=0, size=resize.SIZE, links=1, sectors=blocks * 8, flags=0,
+            block=resize.i_block(indirect), mtime=MADE_AT * 1_000_000_000, seed=inode_seed(self._seed, resize.NUMBER),
+        ))  # fmt: skip
+
+    def _choose_size(self, size: int | None) -> tuple[int, int]:
+        """The size, and how many inodes each group gets. Raises `errors.ImageTooSmall`."""
+        needed = LOST_AND_FOUND + len(self._nodes)
+        if size is not None:
+            per_group = _inodes_per_group(size, needed)
+            if size < SMALLEST or per_group > GROUP_BLOCKS or self._area.overflowed:
+                raise errors.ImageTooSmall(size=_human(size), needed=_human(self._needed(min(per_group, GROUP_BLOCKS))))
+            return size, per_group
+        size = _whole(max(DEFAULT_LEAST, self._area.next * BLOCK * 3 // 2))
+        while _inodes_per_group(size, needed) > GROUP_BLOCKS or self._needed(_inodes_per_group(size, needed)) > size:
+            size = _whole(size * 5 // 4)
+        if size > self._area.geometry.blocks_limit * BLOCK:
+            raise errors.ImageTooSmall(size=_human(self._area.geometry.blocks_limit * BLOCK), needed=_human(size))
+        return size, _inodes_per_group(size, needed)
+
+    def _needed(self, per_group: int) -> int:
+        """Bytes that all of it takes with that many inodes in each group: data, tables, copies, some air."""
+        least = max(self._area.next, -(-len(self._nodes) // per_group) * GROUP_BLOCKS)
+        count = groups_of(least) + 1
+        least += count * (2 + per_group // INODES_PER_BLOCK) + self._area.geometry.head_blocks * 2
+        return max(SMALLEST, _whole(least * BLOCK))
+
+    def _store(self, number: int, packed: bytearray) -> None:
+        self._inodes[(number - 1) * INODE : number * INODE] = packed
+
+    def _write_inodes(self, groups: list[group.Group], per_group: int) -> None:
+        length = per_group * INODE
+        table = memoryview(self._inodes)
+        for number, each in enumerate(groups):
+            part = table[number * length : (number + 1) * length]
+            if not part:
+                break
+            self._area.put(each.inode_table, part)
+
+    def _directories(self, per_group: int) -> dict[int, int]:
+        counted: dict[int, int] = {}
+        for node in self._nodes:
+            if node.is_directory:
+                at = (node.number - 1) // per_group
+                counted[at] = counted.get(at, 0) + 1
+        return counted
+
+
+def _inodes_per_group(size: int, needed: int) -> int:
+    count = groups_of(size // BLOCK)
+    wanted = max(size // BYTES_PER_INODE, needed + needed // 8)
+    each = -(-wanted // count)
+    return -(-each // INODES_PER_BLOCK) * INODES_PER_BLOCK
+
+
+def _whole(size: int) -> int:
+    return -(-size // _MIB) * _MIB
+
+
+def _human(size: int) -> str:
+    return f"{-(-size // _MIB)} MiB"

@@ -1,0 +1,98 @@
+"""The initrd: the guest agent in its loader role, and the few modules that it needs to reach the root.
+
+Three archives, which the kernel unpacks one after another. Two are shared by all machines of a kernel, the modules
+first, so that another agent can be put in without the module tree::
+
+    /banger/modules     one path a line, in load order
+    /banger/lib/*.ko    the modules, unpacked
+
+    /init               the agent
+    /dev/console        for init's first words (the kernel opens it before anything is mounted)
+
+The third is a machine's own::
+
+    /banger/files/...   what the loader copies onto the root before it hands over, with mode and owner
+
+Nothing is compressed: under emulation unpacking costs more than reading.
+"""
+
+import stat
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from banger import errors
+from banger.kernels import cpio, modules
+
+FILES = "banger/files"
+
+
+class GuestFile(NamedTuple):
+    """A file for one machine: a regular file with ``content``, or a symbolic link to ``target``."""
+
+    path: str
+    """Absolute, in the guest."""
+    content: bytes = b""
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+    target: str | None = None
+
+
+def modules_archive(tree: str | None) -> bytes:
+    """The first part of a kernel's initrd; ``tree`` is None for a kernel with everything built in."""
+    entries = [cpio.directory("banger"), cpio.directory("banger/lib")]
+    listed = ""
+    for path in modules.load_order(tree) if tree is not None else []:
+        assert tree is not None
+        target = f"banger/lib/{modules.name_of(path)}.ko"
+        entries.append(cpio.regular(target, modules.read(tree, path)))
+        listed += f"/{target}\n"
+    entries.append(cpio.regular("banger/modules", listed.encode("ascii")))
+    return cpio.archive(entries)
+
+
+def agent_archive(agent: bytes) -> bytes:
+    """The second part: the agent as init, and a console for its first words."""
+    return cpio.archive(
+        [
+            cpio.directory("dev"),
+            cpio.character_device("dev/console", 0o600, 5, 1),
+            cpio.regular("init", agent, 0o755),
+        ]
+    )
+
+
+def machine_archive(files: Sequence[GuestFile]) -> bytes:
+    """The archive that one machine appends: its files below /banger/files, parents first."""
+    entries = [cpio.directory(each) for each in _parents(files)]
+    seen: set[str] = set()
+    for file in files:
+        path = f"{FILES}/{_relative(file.path)}"
+        if path in seen:
+            raise errors.UsageError(detail=f"{file.path} is given twice")
+        seen.add(path)
+        if file.target is not None:
+            content = file.target.encode("utf-8", "surrogateescape")
+            mode = stat.S_IFLNK | 0o777
+        else:
+            content, mode = file.content, stat.S_IFREG | stat.S_IMODE(file.mode)
+        entries.append(cpio.Entry(path, mode, content, file.uid, file.gid))
+    return cpio.archive(entries)
+
+
+def _relative(path: str) -> str:
+    """``path`` below the root, refused when it could mean another place or cannot be a cpio name."""
+    parts = path.split("/")[1:]
+    if not path.startswith("/") or "\0" in path or not parts or any(each in ("", ".", "..") for each in parts):
+        raise errors.UsageError(detail=f"{path!r} is no absolute path of a file in the guest")
+    return "/".join(parts)
+
+
+def _parents(files: Iterable[GuestFile]) -> list[str]:
+    """Every directory that the files lie in, each after the one that holds it."""
+    found = {"banger": None, FILES: None}
+    for file in files:
+        parts = _relative(file.path).split("/")[:-1]
+        for depth in range(1, len(parts) + 1):
+            found["/".join((FILES, *parts[:depth]))] = None
+    return list(found)

@@ -1,0 +1,199 @@
+"""A kernel on disk: a directory with all that a monitor needs to boot it.
+
+    bzImage         as it came (absent when it came as an ELF file)
+    vmlinux         the ELF, for monitors that start without firmware
+    modules.ext4    the module tree, read-only, shared by all machines (absent when everything is built in)
+    initrd.cpio     the loader's initrd, shared by all machines
+    kernel.json     `Kernel`
+
+The content is written to a directory that the caller gives and later publishes with one rename; a failure leaves
+that directory for the caller to remove, and nothing anywhere else.
+"""
+
+import asyncio
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from banger import errors
+from banger.kernels import bzimage, initrd, modules, package
+
+BZIMAGE, VMLINUX, MODULES, INITRD, RECORD = "bzImage", "vmlinux", "modules.ext4", "initrd.cpio", "kernel.json"
+TREE = "tree"
+
+Progress = Callable[[str], None]
+
+
+class File(msgspec.Struct, frozen=True):
+    """One file of a kernel."""
+
+    size: int
+    sha256: str
+
+
+class Kernel(msgspec.Struct, frozen=True, kw_only=True):
+    """What is on record about a kernel, in kernel.json beside its files."""
+
+    name: str
+    release: str
+    """What ``uname -r`` says; the modules' directory."""
+    arch: str
+    source: str
+    """Where it came from, in words: a package's name or a directory."""
+    created: float
+    agent: str
+    """sha256 of the agent in the initrd."""
+    modules_size: int
+    """How much of the initrd is the modules' archive; the agent's follows."""
+    files: dict[str, File]
+
+
+def load(directory: str) -> Kernel:
+    """Read a kernel's record. Raises `errors.NotAKernel`."""
+    path = os.path.join(directory, RECORD)
+    try:
+        with open(path, "rb") as file:
+            return msgspec.json.decode(file.read(1 << 20), type=Kernel)
+    except (OSError, msgspec.DecodeError) as error:
+        raise errors.NotAKernel(path=directory, reason=f"its record cannot be read ({error})") from None
+
+
+async def pull(staging: str, agent: str, progress: Progress, name: str | None = None) -> Kernel:
+    """The distribution's kernel for virtual machines, into the directory ``staging``.
+
+    ``agent`` is the path of the guest agent; the name is the kernel's release unless given.
+    """
+    work = os.path.join(staging, "work")
+    os.makedirs(work)
+    tree = await package.fetch(work, progress)
+    kernel = await _assemble(tree, staging, agent, "the distribution's package", name, progress)
+    await asyncio.to_thread(shutil.rmtree, work)
+    return kernel
+
+
+async def import_directory(source: str, staging: str, name: str, agent: str, progress: Progress) -> Kernel:
+    """Any directory that holds a bzImage or vmlinux and, unless all is built in, its module tree.
+
+    ``source`` is only read. Raises `errors.NotAKernel`.
+    """
+    os.makedirs(staging, exist_ok=True)
+    return await _assemble(source, staging, agent, source, name, progress)
+
+
+async def refresh_initrd(directory: str, agent: str) -> Kernel:
+    """Put another agent into a kernel's initrd, in place and at once; the same agent changes nothing."""
+    kernel = load(directory)
+    with open(agent, "rb") as file:
+        content = file.read()
+    if hashlib.sha256(content).hexdigest() == kernel.agent:
+        return kernel
+    return await asyncio.to_thread(_replace_initrd, directory, kernel, content)
+
+
+async def _assemble(source: str, staging: str, agent: str, origin: str, name: str | None, progress: Progress) -> Kernel:
+    path = _find_image(source)
+    progress("unpacking the kernel")
+    image = await asyncio.to_thread(bzimage.read, path)
+    tree = modules.find_tree(source, image.release)
+    if image.bzimage is not None:
+        await asyncio.to_thread(_write, os.path.join(staging, BZIMAGE), image.bzimage)
+    await asyncio.to_thread(_write, os.path.join(staging, VMLINUX), image.vmlinux)
+    if tree is not None:
+        progress("building the image of its modules")
+        tree = await _own_tree(tree, staging, image.release)
+        scratch = os.path.join(staging, "scratch")
+        os.makedirs(scratch)
+        await modules.build_image(tree, os.path.join(staging, MODULES), scratch)
+        os.rmdir(scratch)
+    with open(agent, "rb") as file:
+        content = file.read()
+    loaded = await asyncio.to_thread(initrd.modules_archive, tree)
+    await asyncio.to_thread(_write, os.path.join(staging, INITRD), loaded + initrd.agent_archive(content))
+    await asyncio.to_thread(shutil.rmtree, os.path.join(staging, TREE), True)
+    kernel = Kernel(
+        name=name or image.release,
+        release=image.release,
+        arch="x86_64",
+        source=origin,
+        created=time.time(),
+        modules_size=len(loaded),
+        agent=hashlib.sha256(content).hexdigest(),
+        files=await asyncio.to_thread(_files, staging),
+    )
+    _write(os.path.join(staging, RECORD), msgspec.json.format(msgspec.json.encode(kernel)))
+    return kernel
+
+
+async def _own_tree(tree: str, staging: str, release: str) -> str:
+    """A module tree at the place where depmod looks, with indexes; a source that is not ours is copied first."""
+    if not tree.startswith(staging + os.sep):
+        own = os.path.join(staging, TREE, "lib", "modules", release)
+        await asyncio.to_thread(shutil.copytree, tree, own, symlinks=True)
+        tree = own
+    await modules.index(tree)
+    return tree
+
+
+def _find_image(source: str) -> str:
+    """The one kernel in a directory, under the names that builds and packages give it."""
+    found = []
+    for place in ("", "boot", "arch/x86/boot"):
+        directory = os.path.join(source, place)
+        if os.path.isdir(directory):
+            names = sorted(each for each in os.listdir(directory) if each.startswith(("bzImage", "vmlinuz", "vmlinux")))
+            found += [os.path.join(directory, each) for each in names if os.path.isfile(os.path.join(directory, each))]
+    if not found:
+        raise errors.NotAKernel(path=source, reason="there is no bzImage, vmlinuz or vmlinux in it")
+    compressed = [each for each in found if not os.path.basename(each).startswith("vmlinux")]
+    chosen = compressed or found
+    if len(chosen) > 1:
+        raise errors.NotAKernel(path=source, reason="there is more than one kernel in it")
+    return chosen[0]
+
+
+def _files(directory: str) -> dict[str, File]:
+    files = {}
+    for name in (BZIMAGE, VMLINUX, MODULES, INITRD):
+        path = os.path.join(directory, name)
+        if os.path.exists(path):
+            with open(path, "rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            files[name] = File(os.path.getsize(path), digest)
+    return files
+
+
+def _replace_initrd(directory: str, kernel: Kernel, agent: bytes) -> Kernel:
+    """Keep the modules' archive, write the agent's anew behind it.
+
+    The record is written last: with a crash in between, the next call does it again.
+    """
+    path = os.path.join(directory, INITRD)
+    with open(path, "rb") as file:
+        kept = file.read(kernel.modules_size)
+    _write(path, kept + initrd.agent_archive(agent))
+    renewed = msgspec.structs.replace(kernel, agent=hashlib.sha256(agent).hexdigest(), files=_files(directory))
+    _write(os.path.join(directory, RECORD), msgspec.json.format(msgspec.json.encode(renewed)))
+    return renewed
+
+
+def _write(path: str, content: bytes) -> None:
+    """The whole content or the old one, durable: whoever has the old file open keeps it. Raises `DiskFull`."""
+    temporary = path + ".new"
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise errors.DiskFull(path=path) from None
+        raise
+    os.rename(temporary, path)

@@ -1,0 +1,195 @@
+"""The bytes of a layer, inflated in bounded pieces: gzip, zstd, xz or plain, told apart by their first bytes.
+
+The media type is not believed, as other tools do not believe it either. gzip may have several members and zstd
+several frames; what follows the last one may only be zeros. A stream that ends early is refused. No piece is larger
+than `PIECE`, however well its input was compressed.
+"""
+
+import contextlib
+import hashlib
+import lzma
+import queue
+import sys
+import threading
+import zlib
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, Protocol
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+gzip_codec: Any = zlib
+with contextlib.suppress(ImportError):  # without it: slower by half, the same bytes
+    from isal import isal_zlib as gzip_codec
+
+PIECE = 1 << 20
+_INPUT = 128 << 10
+_QUEUED = 6
+_GZIP = b"\x1f\x8b"
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_XZ = b"\xfd7zXZ\0"
+_GZIP_WINDOW = 31
+"""zlib's largest window with a gzip header and trailer around it."""
+
+
+_Read = Callable[[int], bytes]
+_FAULTS: tuple[type[Exception], ...] = (zlib.error, gzip_codec.error, zstd.ZstdError, lzma.LZMAError, EOFError)
+
+
+class Damaged(ValueError):
+    """The stream is not what its format demands. The text says how."""
+
+
+class _Codec(Protocol):
+    """One member or frame."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def feed(self, data: bytes) -> Iterator[bytes]: ...
+
+
+class _Gzip:
+    magic = _GZIP
+
+    def __init__(self) -> None:
+        self._codec: Any = gzip_codec.decompressobj(_GZIP_WINDOW)
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._codec.eof)
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._codec.unused_data)
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        while True:
+            piece = self._codec.decompress(data, PIECE)
+            if piece:
+                yield piece
+            data = self._codec.unconsumed_tail
+            if self._codec.eof or (not data and len(piece) < PIECE):
+                return
+
+
+class _Bounded:
+    """zstd and lzma, whose decompressors have one interface."""
+
+    def __init__(self, magic: bytes, make: Callable[[], Any]) -> None:
+        self.magic = magic
+        self._codec = make()
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._codec.eof)
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._codec.unused_data)
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        while True:
+            piece = self._codec.decompress(data, PIECE)
+            if piece:
+                yield piece
+            data = b""
+            if self._codec.eof or self._codec.needs_input:
+                return
+
+
+def pieces(path: str, diff_id: str = "", on_read: Callable[[int], None] = lambda count: None) -> Iterator[bytes]:
+    """The inflated bytes of a layer. With ``diff_id``, its digest is compared at the end.
+
+    ``on_read`` hears how many bytes were read from the file. Raises `Damaged`, OSError.
+    """
+    digest = hashlib.sha256()
+    with open(path, "rb") as source:
+
+        def read(size: int) -> bytes:
+            data = source.read(size)
+            on_read(len(data))
+            return data
+
+        for piece in _inflated(read):
+            if diff_id:
+                digest.update(piece)
+            yield piece
+    if diff_id and f"sha256:{digest.hexdigest()}" != diff_id:
+        raise Damaged("its content is not what the image's config names (diff_id)")
+
+
+def _inflated(read: _Read) -> Iterator[bytes]:
+    data = read(_INPUT)
+    make: Callable[[], Any]
+    if data.startswith(_GZIP):
+        make = _Gzip
+    elif data.startswith(_ZSTD):
+        make = lambda: _Bounded(_ZSTD, zstd.ZstdDecompressor)  # noqa: E731
+    elif data.startswith(_XZ):
+        make = lambda: _Bounded(_XZ, lambda: lzma.LZMADecompressor(memlimit=256 << 20))  # noqa: E731
+    else:
+        while data:
+            yield data
+            data = read(PIECE)
+        return
+    try:
+        yield from _members(read, data, make)
+    except _FAULTS as fault:
+        raise Damaged(f"the compressed stream is damaged ({fault})") from None
+
+
+def _members(read: _Read, data: bytes, make: Callable[[], Any]) -> Iterator[bytes]:
+    while True:
+        codec = make()
+        while not codec.eof:
+            if not data:
+                raise Damaged("the compressed stream ends early")
+            yield from codec.feed(data)
+            data = codec.unused_data if codec.eof else read(_INPUT)
+        data = data or read(_INPUT)
+        while data and not data.startswith(codec.magic):
+            if len(data) < len(codec.magic) and (more := read(_INPUT)):
+                data += more
+            elif data.strip(b"\0"):
+                raise Damaged("something follows the end of the compressed stream")
+            else:
+                data = read(_INPUT)
+        if not data:
+            return
+
+
+def ahead(source: Iterator[bytes]) -> Generator[bytes, None, None]:
+    """``source`` run in a thread of its own, a few pieces ahead: inflating does not hold the interpreter's lock."""
+    waiting: queue.Queue[bytes | BaseException | None] = queue.Queue(_QUEUED)
+    stopped = threading.Event()
+
+    def pump() -> None:
+        last: BaseException | None = None
+        try:
+            for piece in source:
+                waiting.put(piece)
+                if stopped.is_set():
+                    return
+        except BaseException as fault:
+            last = fault
+        waiting.put(last)
+
+    thread = threading.Thread(target=pump, name="inflate", daemon=True)
+    thread.start()
+    try:
+        while isinstance(piece := waiting.get(), bytes):
+            yield piece
+        if piece is not None:
+            raise piece
+    finally:
+        stopped.set()
+        while thread.is_alive():
+            try:
+                waiting.get(timeout=0.01)
+            except queue.Empty:
+                continue
+        thread.join()

@@ -1,0 +1,312 @@
+"""One layer read from end to end: its entries judged, its file data written where it will stay.
+
+This is the one place where names are judged. An entry is refused, by name, when its name is absolute, has a ``..``,
+a NUL, a component over 255 bytes or more than 4096 bytes in all, when it is a whiteout of nothing, or when it carries
+more attributes than an inode holds. Layers are read newest first, so a file that a newer layer hides is stepped over
+(`Shadow`) instead of being written.
+
+Whiteouts (OCI image-spec, layer.md): ``.wh.NAME`` hides NAME of older layers, ``.wh..wh..opq`` all that older layers
+have in its directory; other names that begin with ``.wh..wh.`` are bookkeeping of old tools and mean nothing.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from banger import errors
+from banger.disk.ext4 import xattr
+from banger.disk.ext4.data import DataArea
+from banger.disk.ext4.geometry import BLOCK
+from banger.disk.ext4.node import Content
+from banger.log import printable
+from banger.oci import inflate, tar
+
+FILE, FOLDER, SYMLINK, HARD_LINK, DEVICE, WHITEOUT, OPAQUE = range(7)
+
+NAME_LIMIT, PATH_LIMIT = 255, 4096
+TARGET_LIMIT = 4095
+ENTRY_LIMIT = 1 << 20
+"""Most entries of all layers together."""
+
+DATA_LIMIT = 256 << 30
+"""Most inflated bytes of all layers together."""
+
+METADATA_LIMIT = 256 << 20
+"""Most bytes of names, link targets and attributes of all layers together."""
+
+_CHUNK = 1 << 20
+_WHITEOUT = b".wh."
+_BOOKKEEPING = b".wh..wh."
+_OPAQUE = b".wh..wh..opq"
+
+_KINDS = {
+    tar.REGULAR: FILE, tar.DIRECTORY: FOLDER, tar.SYMLINK: SYMLINK, tar.HARD_LINK: HARD_LINK,
+    tar.CHARACTER: DEVICE, tar.BLOCK_DEVICE: DEVICE, tar.FIFO: DEVICE,
+}  # fmt: skip
+
+
+class LayerSource(msgspec.Struct, frozen=True):
+    """A layer to be read: a tar archive, compressed or not.
+
+    ``name`` stands for it in errors (its digest, as a rule). With ``strip``, only what lies below that directory is
+    taken, and its names lose it; ``prefix`` puts a directory in front of all names. ``diff_id`` is checked when given.
+    """
+
+    path: str
+    name: str
+    strip: str = ""
+    prefix: str = ""
+    diff_id: str = ""
+
+
+class Entry:
+    """One entry of a layer, its name judged and its data placed."""
+
+    __slots__ = ("content", "gid", "kind", "link", "mode", "mtime", "path", "uid", "xattrs")
+
+    def __init__(self, path: bytes, kind: int, header: tar.Header) -> None:
+        self.path = path
+        self.kind = kind
+        self.mode = header.mode
+        self.uid = header.uid
+        self.gid = header.gid
+        self.mtime = header.mtime
+        self.link = header.link
+        self.xattrs = header.xattrs
+        self.content: Content | None = None
+
+
+class Shadow:
+    """The names that newer layers hide, as they are spelled there.
+
+    Spelling is all that is known before the layers are merged: a file that is hidden by another way is written and
+    given back later, and one that turns out to be visible is read again.
+    """
+
+    def __init__(self) -> None:
+        self._gone: set[bytes] = set()
+        self._opaque: set[bytes] = set()
+        self._folders: set[bytes] = set()
+        self._known: dict[bytes, bool] = {b"": False}
+
+    def hides(self, path: bytes) -> bool:
+        return path in self._gone or path in self._folders or self._hides_inside(path.rpartition(b"/")[0])
+
+    def _hides_inside(self, folder: bytes) -> bool:
+        """Whether all that older layers have in a directory is hidden."""
+        trail = []
+        while folder not in self._known:
+            trail.append(folder)
+            folder = folder.rpartition(b"/")[0]
+        hidden = self._known[folder]
+        for each in reversed(trail):
+            hidden = hidden or each in self._gone or each in self._opaque
+            self._known[each] = hidden
+        return hidden
+
+    def add(self, entries: list[Entry]) -> None:
+        """Learn what a layer hides from the layers below it."""
+        for entry in entries:
+            if entry.kind == FOLDER:
+                self._folders.add(entry.path)
+            elif entry.kind == OPAQUE:
+                self._opaque.add(entry.path)
+            else:
+                self._gone.add(entry.path)
+        self._known = {b"": b"" in self._opaque}
+
+
+class Reader:
+    """Reads layers into a `DataArea`. Counts what all of them hold, against the limits."""
+
+    def __init__(self, area: DataArea, on_read: Callable[[int], None] = lambda count: None) -> None:
+        self._area = area
+        self._on_read = on_read
+        self._entries = self._metadata = 0
+        self.bytes = 0
+
+    def scan(self, source: LayerSource, shadow: Shadow, skipped: dict[Content, int]) -> list[Entry]:
+        """All entries of a layer. Files that ``shadow`` hides get a `Content` that is only noted in ``skipped``,
+        with the number of its entry.
+
+        Raises `errors.UnsafeLayer`, `errors.CorruptBlob`, OSError.
+        """
+        entries: list[Entry] = []
+        with _faults_of(source):
+            for entry, header, archive in self._walk(source):
+                self._count(entry, header)
+                if entry.kind == FILE:
+                    entry.content = content = Content(header.size)
+                    if header.stored and shadow.hides(entry.path):
+                        skipped[content] = len(entries)
+                    else:
+                        self._store(archive, content, header)
+                entries.append(entry)
+        return entries
+
+    def fetch(self, source: LayerSource, wanted: dict[int, Content]) -> None:
+        """Read a layer again for files that were stepped over: contents by the numbers of their entries."""
+        with _faults_of(source):
+            for number, (_, header, archive) in enumerate(self._walk(source)):
+                content = wanted.get(number)
+                if content is not None:
+                    self._store(archive, content, header)
+
+    def _walk(self, source: LayerSource) -> Iterator[tuple[Entry, tar.Header, tar.Archive]]:
+        stream = inflate.ahead(inflate.pieces(source.path, source.diff_id, self._on_read))
+        archive = tar.Archive(stream)
+        judge = _Judge(source)
+        try:
+            while (header := archive.next()) is not None:
+                entry = judge.entry(header)
+                if entry is not None:
+                    yield entry, header, archive
+        finally:
+            stream.close()
+
+    def _count(self, entry: Entry, header: tar.Header) -> None:
+        """Hold an entry against the limits of all layers together."""
+        self._entries += 1
+        self._metadata += len(entry.path) + len(entry.link)
+        if entry.xattrs:
+            self._metadata += sum(len(name) + len(value) for name, value in entry.xattrs.items())
+        self.bytes += header.stored
+        if self._entries > ENTRY_LIMIT:
+            raise tar.Refused(header.name, "the layers hold too many entries")
+        if self._metadata > METADATA_LIMIT:
+            raise tar.Refused(header.name, "the layers hold too many long names and attributes")
+        if self.bytes > DATA_LIMIT:
+            raise tar.Refused(header.name, "the layers hold too much data")
+
+    def _store(self, archive: tar.Archive, content: Content, header: tar.Header) -> None:
+        if header.segments is not None:
+            self._store_sparse(archive, content, header.segments)
+            return
+        left, block = header.size, 0
+        while left > _CHUNK:
+            self._area.write_sparse(content, block, archive.read(_CHUNK))
+            left -= _CHUNK
+            block += _CHUNK // BLOCK
+        if left:
+            self._area.write_sparse(content, block, archive.read(left))
+
+    def _store_sparse(self, archive: tar.Archive, content: Content, segments: list[tar.Segment]) -> None:
+        """Write the segments; those that share a block, or whose blocks touch, are put together."""
+        start, buffer = 0, bytearray()
+        for offset, length in segments:
+            if offset // BLOCK > -(-(start + len(buffer)) // BLOCK):
+                self._flush(content, start, buffer)
+                start, buffer = offset // BLOCK * BLOCK, bytearray()
+            buffer += bytes(offset - start - len(buffer))
+            while length:
+                take = min(length, _CHUNK)
+                buffer += archive.read(take)
+                length -= take
+                if len(buffer) >= _CHUNK:
+                    whole = len(buffer) // BLOCK * BLOCK
+                    self._flush(content, start, buffer[:whole])
+                    start, buffer = start + whole, buffer[whole:]
+        self._flush(content, start, buffer)
+
+    def _flush(self, content: Content, start: int, buffer: bytearray) -> None:
+        if buffer:
+            self._area.write(content, start // BLOCK, bytes(buffer))
+
+
+@contextlib.contextmanager
+def _faults_of(source: LayerSource) -> Iterator[None]:
+    """Name the layer in what goes wrong with it."""
+    try:
+        yield
+    except tar.Refused as refusal:
+        entry = printable(refusal.entry) or "(no name)"
+        raise errors.UnsafeLayer(layer=source.name, entry=entry, reason=refusal.reason) from None
+    except (tar.Malformed, inflate.Damaged) as fault:
+        raise errors.CorruptBlob(digest=source.name, reason=str(fault)) from None
+
+
+class _Judge:
+    """Decides what an entry's name means."""
+
+    def __init__(self, source: LayerSource) -> None:
+        self._strip = source.strip.strip("/").encode()
+        self._prefix = source.prefix.strip("/").encode()
+
+    def entry(self, header: tar.Header) -> Entry | None:
+        """The entry, or None when it means nothing here. Raises `tar.Refused`."""
+        path = self._moved(judged(header.name, header.name))
+        if path is None:
+            return None
+        kind = _KINDS[header.kind]
+        if _WHITEOUT in path and (marked := _whiteout(path, header.name)) is not None:
+            kind, path = marked
+            return Entry(path, kind, header) if kind >= 0 else None
+        if not path and kind != FOLDER:
+            raise tar.Refused(header.name, "the root can only be a directory")
+        if header.xattrs:
+            header.xattrs = _attributes(header)
+        if kind == HARD_LINK:
+            target = self._moved(judged(header.link.lstrip(b"/"), header.name))
+            header.link = b"" if target is None else target
+        elif kind == SYMLINK and not (0 < len(header.link) <= TARGET_LIMIT and b"\0" not in header.link):
+            raise tar.Refused(header.name, "a symbolic link needs a target of 1 to 4095 bytes")
+        return Entry(path, kind, header)
+
+    def _moved(self, path: bytes) -> bytes | None:
+        if self._strip:
+            if path != self._strip and not path.startswith(self._strip + b"/"):
+                return None
+            path = path[len(self._strip) + 1 :]
+        if self._prefix:
+            path = self._prefix + b"/" + path if path else self._prefix
+        return path
+
+
+def judged(name: bytes, entry: bytes) -> bytes:
+    """``name`` without ``.`` and doubled slashes; the root is empty. Raises `tar.Refused`."""
+    if name.startswith(b"/"):
+        raise tar.Refused(entry, "an absolute name")
+    if len(name) > PATH_LIMIT:
+        raise tar.Refused(entry, "a name of more than 4096 bytes")
+    parts = name.split(b"/")
+    if b"" in parts or b"." in parts:
+        parts = [part for part in parts if part and part != b"."]
+        name = b"/".join(parts)
+    if b".." in parts:
+        raise tar.Refused(entry, "a name with '..'")
+    if b"\0" in name:
+        raise tar.Refused(entry, "a name with a zero byte")
+    if len(name) > NAME_LIMIT and max(map(len, parts)) > NAME_LIMIT:
+        raise tar.Refused(entry, "a name with a component of more than 255 bytes")
+    return name
+
+
+def _whiteout(path: bytes, name: bytes) -> tuple[int, bytes] | None:
+    """What a path with a whiteout in it means: kind (negative: nothing) and what it acts on; None when it has none."""
+    folder, _, last = path.rpartition(b"/")
+    if any(part.startswith(_WHITEOUT) for part in folder.split(b"/")):
+        if _BOOKKEEPING in folder:
+            return -1, b""
+        raise tar.Refused(name, "a name below a whiteout")
+    if not last.startswith(_WHITEOUT):
+        return None
+    if last == _OPAQUE:
+        return OPAQUE, folder
+    if last.startswith(_BOOKKEEPING):
+        return -1, b""
+    hidden = last[len(_WHITEOUT) :]
+    if hidden in (b"", b".", b".."):
+        raise tar.Refused(name, "a whiteout of nothing that a layer may remove")
+    return WHITEOUT, folder + b"/" + hidden if folder else hidden
+
+
+def _attributes(header: tar.Header) -> dict[bytes, bytes] | None:
+    """The attributes that ext4 can store; Linux has no others. Raises `tar.Refused`."""
+    kept = {name: value for name, value in (header.xattrs or {}).items() if xattr.known(name)}
+    try:
+        if not xattr.fits(kept):
+            raise tar.Refused(header.name, "its extended attributes are too large")
+    except ValueError as fault:
+        raise tar.Refused(header.name, str(fault)) from None
+    return kept or None

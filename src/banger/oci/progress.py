@@ -1,0 +1,10 @@
+"""How long work tells how far it is."""
+
+from collections.abc import Callable
+
+Progress = Callable[[str, int, int | None], None]
+"""Called with the stage's name, the bytes done, and the bytes in all, None while that is not known."""
+
+
+def silent(stage: str, done: int, total: int | None) -> None:
+    """For callers who do not want to know."""

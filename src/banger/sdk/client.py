@@ -1,0 +1,336 @@
+"""The daemon's interface as typed Python: one method a row of `banger.api.routes`, of the same name.
+
+A method returns the structure that the row names. Where that is an `Operation`, the change has only begun: `wait`
+for its end, or `follow` it. Failures are classes of `banger.errors`, wherever they happened.
+
+Structures are decoded with msgspec, which is loaded with the first typed reply: `document`, which returns plain
+dictionaries, does without, for those who only print what they get.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from banger import errors
+from banger.api import routes
+from banger.api.routes import Route
+from banger.paths import Paths
+from banger.sdk.transport import Body, Reply, Transport, quote
+
+if TYPE_CHECKING:
+    from banger.api.daemon import DaemonStatus, OperationList, Report
+    from banger.api.image import BuildImage, Image, ImageList, ImportImage, PullImage
+    from banger.api.kernel import ImportKernel, KernelInfo, KernelList, PullKernel
+    from banger.api.operation import ErrorBody, Operation
+    from banger.api.vm import CreateVm, ExecVm, Health, Vm, VmList
+    from banger.sdk.exec import Command
+
+T = TypeVar("T")
+
+
+def failure(body: "ErrorBody") -> errors.BangerError:
+    """The error that a reply or an operation carries, as its own class."""
+    return errors.from_wire(body.code, body.message, body.hint, body.data, body.operation)
+
+
+class Client:
+    """A connection to the daemon of this user, started on demand.
+
+    ``socket`` is the path of another daemon's socket; ``start`` allows to start the daemon when none answers at the
+    usual one. ``timeout`` is the longest silence in seconds that a reply may have. Use it as a context manager, or
+    `close` it; it is not for several threads at once. Every method raises `errors.DaemonUnreachable`,
+    `errors.UnsafeDirectory` and `errors.PermissionRefused`, besides what its own docstring names.
+    """
+
+    def __init__(self, socket: str | None = None, *, start: bool = True, timeout: float | None = 60.0) -> None:
+        self._paths = Paths.from_environment()
+        revive = self._start_daemon if start and socket is None else None
+        self._transport = Transport(socket or self._paths.socket, timeout=timeout, revive=revive)
+
+    def _start_daemon(self) -> None:
+        from banger.sdk import start
+
+        start.ensure(self._paths)
+
+    @property
+    def transport(self) -> Transport:
+        """The HTTP below, for what has no method here."""
+        return self._transport
+
+    def close(self) -> None:
+        """Give the connection back. The client can be used again."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # -- a row of the table ------------------------------------------------------------------------------------------
+
+    def open(
+        self,
+        route: Route,
+        ref: str = "",
+        *,
+        body: Body | None = None,
+        query: Mapping[str, str] | None = None,
+        quiet: bool = False,
+    ) -> Reply:
+        """Send a request; the reply's body is the caller's to read."""
+        kind = "application/x-tar" if route.stream == "tar" else "application/json"
+        return self._transport.request(route.method, target(route, ref, query), body, kind=kind, quiet=quiet)
+
+    def document(self, route: Route, ref: str = "") -> dict[str, Any]:
+        """The reply to a request without a body, as plain data."""
+        import json
+
+        found: dict[str, Any] = json.loads(self.open(route, ref).read())
+        return found
+
+    def _call(self, route: Route, kind: type[T], ref: str = "", request: object = None) -> T:
+        import msgspec
+
+        body = None if request is None else msgspec.json.encode(request)
+        reply = self.open(route, ref, body=body).read()
+        try:
+            return msgspec.json.decode(reply, type=kind)
+        except msgspec.MsgspecError as error:
+            raise errors.InternalError(detail=f"the daemon's reply is not understood: {error}") from error
+
+    def _begin(self, route: Route, ref: str = "", request: object = None) -> "Operation":
+        from banger.api.operation import Operation
+
+        return self._call(route, Operation, ref, request)
+
+    # -- changes -----------------------------------------------------------------------------------------------------
+
+    def follow(self, operation: "Operation") -> "Iterator[Operation]":
+        """The change as it is now and after every step, up to and including its end.
+
+        When the daemon dies on the way, the next one is asked: it has undone the change or goes on with it.
+        """
+        import msgspec
+
+        from banger.api.operation import Operation
+
+        decoder = msgspec.json.Decoder(Operation)
+        current = operation
+        for attempt in range(3):
+            try:
+                if attempt:
+                    current = self.operation_show(operation.id)
+                    yield current
+                if current.ended:
+                    return
+                with contextlib.closing(self.open(routes.OPERATION_EVENTS, operation.id, quiet=True)) as reply:
+                    for line in reply.lines():
+                        current = decoder.decode(line)
+                        yield current
+                        if current.ended:
+                            return
+            except errors.DaemonUnreachable as error:
+                lost: errors.BangerError = error
+            except errors.NotFound:
+                raise errors.Interrupted() from None
+            else:
+                lost = errors.InternalError(detail=f"the daemon stopped telling about operation {operation.id}")
+        raise lost
+
+    def wait(self, operation: "Operation") -> "Operation":
+        """Wait for the end of a change. Raises its error when it failed, `errors.Cancelled` when it was cancelled."""
+        ended = operation
+        for each in self.follow(operation):
+            ended = each
+        return self.result(ended)
+
+    def result(self, operation: "Operation") -> "Operation":
+        """A change that has ended well, or its error raised."""
+        if operation.state == "done":
+            return operation
+        if operation.error is not None:
+            error = failure(operation.error)
+        elif operation.state == "cancelled":
+            error = errors.Cancelled()
+        else:
+            error = errors.InternalError(detail=f"operation {operation.id} is {operation.state}")
+        error.operation = error.operation or operation.id
+        raise error
+
+    def operation_list(self) -> "OperationList":
+        """Changes under way and lately ended, newest first."""
+        from banger.api.daemon import OperationList
+
+        return self._call(routes.OPERATION_LIST, OperationList)
+
+    def operation_show(self, ref: str) -> "Operation":
+        """One change, by id. Raises `errors.NotFound`."""
+        return self._begin(routes.OPERATION_SHOW, ref)
+
+    def operation_events(self, ref: str) -> "Iterator[Operation]":
+        """`follow`, by id."""
+        return self.follow(self.operation_show(ref))
+
+    def operation_cancel(self, ref: str) -> "Operation":
+        """Ask a change to go back; `wait` tells when it has."""
+        return self._begin(routes.OPERATION_CANCEL, ref)
+
+    # -- the daemon --------------------------------------------------------------------------------------------------
+
+    def daemon_status(self) -> "DaemonStatus":
+        from banger.api.daemon import DaemonStatus
+
+        return self._call(routes.DAEMON_STATUS, DaemonStatus)
+
+    def daemon_stop(self) -> None:
+        """End the daemon; its machines go on."""
+        self.open(routes.DAEMON_STOP).read()
+
+    def doctor(self) -> "Report":
+        """What this host offers, and what it lacks."""
+        from banger.api.daemon import Report
+
+        return self._call(routes.DOCTOR, Report)
+
+    def openapi(self) -> bytes:
+        """The interface as an OpenAPI 3.1 document in JSON."""
+        return self.open(routes.OPENAPI).read()
+
+    # -- machines ----------------------------------------------------------------------------------------------------
+
+    def vm_list(self) -> "VmList":
+        from banger.api.vm import VmList
+
+        return self._call(routes.VM_LIST, VmList)
+
+    def vm_create(self, request: "CreateVm") -> "Operation":
+        """Create a machine and, unless told otherwise, start it. The operation's ``subject`` is its name.
+
+        Raises `errors.AlreadyExists`, `errors.InvalidName`, `errors.UsageError`.
+        """
+        return self._begin(routes.VM_CREATE, request=request)
+
+    def vm_show(self, ref: str) -> "Vm":
+        """One machine, by name or by the beginning of its id. Raises `errors.NotFound`, `errors.Ambiguous`."""
+        from banger.api.vm import Vm
+
+        return self._call(routes.VM_SHOW, Vm, ref)
+
+    def vm_start(self, ref: str) -> "Operation":
+        """Start a machine that does not run. Raises `errors.NotFound`, `errors.WrongState`, `errors.Busy`."""
+        return self._begin(routes.VM_START, ref)
+
+    def vm_stop(self, ref: str, timeout: float = 30.0) -> "Operation":
+        """Power a machine off in order; after ``timeout`` seconds it is switched off."""
+        from banger.api.vm import StopVm
+
+        return self._begin(routes.VM_STOP, ref, StopVm(timeout=timeout))
+
+    def vm_restart(self, ref: str, timeout: float = 30.0) -> "Operation":
+        """`vm_stop`, then `vm_start`, as one change."""
+        from banger.api.vm import StopVm
+
+        return self._begin(routes.VM_RESTART, ref, StopVm(timeout=timeout))
+
+    def vm_kill(self, ref: str) -> "Operation":
+        """Switch a machine off at once."""
+        from banger.api.vm import KillVm
+
+        return self._begin(routes.VM_KILL, ref, KillVm())
+
+    def vm_delete(self, ref: str) -> "Operation":
+        """Switch a machine off and delete it with its disk."""
+        from banger.api.vm import DeleteVm
+
+        return self._begin(routes.VM_DELETE, ref, DeleteVm())
+
+    def vm_health(self, ref: str) -> "Health":
+        """What the machine's agent says. Raises `errors.WrongState`, `errors.AgentLost`."""
+        from banger.api.vm import Health
+
+        return self._call(routes.VM_HEALTH, Health, ref)
+
+    def vm_logs(self, ref: str, *, follow: bool = False) -> "Iterator[bytes]":
+        """The machine's console as bytes of the guest's making; with ``follow``, for as long as it runs."""
+        query = {"follow": "true"} if follow else None
+        with contextlib.closing(self.open(routes.VM_LOGS, ref, query=query, quiet=follow)) as reply:
+            yield from reply.chunks()
+
+    def vm_exec(self, ref: str, request: "ExecVm") -> "Command":
+        """Run a command in a machine. Raises `errors.CommandNotFound`, `errors.WrongState` and others."""
+        from banger.sdk.exec import Command
+
+        return Command(self._transport, ref, request)
+
+    def vm_put(self, ref: str, path: str, archive: Body) -> None:
+        """Unpack a tar archive below the directory ``path`` of a machine."""
+        self.open(routes.VM_PUT, ref, body=archive, query={"path": path}, quiet=True).read()
+
+    def vm_get(self, ref: str, path: str) -> Reply:
+        """A path of a machine as a tar archive; its bytes are the guest's making."""
+        return self.open(routes.VM_GET, ref, query={"path": path}, quiet=True)
+
+    def vm_hold(self, ref: str) -> Reply:
+        """Keep an ephemeral machine until the reply is closed, or this process is gone."""
+        return self.open(routes.VM_HOLD, ref, quiet=True)
+
+    # -- images and kernels ------------------------------------------------------------------------------------------
+
+    def image_list(self) -> "ImageList":
+        from banger.api.image import ImageList
+
+        return self._call(routes.IMAGE_LIST, ImageList)
+
+    def image_show(self, ref: str) -> "Image":
+        """One image, by name or by the beginning of its id. Raises `errors.NotFound`."""
+        from banger.api.image import Image
+
+        return self._call(routes.IMAGE_SHOW, Image, ref)
+
+    def image_pull(self, request: "PullImage") -> "Operation":
+        """Make an image from a catalog name or a reference. Raises `errors.InvalidReference`."""
+        return self._begin(routes.IMAGE_PULL, request=request)
+
+    def image_import(self, request: "ImportImage") -> "Operation":
+        """Make an image from an archive on this host."""
+        return self._begin(routes.IMAGE_IMPORT, request=request)
+
+    def image_build(self, request: "BuildImage") -> "Operation":
+        """Build an image of the distribution's packages."""
+        return self._begin(routes.IMAGE_BUILD, request=request)
+
+    def image_delete(self, ref: str) -> "Operation":
+        """Delete an image. Raises `errors.InUse` while machines are made of it."""
+        return self._begin(routes.IMAGE_DELETE, ref)
+
+    def kernel_list(self) -> "KernelList":
+        from banger.api.kernel import KernelList
+
+        return self._call(routes.KERNEL_LIST, KernelList)
+
+    def kernel_show(self, ref: str) -> "KernelInfo":
+        """One kernel, by name. Raises `errors.NotFound`."""
+        from banger.api.kernel import KernelInfo
+
+        return self._call(routes.KERNEL_SHOW, KernelInfo, ref)
+
+    def kernel_pull(self, request: "PullKernel") -> "Operation":
+        """Take the distribution's kernel out of its package."""
+        return self._begin(routes.KERNEL_PULL, request=request)
+
+    def kernel_import(self, request: "ImportKernel") -> "Operation":
+        """Take a kernel and its modules from a directory on this host. Raises `errors.NotAKernel`."""
+        return self._begin(routes.KERNEL_IMPORT, request=request)
+
+    def kernel_delete(self, ref: str) -> "Operation":
+        """Delete a kernel. Raises `errors.InUse` while machines boot from it."""
+        return self._begin(routes.KERNEL_DELETE, ref)
+
+
+def target(route: Route, ref: str = "", query: Mapping[str, str] | None = None) -> str:
+    """The request's target: the row's path with what it is about, and the query."""
+    path = route.path.replace("{ref}", quote(ref))
+    if query:
+        path += "?" + "&".join(f"{name}={quote(value)}" for name, value in query.items())
+    return path

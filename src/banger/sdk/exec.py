@@ -1,0 +1,201 @@
+"""Commands in a machine: the client's end of the exec stream.
+
+The stream is a WebSocket over the daemon's socket. The first message is an `ExecVm`; after it binary messages are
+stdin (to the guest) and output (from the guest, its first byte says which), text messages are `ExecInput` and
+`ExecEvent`. Nothing is kept here beyond a few messages, so a command may say as much as it likes.
+"""
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from banger import errors
+from banger.api import routes
+from banger.sdk.transport import Transport, error_from, unreachable
+
+if TYPE_CHECKING:
+    from websockets.sync.client import ClientConnection
+
+    from banger.api.vm import ExecEvent, ExecVm
+
+STDOUT = 1
+STDERR = 2
+
+MESSAGE_LIMIT = 4 << 20
+PIECE = 64 << 10
+"""Most bytes of stdin that one message carries."""
+
+
+class Output(NamedTuple):
+    """Bytes that the command wrote; ``stream`` is 1 for stdout and 2 for stderr."""
+
+    stream: int
+    data: bytes
+
+
+class Command:
+    """A command in a machine, from its start to its end.
+
+    Iterate over it for its output. `exit_code`, `signal`, `timed_out` and `session` are None or False until it has
+    ended. `write`, `close_stdin`, `resize` and `send_signal` may be called from another thread than the one that
+    iterates. Leaving the context, or `close`, ends the command unless it was detached.
+
+    Raises `errors.CommandNotFound`, `errors.CommandNotExecutable`, `errors.AgentLost`, `errors.WrongState`,
+    `errors.NotFound`.
+    """
+
+    def __init__(self, transport: Transport, ref: str, request: "ExecVm") -> None:
+        import msgspec
+
+        from banger.api.vm import ExecEvent
+
+        self._events = msgspec.json.Decoder(ExecEvent)
+        self._path = transport.path
+        self._ref = ref
+        self.exit_code: int | None = None
+        """The command's exit status, 0 to 255; None when a signal or the time limit ended it."""
+        self.signal: int | None = None
+        """The signal that ended it."""
+        self.timed_out = False
+        self.session: str | None = None
+        """The id of a detached command."""
+        self.ended = False
+        self._websocket = _open(transport, ref)
+        try:
+            self._websocket.send(msgspec.json.encode(request), text=True)
+            self._await_start()
+        except BaseException as error:
+            self.close()
+            self._raise_told(error)
+            raise
+
+    def _await_start(self) -> None:
+        message = self._websocket.recv()
+        if isinstance(message, bytes):
+            raise errors.ProtocolViolation(reason="output before the start")
+        self._take(self._events.decode(message))
+
+    def _take(self, event: "ExecEvent") -> None:
+        if event.kind == "failed":
+            from banger.sdk.client import failure
+
+            self.ended = True
+            if event.error is None:
+                raise errors.InternalError(detail="the daemon gave no reason")
+            raise failure(event.error)
+        if event.kind in ("ended", "detached"):
+            self.ended = True
+            self.exit_code, self.signal, self.timed_out = event.exit_code, event.signal, event.timed_out
+            self.session = event.session
+
+    def _raise_told(self, error: BaseException) -> None:
+        """Raise what a fault of the stream means to the caller, unless it says so itself."""
+        import msgspec
+        from websockets.exceptions import ConnectionClosed
+
+        if isinstance(error, ConnectionClosed):
+            reason = error.rcvd.reason if error.rcvd is not None else ""
+            raise errors.AgentLost(reason=reason or "the daemon closed the stream", name=self._ref) from error
+        if isinstance(error, OSError):
+            raise unreachable(self._path, str(error).lower() or "it does not answer") from error
+        if isinstance(error, msgspec.MsgspecError):
+            raise errors.InternalError(detail=f"the daemon's message is not understood: {error}") from error
+
+    def __iter__(self) -> Iterator[Output]:
+        """The output as it comes, until the command has ended."""
+        while not self.ended:
+            try:
+                message = self._websocket.recv()
+                if isinstance(message, str):
+                    self._take(self._events.decode(message))
+                    continue
+            except Exception as error:
+                self.ended = True
+                self._raise_told(error)
+                raise
+            if message:
+                yield Output(message[0], message[1:])
+
+    def wait(self) -> None:
+        """Wait for the end; what the command still says is dropped."""
+        for _ in self:
+            pass
+
+    # -- to the command ----------------------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Send to the command's stdin; waits while the command does not read. Nothing happens after its end."""
+        for start in range(0, len(data), PIECE):
+            self._send(data[start : start + PIECE])
+
+    def close_stdin(self) -> None:
+        """Let the command see the end of its stdin."""
+        self._control(kind="eof")
+
+    def resize(self, rows: int, cols: int) -> None:
+        """Tell the command's terminal its size."""
+        self._control(kind="resize", rows=rows, cols=cols)
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to the command's process group."""
+        self._control(kind="signal", number=number)
+
+    def kill(self) -> None:
+        """End the command and all that it started, at once."""
+        self._control(kind="kill")
+
+    def _control(self, **fields: Any) -> None:
+        import json
+
+        self._send(json.dumps(fields))
+
+    def _send(self, message: bytes | str) -> None:
+        from websockets.exceptions import ConnectionClosed
+
+        with contextlib.suppress(ConnectionClosed, OSError):  # its end is told to whoever iterates
+            self._websocket.send(message)
+
+    def close(self) -> None:
+        """Close the stream; a command that still runs is ended, unless it was detached."""
+        if self.ended:
+            self._websocket.close()
+        else:
+            # A guest that goes on writing would keep an orderly close waiting.
+            with contextlib.suppress(OSError):
+                self._websocket.socket.shutdown(socket.SHUT_RDWR)
+            self._websocket.close_socket()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def _open(transport: Transport, ref: str) -> "ClientConnection":
+    from websockets.exceptions import InvalidHandshake, InvalidStatus
+    from websockets.sync.client import connect
+
+    from banger.sdk.client import target
+
+    connection = transport.connect()
+    connection.settimeout(None)
+    try:
+        return connect(
+            "ws://banger" + target(routes.VM_EXEC, ref),
+            sock=connection,
+            compression=None,
+            max_size=MESSAGE_LIMIT,
+            max_queue=8,
+            proxy=None,
+            ping_interval=None,
+            open_timeout=transport.timeout,
+            close_timeout=2,
+        )
+    except InvalidStatus as error:
+        connection.close()
+        raise error_from(error.response.status_code, bytes(error.response.body or b"")) from None
+    except (InvalidHandshake, OSError) as error:
+        connection.close()
+        raise unreachable(transport.path, str(error).lower()) from error

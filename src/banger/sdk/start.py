@@ -1,0 +1,99 @@
+"""Find the daemon, or start it: the first command on a machine needs no set-up, and no service.
+
+One client at a time starts it (``start.lock``); the others wait and find it. The daemon outlives the client, in a
+session of its own, with its output appended to its log.
+"""
+
+import fcntl
+import os
+import time
+
+from banger import errors
+from banger.api import routes
+from banger.paths import Paths
+from banger.sdk import transport
+from banger.text import printable
+
+PATIENCE = 30.0
+"""How long a starting daemon may take until it answers, in seconds."""
+
+PASSED_ON = ("BANGER_", "XDG_", "PYTHON")
+"""Variables that say where the daemon keeps things and where its code is; the rest is rebuilt by `banger.proc`."""
+
+
+def answers(socket: str, patience: float) -> bool:
+    """Whether a daemon answers at ``socket``. One that starts listens before it can answer; it is waited for."""
+    client = transport.Transport(socket, timeout=patience)
+    try:
+        client.request(routes.DAEMON_STATUS.method, routes.DAEMON_STATUS.path).read()
+    except errors.DaemonUnreachable:
+        return False
+    finally:
+        client.close()
+    return True
+
+
+def ensure(paths: Paths) -> None:
+    """Return when a daemon answers at its socket, after starting it where there was none.
+
+    Raises `errors.DaemonUnreachable` with the last line of the daemon's log, and `errors.UnsafeDirectory`.
+    """
+    _make_private(paths.runtime)
+    os.makedirs(paths.state, mode=0o700, exist_ok=True)
+    lock = os.open(paths.start_lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not answers(paths.socket, PATIENCE):
+            _start(paths)
+    finally:
+        os.close(lock)
+
+
+def _make_private(directory: str) -> None:
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+    except FileExistsError:
+        pass  # something else is there: the check says what
+    except OSError as error:
+        raise errors.UnsafeDirectory(path=directory, reason=(error.strerror or str(error)).lower()) from error
+    transport.check_directory(directory)
+
+
+def _start(paths: Paths) -> None:
+    import sys
+
+    from banger import proc  # loads asyncio and subprocess: only a start pays for them
+
+    position = _size(paths.daemon_log)
+    extra = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
+    if "PYTHONPATH" in extra:  # the daemon's working directory is another one
+        extra["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, extra["PYTHONPATH"].split(os.pathsep)))
+    started = proc.spawn([sys.executable, "-m", "banger.daemon.main"], log=paths.daemon_log, env=extra)
+    deadline = time.monotonic() + PATIENCE
+    pause = 0.01
+    while not answers(paths.socket, max(0.1, deadline - time.monotonic())):
+        if not proc.alive(started):
+            raise transport.unreachable(paths.socket, f"it ended at once: {_last_line(paths.daemon_log, position)}")
+        if time.monotonic() > deadline:
+            said = _last_line(paths.daemon_log, position)
+            raise transport.unreachable(paths.socket, f"it did not answer within {PATIENCE:.0f} s: {said}")
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.2)
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _last_line(path: str, position: int) -> str:
+    """The last line that was written to a log after ``position``, fit to be shown."""
+    try:
+        with open(path, "rb") as log:
+            log.seek(max(position, _size(path) - 4096))
+            lines = log.read(4096).strip().splitlines()
+    except FileNotFoundError:
+        lines = []
+    return printable(lines[-1]) if lines else "its log says nothing"

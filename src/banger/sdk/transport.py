@@ -1,0 +1,361 @@
+"""HTTP/1.1 over the daemon's unix socket, with nothing but `socket`.
+
+The standard client would cost a verb more start-up than everything else that it does. What is left out is left out
+on purpose: redirects, cookies, compression, trailers, pipelining. What is kept is what the daemon speaks:
+
+- replies with ``Content-Length`` or in chunks, whole (`Reply.read`) or as they come (`Reply.chunks`, `Reply.lines`);
+- requests with a document, or with a body of unknown length sent in chunks;
+- one idle connection is kept for the next request.
+
+The peer is not trusted to be sane: headers, documents and lines have limits, and silence ends in `DaemonUnreachable`.
+"""
+
+import contextlib
+import os
+import select
+import socket
+import stat
+import struct
+from collections.abc import Callable, Iterable, Iterator
+
+from banger import errors, paths
+from banger.text import printable
+
+HEADERS_LIMIT = 64 << 10
+DOCUMENT_LIMIT = 64 << 20
+LINE_LIMIT = 4 << 20
+PIECE = 256 << 10
+"""Most bytes that one read of the socket takes, and one chunk of an upload carries."""
+
+Body = bytes | Iterable[bytes]
+
+_UNRESERVED = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
+
+
+def quote(text: str) -> str:
+    """``text`` as one segment of a path or one value of a query (RFC 3986); `urllib` would cost too much to load."""
+    return "".join(chr(each) if each in _UNRESERVED else f"%{each:02X}" for each in os.fsencode(text))
+
+
+def unreachable(path: str, reason: str) -> errors.DaemonUnreachable:
+    """The error for a daemon that does not answer as it should."""
+    log = paths.Paths.from_environment().daemon_log
+    return errors.DaemonUnreachable(socket=path, reason=reason, log=log)
+
+
+def check_directory(path: str) -> None:
+    """Refuse a socket's directory that others could have made or can write to.
+
+    Raises `errors.UnsafeDirectory`; a directory that does not exist is fine, because nobody can listen in it.
+    """
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(found.st_mode):
+        raise errors.UnsafeDirectory(path=path, reason="it is not a directory")
+    _check_owner(path, found.st_uid)
+    if found.st_mode & 0o022:
+        raise errors.UnsafeDirectory(path=path, reason="others may write to it")
+
+
+def _check_owner(path: str, owner: int) -> None:
+    if owner not in (os.geteuid(), 0):
+        raise errors.UnsafeDirectory(path=path, reason=f"it belongs to uid {owner}")
+
+
+def connect(path: str, timeout: float | None) -> socket.socket:
+    """A connection to the daemon, whose socket and process belong to us or to root.
+
+    Raises `errors.DaemonUnreachable`, `errors.UnsafeDirectory`, `errors.PermissionRefused`.
+    """
+    check_directory(os.path.dirname(path))
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(timeout)
+        connection.connect(path)
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        _, uid, _ = struct.unpack("3i", credentials)
+        _check_owner(path, uid)
+    except PermissionError:
+        connection.close()
+        raise errors.PermissionRefused(uid=os.geteuid(), owner=os.stat(path).st_uid) from None
+    except OSError as error:
+        connection.close()
+        raise unreachable(path, _reason(error)) from error
+    except errors.BangerError:
+        connection.close()
+        raise
+    return connection
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "nothing listens there"
+    if isinstance(error, ConnectionRefusedError):
+        return "it has ended"
+    if isinstance(error, TimeoutError):
+        return "it does not answer"
+    return (error.strerror or str(error)).lower()
+
+
+class Wire:
+    """One connection, and what was received but not yet asked for."""
+
+    def __init__(self, path: str, connection: socket.socket) -> None:
+        self.path = path
+        self._socket = connection
+        self._buffer = bytearray()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def set_timeout(self, seconds: float | None) -> None:
+        self._socket.settimeout(seconds)
+
+    def usable(self) -> bool:
+        """Whether an idle connection still stands: anything to read on it is its end."""
+        return not self._buffer and not select.select([self._socket], [], [], 0)[0]
+
+    def send(self, data: bytes) -> None:
+        try:
+            self._socket.sendall(data)
+        except OSError as error:
+            raise unreachable(self.path, _reason(error)) from error
+
+    def _fill(self) -> bool:
+        try:
+            data = self._socket.recv(PIECE)
+        except OSError as error:
+            raise unreachable(self.path, _reason(error)) from error
+        self._buffer += data
+        return bool(data)
+
+    def line(self, limit: int) -> bytes:
+        """The next line without its end. Raises when the peer ends first, or goes on past ``limit`` bytes."""
+        looked = 0
+        while (end := self._buffer.find(b"\n", looked)) < 0:
+            looked = len(self._buffer)
+            if looked > limit:
+                raise self.broken("a line that does not end")
+            if not self._fill():
+                raise self.broken("the connection ended")
+        line = bytes(self._buffer[:end]).rstrip(b"\r")
+        del self._buffer[: end + 1]
+        return line
+
+    def some(self, most: int) -> bytes:
+        """At least one byte and at most ``most``; nothing at the end of the connection."""
+        if not self._buffer and not self._fill():
+            return b""
+        data = bytes(self._buffer[:most])
+        del self._buffer[:most]
+        return data
+
+    def broken(self, reason: str) -> errors.DaemonUnreachable:
+        return unreachable(self.path, f"its reply is not understood ({reason})")
+
+
+class Reply:
+    """An answer whose headers have come. Its body is read once: whole, in chunks, or in lines."""
+
+    def __init__(self, wire: Wire, done: Callable[[Wire], None]) -> None:
+        self._wire = wire
+        self._done = done
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self._read_head()
+        while 100 <= self.status < 200:
+            self._read_head()
+
+    def _read_head(self) -> None:
+        wire = self._wire
+        version, _, rest = wire.line(HEADERS_LIMIT).decode("latin-1").partition(" ")
+        code = rest[:3]
+        if not version.startswith("HTTP/1.") or not (code.isascii() and code.isdigit() and len(code) == 3):
+            raise wire.broken("not HTTP")
+        self.status = int(code)
+        self.headers.clear()
+        size = 0
+        while line := wire.line(HEADERS_LIMIT):
+            size += len(line)
+            if size > HEADERS_LIMIT:
+                raise wire.broken("headers without end")
+            name, _, value = line.decode("latin-1").partition(":")
+            self.headers[name.strip().lower()] = value.strip()
+
+    def _length(self, text: str, base: int) -> int:
+        try:
+            length = int(text, base)
+        except ValueError:
+            length = -1
+        if length < 0 or not text[:1].isalnum():
+            raise self._wire.broken("a length that is no number")
+        return length
+
+    def _counted(self, length: int) -> Iterator[bytes]:
+        while length:
+            data = self._wire.some(min(length, PIECE))
+            if not data:
+                raise self._wire.broken("the connection ended")
+            length -= len(data)
+            yield data
+
+    def _chunked(self) -> Iterator[bytes]:
+        while length := self._length(self._wire.line(1024).partition(b";")[0].strip().decode("latin-1"), 16):
+            yield from self._counted(length)
+            if self._wire.line(1024):
+                raise self._wire.broken("a chunk longer than it said")
+        while self._wire.line(HEADERS_LIMIT):
+            pass
+
+    def chunks(self) -> Iterator[bytes]:
+        """The body as it comes. Leaving the iteration early closes the connection."""
+        finished = False
+        try:
+            if self.headers.get("transfer-encoding", "").lower() == "chunked":
+                yield from self._chunked()
+            elif "content-length" in self.headers:
+                yield from self._counted(self._length(self.headers["content-length"], 10))
+            elif self.status not in (204, 304):
+                while data := self._wire.some(PIECE):
+                    yield data
+                return
+            finished = True
+        finally:
+            if finished and self.headers.get("connection", "").lower() != "close":
+                self._done(self._wire)
+            else:
+                self._wire.close()
+
+    def read(self, limit: int = DOCUMENT_LIMIT) -> bytes:
+        """The whole body."""
+        body = bytearray()
+        with contextlib.closing(self.chunks()) as chunks:  # type: ignore[type-var]
+            for data in chunks:
+                body += data
+                if len(body) > limit:
+                    raise self._wire.broken(f"a document of more than {limit} bytes")
+        return bytes(body)
+
+    def lines(self) -> Iterator[bytes]:
+        """The lines of the body, as they come."""
+        pending = bytearray()
+        with contextlib.closing(self.chunks()) as chunks:  # type: ignore[type-var]
+            for data in chunks:
+                pending += data
+                while (end := pending.find(b"\n")) >= 0:
+                    line = bytes(pending[:end])
+                    del pending[: end + 1]
+                    if line.strip():
+                        yield line
+                if len(pending) > LINE_LIMIT:
+                    raise self._wire.broken("a line that does not end")
+        if pending.strip():
+            yield bytes(pending)
+
+    def close(self) -> None:
+        """Give up what has not been read."""
+        self._wire.close()
+
+    def raise_for_status(self) -> None:
+        """Raise the error that the daemon sent instead of what was asked for."""
+        if self.status >= 400:
+            raise error_from(self.status, self.read())
+
+
+def error_from(status: int, body: bytes) -> errors.BangerError:
+    """The error in a reply's body, as its own class."""
+    import json
+
+    try:
+        told = json.loads(body)
+        return errors.from_wire(
+            str(told["code"]),
+            str(told["message"]),
+            str(told.get("hint", "")),
+            told.get("data", {}),
+            told.get("operation"),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return errors.InternalError(detail=f"HTTP {status}: {printable(body, 200) or 'no message'}")
+
+
+class Transport:
+    """Requests to one daemon. Not for several threads at once.
+
+    ``timeout`` is the longest silence in seconds; None for ever. ``revive`` is called when nothing answers at the
+    socket; it starts the daemon or raises.
+    """
+
+    def __init__(self, path: str, *, timeout: float | None = 60.0, revive: Callable[[], None] | None = None) -> None:
+        self.path = path
+        self.timeout = timeout
+        self._revive = revive
+        self._idle: Wire | None = None
+
+    def close(self) -> None:
+        if self._idle is not None:
+            self._idle.close()
+            self._idle = None
+
+    def connect(self) -> socket.socket:
+        """A new connection; the daemon is started when there is none and `Transport` was told how."""
+        try:
+            return connect(self.path, self.timeout)
+        except errors.DaemonUnreachable:
+            if self._revive is None:
+                raise
+        self._revive()
+        return connect(self.path, self.timeout)
+
+    def _wire(self) -> Wire:
+        wire, self._idle = self._idle, None
+        if wire is not None:
+            if wire.usable():
+                return wire
+            wire.close()
+        return Wire(self.path, self.connect())
+
+    def _keep(self, wire: Wire) -> None:
+        wire.set_timeout(self.timeout)
+        if self._idle is not None:
+            self._idle.close()
+        self._idle = wire
+
+    def request(
+        self, method: str, target: str, body: Body | None = None, *, kind: str = "application/json", quiet: bool = False
+    ) -> Reply:
+        """Send a request and wait for the head of its reply. ``quiet`` allows any silence within the body.
+
+        Raises what the daemon answered, `errors.DaemonUnreachable` and what `connect` raises.
+        """
+        wire = self._wire()
+        try:
+            head = f"{method} {target} HTTP/1.1\r\nHost: banger\r\nAccept: */*\r\n"
+            if body is None:
+                wire.send(f"{head}Content-Length: 0\r\n\r\n".encode("ascii"))
+            elif isinstance(body, bytes):
+                wire.send(f"{head}Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n".encode("ascii") + body)
+            else:
+                wire.send(f"{head}Content-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n".encode("ascii"))
+                self._upload(wire, body)
+            reply = Reply(wire, self._keep)
+            if quiet:
+                wire.set_timeout(None)
+        except BaseException:
+            wire.close()
+            raise
+        reply.raise_for_status()
+        return reply
+
+    def _upload(self, wire: Wire, body: Iterable[bytes]) -> None:
+        """Send chunks; when the daemon stops listening, its reply says why."""
+        pieces = iter(body)
+        try:
+            for piece in pieces:
+                if piece:
+                    wire.send(b"%x\r\n" % len(piece) + piece + b"\r\n")
+        except errors.DaemonUnreachable:
+            return  # a refusal may be waiting to be read; when there is none, reading says that the daemon is gone
+        wire.send(b"0\r\n\r\n")

@@ -1,0 +1,129 @@
+"""The store's file: opened, migrated, and written in transactions that are on disk when they end.
+
+Invariants:
+
+- WAL with ``synchronous=FULL``: a committed transaction survives a power cut, and a reader (the doctor) never waits.
+- The schema's version is ``PRAGMA user_version``. Migrations are the files ``migrations/NNNN_name.sql``, each applied
+  with its version number in one transaction, never edited, forward only. A copy of the file is kept before the first
+  migration of an existing store (``banger.db.before-N``).
+- A store that is newer than this program is refused, not guessed at.
+- Any thread may call; statements take turns.
+"""
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from banger import errors
+
+MIGRATIONS = os.path.join(os.path.dirname(__file__), "migrations")
+
+Row = tuple[Any, ...]
+
+
+def migrations() -> list[tuple[int, str]]:
+    """Version and script of every migration, in order."""
+    found = []
+    for name in sorted(os.listdir(MIGRATIONS)):
+        number, _, rest = name.partition("_")
+        if number.isdigit() and rest.endswith(".sql"):
+            with open(os.path.join(MIGRATIONS, name), encoding="utf-8") as script:
+                found.append((int(number), script.read()))
+    return found
+
+
+class Database:
+    """One open store. ``read_only`` opens an existing one without creating, migrating or checkpointing it."""
+
+    def __init__(self, path: str, *, read_only: bool = False) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        if read_only:
+            quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+            self._connection = sqlite3.connect(f"file:{quoted}?mode=ro", uri=True, check_same_thread=False)
+            self._connection.isolation_level = None
+            return
+        self._connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+        try:
+            with self._translated():
+                self._prepare()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _prepare(self) -> None:
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = FULL")
+        self._connection.execute("PRAGMA foreign_keys = ON")
+        self._connection.execute("PRAGMA cache_size = -1024")  # KiB: records are few, memory is promised small
+        present = self.version
+        known = migrations()
+        if present > known[-1][0]:
+            raise errors.StoreTooNew(path=self.path, found=present, known=known[-1][0])
+        waiting = [(version, script) for version, script in known if version > present]
+        if waiting and present:
+            with contextlib.closing(sqlite3.connect(f"{self.path}.before-{waiting[0][0]}")) as copy:
+                self._connection.backup(copy)
+        for version, script in waiting:
+            self._migrate(version, script)
+
+    def _migrate(self, version: int, script: str) -> None:
+        try:
+            self._connection.executescript(
+                f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {version};\nCOMMIT;",
+            )
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    @property
+    def version(self) -> int:
+        """The schema's version; 0 is an empty file."""
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        return int(version)
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """SQLite's own words for a full disk become the error that users can act on."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+                raise errors.DiskFull(path=self.path) from error
+            raise
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """What is executed inside is on disk as a whole when this ends, or not at all when it raises."""
+        with self._lock, self._translated():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def execute(self, statement: str, values: Sequence[object] = ()) -> int:
+        """Run one statement; outside of a transaction it is one by itself. Returns how many rows it changed."""
+        with self._lock, self._translated():
+            return self._connection.execute(statement, values).rowcount
+
+    def execute_many(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
+        """Run one statement for each of ``rows``; meant for use inside a transaction."""
+        with self._lock, self._translated():
+            self._connection.executemany(statement, rows)
+
+    def rows(self, query: str, values: Sequence[object] = ()) -> list[Row]:
+        """All rows of a query."""
+        with self._lock, self._translated():
+            return self._connection.execute(query, values).fetchall()
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()

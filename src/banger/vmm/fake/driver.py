@@ -1,0 +1,116 @@
+"""A driver that keeps every promise of the contract but the guest: a small process owns the socket and the console.
+
+For tests, and chosen by name only. ``BANGER_FAKE_AGENT`` is the command line of an agent that serves a connection on
+its standard input and output; without it the process echoes.
+"""
+
+import contextlib
+import json
+import os
+import resource
+import shlex
+import signal
+import sys
+
+import msgspec
+
+from banger import errors, proc
+from banger.vmm import console, process, sockets
+from banger.vmm.driver import Availability, Exit, Features, Handle, LaunchSpec
+
+AGENT_VARIABLE = "BANGER_FAKE_AGENT"
+_CONSOLE_LIMIT = 256 << 20
+_MACHINE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "machine.py")
+_ENDED = "fake machine ended: "
+
+
+class FakeDriver:
+    """Keeps `banger.vmm.driver.Driver`."""
+
+    name = "fake"
+
+    async def availability(self) -> Availability:
+        return Availability(
+            usable=True,
+            reason="a process that stands in a machine's place, for tests",
+            features=Features(accelerated=False, user_networking=True, vsock=False, snapshot=False, jail=False),
+        )
+
+    async def launch(self, spec: LaunchSpec) -> Handle:
+        _check(spec)
+        handle = Handle(
+            driver=self.name,
+            pid=0,
+            start_ticks=0,
+            agent_socket=os.path.join(spec.runtime, "agent.sock"),
+            console=os.path.join(spec.directory, "console.log"),
+            control_socket="",
+            machine="fake",
+            log=os.path.join(spec.directory, "fake.log"),
+        )
+        try:
+            identity = _spawn(spec, handle)
+        except BaseException:
+            sockets.remove(handle.agent_socket)
+            raise
+        return msgspec.structs.replace(handle, pid=identity.pid, start_ticks=identity.start_ticks)
+
+    def alive(self, handle: Handle) -> bool:
+        return proc.alive(process.identity(handle))
+
+    async def kill(self, handle: Handle) -> None:
+        await process.end(handle)
+
+    async def wait(self, handle: Handle, timeout: float | None = None) -> Exit | None:
+        if not await proc.wait_gone(process.identity(handle), timeout):
+            return None
+        said = console.last_line(handle.log)
+        if not said.startswith(_ENDED):
+            return Exit(reason="failed", detail=said) if said else Exit(reason="killed")
+        return Exit(reason=said.removeprefix(_ENDED), detail=console.panic(handle.console) or "")
+
+    async def pause(self, handle: Handle) -> None:
+        _signal(handle, signal.SIGSTOP)
+
+    async def resume(self, handle: Handle) -> None:
+        _signal(handle, signal.SIGCONT)
+
+    def trim_console(self, handle: Handle, limit: int) -> None:
+        console.trim(handle.console, limit)
+
+
+def _signal(handle: Handle, number: int) -> None:
+    if not proc.send_signal(process.identity(handle), number):
+        raise errors.VmmFailed(reason="its process is gone", name=handle.machine)
+
+
+def _check(spec: LaunchSpec) -> None:
+    """The same refusals as of a real monitor."""
+    paths = [spec.kernel, spec.initrd, *(drive.path for drive in spec.drives)]
+    for path in paths:
+        if not os.path.isfile(path):
+            raise errors.VmmFailed(reason=f"there is no file {path}", name=spec.vm_id)
+    with open(spec.kernel, "rb") as file:
+        if file.read(4) != b"\x7fELF":
+            raise errors.VmmFailed(reason=f"{spec.kernel} is no kernel", name=spec.vm_id)
+
+
+def _spawn(spec: LaunchSpec, handle: Handle) -> proc.Identity:
+    agent = os.environ.get(AGENT_VARIABLE)
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(sockets.listen(handle.agent_socket))
+        output = console.create(handle.console)
+        stack.callback(os.close, output)
+        console.start_log(handle.log)
+        settings = {
+            "listener": listener.fileno(),
+            "console": output,
+            "agent": shlex.split(agent) if agent else None,
+            "cmdline": " ".join(spec.cmdline),
+        }
+        return proc.spawn(
+            [sys.executable, "-IS", _MACHINE, json.dumps(settings)],
+            log=handle.log,
+            limits={resource.RLIMIT_FSIZE: _CONSOLE_LIMIT},
+            keep=(listener.fileno(), output),
+        )

@@ -1,0 +1,87 @@
+"""The default kernel and image for tests that boot guests: made once per machine, then given to each test.
+
+They are made by banger itself, in a state directory below the build cache, under a lock. A test gets a copy of that
+directory in which the large read-only files are hard links (copies, where the file systems differ). The directory's
+name carries a key of the sources that make images, so that a change there makes the stock anew.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+from tests.home import TREE, Home, make_home
+
+SOURCES = (
+    "src/banger/images",
+    "src/banger/kernels",
+    "src/banger/oci",
+    "src/banger/disk",
+    "src/banger/store",
+    "guest-agent",
+)
+"""What decides the form of a kernel and an image on disk."""
+
+READ_ONLY = (".ext4", "bzImage", "vmlinux", ".cpio")
+"""Files that banger never writes again once they are in place; all others are copied."""
+
+IMAGE = "debian-bookworm"
+
+
+def build_cache() -> Path:
+    """Where things live that are dear to make and may be thrown away."""
+    return Path(os.environ.get("BANGER_BUILD_CACHE") or Path.home() / ".cache" / "banger-build")
+
+
+def key() -> str:
+    """A digest of the sources that decide what the stock looks like."""
+    digest = hashlib.sha256()
+    for source in SOURCES:
+        for path in sorted((TREE / source).rglob("*")):
+            if path.suffix in (".py", ".sql", ".c", ".h"):
+                digest.update(str(path.relative_to(TREE)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def stock() -> Path:
+    """The state directory that has everything, made on first use."""
+    directory = build_cache() / f"stock-{key()}"
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with open(f"{directory}.lock", "w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)  # xdist: one makes it, the others wait
+        if not (directory / "complete").exists():
+            shutil.rmtree(directory, ignore_errors=True)
+            directory.mkdir()
+            _make(directory)
+            (directory / "complete").write_text(time.strftime("%Y-%m-%d\n"))
+    return directory / "state"
+
+
+def _make(directory: Path) -> None:
+    with make_home(directory) as home:
+        home.banger("kernel", "pull", timeout=600, check=True)
+        home.banger("image", "pull", IMAGE, timeout=1200, check=True)
+
+
+def give(home: Home) -> None:
+    """Fill the state directory of ``home``, whose daemon has not been started yet."""
+    source, target = stock(), Path(home.paths.state)
+    target.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for directory, _, names in os.walk(source):
+        here = target / os.path.relpath(directory, source)
+        here.mkdir(mode=0o700, exist_ok=True)
+        for name in names:
+            if name.endswith(READ_ONLY):
+                _link(os.path.join(directory, name), str(here / name))
+            else:
+                shutil.copy2(os.path.join(directory, name), here / name)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system
+        subprocess.run(["cp", "--sparse=always", "--reflink=auto", source, target], check=True)

@@ -1,0 +1,92 @@
+"""The configuration file against the table of settings."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from banger import errors
+from banger.config.loader import load
+from banger.config.settings import SETTINGS, Config, VmDefaults, build
+from banger.config.sizes import GIB, MIB
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BANGER_LOG_LEVEL", raising=False)
+
+
+def write(path: Path, text: str | bytes) -> str:
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return str(path)
+
+
+def test_the_table_and_the_typed_result_have_the_same_names() -> None:
+    flat = [each.name for each in msgspec.structs.fields(Config) if each.name != "vm_defaults"]
+    nested = [f"vm_defaults.{each.name}" for each in msgspec.structs.fields(VmDefaults)]
+    assert flat + nested == [setting.name for setting in SETTINGS]
+
+
+def test_every_default_passes_its_own_parser() -> None:
+    for setting in SETTINGS:
+        if setting.default is not None and setting.kind.partition(":")[0] != "a size":
+            assert setting.parse(setting.default) == setting.default
+
+
+def test_a_missing_file_and_an_empty_one_are_the_defaults(tmp_path: Path) -> None:
+    assert load(str(tmp_path / "none.toml")) == load(write(tmp_path / "c.toml", "")) == build({})
+    config = build({})
+    assert config.default_image == "debian-bookworm"
+    assert 1 <= config.vm_defaults.vcpu <= 4
+    assert 512 * MIB <= config.vm_defaults.memory <= 2 * GIB
+    assert config.vm_defaults.disk_size == 8 * GIB
+
+
+def test_values_are_read_as_their_types(tmp_path: Path) -> None:
+    config = load(
+        write(
+            tmp_path / "c.toml",
+            'default_image = "alpine"\nboot_timeout = 7\nconsole_limit = "2M"\n[vm_defaults]\nvcpu = 2\nmemory = 768\n',
+        )
+    )
+    assert config.default_image == "alpine"
+    assert config.boot_timeout == 7.0
+    assert config.console_limit == 2 * MIB
+    assert config.vm_defaults == VmDefaults(vcpu=2, memory=768 * MIB, disk_size=8 * GIB)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "says"),
+    [
+        ("default_imgae = 'x'", "default_imgae", "did you mean default_image?"),
+        ("[vm_defaults]\nmemroy = 1", "vm_defaults.memroy", "did you mean vm_defaults.memory?"),
+        ("memory = 1", "memory", "did you mean vm_defaults.memory?"),
+        ("zzz = 1", "zzz", "no such setting"),
+        ("vm_defaults = 3", "vm_defaults", r"write \[vm_defaults\]"),
+        ("[vm_defaults]\nvcpu = true", "vm_defaults.vcpu", "True is not a whole number"),
+        ("[vm_defaults]\nvcpu = 0", "vm_defaults.vcpu", "0 is not"),
+        ("[vm_defaults]\nmemory = 'lots'", "vm_defaults.memory", "'lots' is not a size"),
+        ("boot_timeout = 'soon'", "boot_timeout", "'soon' is not a number of seconds"),
+        ("log_level = 'loud'", "log_level", "'loud' is not one of debug"),
+        ("default_image = 5", "default_image", "5 is not a string"),
+        ("driver = ['qemu']", "driver", "is not one of auto"),
+        ("= 5", "(file)", "not TOML"),
+        (b"\xff\xfe", "(file)", "not TOML"),
+        ("x" * 2_000_000, "(file)", "larger than 1 MiB"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str | bytes, key: str, says: str) -> None:
+    path = write(tmp_path / "c.toml", text)
+    with pytest.raises(errors.BadSetting, match=says) as caught:
+        load(path)
+    assert caught.value.data["key"] == key
+    assert caught.value.data["path"] == path
+
+
+def test_the_environment_wins_for_the_log_level(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "c.toml", "log_level = 'error'")
+    monkeypatch.setenv("BANGER_LOG_LEVEL", "DEBUG")
+    assert load(path).log_level == "debug"
+    monkeypatch.setenv("BANGER_LOG_LEVEL", "loud")
+    with pytest.raises(errors.BadSetting, match="BANGER_LOG_LEVEL"):
+        load(path)
