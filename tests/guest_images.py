@@ -134,7 +134,7 @@ def write_layout(
 
 def busybox(directory: Path, *, config: Mapping[str, Any] | None = None) -> str:
     """Debian's static busybox with its applets; Cmd is /bin/sh."""
-    return write_layout(directory, [_busybox_tar()], config=config or {"Cmd": ["/bin/sh"], "Env": ["PATH=/bin:/sbin"]})
+    return write_layout(directory, [busybox_tar()], config=config or {"Cmd": ["/bin/sh"], "Env": ["PATH=/bin:/sbin"]})
 
 
 def configured(directory: Path) -> str:
@@ -203,7 +203,8 @@ def _reachable(directory: Path) -> Path:
     return directory if open_to_all else Path("/var/tmp")  # noqa: S108
 
 
-def _busybox_tar() -> bytes:
+def busybox_tar() -> bytes:
+    """The layer of `busybox`."""
     program = Path("/bin/busybox")
     applets = subprocess.run([program, "--list"], capture_output=True, text=True, check=True, timeout=30).stdout.split()
     tar = Tar()
