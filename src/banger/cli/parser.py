@@ -19,6 +19,11 @@ class _Parser(argparse.ArgumentParser):
         raise errors.UsageError(detail=message)
 
 
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """With a width of its own: to ask for the terminal's, argparse would load shutil and the compressors."""
+    return argparse.HelpFormatter(prog, width=100)
+
+
 def split(verb: Verb, words: Sequence[str]) -> tuple[list[str], list[str]]:
     """The words that are banger's own, and those of the guest's command."""
     valued = {flag for each in verb.options if each.takes_value for flag in each.flags}
@@ -52,7 +57,7 @@ def asks_for_help(words: Sequence[str]) -> bool:
 def parse(verb: Verb, words: Sequence[str]) -> argparse.Namespace:
     """The values of a verb's arguments, and the guest's ``command``. Raises `errors.UsageError`."""
     own, command = split(verb, words)
-    parser = _Parser(prog=f"banger {verb.path}", add_help=False, allow_abbrev=False)
+    parser = _Parser(prog=f"banger {verb.path}", add_help=False, allow_abbrev=False, formatter_class=_formatter)
     for argument in verb.arguments:
         _add(parser, argument)
     if command and not verb.command:

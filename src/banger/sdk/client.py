@@ -15,22 +15,17 @@ from banger import errors
 from banger.api import routes
 from banger.api.routes import Route
 from banger.paths import Paths
-from banger.sdk.transport import Body, Reply, Transport, quote
+from banger.sdk.transport import Body, Reply, Transport, failure, target
 
 if TYPE_CHECKING:
     from banger.api.daemon import DaemonStatus, OperationList, Report
     from banger.api.image import BuildImage, Image, ImageList, ImportImage, PullImage
     from banger.api.kernel import ImportKernel, KernelInfo, KernelList, PullKernel
-    from banger.api.operation import ErrorBody, Operation
+    from banger.api.operation import Operation
     from banger.api.vm import CreateVm, ExecVm, Health, Vm, VmList
     from banger.sdk.exec import Command
 
 T = TypeVar("T")
-
-
-def failure(body: "ErrorBody") -> errors.BangerError:
-    """The error that a reply or an operation carries, as its own class."""
-    return errors.from_wire(body.code, body.message, body.hint, body.data, body.operation)
 
 
 class Client:
@@ -326,11 +321,3 @@ class Client:
     def kernel_delete(self, ref: str) -> "Operation":
         """Delete a kernel. Raises `errors.InUse` while machines boot from it."""
         return self._begin(routes.KERNEL_DELETE, ref)
-
-
-def target(route: Route, ref: str = "", query: Mapping[str, str] | None = None) -> str:
-    """The request's target: the row's path with what it is about, and the query."""
-    path = route.path.replace("{ref}", quote(ref))
-    if query:
-        path += "?" + "&".join(f"{name}={quote(value)}" for name, value in query.items())
-    return path

@@ -16,10 +16,15 @@ import select
 import socket
 import stat
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from banger import errors, paths
+from banger.api.routes import Route
 from banger.text import printable
+
+if TYPE_CHECKING:
+    from banger.api.operation import ErrorBody
 
 HEADERS_LIMIT = 64 << 10
 DOCUMENT_LIMIT = 64 << 20
@@ -35,6 +40,14 @@ _UNRESERVED = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01
 def quote(text: str) -> str:
     """``text`` as one segment of a path or one value of a query (RFC 3986); `urllib` would cost too much to load."""
     return "".join(chr(each) if each in _UNRESERVED else f"%{each:02X}" for each in os.fsencode(text))
+
+
+def target(route: Route, ref: str = "", query: Mapping[str, str] | None = None) -> str:
+    """The request's target: the row's path with what it is about, and the query."""
+    path = route.path.replace("{ref}", quote(ref))
+    if query:
+        path += "?" + "&".join(f"{name}={quote(value)}" for name, value in query.items())
+    return path
 
 
 def unreachable(path: str, reason: str) -> errors.DaemonUnreachable:
@@ -152,6 +165,15 @@ class Wire:
         del self._buffer[:most]
         return data
 
+    def exactly(self, size: int) -> bytes:
+        """The next ``size`` bytes; who asks has judged the number."""
+        while len(self._buffer) < size:
+            if not self._fill():
+                raise self.broken("the connection ended")
+        data = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return data
+
     def broken(self, reason: str) -> errors.DaemonUnreachable:
         return unreachable(self.path, f"its reply is not understood ({reason})")
 
@@ -165,7 +187,7 @@ class Reply:
         self.status = 0
         self.headers: dict[str, str] = {}
         self._read_head()
-        while 100 <= self.status < 200:
+        while 100 <= self.status < 200 and self.status != 101:
             self._read_head()
 
     def _read_head(self) -> None:
@@ -279,6 +301,11 @@ def error_from(status: int, body: bytes) -> errors.BangerError:
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         return errors.InternalError(detail=f"HTTP {status}: {printable(body, 200) or 'no message'}")
+
+
+def failure(body: "ErrorBody") -> errors.BangerError:
+    """The error that an operation or an event carries, as its own class."""
+    return errors.from_wire(body.code, body.message, body.hint, body.data, body.operation)
 
 
 class Transport:
