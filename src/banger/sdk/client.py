@@ -9,7 +9,6 @@ dictionaries, does without, for those who only print what they get.
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from banger import errors
 from banger.api import routes
@@ -17,7 +16,10 @@ from banger.api.routes import Route
 from banger.paths import Paths
 from banger.sdk.transport import Body, Reply, Transport, failure, target
 
+TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
 if TYPE_CHECKING:
+    from typing import Any, Self, TypeVar
+
     from banger.api.daemon import DaemonStatus, OperationList, Report
     from banger.api.image import BuildImage, Image, ImageList, ImportImage, PullImage
     from banger.api.kernel import ImportKernel, KernelInfo, KernelList, PullKernel
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from banger.api.vm import CreateVm, ExecVm, Health, Vm, VmList
     from banger.sdk.exec import Command
 
-T = TypeVar("T")
+    T = TypeVar("T")
 
 
 class Client:
@@ -56,7 +58,7 @@ class Client:
         """Give the connection back. The client can be used again."""
         self._transport.close()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Self":
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -77,14 +79,14 @@ class Client:
         kind = "application/x-tar" if route.stream == "tar" else "application/json"
         return self._transport.request(route.method, target(route, ref, query), body, kind=kind, quiet=quiet)
 
-    def document(self, route: Route, ref: str = "") -> dict[str, Any]:
+    def document(self, route: Route, ref: str = "") -> "dict[str, Any]":
         """The reply to a request without a body, as plain data."""
         import json
 
         found: dict[str, Any] = json.loads(self.open(route, ref).read())
         return found
 
-    def _call(self, route: Route, kind: type[T], ref: str = "", request: object = None) -> T:
+    def _call(self, route: Route, kind: "type[T]", ref: str = "", request: object = None) -> "T":
         import msgspec
 
         body = None if request is None else msgspec.json.encode(request)

@@ -17,12 +17,12 @@ import socket
 import stat
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from banger import errors, paths
 from banger.api.routes import Route
 from banger.text import printable
 
+TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
 if TYPE_CHECKING:
     from banger.api.operation import ErrorBody
 
@@ -112,6 +112,13 @@ def _reason(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
 
 
+def ready(connection: socket.socket, event: int) -> bool:
+    """Whether a connection can be read or written now; not by select(2), which knows only small descriptors."""
+    poll = select.poll()
+    poll.register(connection, event)
+    return bool(poll.poll(0))
+
+
 class Wire:
     """One connection, and what was received but not yet asked for."""
 
@@ -128,7 +135,7 @@ class Wire:
 
     def usable(self) -> bool:
         """Whether an idle connection still stands: anything to read on it is its end."""
-        return not self._buffer and not select.select([self._socket], [], [], 0)[0]
+        return not self._buffer and not ready(self._socket, select.POLLIN)
 
     def send(self, data: bytes) -> None:
         try:
@@ -186,6 +193,7 @@ class Reply:
         self._done = done
         self.status = 0
         self.headers: dict[str, str] = {}
+        self._ended = False
         self._read_head()
         while 100 <= self.status < 200 and self.status != 101:
             self._read_head()
@@ -245,6 +253,7 @@ class Reply:
                 return
             finished = True
         finally:
+            self._ended = True
             if finished and self.headers.get("connection", "").lower() != "close":
                 self._done(self._wire)
             else:
@@ -277,8 +286,9 @@ class Reply:
             yield bytes(pending)
 
     def close(self) -> None:
-        """Give up what has not been read."""
-        self._wire.close()
+        """Give up what has not been read; nothing happens when all has."""
+        if not self._ended:
+            self._wire.close()
 
     def raise_for_status(self) -> None:
         """Raise the error that the daemon sent instead of what was asked for."""

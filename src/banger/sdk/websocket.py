@@ -8,6 +8,7 @@ A frame is two bytes (final and kind; mask bit and length), an extended length o
 four bytes of mask from a client, and the payload. No extension is offered, so none is understood.
 """
 
+import contextlib
 import os
 import select
 import socket
@@ -16,7 +17,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from banger import errors
-from banger.sdk.transport import Reply, Transport, Wire
+from banger.sdk.transport import Reply, Transport, Wire, ready
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -96,7 +97,7 @@ class WebSocket:
         """Answer a ping now, or leave it to the next `send`: who receives must never wait for who sends."""
         if self._sending.acquire(blocking=False):
             try:
-                if select.select([], [self._socket], [], 0)[1]:
+                if ready(self._socket, select.POLLOUT):
                     self._answer_ping()
             finally:
                 self._sending.release()
@@ -160,16 +161,14 @@ class WebSocket:
         """Say goodbye where that can be done at once, and close the connection."""
         if self._sending.acquire(blocking=False):
             try:
-                if select.select([], [self._socket], [], 0)[1]:
+                if ready(self._socket, select.POLLOUT):
                     self._wire.send(frame(CLOSE, NORMAL.to_bytes(2, "big")))
             except errors.DaemonUnreachable:
                 pass  # it was quicker
             finally:
                 self._sending.release()
-        try:
+        with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes whoever still sends
-        except OSError:
-            pass
         self._socket.close()
 
 
