@@ -32,5 +32,5 @@ bench: ## measure the figures of SPECIFICATION.md; BENCH="NAME ..." picks some
 	@.venv/bin/python -m bench.run $(BENCH)
 
 clean: ## remove what was built in this directory; machines and images stay
-	rm -rf .venv build dist src/banger/guest/agent .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv build dist src/banger/guest/agent src/banger/vmm/qemu/*/netguard.so .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -22,7 +22,8 @@ ARCHITECTURES = ("x86_64", "aarch64")
 SIZE_LIMIT = 100_000
 FLAGS = (
     "-std=gnu11", "-Os", "-static", "-s", "-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wstrict-prototypes",
-    "-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections",
+    "-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-ffunction-sections", "-fdata-sections",
+    "-Wl,--gc-sections",
 )  # fmt: skip
 
 

@@ -4,7 +4,10 @@ Each page has one generator; a test compares what they say with what is in docs/
 stale. Nobody edits these pages by hand.
 """
 
+import importlib
+import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,14 +53,32 @@ def state_directory() -> str:
     )
 
 
-def command_line() -> str:
-    """Every verb, from the verb table."""
-    from banger.cli.reference import command_line
+def openapi() -> str:
+    """The interface of the daemon, for programs."""
+    from banger.daemon.openapi import document
 
-    return command_line()
+    return json.dumps(document(), indent=1) + "\n"
 
 
-PAGES = {"cli.md": command_line, "errors.md": errors, "state-directory.md": state_directory}
+def imported(place: str) -> Callable[[], str]:
+    """The generator that a package brings, written ``module:function``."""
+
+    def generate() -> str:
+        module, _, function = place.partition(":")
+        text: str = getattr(importlib.import_module(module), function)()
+        return text
+
+    return generate
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "cli.md": imported("banger.cli.reference:command_line"),
+    "config.md": imported("banger.config.reference:page"),
+    "errors.md": errors,
+    "http.md": imported("banger.daemon.openapi:page"),
+    "openapi.json": openapi,
+    "state-directory.md": state_directory,
+}
 """Page -> generator."""
 
 

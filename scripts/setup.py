@@ -1,8 +1,8 @@
 """Bring this checkout to where banger runs (``run``) or can be tested as well (``test``).
 
 Four steps, each skipped when its inputs have not changed since the last time: the distribution's packages, the
-virtual environment in ``.venv`` (every package by hash, from requirements.lock), the guest agent, and byte code for
-a quick start. Only the first needs root, and asks sudo for it. Standard library only: this runs before anything is
+virtual environment in ``.venv`` (every package by hash, from requirements.lock), the parts written in C, and byte code
+for a quick start. Only the first needs root, and asks sudo for it. Standard library only: this runs before anything is
 installed. What was done is on record in ``.venv/setup.json``: step -> key of its inputs.
 """
 
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -147,9 +148,21 @@ def make_environment() -> None:
     run([*pip, "--no-compile", "--no-deps", "--no-build-isolation", "--editable", str(ROOT)])
 
 
-def build_agent() -> None:
-    """The guest agent for every architecture, into the package."""
-    run([str(VENV / "bin" / "python"), str(ROOT / "guest-agent" / "build.py")])
+NATIVE = {"guest-agent": "src/banger/guest/agent", "netguard": "src/banger/vmm/qemu"}
+"""Directories with C sources and a build.py -> where the binaries go."""
+
+
+def build_native(source: str) -> None:
+    """The C parts for every architecture, into the package; the compiler's cache stays outside the checkout."""
+    cache = str(CACHE / "zig")
+    os.environ.setdefault("ZIG_GLOBAL_CACHE_DIR", cache)
+    os.environ.setdefault("ZIG_LOCAL_CACHE_DIR", cache)
+    run([str(VENV / "bin" / "python"), str(ROOT / source / "build.py")])
+
+
+def binaries(place: str) -> str:
+    """The names of what was built: when one is lost, it is built again."""
+    return " ".join(sorted(str(path) for path in (ROOT / place).glob("*/*") if path.suffix in ("", ".so")))
 
 
 def compile_sources() -> None:
@@ -180,11 +193,10 @@ def steps() -> list[tuple[str, str, Callable[[], None], str]]:
     """Name, what to say, action and key of the inputs of each step, in order."""
     environment = key_of(sys.version, str(ROOT), ROOT / "requirements.lock", ROOT / "pyproject.toml")
     found = [("environment", f"making the virtual environment {VENV}", make_environment, environment)]
-    agent = ROOT / "guest-agent"
-    if agent.is_dir():
-        built = ROOT / "src" / "banger" / "guest" / "agent"
-        have = "built" if built.is_dir() and any(built.iterdir()) else "absent"
-        found.append(("agent", "building the guest agent", build_agent, key_of(environment, have, agent)))
+    for source, place in NATIVE.items():
+        if (ROOT / source).is_dir():
+            key = key_of(environment, binaries(place), ROOT / source)
+            found.append((source, f"building {source}", partial(build_native, source), key))
     found.append(("bytecode", "compiling to byte code", compile_sources, key_of(environment, ROOT / "src" / "banger")))
     return found
 

@@ -143,7 +143,9 @@ def copy_checkout() -> None:
 def built(path: Path, tree: Path) -> bool:
     """Whether a file is a product of the set-up rather than a source."""
     parts = path.relative_to(tree).parts
-    return parts[0] in (".venv", ".git") or "__pycache__" in parts or parts[:4] == ("src", "banger", "guest", "agent")
+    if parts[0] in (".venv", ".git") or "__pycache__" in parts or path.suffix == ".so":
+        return True
+    return any(str(path).startswith(f"{tree / place}/") and path.suffix != ".py" for place in setup.NATIVE.values())
 
 
 # -- groups -----------------------------------------------------------------------------------------------------------

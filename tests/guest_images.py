@@ -108,7 +108,7 @@ def write_layout(
     (directory / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
     suffix = {"gzip": "+gzip", "zstd": "+zstd", "none": ""}[compression]
     described = [
-        _blob(directory, f"application/vnd.oci.image.layer.v1.tar{suffix}", _compress(layer, compression))
+        _blob(directory, f"application/vnd.oci.image.layer.v1.tar{suffix}", compress(layer, compression))
         for layer in layers
     ]
     image = {
@@ -222,7 +222,8 @@ def _run(*argv: str, env: Mapping[str, str] | None = None) -> None:
         raise RuntimeError(f"{argv[0]} failed: {done.stderr[-2000:]}")
 
 
-def _compress(layer: bytes, compression: str) -> bytes:
+def compress(layer: bytes, compression: str) -> bytes:
+    """A layer as it is stored: ``compression`` is gzip, zstd or none."""
     if compression == "gzip":
         return gzip.compress(layer, 1, mtime=0)
     if compression == "zstd":
@@ -230,6 +231,11 @@ def _compress(layer: bytes, compression: str) -> bytes:
 
         return zstd.compress(layer, 3)
     return layer
+
+
+def store_blob(directory: Path, media_type: str, value: object) -> dict[str, Any]:
+    """Put a JSON document into a layout; returns its descriptor."""
+    return _blob(directory, media_type, _json(value))
 
 
 def _blob(directory: Path, media_type: str, data: bytes) -> dict[str, Any]:

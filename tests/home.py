@@ -102,7 +102,7 @@ class Home:
         ]
 
 
-BANGER = [sys.executable, "-c", "import sys; from banger.cli.main import main; sys.exit(main())"]
+BANGER = [sys.executable, "-m", "banger.cli"]
 """The command line as the installed script runs it, whether or not the script is installed."""
 
 

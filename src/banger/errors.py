@@ -9,6 +9,7 @@ running a guest command, 126 the command could not be executed, 127 the command 
 expect); 124 a time limit ran out (as timeout(1)); 128+N the guest command died of signal N.
 """
 
+import errno
 from collections.abc import Mapping
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
@@ -350,6 +351,13 @@ class UnsafeArchive(BangerError):
     code, http, exit_status = "unsafe_archive", 422, 1
     template = "refusing what the guest sent: {entry}: {reason}"
     hint = "nothing outside the destination was touched"
+
+
+def from_os(error: OSError, path: str) -> BangerError:
+    """What a failed system call on our own files means to the user; ``path`` is where it happened."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(path=path)
+    return InternalError(detail=f"{error.filename or path}: {error.strerror or error}")
 
 
 def all_errors() -> list[type[BangerError]]:

@@ -76,8 +76,9 @@ async def run(
     cwd: str | None = None,
     check: bool = True,
     on_line: Callable[[str], None] | None = None,
+    on_output: Callable[[str], None] | None = None,
 ) -> Result:
-    """Run a program to its end. ``on_line`` sees each line of its stderr as it comes.
+    """Run a program to its end. ``on_line`` sees each line of its stderr as it comes, ``on_output`` of its stdout.
 
     Raises `errors.ToolMissing`, `errors.TimedOut`, and with ``check`` `errors.ToolFailed` on a status that is not 0.
     A cancelled call kills the child and everything that it started before it passes the cancellation on.
@@ -95,7 +96,7 @@ async def run(
     try:
         async with asyncio.timeout(timeout):
             stdout, stderr, _ = await asyncio.gather(
-                _collect(process.stdout, None), _collect(process.stderr, on_line), _feed(process.stdin, input)
+                _collect(process.stdout, on_output), _collect(process.stderr, on_line), _feed(process.stdin, input)
             )
             status = await process.wait()
     except TimeoutError:

@@ -4,6 +4,9 @@
 middle of a frame leaves that half frame in the agent's input. Bytes for nobody wait.
 """
 
+# ruff: noqa: ASYNC110 - a real process is waited for
+
+import asyncio
 import contextlib
 import os
 import select
@@ -12,7 +15,12 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any, NamedTuple
+
+from banger.guest.channel import Channel
+from banger.guest.command import CommandEnd, ExecSpec, GuestCommand
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -101,3 +109,52 @@ class Port:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
             raise AssertionError("the agent did not end with its port") from None
+
+
+# -- what tests do with a channel -------------------------------------------------------------------------------------
+
+
+class Ran(NamedTuple):
+    """What a command said and how it ended."""
+
+    stdout: bytes
+    stderr: bytes
+    end: CommandEnd
+
+
+async def ran(channel: Channel, *argv: str, stdin: bytes | None = None, **options: Any) -> Ran:
+    """Run a command to its end, feeding it ``stdin`` where given."""
+    command = await channel.exec(ExecSpec(argv=argv, stdin=stdin is not None, **options))
+    feeding = asyncio.create_task(_feed(command, stdin))
+    said = {1: bytearray(), 2: bytearray()}
+    async for number, data in command.output():
+        said[number] += data
+    await feeding
+    return Ran(bytes(said[1]), bytes(said[2]), await command.wait())
+
+
+async def _feed(command: GuestCommand, stdin: bytes | None) -> None:
+    if stdin is not None:
+        await command.write(stdin)
+        await command.close_stdin()
+
+
+def on_channel(path: str, use: Callable[[Channel], Awaitable[None]], timeout: float = 100) -> None:
+    """Attach, do ``use``, let go."""
+
+    async def go() -> None:
+        async with asyncio.timeout(timeout):
+            channel = await Channel.attach(path, timeout=60)
+            try:
+                await use(channel)
+            finally:
+                await channel.close()
+
+    asyncio.run(go())
+
+
+async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait for what happens on its own; fails when it does not."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.02)

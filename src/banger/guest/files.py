@@ -1,7 +1,7 @@
 """Files in and out of a guest as tar streams. What comes out is hostile; whoever writes it to disk judges it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from banger.guest.stream import Stream, refusal
 
@@ -19,7 +19,7 @@ async def put(stream: Stream, chunks: AsyncIterator[bytes]) -> None:
         raise
 
 
-async def get(stream: Stream) -> AsyncIterator[bytes]:
+async def get(stream: Stream) -> AsyncGenerator[bytes]:
     """Receive a tar stream; a failure in the guest is raised after the bytes that came before it."""
     try:
         async for channel, data in stream.output():

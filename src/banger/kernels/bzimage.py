@@ -27,6 +27,7 @@ else:
 VMLINUX_LIMIT = 512 << 20
 IMAGE_LIMIT = 256 << 20
 
+_HEADER_END = 0x268
 _EM_X86_64 = 62
 _PT_NOTE = 4
 _PHYS32_ENTRY = 18
@@ -69,6 +70,8 @@ def _open(data: bytes) -> Image:
         raise _Unusable("it is too large")
     if data[0x202:0x206] != b"HdrS" or data[0x1FE:0x200] != b"\x55\xaa":
         raise _Unusable("it is neither a bzImage nor an ELF file")
+    if len(data) < _HEADER_END:
+        raise _Unusable("it is truncated")
     release = _release_in_header(data)
     vmlinux = _unpack(_payload(data))
     check_elf(vmlinux)
@@ -76,8 +79,6 @@ def _open(data: bytes) -> Image:
 
 
 def _payload(data: bytes) -> bytes:
-    if len(data) < 0x268:
-        raise _Unusable("it is truncated")
     (version,) = struct.unpack_from("<H", data, 0x206)
     if version < 0x208:
         raise _Unusable("its boot protocol is older than 2.08")

@@ -3,10 +3,10 @@
 SETTINGS is a JSON object: ``listener`` and ``console`` are inherited descriptors, ``agent`` is a program to run on
 each connection or null, ``cmdline`` the kernel's command line, of which one word is understood::
 
-    fake.do=echo       send back what comes (what it does without an agent)
-    fake.do=poweroff   end as a machine that powers itself off
-    fake.do=panic      end as one whose kernel panics
-    fake.do=flood      write to the console without an end
+    test.do=echo       send back what comes (what it does without an agent)
+    test.do=poweroff   end as a machine that powers itself off
+    test.do=panic      end as one whose kernel panics
+    test.do=flood      write to the console without an end
 
 One client at a time is served, as by a virtio-serial port. An agent has the connection as its standard input and
 output and its environment empty. The commands that it runs run here, on the host: this is for tests.
@@ -27,7 +27,7 @@ def main() -> int:
     settings = json.loads(sys.argv[1])
     listener = socket.socket(fileno=settings["listener"])
     words = settings["cmdline"].split()
-    asked = next((each.partition("=")[2] for each in words if each.startswith("fake.do=")), "echo")
+    asked = next((each.partition("=")[2] for each in words if each.startswith("test.do=")), "echo")
     write(settings["console"], f"fake machine: {settings['cmdline']}")
     if asked == "panic":
         write(settings["console"], PANIC)

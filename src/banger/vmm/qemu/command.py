@@ -17,8 +17,9 @@ from banger.vmm.qemu.probe import BASE_OPTIONS, BINARY, Probe, cpu_model
 AGENT_PORT = "banger.agent.0"
 """The virtio-serial port's name, by which the guest finds it: /dev/virtio-ports/NAME."""
 
-SHUTDOWN_EVENT = "qemu_system_shutdown_request"
-"""The trace event whose line in the log tells, after the fact, why QEMU ended."""
+CAUSE_EVENT = "qemu_system_shutdown_request"
+STATE_EVENT = "runstate_set"
+"""Trace events whose lines in the log tell, after the fact, why QEMU ended. A restart is an end without a cause."""
 
 _SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 _TRANSLATION_CACHE_MIB = 256
@@ -68,7 +69,7 @@ def argv(spec: LaunchSpec, host: Probe, descriptors: Descriptors) -> list[str]:
         *[word for number, drive in enumerate(spec.drives) for word in _drive(bus, number, drive)],
         *(_network(bus, spec.network) if spec.network is not None else ()),
         "-device", _json(driver=f"virtio-rng-{bus}"),
-        "-trace", f"enable={SHUTDOWN_EVENT}",
+        "-trace", f"enable={CAUSE_EVENT}", "-trace", f"enable={STATE_EVENT}",
     ]  # fmt: skip
 
 

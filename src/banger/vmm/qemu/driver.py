@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import grp
 import os
+import re
 import resource
 import struct
 
@@ -194,33 +195,33 @@ def _virtual_size(drive: Drive) -> int:
 
 def _failure(spec: LaunchSpec, handle: Handle, reason: str) -> errors.BangerError:
     """What QEMU said, and ours only when it said nothing."""
-    said = console.last_line(handle.log).removeprefix(f"{BINARY}: ")
+    said = _said(console.tail(handle.log).splitlines())
     if "No space left on device" in said:
         return errors.DiskFull(path=spec.directory)
     return errors.VmmFailed(reason=said or printable(reason), name=spec.vm_id)
 
 
-_GUEST_SHUTDOWN, _GUEST_RESET, _HOST_SIGNAL = 6, 7, 4
+_GUEST_SHUTDOWN = 6
 """ShutdownCause in QEMU's qapi/run-state.json, as the trace event prints it."""
+
+_CAUSE = re.compile(command.CAUSE_EVENT.encode() + rb" reason=(\d+)")
+_STATES = (command.STATE_EVENT.encode(), command.CAUSE_EVENT.encode())
 
 
 def _classify(handle: Handle) -> Exit:
-    """Why the process ended, from its log: the cause of an orderly end is its last line; nobody else writes there."""
-    cause = _shutdown_cause(handle.log)
-    panic = console.panic(handle.console)
-    if cause == _GUEST_SHUTDOWN:
-        return Exit(reason="powered off")
-    if cause == _GUEST_RESET:
-        return Exit(reason="powered off", detail="restart") if panic is None else Exit(reason="panic", detail=panic)
-    said = console.last_line(handle.log)
-    if cause is not None:
-        return Exit(reason="killed", detail=said if cause == _HOST_SIGNAL else "")
-    return Exit(reason="failed", detail=said) if said else Exit(reason="killed")
+    """Why the process ended. An orderly end is in its log, where the guest cannot write; a sudden one is not."""
+    lines = console.tail(handle.log).splitlines()
+    causes = [int(found.group(1)) for found in map(_CAUSE.search, lines) if found]
+    detail = _said(lines)
+    if causes:
+        return Exit(reason="powered off") if causes[-1] == _GUEST_SHUTDOWN else Exit(reason="killed", detail=detail)
+    if any(line.endswith(b"(shutdown)") for line in lines):  # without a cause: the guest asked for a restart
+        panic = console.panic(handle.console)
+        return Exit(reason="panic", detail=panic) if panic is not None else Exit(reason="powered off", detail="restart")
+    return Exit(reason="failed", detail=detail) if detail else Exit(reason="killed")
 
 
-def _shutdown_cause(log: str) -> int | None:
-    for line in reversed(console.tail(log, 4096).splitlines()):
-        _, found, rest = line.partition(command.SHUTDOWN_EVENT.encode() + b" reason=")
-        if found and rest.strip().isdigit():
-            return int(rest)
-    return None
+def _said(lines: list[bytes]) -> str:
+    """The last line that QEMU wrote for people, safe to print."""
+    said = [line for line in lines if line.strip() and not line.startswith(_STATES)]
+    return printable(said[-1]).removeprefix(f"{BINARY}: ") if said else ""

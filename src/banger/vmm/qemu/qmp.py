@@ -39,7 +39,7 @@ class Client:
                 await self.execute("qmp_capabilities")
         except (OSError, TimeoutError) as error:
             await self._close()
-            raise QmpError(f"no connection to QEMU ({error or 'time-out'})") from None
+            raise QmpError(f"no connection to QEMU ({str(error) or 'time-out'})") from None
         except BaseException:
             await self._close()
             raise

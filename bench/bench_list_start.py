@@ -1,0 +1,34 @@
+"""What the shortest verb costs: modules loaded and time, against an interpreter that does nothing."""
+
+import subprocess
+import sys
+
+from bench.measure import Finding, Place, compare, interleave, program
+
+ROUNDS = 21
+COUNT = "import sys; print(len(sys.modules), file=sys.stderr)"
+LIST = "import sys; sys.argv[1:] = ['vm', 'list']; from banger.cli.main import main; status = main()"
+
+
+def modules(code: str, env: dict[str, str]) -> int:
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{COUNT}"],
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        check=True,
+    )
+    return int(done.stderr.split()[-1])
+
+
+def measure(place: Place) -> list[Finding]:
+    home = place.home
+    home.banger("daemon", "start", check=True)
+    more = modules(LIST, home.env) - modules("pass", home.env)
+    nothing = program([sys.executable, "-c", "pass"], home.env)
+    listing = program([sys.executable, "-c", LIST], home.env)
+    times = interleave(ROUNDS, {"list": listing, "pass": nothing})
+    return [
+        Finding("modules beyond those of an empty program", more, "at most", 100),
+        compare("time against an empty program", times, "list", "pass", "at most", 6),
+    ]

@@ -1,0 +1,103 @@
+"""A request as the handlers see it: its route's reference, its checked query, its decoded body.
+
+Everything that a client sends is checked here, by the route's row: parameters that the row does not name, bodies that
+are not its structure, and bodies that are too large are errors of the client, whatever they contain.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Generic, TypeVar
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+
+from banger import errors
+from banger.api.routes import Route, structure
+from banger.daemon.services import Services
+
+BODY_LIMIT = 1 << 20
+"""Most bytes of a body that is decoded; archives are streamed and have no limit."""
+
+B = TypeVar("B")
+
+TRUE, FALSE = ("1", "true", "yes"), ("0", "false", "no", "")
+
+
+class Call(Generic[B]):
+    """One request. ``body`` is the structure that the route's row names."""
+
+    def __init__(self, services: Services, route: Route, request: Request, body: B) -> None:
+        self.services = services
+        self.route = route
+        self.request = request
+        self.body = body
+        for name in request.query_params:
+            if name not in route.query:
+                takes = ", ".join(route.query) or "none"
+                raise errors.UsageError(detail=f"unknown parameter {name[:80]!r} (this call takes: {takes})")
+
+    @property
+    def ref(self) -> str:
+        """The name or id in the path."""
+        return str(self.request.path_params["ref"])
+
+    def flag(self, name: str) -> bool:
+        """A parameter that is on or off; missing is off."""
+        value = self.request.query_params.get(name, "").lower()
+        if value not in TRUE + FALSE:
+            raise errors.UsageError(detail=f"{name} is true or false, not {value[:80]!r}")
+        return value in TRUE
+
+    def text(self, name: str) -> str:
+        """A parameter that must be there."""
+        value = self.request.query_params.get(name, "")
+        if not value:
+            raise errors.UsageError(detail=f"the parameter {name} is missing")
+        return value
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes, not faster than it is taken."""
+        try:
+            async for chunk in self.request.stream():
+                if chunk:
+                    yield chunk
+        except ClientDisconnect:
+            raise errors.UsageError(detail="the client went away in the middle of the archive") from None
+
+
+class BodyDecoder:
+    """Decodes the bodies of one route."""
+
+    def __init__(self, route: Route) -> None:
+        self._decoder: msgspec.json.Decoder[object] = msgspec.json.Decoder(structure(route.request))
+        self._reads = route.method != "GET" and not route.stream
+
+    async def decode(self, request: Request) -> object:
+        """The body's structure; an empty body is an empty document. Raises `errors.UsageError`."""
+        body = await self._read(request) if self._reads else b""
+        return decode(self._decoder, body or b"{}") if self._reads else None
+
+    async def _read(self, request: Request) -> bytes:
+        length = request.headers.get("content-length", "")
+        if length.isdigit() and int(length[:20]) > BODY_LIMIT:
+            raise errors.RequestTooLarge(limit=BODY_LIMIT)
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > BODY_LIMIT:
+                raise errors.RequestTooLarge(limit=BODY_LIMIT)
+        return bytes(body)
+
+
+T = TypeVar("T")
+
+
+def decode(decoder: msgspec.json.Decoder[T], data: bytes | str) -> T:
+    """A structure out of what a client sent. Raises `errors.UsageError`."""
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError as error:
+        raise errors.UsageError(detail=str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise errors.UsageError(detail=f"the request is not JSON: {error}") from None
+    except RecursionError:
+        raise errors.UsageError(detail="the request is nested too deeply") from None

@@ -1,0 +1,182 @@
+"""The doctor: what this host has of what banger needs, and the exact step that mends what is missing.
+
+One row is one function of `ROWS`. A ``fail`` keeps machines from running; a ``warn`` is something that the owner should
+know. A row that itself fails is a ``fail`` that says so: the report always has every row.
+"""
+
+import asyncio
+import os
+import pwd
+import shutil
+import stat
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+from banger import errors, proc
+from banger.api.daemon import Check, Report
+from banger.config.settings import Config
+from banger.config.sizes import GIB, format_size
+from banger.daemon.services import Images, Kernels
+from banger.engine.failure import error_body
+from banger.paths import Paths
+from banger.vmm.driver import Availability, Driver
+
+SPACE_LEAST = 2 * GIB
+SPACE_COMFORTABLE = 10 * GIB
+
+Found = tuple[Literal["pass", "warn", "fail"], str, str]
+"""Status, detail, and how to mend it."""
+
+
+class Doctor:
+    """Examines the host for one installation."""
+
+    def __init__(self, paths: Paths, config: Config, driver: Driver, images: Images, kernels: Kernels) -> None:
+        self.paths = paths
+        self.config = config
+        self.driver = driver
+        self.images = images
+        self.kernels = kernels
+        self._availability: asyncio.Future[Availability] | None = None
+
+    async def report(self) -> Report:
+        """All rows, in the order of the table."""
+        self._availability = asyncio.ensure_future(self.driver.availability())
+        return Report(checks=list(await asyncio.gather(*(self._row(name, row) for name, row in ROWS.items()))))
+
+    async def _row(self, name: str, row: "Callable[[Doctor], Awaitable[Found]]") -> Check:
+        try:
+            status, detail, mend = await row(self)
+        except Exception as error:
+            body = error_body(error)
+            status, detail, mend = "fail", body.message, body.hint
+        return Check(name=name, status=status, detail=detail, mend=mend)
+
+    async def availability(self) -> Availability:
+        """What the driver says of itself; asked once a report."""
+        assert self._availability is not None
+        return await asyncio.shield(self._availability)
+
+
+def _tool(name: str, status: Literal["warn", "fail"], without: str) -> Callable[[Doctor], Awaitable[Found]]:
+    """A row for a host tool. ``without`` says what does not work when it is missing."""
+
+    async def row(doctor: Doctor) -> Found:
+        try:
+            return "pass", proc.find(name), ""
+        except errors.ToolMissing as missing:
+            return status, f"{missing.message}: {without}", missing.advice.removeprefix("install it: ")
+
+    return row
+
+
+async def _monitor(doctor: Doctor) -> Found:
+    found = await doctor.availability()
+    if found.usable:
+        return "pass", f"{doctor.driver.name}: {found.reason}", ""
+    try:
+        proc.find("qemu-system-x86_64")
+    except errors.ToolMissing as missing:
+        return "fail", missing.message, missing.advice.removeprefix("install it: ")
+    return "fail", f"{doctor.driver.name}: {found.reason}", "sudo apt-get install --reinstall qemu-system-x86"
+
+
+async def _isolation(doctor: Doctor) -> Found:
+    found = await doctor.availability()
+    if not found.usable:
+        return "warn", "unknown: no monitor is usable", ""
+    if found.features.accelerated:
+        return "pass", "guests are separated from the host by the processor's virtualisation", ""
+    return (
+        "warn",
+        "guests run in the emulator, which is slow and no security boundary: run no code here that you do not trust",
+        "give this host a working /dev/kvm (nested virtualisation, or a bare-metal machine)",
+    )
+
+
+async def _subordinate_ids(doctor: Doctor) -> Found:
+    if os.geteuid() == 0:
+        return "pass", "not needed by root", ""
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    missing = [path for path in ("/etc/subuid", "/etc/subgid") if not _listed(path, user)]
+    if not missing:
+        return "pass", f"{user} has subordinate ids", ""
+    return (
+        "warn",
+        f"{user} is not in {' and '.join(missing)}: Debian images cannot be built",
+        errors.SubordinateIdsMissing(user=user).advice,
+    )
+
+
+def _listed(path: str, user: str) -> bool:
+    names = (user, str(os.geteuid()))
+    try:
+        with open(path, encoding="utf-8", errors="replace") as lines:
+            return any(line.partition(":")[0] in names for line in lines)
+    except OSError:
+        return False
+
+
+async def _space(doctor: Doctor) -> Found:
+    free = shutil.disk_usage(doctor.paths.state).free
+    detail = f"{format_size(free)} free below {doctor.paths.state}"
+    if free < SPACE_LEAST:
+        return (
+            "fail",
+            f"{detail}; an image takes 1 to 2 GiB",
+            "free some space, or set BANGER_STATE_DIR to a larger disk",
+        )
+    return ("pass" if free >= SPACE_COMFORTABLE else "warn"), detail, ""
+
+
+async def _runtime_directory(doctor: Doctor) -> Found:
+    return _owned(doctor.paths.runtime, 0o077)
+
+
+async def _state_directory(doctor: Doctor) -> Found:
+    return _owned(doctor.paths.state, 0o022)
+
+
+def _owned(path: str, forbidden: int) -> Found:
+    """A row for a directory that must be ours, without the permissions in ``forbidden``."""
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode):
+        return "fail", f"{path} is not a directory", f"rm {path}"
+    if found.st_uid != os.geteuid():
+        return "fail", f"{path} belongs to uid {found.st_uid}", f"sudo chown {os.geteuid()} {path}"
+    if found.st_mode & forbidden:
+        return "fail", f"{path} has mode {stat.S_IMODE(found.st_mode):04o}", f"chmod go-rwx {path}"
+    return "pass", f"{path} (mode {stat.S_IMODE(found.st_mode):04o})", ""
+
+
+async def _kernel(doctor: Doctor) -> Found:
+    found = doctor.kernels.list()
+    if found:
+        return "pass", ", ".join(f"{each.name} ({each.release})" for each in found), ""
+    return "warn", "there is no kernel yet; the first machine fetches one", "banger kernel pull"
+
+
+async def _image(doctor: Doctor) -> Found:
+    name = doctor.config.default_image
+    names = [each.name for each in doctor.images.list()]
+    if name in names:
+        return "pass", f"{name} and {len(names) - 1} more" if len(names) > 1 else name, ""
+    return "warn", f"the default image {name} is not here yet; the first machine makes it", f"banger image pull {name}"
+
+
+ROWS: dict[str, Callable[[Doctor], Awaitable[Found]]] = {
+    "monitor": _monitor,
+    "isolation": _isolation,
+    "qemu-img": _tool("qemu-img", "fail", "machines cannot have disks"),
+    "mke2fs": _tool("mke2fs", "fail", "images cannot be made"),
+    "skopeo": _tool("skopeo", "warn", "images cannot be pulled from registries"),
+    "mmdebstrap": _tool("mmdebstrap", "warn", "Debian images cannot be built"),
+    "newuidmap": _tool("newuidmap", "warn", "Debian images cannot be built without root"),
+    "subordinate ids": _subordinate_ids,
+    "disk space": _space,
+    "runtime directory": _runtime_directory,
+    "state directory": _state_directory,
+    "kernel": _kernel,
+    "default image": _image,
+}
+"""Every row by its name, in the order of the report."""

@@ -1,0 +1,71 @@
+"""The daemon itself and its operations. A handler is the function that has its route's name."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+
+import msgspec
+
+import banger
+from banger.api.daemon import DaemonStatus, Empty, OperationList, Report
+from banger.api.operation import Operation
+from banger.api.routes import API_VERSION
+from banger.daemon.call import Call
+from banger.daemon.reply import JSON, NDJSON, Stream
+
+
+async def daemon_status(call: Call[None]) -> DaemonStatus:
+    services = call.services
+    machines = services.vms.list()
+    return DaemonStatus(
+        pid=os.getpid(),
+        socket=services.paths.socket,
+        log=services.paths.daemon_log,
+        version=str(banger.__version__),
+        api=API_VERSION,
+        started=services.started,
+        machines=len(machines),
+        running=sum(machine.state == "running" for machine in machines),
+        uid=os.geteuid(),
+    )
+
+
+async def daemon_stop(call: Call[Empty]) -> Empty:
+    asyncio.get_running_loop().call_later(0.05, call.services.stopping.set)  # after this reply is on its way
+    return Empty()
+
+
+async def doctor(call: Call[None]) -> Report:
+    return await call.services.doctor.report()
+
+
+async def openapi(call: Call[None]) -> Stream:
+    from banger.daemon.openapi import document
+
+    async def whole() -> AsyncIterator[bytes]:
+        yield msgspec.json.encode(document())
+
+    return Stream(whole(), JSON, call.services.stopping)
+
+
+async def operation_list(call: Call[None]) -> OperationList:
+    return OperationList(operations=call.services.engine.operations())
+
+
+async def operation_show(call: Call[None]) -> Operation:
+    return call.services.engine.operation(call.ref)
+
+
+async def operation_events(call: Call[None]) -> Stream:
+    engine = call.services.engine
+    key = engine.operation(call.ref).id
+
+    async def lines() -> AsyncIterator[bytes]:
+        async for state in engine.follow(key):
+            yield msgspec.json.encode(state) + b"\n"
+
+    return Stream(lines(), NDJSON, call.services.stopping)
+
+
+async def operation_cancel(call: Call[Empty]) -> Operation:
+    return call.services.engine.cancel(call.services.engine.operation(call.ref).id)

@@ -1,0 +1,162 @@
+"""The exec stream: a command in a guest at the other end of a WebSocket.
+
+The first message is an `ExecVm`. Afterwards the client sends stdin (binary) and `ExecInput` (text), and gets output
+(binary; the first byte is 1 for stdout, 2 for stderr) and `ExecEvent` (text). The last event is ``ended``, ``detached``
+or ``failed``.
+
+Nothing piles up in between: output is taken from the guest when the client has taken the one before, and stdin is taken
+from the client while fewer than `STDIN_WAITING` messages wait for the guest. A signal or a resize passes waiting stdin.
+A client that is gone ends its command, also while its stdin is stuck.
+"""
+
+import asyncio
+import contextlib
+import logging
+
+import msgspec
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from banger import errors
+from banger.api.vm import ExecEvent, ExecInput, ExecVm
+from banger.daemon.call import decode
+from banger.daemon.peer import SOCKET, gone
+from banger.daemon.services import Command, Services
+from banger.engine.failure import error_body
+
+LOG = logging.getLogger("banger.daemon")
+
+FIRST_MESSAGE_SECONDS = 30.0
+FRAME = 1 << 16
+"""Most bytes of output in one message."""
+
+MESSAGE_LIMIT = 1 << 20
+"""Most bytes of a message from a client."""
+
+STDIN_WAITING = 8
+CHECK_SECONDS = 1.0
+"""How often it is looked whether a client is gone whose stdin is stuck."""
+
+REQUEST = msgspec.json.Decoder(ExecVm)
+INPUT = msgspec.json.Decoder(ExecInput)
+
+
+async def vm_exec(websocket: WebSocket, services: Services) -> None:
+    """Serve one stream from its handshake to its end."""
+    await websocket.accept()
+    with contextlib.suppress(WebSocketDisconnect):
+        try:
+            event = await _serve(websocket, services)
+        except WebSocketDisconnect:
+            raise
+        except Exception as error:
+            event = ExecEvent(kind="failed", error=error_body(error))
+        await _tell(websocket, event)
+        await websocket.close()
+
+
+async def _serve(websocket: WebSocket, services: Services) -> ExecEvent:
+    """Run what the first message asks for; the last event of the stream."""
+    try:
+        async with asyncio.timeout(FIRST_MESSAGE_SECONDS):
+            message = await websocket.receive()
+    except TimeoutError:
+        raise errors.UsageError(detail="nothing was asked for") from None
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect
+    request = decode(REQUEST, message.get("text") or "")
+    ref = str(websocket.path_params["ref"])
+    if request.detach:
+        return ExecEvent(kind="detached", session=await services.vms.exec_detached(ref, request))
+    return await _Attached(websocket, await services.vms.exec(ref, request)).run()
+
+
+async def _tell(websocket: WebSocket, event: ExecEvent) -> None:
+    await websocket.send_text(msgspec.json.encode(event).decode())
+
+
+class _Attached:
+    """A running command and its client."""
+
+    def __init__(self, websocket: WebSocket, command: Command) -> None:
+        self._websocket = websocket
+        self._command = command
+        self._stdin: asyncio.Queue[bytes | None] = asyncio.Queue(STDIN_WAITING)
+
+    async def run(self) -> ExecEvent:
+        """Until the command has ended or its client is gone; in the latter case the command is ended."""
+        reader = asyncio.create_task(self._read_client())
+        feeder = asyncio.create_task(self._feed_guest())
+        writer = asyncio.create_task(self._write_client())
+        tasks = {reader, feeder, writer}
+        finished = False
+        try:
+            await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+            if not writer.done():
+                reader.result()  # raises what ended it
+                raise WebSocketDisconnect
+            ended = writer.result()
+            finished = True
+            return ended
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            for task in tasks:
+                if not task.cancelled() and task.exception() is not None:
+                    LOG.debug("exec stream: %s", task.exception())
+            if not finished:
+                await self._command.kill()
+
+    async def _write_client(self) -> ExecEvent:
+        """Send the output and then how it ended."""
+        await _tell(self._websocket, ExecEvent(kind="started"))
+        async for channel, data in self._command.output():
+            head = bytes((channel,))
+            for start in range(0, len(data), FRAME):
+                await self._websocket.send_bytes(head + data[start : start + FRAME])
+        end = await self._command.wait()
+        return ExecEvent(kind="ended", exit_code=end.exit_code, signal=end.signal, timed_out=end.timed_out)
+
+    async def _read_client(self) -> None:
+        """Take what the client sends; returns when it is gone. Raises `errors.UsageError` on what makes no sense."""
+        while True:
+            message = await self._websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            if message.get("bytes") is not None:
+                if not await self._queue(message["bytes"]):
+                    return
+            elif not await self._control(decode(INPUT, message.get("text") or "")):
+                return
+
+    async def _control(self, request: ExecInput) -> bool:
+        match request.kind:
+            case "eof":
+                return await self._queue(None)
+            case "resize":
+                await self._command.resize(request.rows, request.cols)
+            case "signal":
+                await self._command.signal(request.number)
+            case "kill":
+                await self._command.kill()
+        return True
+
+    async def _queue(self, data: bytes | None) -> bool:
+        """Wait until there is room for stdin; False when the client was gone before there was."""
+        while True:
+            try:
+                async with asyncio.timeout(CHECK_SECONDS):
+                    await self._stdin.put(data)
+                return True
+            except TimeoutError:
+                if gone(self._websocket.scope["extensions"][SOCKET]):
+                    return False
+
+    async def _feed_guest(self) -> None:
+        """Hand stdin to the guest, as fast as it takes it; what nobody will read is dropped."""
+        heard = True
+        while (data := await self._stdin.get()) is not None:
+            heard = heard and await self._command.write(data)
+        await self._command.close_stdin()
+        while await self._stdin.get() is not None:
+            pass  # after its end, stdin goes nowhere

@@ -1,0 +1,51 @@
+"""Images and kernels. A handler is the function that has its route's name."""
+
+from banger.api.daemon import Empty
+from banger.api.image import BuildImage, Image, ImageList, ImportImage, PullImage
+from banger.api.kernel import ImportKernel, KernelInfo, KernelList, PullKernel
+from banger.api.operation import Operation
+from banger.daemon.call import Call
+
+
+async def image_list(call: Call[None]) -> ImageList:
+    return ImageList(images=call.services.images.list())
+
+
+async def image_show(call: Call[None]) -> Image:
+    return call.services.images.show(call.ref)
+
+
+async def image_pull(call: Call[PullImage]) -> Operation:
+    return await call.services.images.pull(call.body)
+
+
+async def image_import(call: Call[ImportImage]) -> Operation:
+    return await call.services.images.import_archive(call.body)
+
+
+async def image_build(call: Call[BuildImage]) -> Operation:
+    return await call.services.images.build(call.body)
+
+
+async def image_delete(call: Call[Empty]) -> Operation:
+    return await call.services.images.delete(call.ref)
+
+
+async def kernel_list(call: Call[None]) -> KernelList:
+    return KernelList(kernels=call.services.kernels.list())
+
+
+async def kernel_show(call: Call[None]) -> KernelInfo:
+    return call.services.kernels.show(call.ref)
+
+
+async def kernel_pull(call: Call[PullKernel]) -> Operation:
+    return await call.services.kernels.pull(call.body)
+
+
+async def kernel_import(call: Call[ImportKernel]) -> Operation:
+    return await call.services.kernels.import_directory(call.body)
+
+
+async def kernel_delete(call: Call[Empty]) -> Operation:
+    return await call.services.kernels.delete(call.ref)

@@ -1,0 +1,79 @@
+"""Machines: everything but the exec stream. A handler is the function that has its route's name."""
+
+from collections.abc import AsyncIterator
+
+from banger.api.daemon import Empty
+from banger.api.operation import Operation
+from banger.api.vm import CreateVm, DeleteVm, Health, KillVm, StopVm, Vm, VmList
+from banger.daemon.call import Call
+from banger.daemon.reply import BYTES, TAR, Stream
+
+
+async def vm_list(call: Call[None]) -> VmList:
+    return VmList(vms=call.services.vms.list())
+
+
+async def vm_show(call: Call[None]) -> Vm:
+    return call.services.vms.show(call.ref)
+
+
+async def vm_create(call: Call[CreateVm]) -> Operation:
+    return await call.services.vms.create(call.body)
+
+
+async def vm_start(call: Call[Empty]) -> Operation:
+    return await call.services.vms.start(call.ref)
+
+
+async def vm_stop(call: Call[StopVm]) -> Operation:
+    return await call.services.vms.stop(call.ref, call.body)
+
+
+async def vm_restart(call: Call[StopVm]) -> Operation:
+    return await call.services.vms.restart(call.ref, call.body)
+
+
+async def vm_kill(call: Call[KillVm]) -> Operation:
+    return await call.services.vms.kill(call.ref)
+
+
+async def vm_delete(call: Call[DeleteVm]) -> Operation:
+    return await call.services.vms.delete(call.ref)
+
+
+async def vm_health(call: Call[None]) -> Health:
+    return await call.services.vms.health(call.ref)
+
+
+async def vm_logs(call: Call[None]) -> Stream:
+    vms = call.services.vms
+    follow = call.flag("follow")
+    machine = vms.show(call.ref).id
+
+    async def console() -> AsyncIterator[bytes]:
+        yield b""  # a console that is silent is followed all the same: the reply begins at once
+        async for data in vms.logs(machine, follow):
+            yield data
+
+    return Stream(console(), BYTES, call.services.stopping)
+
+
+async def vm_put(call: Call[None]) -> Empty:
+    await call.services.vms.put(call.ref, call.text("path"), call.chunks())
+    return Empty()
+
+
+async def vm_get(call: Call[None]) -> Stream:
+    return Stream(call.services.vms.get(call.ref, call.text("path")), TAR, call.services.stopping)
+
+
+async def vm_hold(call: Call[None]) -> Stream:
+    services = call.services
+    machine = services.vms.show(call.ref).id
+
+    async def held() -> AsyncIterator[bytes]:
+        async with services.vms.hold(machine):
+            yield b""  # the reply's head tells the client that the machine is held
+            await services.stopping.wait()
+
+    return Stream(held(), BYTES, services.stopping)

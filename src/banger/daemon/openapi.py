@@ -1,0 +1,132 @@
+"""The interface as an OpenAPI 3.1 document, made from the table of routes and the structures that it names."""
+
+import re
+from typing import Any
+
+import msgspec
+
+from banger.api.routes import API_VERSION, ROUTES, Route, structure
+
+REFERENCE = "#/components/schemas/{name}"
+CHANGE = "operation.Operation"
+
+QUERY: dict[str, tuple[dict[str, object], str, bool]] = {
+    "follow": ({"type": "boolean", "default": False}, "Go on until the machine ends", False),
+    "path": ({"type": "string"}, "An absolute path in the machine", True),
+}
+"""Schema, meaning and necessity of every query parameter."""
+
+STREAMS = {
+    "ndjson": ("application/x-ndjson", "One document a line, until the end"),
+    "bytes": ("application/octet-stream", "Raw bytes as they come"),
+    "tar": ("application/x-tar", "A tar archive"),
+}
+
+DESCRIPTION = """\
+The daemon's interface on its private unix socket, for its owner and root.
+
+A call that changes something answers 202 with an operation; follow it at `/v1/operations/{ref}/events` or ask for it
+again. `{ref}` is a name, an id, or the beginning of one id. Sizes are bytes, times are seconds since the epoch,
+durations are seconds. Every failure is an `ErrorBody`; its codes are in the reference of failures."""
+
+
+def document() -> dict[str, Any]:
+    """The whole document."""
+    from banger.api.operation import ErrorBody
+    from banger.api.vm import ExecEvent, ExecInput
+
+    types: list[Any] = [ErrorBody, ExecEvent, ExecInput]
+    for route in ROUTES:
+        types += [structure(route.request), structure(route.reply)]
+    unique = list(dict.fromkeys(types))
+    _, components = msgspec.json.schema_components(unique, ref_template=REFERENCE)
+    paths: dict[str, dict[str, object]] = {}
+    for route in ROUTES:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "banger", "version": str(API_VERSION), "description": DESCRIPTION},
+        "paths": paths,
+        "components": {"schemas": dict(sorted(components.items()))},
+    }
+
+
+def _operation(route: Route) -> dict[str, object]:
+    found: dict[str, object] = {
+        "operationId": route.name,
+        "summary": route.summary,
+        "tags": [route.name.partition("_")[0]],
+        "responses": {**_success(route), "default": {"description": "A failure", "content": _json("ErrorBody")}},
+    }
+    parameters = _parameters(route)
+    if parameters:
+        found["parameters"] = parameters
+    if route.stream == "websocket":
+        found["description"] = _websocket()
+    elif route.method == "PUT" and route.stream:
+        media, meaning = STREAMS[route.stream]
+        found["requestBody"] = {"required": True, "description": meaning, "content": {media: {}}}
+    elif route.method != "GET" and route.request != "daemon.Empty":
+        found["requestBody"] = {"content": _json(route.request.rpartition(".")[2])}
+    return found
+
+
+def _parameters(route: Route) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)}", route.path)
+    ]
+    for name in route.query:
+        schema, meaning, required = QUERY[name]
+        found.append({"name": name, "in": "query", "required": required, "description": meaning, "schema": schema})
+    return found
+
+
+def _success(route: Route) -> dict[str, object]:
+    reply = route.reply.rpartition(".")[2]
+    if route.stream == "websocket":
+        return {"101": {"description": "The stream"}}
+    if route.name == "openapi":
+        return {"200": {"description": "This document", "content": {"application/json": {}}}}
+    if route.stream and route.method == "GET":
+        media, meaning = STREAMS[route.stream]
+        schema = _json(reply)["application/json"] if route.stream == "ndjson" else {}
+        return {"200": {"description": meaning, "content": {media: schema}}}
+    if route.reply == CHANGE and route.method != "GET":
+        return {"202": {"description": "The change, which has begun", "content": _json(reply)}}
+    return {"200": {"description": "As asked", "content": _json(reply)}}
+
+
+def _json(name: str) -> dict[str, dict[str, object]]:
+    return {"application/json": {"schema": {"$ref": REFERENCE.format(name=name)}}}
+
+
+def _websocket() -> str:
+    return (
+        "A WebSocket. The client's first message is an `ExecVm` as text; then binary messages are stdin and text "
+        "messages are `ExecInput`. The daemon sends output as binary messages whose first byte is 1 (stdout) or 2 "
+        "(stderr), and `ExecEvent` as text; the last one is `ended`, `detached` or `failed`. A client that goes away "
+        "ends its command."
+    )
+
+
+def page() -> str:
+    """The interface as a reference page."""
+    lines = [
+        "# HTTP interface\n",
+        DESCRIPTION.replace("`ErrorBody`", "[`ErrorBody`](errors.md)") + "\n",
+        "The same as a document for programs: [openapi.json](openapi.json), or `GET /v1/openapi.json` of a daemon.\n",
+        "| call | what it does | takes | answers |",
+        "|---|---|---|---|",
+    ]
+    for route in ROUTES:
+        query = f"?{'&'.join(route.query)}" if route.query else ""
+        takes = "" if route.request == "daemon.Empty" else f"`{route.request.rpartition('.')[2]}`"
+        if route.stream == "tar" and route.method == "PUT":
+            takes = "a tar archive"
+        answers = "" if route.reply == "daemon.Empty" else f"`{route.reply.rpartition('.')[2]}`"
+        if route.stream and not (route.stream == "tar" and route.method == "PUT"):
+            kinds = {"ndjson": f"{answers}, one a line", "tar": "a tar archive", "websocket": "a WebSocket"}
+            answers = kinds.get(route.stream, "bytes")
+        lines.append(f"| `{route.method} {route.path}{query}` | {route.summary} | {takes} | {answers} |")
+    return "\n".join(lines) + f"\n\n## The exec stream\n\n{_websocket()}\n"

@@ -1,0 +1,83 @@
+"""The parts of one daemon, put together once and taken apart in reverse.
+
+Order matters: services register their kinds of changes with the engine, the engine recovers what an earlier daemon
+left, and only then do the services look at what is there.
+"""
+
+import os
+import time
+from collections.abc import Awaitable, Callable
+
+from banger.config.settings import Config
+from banger.daemon.doctor import Doctor
+from banger.daemon.services import Services
+from banger.engine.engine import Engine
+from banger.paths import Paths
+from banger.store.database import Database
+
+Wire = Callable[[Paths, Config], Awaitable[Services]]
+
+
+async def wire(paths: Paths, config: Config) -> Services:
+    """A daemon's services, with everything recovered."""
+    from banger.images.record import ImageRecord
+    from banger.images.service import ImageService
+    from banger.kernels.service import KernelService
+    from banger.store.records import Records
+    from banger.vmm import drivers
+    from banger.vms.record import VmRecord
+    from banger.vms.service import VmService
+
+    database = open_store(paths)
+    try:
+        engine = Engine(database)
+        chosen = drivers.default() if config.driver == "auto" else config.driver
+        driver = drivers.by_name(chosen, paths.probe_cache)
+        images = ImageService(engine, Records(database, "images", ImageRecord), paths, config)
+        kernels = KernelService(engine, paths, config, agent=agent_path())
+        vms = VmService(
+            engine=engine,
+            records=Records(database, "vms", VmRecord),
+            images=images,
+            kernels=kernels,
+            driver=driver,
+            paths=paths,
+            settings=config,
+        )
+        await engine.recover()
+        images.recover()
+        kernels.recover()
+        await vms.recover()
+    except BaseException:
+        database.close()
+        raise
+    return Services(
+        paths=paths,
+        engine=engine,
+        vms=vms,
+        images=images,
+        kernels=kernels,
+        doctor=Doctor(paths, config, driver, images, kernels),
+        started=time.time(),
+        close=database.close,
+    )
+
+
+def open_store(paths: Paths) -> Database:
+    """The store of an installation; its directories are made when they are missing."""
+    os.makedirs(paths.state, mode=0o700, exist_ok=True)
+    os.makedirs(paths.cache, mode=0o700, exist_ok=True)
+    return Database(paths.database)
+
+
+def agent_path() -> str:
+    """The guest agent for this host's machines, as the package carries it."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return os.path.join(package, "guest", "agent", os.uname().machine, "banger-agent")
+
+
+async def unwire(services: Services) -> None:
+    """Let go of everything; machines go on, and changes under way are left to the next daemon."""
+    await services.engine.close()
+    await services.vms.close()
+    services.close()

@@ -1,0 +1,307 @@
+"""Tasks that make and remove an image.
+
+A root file system is written in the staging area, together with the record; one rename makes it an image's directory,
+and only then does the row appear. An image that takes the name of another renames the old one first, which goes when
+no machine needs it.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from banger import errors
+from banger.engine.change import Report, Resource, Task
+from banger.images import sources
+from banger.images.record import RECORD, ROOTFS, ImageRecord, Origin
+from banger.paths import Paths
+from banger.store.records import Records
+
+STAGING = "image-"
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Spec of the changes that make an image: everything that was decided beforehand."""
+
+    id: str
+    name: str
+    kind: Origin
+    source: str
+    size: int = 0
+    """Of the file system; 0 stands for ``least``, or more where the content needs it."""
+    least: int
+    suite: str = ""
+    packages: tuple[str, ...] = ()
+    mirror: str | None = None
+    present: bool = False
+    """It is here already and shall stay as it is."""
+
+
+class Removed(msgspec.Struct, frozen=True):
+    """Spec of ``image.delete``."""
+
+    id: str
+    name: str
+
+
+class Made:
+    """A `Resource` in words."""
+
+    def __init__(self, kind: str, identity: str) -> None:
+        self.kind = kind
+        self.identity = identity
+
+
+class Present:
+    """Nothing to do, said aloud."""
+
+    name = "present"
+    resource: Resource | None = None
+    recorded: Mapping[str, object] = {}
+
+    def __init__(self, wanted: Wanted, records: Records[ImageRecord], paths: Paths) -> None:
+        self.wanted = wanted
+        self.records = records
+        self.paths = paths
+        self.staging = os.path.join(paths.staging, STAGING + wanted.id)
+        self.directory = paths.image(wanted.id)
+
+    async def do(self, report: Report) -> None:
+        report.notice(f"image {self.wanted.name} is here already; --force makes it again")
+
+    async def undo(self, report: Report) -> None:
+        """Nothing was made."""
+
+
+class Fetch(Present):
+    """What the file system is made of: layers from a registry, or an archive built of packages."""
+
+    name = "fetch"
+
+    def __init__(self, wanted: Wanted, records: Records[ImageRecord], paths: Paths, material: sources.Material) -> None:
+        super().__init__(wanted, records, paths)
+        self.material = material
+        self.resource = Made("directory", self.staging)
+
+    async def do(self, report: Report) -> None:
+        wanted = self.wanted
+        try:
+            os.makedirs(self.staging, mode=0o700)
+            if wanted.kind == "oci":
+                await sources.fetch(self.material, wanted.source, self.paths.oci_cache, report)
+            elif wanted.kind == "debian":
+                await sources.install(self.material, wanted.suite, wanted.packages, wanted.mirror, self.staging, report)
+            else:
+                await sources.archive(self.material, wanted.source, report)
+        except OSError as error:
+            raise errors.from_os(error, self.staging) from error
+
+    async def undo(self, report: Report) -> None:
+        await asyncio.to_thread(shutil.rmtree, self.staging, ignore_errors=True)
+
+
+class Build(Fetch):
+    """The root file system and the record, in the staging area. Undone by `Fetch`, whose directory it is in."""
+
+    name = "build"
+
+    async def do(self, report: Report) -> None:
+        rootfs = os.path.join(self.staging, ROOTFS)
+        try:
+            twin = self._twin()
+            if twin is not None:
+                report.stage("taking the same content from the image that has it")
+                os.link(os.path.join(self.paths.image(twin.id), ROOTFS), rootfs)
+                record = self._own(twin)
+            else:
+                record = await self._written(rootfs, report)
+            os.chmod(rootfs, 0o644)  # monitors that run as other users read it
+            text = msgspec.json.format(msgspec.json.encode(record))
+            await asyncio.to_thread(_keep, os.path.join(self.staging, RECORD), text, rootfs)
+            await asyncio.to_thread(self.material.remove)
+        except OSError as error:
+            raise errors.from_os(error, self.staging) from error
+
+    async def undo(self, report: Report) -> None:
+        """`Fetch` removes the directory."""
+
+    def _twin(self) -> ImageRecord | None:
+        """An image of the same content and size, written by the same code: its file can be shared."""
+        size = self.wanted.size or self.wanted.least
+        for each in self.records.list():
+            if (each.digest, each.writer, each.size) == (self.material.digest, sources.WRITER, size):
+                return each
+        return None
+
+    async def _written(self, rootfs: str, report: Report) -> ImageRecord:
+        wanted, material = self.wanted, self.material
+        try:
+            built = await sources.write(material, rootfs, wanted.size or wanted.least, report)
+        except errors.ImageTooSmall:
+            if wanted.size:
+                raise
+            built = await sources.write(material, rootfs, None, report)
+        return ImageRecord(
+            id=wanted.id,
+            name=wanted.name,
+            kind=wanted.kind,
+            source=wanted.source,
+            digest=material.digest,
+            writer=sources.WRITER,
+            architecture=material.architecture,
+            init=built.init,
+            config=material.config,
+            size=built.size,
+            created=time.time(),
+        )
+
+    def _own(self, twin: ImageRecord) -> ImageRecord:
+        wanted = self.wanted
+        return msgspec.structs.replace(
+            twin, id=wanted.id, name=wanted.name, kind=wanted.kind, source=wanted.source, created=time.time()
+        )
+
+
+class Publish(Present):
+    """The directory at its place, by one rename."""
+
+    name = "publish"
+
+    def __init__(self, wanted: Wanted, records: Records[ImageRecord], paths: Paths) -> None:
+        super().__init__(wanted, records, paths)
+        self.resource = Made("directory", self.directory)
+
+    async def do(self, report: Report) -> None:
+        report.stage("publishing")
+        os.makedirs(self.paths.images, exist_ok=True)
+        os.chmod(self.staging, 0o711)  # noqa: S103 - monitors that run as other users read these files
+        os.rename(self.staging, self.directory)
+
+    async def undo(self, report: Report) -> None:
+        """Out of sight at once; `Fetch` removes what is in the staging area."""
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self.directory, self.staging)
+
+
+class Enter(Present):
+    """The row. An older image of the name is renamed until `Retire` has looked whether it is still needed."""
+
+    name = "row"
+
+    def __init__(self, wanted: Wanted, records: Records[ImageRecord], paths: Paths) -> None:
+        super().__init__(wanted, records, paths)
+        self.resource = Made("row", f"image {wanted.id}")
+
+    async def do(self, report: Report) -> None:
+        with open(os.path.join(self.directory, RECORD), "rb") as file:
+            record = msgspec.json.decode(file.read(), type=ImageRecord)
+        older = self.records.by_name(record.name)
+        if older is not None:
+            report.record(older=older.id)
+            self.records.replace(msgspec.structs.replace(older, name=f"{older.name}@{older.id}"))
+        self.records.insert(record)
+
+    async def undo(self, report: Report) -> None:
+        self.records.delete(self.wanted.id)
+        older = self.records.by_id(str(self.recorded.get("older", "")))
+        if older is not None:
+            self.records.replace(msgspec.structs.replace(older, name=self.wanted.name))
+
+
+class Retire(Present):
+    """The older image of the name: deleted, or kept under another name for the machines that use it."""
+
+    name = "retire"
+
+    def __init__(
+        self, wanted: Wanted, records: Records[ImageRecord], paths: Paths, unused: Callable[[ImageRecord], None]
+    ) -> None:
+        super().__init__(wanted, records, paths)
+        self.unused = unused
+
+    async def do(self, report: Report) -> None:
+        prefix = f"{self.wanted.name}@"
+        for older in [each for each in self.records.list() if each.name.startswith(prefix)]:
+            try:
+                self.unused(older)
+            except errors.InUse:
+                report.notice(f"the earlier image is kept as {older.name} for the machines that use it")
+                continue
+            self.records.delete(older.id)
+            await asyncio.to_thread(shutil.rmtree, self.paths.image(older.id), ignore_errors=True)
+
+
+class RemoveRow:
+    """The row, in one step with the look whether a machine uses the image."""
+
+    name = "row"
+    resource: Resource | None = None
+    recorded: Mapping[str, object] = {}
+
+    def __init__(self, removed: Removed, records: Records[ImageRecord], unused: Callable[[ImageRecord], None]) -> None:
+        self.removed = removed
+        self.records = records
+        self.unused = unused
+
+    async def do(self, report: Report) -> None:
+        record = self.records.by_id(self.removed.id)
+        if record is not None:
+            self.unused(record)
+            self.records.delete(record.id)
+
+    async def undo(self, report: Report) -> None:
+        """Either nothing was done, or the image is gone."""
+
+
+class RemoveFiles:
+    """The directory, out of sight at once, then removed."""
+
+    name = "files"
+    recorded: Mapping[str, object] = {}
+
+    def __init__(self, image_id: str, paths: Paths) -> None:
+        self.directory = paths.image(image_id)
+        self.aside = os.path.join(paths.staging, f"{STAGING}{image_id}-gone")
+        self.resource: Resource | None = Made("directory", self.directory)
+
+    async def do(self, report: Report) -> None:
+        report.stage("removing the files")
+        os.makedirs(os.path.dirname(self.aside), exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self.directory, self.aside)
+        await asyncio.to_thread(shutil.rmtree, self.aside, ignore_errors=True)
+
+    async def undo(self, report: Report) -> None:
+        """There is no way back."""
+
+
+def plan(
+    wanted: Wanted, records: Records[ImageRecord], paths: Paths, unused: Callable[[ImageRecord], None]
+) -> Sequence[Task]:
+    """The tasks that make an image."""
+    if wanted.present:
+        return [Present(wanted, records, paths)]
+    material = sources.Material()
+    return [
+        Fetch(wanted, records, paths, material),
+        Build(wanted, records, paths, material),
+        Publish(wanted, records, paths),
+        Enter(wanted, records, paths),
+        Retire(wanted, records, paths, unused),
+    ]
+
+
+def _keep(path: str, text: bytes, *others: str) -> None:
+    """Write a file, and make it and ``others`` durable: what the row will promise must survive a power cut."""
+    with open(path, "wb") as file:
+        file.write(text)
+    for each in (path, *others):
+        descriptor = os.open(each, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,217 @@
+"""Images: list, pull, import, build, delete, and the one that a machine asks for.
+
+An image is found by its name, by its id's first letters, or by the reference that it came from. Pulled under no name
+of its own it is named by its canonical reference, which no catalog name can be: that always holds a slash or a colon.
+"""
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from banger import errors
+from banger.api.image import BuildImage, CatalogEntry, Image, ImageConfig, ImportImage, PullImage
+from banger.api.operation import Operation
+from banger.config.settings import Config
+from banger.engine.change import Kind, Recovery, Report, Spec, Task
+from banger.engine.engine import Engine
+from banger.engine.sharing import Sharing
+from banger.images import catalog, making
+from banger.images.making import STAGING, Removed, Wanted
+from banger.images.record import ROOTFS, ImageRecord, Origin, view
+from banger.log import printable
+from banger.oci import reference
+from banger.paths import Paths
+from banger.store.records import Records
+
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_MIRROR = re.compile(r"(https?|file|copy):/[!-~]+")
+Users = Callable[[str, str], list[str]]
+"""Which machines need the image of an id and a name."""
+
+PULL, IMPORT, BUILD, DELETE = "image.pull", "image.import", "image.build", "image.delete"
+
+
+class ImageService:
+    """The images of one installation."""
+
+    def __init__(self, engine: Engine, records: Records[ImageRecord], paths: Paths, settings: Config) -> None:
+        self._engine = engine
+        self._records = records
+        self._paths = paths
+        self._settings = settings
+        self._sharing = Sharing(engine)
+        self._users: Users = lambda image_id, name: []
+        for name in (PULL, IMPORT, BUILD):
+            engine.register(Kind(name, self._plan_make))
+        engine.register(Kind(DELETE, self._plan_delete, recovery=Recovery.RESUME, cancellable=False))
+
+    def guard(self, users: Users) -> None:
+        """``users`` tells which machines need the image of an id and a name; those are never deleted."""
+        self._users = users
+
+    def recover(self) -> None:
+        """Remove the work in progress of a daemon that died."""
+        with contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(self._paths.staging):
+                if name.startswith(STAGING):
+                    shutil.rmtree(os.path.join(self._paths.staging, name), ignore_errors=True)
+
+    # -- looking ------------------------------------------------------------------------------------------------------
+
+    def list(self) -> "list[Image]":
+        return [view(each, self._paths.image(each.id)) for each in self._records.list()]
+
+    def show(self, ref: str) -> Image:
+        record = self.find(ref)
+        return view(record, self._paths.image(record.id))
+
+    def catalog(self) -> Sequence[CatalogEntry]:
+        return catalog.entries()
+
+    def find(self, ref: str) -> ImageRecord:
+        """By name, id or source. Raises `errors.NotFound`, `errors.Ambiguous`."""
+        try:
+            return self._records.resolve(ref)
+        except errors.NotFound:
+            with contextlib.suppress(errors.InvalidReference):
+                canonical = str(reference.parse(ref))
+                for record in self._records.list():
+                    if record.source == canonical:
+                        return record
+            raise
+
+    def get(self, image_id: str) -> ImageRecord:
+        """The image of a machine. Raises `errors.NotFound`."""
+        record = self._records.by_id(image_id)
+        if record is None:
+            raise errors.NotFound(kind="image", name=image_id)
+        return record
+
+    def rootfs(self, record: ImageRecord) -> str:
+        """The path of the root file system, which is only ever read."""
+        return os.path.join(self._paths.image(record.id), ROOTFS)
+
+    def config(self, image_id: str) -> ImageConfig:
+        """How the image wants its commands to be run."""
+        record = self._records.by_id(image_id)
+        return record.config if record is not None else ImageConfig()
+
+    # -- changing -----------------------------------------------------------------------------------------------------
+
+    async def pull(self, request: PullImage) -> Operation:
+        """Make an image from a catalog name or a reference. One that is here stays as it is without ``force``.
+
+        Raises `errors.InvalidReference`, `errors.InvalidName`, `errors.AlreadyExists`.
+        """
+        wanted = self._wanted(request)
+        under_way = self._engine.under_way(_subject(wanted.name))
+        if under_way is not None and under_way.kind == PULL:
+            return self._sharing.adopt(under_way)
+        present = self._records.by_name(wanted.name)
+        if present is not None and not request.force:
+            if present.source != wanted.source:
+                raise errors.AlreadyExists(kind="image", name=wanted.name)
+            wanted = msgspec.structs.replace(wanted, present=True)
+        return self._begin(PULL, wanted)
+
+    async def import_archive(self, request: ImportImage) -> Operation:
+        """Make an image from a flat archive of a root file system."""
+        if not os.path.isabs(request.path):
+            raise errors.UsageError(detail=f"{request.path!r} is not an absolute path")
+        if not os.path.isfile(request.path):
+            raise errors.SourceUnavailable(reference=request.path, reason="there is no such file")
+        self._check_free(request.name)
+        return self._begin(IMPORT, self._new(_name(request.name), "archive", request.path, request.size))
+
+    async def build(self, request: BuildImage) -> Operation:
+        """Build an image of the distribution's packages."""
+        self._check_free(request.name)
+        mirror = request.mirror or self._settings.debian_mirror
+        if mirror is not None and not _MIRROR.fullmatch(mirror):
+            raise errors.UsageError(detail=f"{printable(mirror, 80)!r} is not the address of an archive")
+        wanted = self._new(_name(request.name), "debian", f"debian:{request.suite}", request.size)
+        packages = tuple(request.packages)
+        return self._begin(
+            BUILD, msgspec.structs.replace(wanted, suite=request.suite, packages=packages, mirror=mirror)
+        )
+
+    async def delete(self, ref: str) -> Operation:
+        """Raises `errors.NotFound`, `errors.InUse`."""
+        record = self.find(ref)
+        self.check_unused(record)
+        spec: Spec = msgspec.to_builtins(Removed(record.id, record.name))
+        return self._engine.begin(DELETE, subject=record.name, subject_id=_subject(record.name), spec=spec)
+
+    def check_unused(self, record: ImageRecord) -> None:
+        """Raises `errors.InUse` with the machines' names."""
+        users = self._users(record.id, record.name)
+        if users:
+            raise errors.InUse(kind="image", name=record.name, users=", ".join(users))
+
+    def expect(self, ref: str) -> ImageRecord | None:
+        """The image, or None when `ensure` would pull it. Raises `errors.InvalidReference`, `errors.Ambiguous`."""
+        try:
+            return self.find(ref)
+        except errors.NotFound:
+            self._wanted(PullImage(reference=ref))
+            return None
+
+    async def ensure(self, ref: str, report: Report) -> ImageRecord:
+        """The image; pulled when it is missing, together with all others who wait for it."""
+        record = self.expect(ref)
+        if record is not None:
+            return record
+        wanted = self._wanted(PullImage(reference=ref))
+        report.notice(f"image {wanted.name} is not here: pulling it")
+        await self._sharing.wait(_subject(wanted.name), lambda: self._begin(PULL, wanted), report)
+        return self.find(wanted.name)
+
+    # -- what is asked for --------------------------------------------------------------------------------------------
+
+    def _wanted(self, request: PullImage) -> Wanted:
+        entry = catalog.ENTRIES.get(request.reference)
+        if entry is not None:
+            name = _name(request.name) if request.name else entry.name
+            wanted = self._new(name, "debian", f"debian:{entry.suite}", request.size)
+            mirror = self._settings.debian_mirror
+            return msgspec.structs.replace(wanted, suite=entry.suite, packages=entry.packages, mirror=mirror)
+        source = str(reference.parse(request.reference))
+        name = _name(request.name) if request.name else source
+        return self._new(name, "oci", source, request.size)
+
+    def _new(self, name: str, kind: Origin, source: str, size: int | None) -> Wanted:
+        least = self._settings.vm_defaults.disk_size
+        return Wanted(id=secrets.token_hex(8), name=name, kind=kind, source=source, size=size or 0, least=least)
+
+    def _check_free(self, name: str) -> None:
+        if self._records.by_name(_name(name)) is not None:
+            raise errors.AlreadyExists(kind="image", name=name)
+
+    def _begin(self, kind: str, wanted: Wanted) -> Operation:
+        spec: Spec = msgspec.to_builtins(wanted)
+        return self._engine.begin(kind, subject=wanted.name, subject_id=_subject(wanted.name), spec=spec)
+
+    def _plan_make(self, spec: Spec) -> Sequence[Task]:
+        return making.plan(msgspec.convert(spec, Wanted), self._records, self._paths, self.check_unused)
+
+    def _plan_delete(self, spec: Spec) -> Sequence[Task]:
+        removed = msgspec.convert(spec, Removed)
+        return [
+            making.RemoveRow(removed, self._records, self.check_unused),
+            making.RemoveFiles(removed.id, self._paths),
+        ]
+
+
+def _name(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise errors.InvalidName(name=name[:80])
+    return name
+
+
+def _subject(name: str) -> str:
+    return f"image/{name}"

@@ -1,0 +1,115 @@
+"""From a source to an ext4 file: the images' own view of the `banger.oci` mechanisms, with their progress reported.
+
+A `Material` is filled by the source and read by the writer; it lives as long as one run of a change. What it names on
+disk is in the shared cache of blobs or in the change's own staging directory.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import platform
+from collections.abc import Callable, Sequence
+
+from banger.api.image import ImageConfig
+from banger.api.operation import Progress
+from banger.engine.change import Report
+from banger.oci import child, debian, reference, transport
+from banger.oci.build import BuildReport
+from banger.oci.layer import LayerSource
+
+WRITER = 1
+"""Grows when the same layers would be written as other bytes."""
+
+STAGES = {
+    "fetch": "downloading",
+    "read": "reading the layers",
+    "write": "writing the file system",
+}
+"""The mechanisms' names of their stages, and ours."""
+
+
+class Material:
+    """Layers, oldest first, and what is known about them."""
+
+    def __init__(self) -> None:
+        self.layers: list[LayerSource] = []
+        self.digest = ""
+        self.architecture = architecture()
+        self.config = ImageConfig()
+        self.own: str | None = None
+        """An archive that was made for this one image."""
+
+    def remove(self) -> None:
+        """Remove what nobody needs once the file system is written."""
+        if self.own is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.own)
+
+
+def architecture() -> str:
+    """This host's, in the words of the OCI specifications (those of Go)."""
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+
+
+async def fetch(material: Material, source: str, cache: str, report: Report) -> None:
+    """Bring the layers of a reference into the cache of blobs, or find them there."""
+    report.stage(STAGES["fetch"])
+    found = await transport.fetch(
+        reference.parse(source), cache, platform=("linux", architecture()), progress=_teller(report)
+    )
+    material.digest = found.digest
+    material.architecture = found.config.architecture
+    material.layers = [LayerSource(path=each.path, name=each.digest, diff_id=each.diff_id) for each in found.layers]
+    material.config = ImageConfig(
+        entrypoint=list(found.config.entrypoint),
+        cmd=list(found.config.cmd),
+        env=[each for each in found.config.env if "=" in each and "\0" not in each],
+        cwd=found.config.workdir,
+        user=found.config.user,
+    )
+
+
+async def install(
+    material: Material, suite: str, packages: Sequence[str], mirror: str | None, directory: str, report: Report
+) -> None:
+    """Build an archive of the distribution's packages in ``directory``."""
+    report.stage(f"installing the packages of {suite}")
+    path = os.path.join(directory, "rootfs.tar")
+    material.own = path
+    await debian.build_rootfs_tar(suite, packages, path, mirror=mirror, progress=_teller(report))
+    await archive(material, path, report)
+
+
+async def archive(material: Material, path: str, report: Report) -> None:
+    """An archive of a root file system as a single layer."""
+    report.stage("reading the archive")
+    material.digest = await asyncio.to_thread(_digest, path)
+    material.layers = [LayerSource(path=path, name=os.path.basename(path))]
+
+
+async def write(material: Material, output: str, size: int | None, report: Report) -> BuildReport:
+    """Write the file system. Raises `errors.ImageTooSmall` when ``size`` does not hold the content."""
+    report.stage(STAGES["read"])
+    return await child.build_in_child(
+        material.layers, output, size=size, seed=material.digest, progress=_teller(report)
+    )
+
+
+def _teller(report: Report) -> Callable[[str, int, int | None], None]:
+    """The mechanisms' way to tell how far they are, as ours."""
+    last = ""
+
+    def tell(stage: str, done: int, total: int | None) -> None:
+        nonlocal last
+        if stage != last:
+            last = stage
+            report.stage(STAGES.get(stage, stage))
+        report.progress(Progress(done=done, total=total) if done else None)
+
+    return tell
+
+
+def _digest(path: str) -> str:
+    with open(path, "rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,227 @@
+"""Debian root file systems from Debian's own signed archive, made by mmdebstrap without root.
+
+A plain user needs subordinate ids (/etc/subuid, /etc/subgid) and newuidmap: mmdebstrap then works in a user namespace.
+Root needs neither. Packages come from the mirror that this host's apt uses, when the host is a Debian, with its
+updates and security archives; otherwise from deb.debian.org.
+
+What comes out is neutral: no ssh host keys (made at the first start of sshd), an empty machine-id (made at the first
+boot), a fixed host name, no password for root, no package lists, no timers that work behind a short-lived machine's
+back. The network is set up from outside.
+"""
+
+import getpass
+import os
+import re
+import time
+from collections.abc import Iterable, Sequence
+
+from banger import errors, proc
+from banger.log import printable
+from banger.oci.progress import Progress, silent
+
+MIRROR = "http://deb.debian.org/debian"
+SECURITY_MIRROR = "http://deb.debian.org/debian-security"
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+DEFAULT_SUITE = "bookworm"
+DEFAULT_PACKAGES = (
+    "systemd", "systemd-sysv", "udev", "dbus", "openssh-server", "git", "ca-certificates", "curl", "sudo", "iproute2",
+    "iputils-ping", "procps", "less", "vim-tiny", "jq", "python3",
+)  # fmt: skip
+"""What a machine to work in has: an init, ssh, the tools that scripts expect."""
+
+_SUITES_WITHOUT_SECURITY = ("sid", "unstable", "experimental")
+_SUITE = re.compile(r"[a-z][a-z0-9-]{1,31}")
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,63}")
+_SOURCE_LINE = re.compile(r"deb\s+(?:\[[^]]*\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s+(?P<components>.+)")
+_TIMERS = ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer")
+
+_HOST_KEYS = """\
+# The image has no host keys: each machine makes its own, once.
+[Service]
+ExecStartPre=
+ExecStartPre=/bin/sh -c 'test -e /etc/ssh/ssh_host_ed25519_key || \
+/usr/bin/ssh-keygen -q -t ed25519 -N "" -f /etc/ssh/ssh_host_ed25519_key'
+ExecStartPre=/usr/sbin/sshd -t
+"""
+
+_NEUTRAL = f"""\
+set -eu
+root="$1"
+rm -f "$root"/etc/ssh/ssh_host_* "$root"/etc/resolv.conf "$root"/var/lib/systemd/random-seed
+rm -f "$root"/var/lib/dbus/machine-id
+: > "$root"/etc/machine-id
+echo debian > "$root"/etc/hostname
+printf '127.0.0.1 localhost debian\\n::1 localhost ip6-localhost\\n' > "$root"/etc/hosts
+if [ -d "$root"/lib/systemd/system ]; then
+    mkdir -p "$root"/etc/systemd/system
+    for timer in {" ".join(_TIMERS)}; do
+        ln -sf /dev/null "$root"/etc/systemd/system/"$timer"
+    done
+fi
+if [ -e "$root"/usr/sbin/sshd ]; then
+    mkdir -p "$root"/etc/systemd/system/ssh.service.d
+    printf '%s' '{_HOST_KEYS.replace("'", "'" + chr(34) + "'" + chr(34) + "'")}' \\
+        > "$root"/etc/systemd/system/ssh.service.d/host-keys.conf
+fi
+"""
+"""Run with the new root's path by mmdebstrap when all packages are in place."""
+
+
+async def build_rootfs_tar(
+    suite: str,
+    packages: Sequence[str],
+    output: str,
+    *,
+    mirror: str | None = None,
+    progress: Progress = silent,
+) -> None:
+    """Write a tar of ``suite`` (its required packages and ``packages``) to the new file ``output``.
+
+    The stages of ``progress`` are mmdebstrap's. Raises `errors.SubordinateIdsMissing`, `errors.ToolMissing`,
+    `errors.UsageError`, `errors.DiskFull`, `errors.BuildFailed`.
+    """
+    _check(suite, packages)
+    check_host()
+    scratch = _scratch(os.path.dirname(os.path.abspath(output)))
+    argv = ["mmdebstrap", f"--mode={'root' if os.geteuid() == 0 else 'unshare'}", "--variant=minbase"]
+    argv += ["--architectures=amd64", f"--keyring={KEYRING}", "--format=tar"]
+    argv += [f"--include={','.join(packages)}"] if packages else []
+    argv += [f"--customize-hook={_NEUTRAL}", suite, output]
+    argv += [f"deb {mirror} {suite} main"] if mirror else sources(suite, _read_sources(), _host_codename())
+
+    def hear(line: str) -> None:
+        if line.startswith("I: "):
+            progress(printable(line[3:].rstrip("."), 60), 0, None)
+
+    midnight = int(time.time()) // 86400 * 86400
+    env = {"TMPDIR": scratch, "SOURCE_DATE_EPOCH": str(midnight), "PATH": _with_sbin()}
+    try:
+        result = await proc.run(argv, env=env, cwd="/", check=False, on_line=hear)
+        if result.status != 0:
+            raise _complaint(result.stderr, suite, scratch)
+    except BaseException:
+        if os.path.exists(output):
+            os.unlink(output)
+        raise
+
+
+def check_host() -> None:
+    """Whether mmdebstrap can work here. Raises `errors.SubordinateIdsMissing`, `errors.ToolMissing`."""
+    proc.find("mmdebstrap")
+    if not os.path.exists(KEYRING):
+        raise errors.ToolMissing(tool="the keyring of Debian's archive", package="debian-archive-keyring")
+    if os.geteuid() == 0:
+        return
+    proc.find("newuidmap")
+    user = getpass.getuser()
+    for path in ("/etc/subuid", "/etc/subgid"):
+        if not has_subordinate_ids(_lines(path), user, os.getuid()):
+            raise errors.SubordinateIdsMissing(user=user)
+
+
+def has_subordinate_ids(lines: Iterable[str], user: str, uid: int) -> bool:
+    """Whether subuid(5) lines give the user a range of 65536 ids."""
+    for line in lines:
+        owner, _, rest = line.strip().partition(":")
+        _, _, count = rest.partition(":")
+        if owner in (user, str(uid)) and count.isdigit() and int(count) >= 65536:
+            return True
+    return False
+
+
+def sources(suite: str, host_sources: Iterable[str], host_codename: str) -> list[str]:
+    """The lines of sources.list(5) for ``suite``: the host's own mirrors where the host is a Debian."""
+    main, security = MIRROR, SECURITY_MIRROR
+    if host_codename:
+        for line in host_sources:
+            found = _SOURCE_LINE.match(line)
+            if found is None or "main" not in found["components"].split():
+                continue
+            if found["suite"] == host_codename:
+                main = found["uri"].rstrip("/")
+            elif found["suite"] == f"{host_codename}-security":
+                security = found["uri"].rstrip("/")
+    lines = [f"deb {main} {suite} main"]
+    if suite not in _SUITES_WITHOUT_SECURITY:
+        lines += [f"deb {main} {suite}-updates main", f"deb {security} {suite}-security main"]
+    return lines
+
+
+def deb822_lines(text: str) -> list[str]:
+    """The sources of a deb822 file (sources.list.d/NAME.sources) as lines of sources.list(5)."""
+    lines = []
+    for stanza in re.split(r"\n\s*\n", text):
+        kept = "\n".join(line for line in stanza.splitlines() if not line.startswith("#"))
+        fields = {
+            key.strip().lower(): value.split()
+            for key, _, value in (line.partition(":") for line in re.sub(r"\n\s+", " ", kept).splitlines())
+        }
+        if "deb" not in fields.get("types", ()) or fields.get("enabled") == ["no"]:
+            continue
+        components = " ".join(fields.get("components", ()))
+        lines += [
+            f"deb {uri} {suite} {components}" for uri in fields.get("uris", ()) for suite in fields.get("suites", ())
+        ]
+    return lines
+
+
+def _read_sources() -> list[str]:
+    found = _lines("/etc/apt/sources.list")
+    directory = "/etc/apt/sources.list.d"
+    for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else ():
+        lines = _lines(os.path.join(directory, name))
+        if name.endswith(".list"):
+            found += lines
+        elif name.endswith(".sources"):
+            found += deb822_lines("\n".join(lines))
+    return found
+
+
+def _host_codename() -> str:
+    """The release's name when this host is a Debian, otherwise nothing."""
+    fields = dict(line.split("=", 1) for line in _lines("/etc/os-release") if "=" in line)
+    return fields.get("VERSION_CODENAME", "").strip('"') if fields.get("ID", "").strip('"') == "debian" else ""
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read().splitlines()
+    except OSError:
+        return []
+
+
+def _check(suite: str, packages: Sequence[str]) -> None:
+    if not _SUITE.fullmatch(suite):
+        raise errors.UsageError(detail=f"{printable(suite, 80)!r} is not the name of a Debian suite")
+    for package in packages:
+        if not _PACKAGE.fullmatch(package):
+            raise errors.UsageError(detail=f"{printable(package, 80)!r} is not the name of a Debian package")
+
+
+def _scratch(directory: str) -> str:
+    """Where mmdebstrap unpacks: beside the output, or in /var/tmp when subordinate ids cannot reach that place."""
+    if os.geteuid() == 0:
+        return directory
+    path = directory
+    while True:
+        if not os.stat(path).st_mode & 0o001:
+            return "/var/tmp"  # noqa: S108 - mmdebstrap makes a private directory in it
+        if path == "/":
+            return directory
+        path = os.path.dirname(path)
+
+
+def _with_sbin() -> str:
+    return os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+
+
+def _complaint(stderr: bytes, suite: str, scratch: str) -> errors.BangerError:
+    text = stderr.decode("utf-8", "replace")
+    if "No space left on device" in text:
+        return errors.DiskFull(path=scratch)
+    said = [line[3:] for line in text.splitlines() if line.startswith("E: ")]
+    telling = [line for line in said if not line.startswith(("run_chroot", "mmdebstrap failed", "child exited"))]
+    reason = printable(" / ".join((telling or said)[:3]) or text.strip().rpartition("\n")[2], 400)
+    return errors.BuildFailed(name=f"Debian {suite}", reason=reason or "mmdebstrap failed without a word")

@@ -1,0 +1,66 @@
+"""What a monitor is told about a machine: pure data, made from the record, the image and the kernel."""
+
+import os
+import re
+
+from banger.images.record import ImageRecord
+from banger.kernels import kernel as kernels
+from banger.paths import Paths
+from banger.vmm.driver import Drive, LaunchSpec, UserNetwork
+from banger.vms.record import VmRecord
+
+_PLAIN = re.compile(r"/[A-Za-z0-9._/-]{1,200}")
+"""An init that can be a word of a command line; whatever else an image brings is left alone."""
+
+DISK, INITRD, CONSOLE = "disk.qcow2", "initrd.cpio", "console.log"
+
+
+def command_line(record: VmRecord, image: ImageRecord, modules: bool) -> tuple[str, ...]:
+    """The words of the guest's loader. No value holds a blank: names and addresses follow closed grammars."""
+    words = ["banger.root=root", f"banger.hostname={record.name}"]
+    if modules:
+        words.append("banger.modules=modules")
+    if image.init is not None and _PLAIN.fullmatch(image.init):
+        words.append(f"banger.init={image.init}")
+    if record.disk_size > image.size:
+        words.append("banger.grow=1")
+    if record.network is not None:
+        words.append(f"banger.net={network_word(record.network)}")
+    return tuple(words)
+
+
+def network_word(network: UserNetwork) -> str:
+    """Address with prefix length, and gateway."""
+    return f"{network.address},{network.gateway}"
+
+
+def launch_spec(
+    record: VmRecord, image: ImageRecord, kernel: kernels.Kernel, paths: Paths, uid: int | None
+) -> LaunchSpec:
+    """Everything that the driver needs, from files that exist by now."""
+    directory, kernel_directory = paths.vm(record.id), paths.kernel(kernel.name)
+    drives = [
+        Drive(
+            serial="root",
+            path=os.path.join(directory, DISK),
+            format="qcow2",
+            backing=os.path.join(paths.image(image.id), "rootfs.ext4"),
+        )
+    ]
+    modules = kernels.MODULES in kernel.files
+    if modules:
+        path = os.path.join(kernel_directory, kernels.MODULES)
+        drives.append(Drive(serial="modules", path=path, format="raw", read_only=True))
+    return LaunchSpec(
+        vm_id=record.id,
+        directory=directory,
+        runtime=paths.vm_runtime(record.id),
+        kernel=os.path.join(kernel_directory, kernels.VMLINUX),
+        initrd=os.path.join(directory, INITRD),
+        cmdline=command_line(record, image, modules),
+        vcpus=record.vcpu,
+        memory=record.memory,
+        drives=tuple(drives),
+        network=record.network,
+        uid=uid,
+    )

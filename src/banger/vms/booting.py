@@ -1,0 +1,161 @@
+"""Tasks that start a machine: its initrd, its monitor, and the wait for its agent.
+
+All are undone on failure, so that no process is left; what remains of a machine that had started before is what it
+was. A guest that was launched and did not answer makes its machine's state ``error``.
+"""
+
+import asyncio
+import contextlib
+import os
+import time
+
+from banger import errors
+from banger.engine.change import Report
+from banger.guest.channel import Channel
+from banger.kernels import initrd
+from banger.log import printable
+from banger.vmm.driver import Exit
+from banger.vms import boot
+from banger.vms.ending import switch_off
+from banger.vms.files import machine_files
+from banger.vms.parts import Made, Parts, Step
+from banger.vms.record import VmRecord
+
+CONSOLE_LINES = 8
+"""How much of the console is shown when a guest did not come up."""
+
+
+class MakeInitrd(Step):
+    """The kernel's initrd with the machine's own archive behind it; made for every start, with the agent of today."""
+
+    name = "initrd"
+
+    async def do(self, report: Report) -> None:
+        parts = self.parts
+        report.stage("making the initrd")
+        record = parts.need(self.vm_id)
+        image = parts.images.get(record.image_id)
+        files = machine_files(record.name, record.network, image.init) if record.started is None else []
+        shared = await parts.kernels.initrd(record.kernel)
+        path = os.path.join(parts.paths.vm(record.id), boot.INITRD)
+        try:
+            await asyncio.to_thread(_join, path, shared, initrd.machine_archive(files))
+            uid = parts.uid(record)
+            if uid is not None:
+                os.chown(path, -1, uid)
+                os.chmod(path, 0o640)
+        except OSError as error:
+            raise errors.from_os(error, path) from error
+
+
+def _join(path: str, shared: str, own: bytes) -> None:
+    with open(shared, "rb") as source, open(path + ".new", "wb") as target:
+        os.fchmod(target.fileno(), 0o600)
+        while chunk := source.read(1 << 20):
+            target.write(chunk)
+        target.write(own)
+    os.rename(path + ".new", path)
+
+
+class Launch(Step):
+    """The monitor's process."""
+
+    name = "monitor"
+
+    def __init__(self, parts: Parts, vm_id: str) -> None:
+        super().__init__(parts, vm_id)
+        self.resource = Made("process", parts.paths.vm_runtime(vm_id))
+
+    async def do(self, report: Report) -> None:
+        parts = self.parts
+        report.stage("starting the machine")
+        record = parts.need(self.vm_id)
+        spec = boot.launch_spec(
+            record, parts.images.get(record.image_id), parts.kernels.get(record.kernel), parts.paths, parts.uid(record)
+        )
+        try:
+            os.makedirs(spec.runtime, mode=0o700, exist_ok=True)
+            handle = await parts.driver.launch(spec)
+        except OSError as error:
+            raise errors.from_os(error, spec.runtime) from error
+        except errors.VmmFailed as failed:
+            raise errors.VmmFailed(reason=failed.data.get("reason", ""), name=record.name) from failed
+        parts.machines.change(self.vm_id, handle=handle, stop_reason=None, error=None)
+        report.record(pid=handle.pid, start_ticks=handle.start_ticks)
+
+    async def undo(self, report: Report) -> None:
+        await switch_off(self.parts, self.vm_id)
+        record = self.parts.machines.get(self.vm_id)
+        if record is not None and record.state == "running":
+            self.parts.machines.change(self.vm_id, state="stopped", stopped=time.time())
+
+
+class AwaitAgent(Step):
+    """The agent's first answer, the clock, and the state ``running``."""
+
+    name = "agent"
+
+    async def do(self, report: Report) -> None:
+        parts = self.parts
+        report.stage("waiting for the guest")
+        record = parts.need(self.vm_id)
+        try:
+            channel = await self._first_answer(record)
+            with contextlib.suppress(errors.GuestRefused):  # a guest with a wrong clock is better than none
+                await channel.set_clock()
+        except (errors.GuestSilent, errors.GuestPanicked, errors.VmmFailed, errors.ProtocolViolation) as failed:
+            for line in console_tail(parts.paths.vm(record.id)):
+                report.notice(f"console: {line}")
+            if not record.ephemeral:
+                parts.machines.change(self.vm_id, state="error", error=failed.message)
+            raise
+        changed = parts.machines.change(
+            self.vm_id, state="running", started=time.time(), stopped=None, stop_reason=None, error=None
+        )
+        assert changed is not None and changed.handle is not None
+        parts.watch.begin(changed.id, changed.handle)
+        parts.ready(changed)
+
+    async def undo(self, report: Report) -> None:
+        self.parts.watch.end(self.vm_id)
+
+    async def _first_answer(self, record: VmRecord) -> Channel:
+        """Attach, or tell how the machine ended instead."""
+        assert record.handle is not None
+        timeout = self.parts.settings.boot_timeout
+        attached = asyncio.create_task(self.parts.connections.get(record, timeout))
+        ended = asyncio.create_task(self.parts.driver.wait(record.handle))
+        try:
+            await asyncio.wait({attached, ended}, return_when=asyncio.FIRST_COMPLETED)
+            try:
+                if attached.done():
+                    return attached.result()
+            except errors.AgentLost:  # its socket went away: the process is about to end, and will tell why
+                await asyncio.wait({ended}, timeout=5)
+            if ended.done() and (end := ended.result()) is not None:
+                raise _never_came(record, end)
+            raise errors.VmmFailed(name=record.name, reason="it closed the agent's port")
+        finally:
+            for task in (attached, ended):
+                task.cancel()
+            await asyncio.gather(attached, ended, return_exceptions=True)
+
+
+def _never_came(record: VmRecord, end: Exit) -> errors.BangerError:
+    detail = printable(end.detail)
+    if end.reason == "panic":
+        return errors.GuestPanicked(name=record.name, reason=detail or "no message")
+    reason = f"the machine ended before its agent answered ({end.reason}{': ' if detail else ''}{detail})"
+    return errors.VmmFailed(name=record.name, reason=reason)
+
+
+def console_tail(directory: str, lines: int = CONSOLE_LINES) -> list[str]:
+    """The console's last lines, made printable: the guest wrote them."""
+    try:
+        with open(os.path.join(directory, boot.CONSOLE), "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
+            text = file.read()
+    except OSError:
+        return []
+    shown = [printable(each.strip(), 200) for each in text.splitlines()]
+    return [each for each in shown if each][-lines:]

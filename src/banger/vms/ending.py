@@ -1,0 +1,132 @@
+"""Tasks that end a machine: power-off in order, the switch, and removal. Each can be done twice; none is undone."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import time
+
+from banger import errors, proc
+from banger.engine.change import Report
+from banger.log import printable
+from banger.vmm.driver import Exit
+from banger.vms import strays
+from banger.vms.parts import Made, Parts, Step
+from banger.vms.record import VmRecord
+
+STRAY_TIMEOUT = 10.0
+"""How long a process that was sent SIGKILL may take to be gone."""
+
+
+class PowerOff(Step):
+    """The guest writes out what it has and shuts down in its own order, for at most ``timeout`` seconds."""
+
+    name = "power-off"
+
+    def __init__(self, parts: Parts, vm_id: str, timeout: float) -> None:
+        super().__init__(parts, vm_id)
+        self.timeout = timeout
+
+    async def do(self, report: Report) -> None:
+        parts = self.parts
+        record = parts.need(self.vm_id)
+        if record.handle is None or not parts.driver.alive(record.handle):
+            return
+        report.stage("waiting for the guest to power off")
+        hurry = parts.hurry.setdefault(self.vm_id, asyncio.Event())
+        orderly = asyncio.create_task(self._ask(record))
+        hurried = asyncio.create_task(hurry.wait())
+        try:
+            await asyncio.wait({orderly, hurried}, timeout=self.timeout, return_when=asyncio.FIRST_COMPLETED)
+            if orderly.done():
+                orderly.result()
+            elif not hurry.is_set():
+                report.notice(f"the guest did not power off within {self.timeout:g} s and was switched off")
+        except errors.BangerError as failed:
+            report.notice(f"the guest could not be asked to power off ({failed.message}) and was switched off")
+        finally:
+            for task in (orderly, hurried):
+                task.cancel()
+            await asyncio.gather(orderly, hurried, return_exceptions=True)
+            parts.hurry.pop(self.vm_id, None)
+
+    async def _ask(self, record: VmRecord) -> None:
+        """First everything is written out, so that a guest that never finishes to power off has lost nothing."""
+        assert record.handle is not None
+        channel = await self.parts.connections.get(record, self.timeout)
+        await channel.sync()
+        with contextlib.suppress(errors.AgentLost):  # it may be gone before it has answered
+            await channel.poweroff()
+        await self.parts.driver.wait(record.handle)
+
+
+class SwitchOff(Step):
+    """The process ended, its sockets removed, its end on record."""
+
+    name = "switch-off"
+
+    async def do(self, report: Report) -> None:
+        report.stage("switching the machine off")
+        parts = self.parts
+        record = parts.need(self.vm_id)
+        end = await switch_off(parts, self.vm_id)
+        if end is not None:
+            settle(parts, self.vm_id, end)
+        elif record.state == "running":
+            settle(parts, self.vm_id, Exit(reason="failed", detail="its process is not on record"))
+
+
+class RemoveFiles(Step):
+    """Disk, console, initrd: all that was in the machine's directory."""
+
+    name = "files"
+
+    def __init__(self, parts: Parts, vm_id: str) -> None:
+        super().__init__(parts, vm_id)
+        self.resource = Made("directory", parts.paths.vm(vm_id))
+
+    async def do(self, report: Report) -> None:
+        report.stage("removing the disk")
+        directory = self.parts.paths.vm(self.vm_id)
+        if os.path.isdir(directory):
+            await asyncio.to_thread(shutil.rmtree, directory)
+
+
+class Forget(Step):
+    """The row, last: until here everything could be found again."""
+
+    name = "row"
+
+    async def do(self, report: Report) -> None:
+        self.parts.machines.forget(self.vm_id)
+
+
+async def switch_off(parts: Parts, vm_id: str) -> Exit | None:
+    """End a machine's process, if there is one, and take away what belonged to it. How it ended, or None."""
+    record = parts.machines.get(vm_id)
+    handle = record.handle if record is not None else None
+    end: Exit | None = None
+    if handle is not None:
+        was_alive = parts.driver.alive(handle)
+        await parts.driver.kill(handle)
+        end = Exit(reason="killed") if was_alive else await parts.driver.wait(handle, 5) or Exit(reason="failed")
+        parts.machines.change(vm_id, handle=None)
+    else:
+        for stray in await asyncio.to_thread(strays.find, parts.paths, vm_id):
+            proc.send_signal(stray, signal.SIGKILL)
+            await proc.wait_gone(stray, STRAY_TIMEOUT)
+    await parts.connections.drop(vm_id)
+    await asyncio.to_thread(shutil.rmtree, parts.paths.vm_runtime(vm_id), ignore_errors=True)
+    return end
+
+
+def settle(parts: Parts, vm_id: str, end: Exit) -> VmRecord | None:
+    """Put on record that a machine has ended, and how. One that never answered stays in ``error``."""
+    record = parts.machines.get(vm_id)
+    if record is None:
+        return None
+    detail = printable(end.detail)
+    reason = f"{end.reason}: {detail}" if detail else end.reason
+    state = "error" if record.state == "error" else "stopped"
+    return parts.machines.change(vm_id, state=state, handle=None, stopped=time.time(), stop_reason=reason)

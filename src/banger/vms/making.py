@@ -1,0 +1,100 @@
+"""Tasks that make a machine: its row, its image and kernel, its disk.
+
+Undone together, with one exception: a machine that was launched and never answered stays, on record in the state
+``error``, for its owner to look at the console (`kept`).
+"""
+
+import asyncio
+import os
+import shutil
+
+from banger import errors
+from banger.disk import overlay
+from banger.engine.change import Report
+from banger.vms import boot, wanted
+from banger.vms.parts import Made, Parts, Step
+from banger.vms.record import VmRecord
+
+
+class _Making(Step):
+    def kept(self) -> bool:
+        """Whether the machine stays although its creation failed."""
+        record = self.parts.machines.get(self.vm_id)
+        return record is not None and record.state == "error"
+
+
+class Reserve(_Making):
+    """The row, and with it the name."""
+
+    name = "reserve"
+
+    def __init__(self, parts: Parts, record: VmRecord) -> None:
+        super().__init__(parts, record.id)
+        self.record = record
+        self.resource = Made("row", f"vm {record.id}")
+
+    async def do(self, report: Report) -> None:
+        report.stage("reserving the name")
+        self.parts.machines.insert(self.record)
+
+    async def undo(self, report: Report) -> None:
+        if not self.kept():
+            self.parts.machines.forget(self.vm_id)
+
+
+class EnsureImage(_Making):
+    """The image, pulled when it is missing. It stays when the machine is undone."""
+
+    name = "image"
+
+    async def do(self, report: Report) -> None:
+        parts = self.parts
+        record = parts.need(self.vm_id)
+        report.stage(f"looking for the image {record.image}")
+        image = await parts.images.ensure(record.image, report)
+        size = wanted.disk_size(record.disk_size, parts.settings.vm_defaults.disk_size, image.size)
+        # in one step with the look-up: from here on the image cannot be deleted
+        parts.machines.change(self.vm_id, image=image.name, image_id=image.id, disk_size=size)
+
+
+class EnsureKernel(_Making):
+    """The kernel, pulled when it is missing. It stays when the machine is undone."""
+
+    name = "kernel"
+
+    async def do(self, report: Report) -> None:
+        report.stage("looking for the kernel")
+        kernel = await self.parts.kernels.ensure(self.parts.need(self.vm_id).kernel, report)
+        self.parts.machines.change(self.vm_id, kernel=kernel.name)
+
+
+class MakeDisk(_Making):
+    """The machine's directory, and in it the overlay that takes all it writes."""
+
+    name = "disk"
+
+    def __init__(self, parts: Parts, vm_id: str) -> None:
+        super().__init__(parts, vm_id)
+        self.directory = parts.paths.vm(vm_id)
+        self.resource = Made("directory", self.directory)
+
+    async def do(self, report: Report) -> None:
+        report.stage("making the disk")
+        record = self.parts.need(self.vm_id)
+        image = self.parts.images.get(record.image_id)
+        try:
+            os.makedirs(self.directory, mode=0o700)
+            disk = os.path.join(self.directory, boot.DISK)
+            await overlay.create(disk, self.parts.images.rootfs(image), record.disk_size)
+            os.chmod(disk, 0o600)
+            uid = self.parts.uid(record)
+            if uid is not None:  # its monitor may find the disk and write to it, and make nothing beside it
+                os.chown(disk, uid, uid)
+                os.chown(self.directory, -1, uid)
+                os.chmod(self.directory, 0o710)  # noqa: S103 - for its own monitor
+        except OSError as error:
+            raise errors.from_os(error, self.directory) from error
+
+    async def undo(self, report: Report) -> None:
+        if not self.kept():
+            await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)

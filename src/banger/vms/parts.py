@@ -1,0 +1,73 @@
+"""What the tasks of machines work with, handed to each of them as one value."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from banger import errors
+from banger.config.settings import Config
+from banger.engine.change import Report, Resource
+from banger.images.service import ImageService
+from banger.kernels.service import KernelService
+from banger.paths import Paths
+from banger.vmm.driver import Driver
+from banger.vms.connections import Connections
+from banger.vms.record import Machines, VmRecord
+from banger.vms.watch import Watch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """One daemon's means to make, run and end machines."""
+
+    machines: Machines
+    images: ImageService
+    kernels: KernelService
+    driver: Driver
+    connections: Connections
+    watch: Watch
+    paths: Paths
+    settings: Config
+    privileged: bool
+    """We are root: monitors run as users of their own."""
+    ready: Callable[[VmRecord], None]
+    """Told of every machine that has begun to run."""
+    hurry: dict[str, asyncio.Event] = field(default_factory=dict)
+    """By machine: somebody asked an orderly stop to become a quick one."""
+
+    def uid(self, record: VmRecord) -> int | None:
+        """The user that the machine's monitor runs as, and that owns its files; None for ourselves."""
+        return self.settings.vmm_uid_base + record.slot if self.privileged else None
+
+    def need(self, vm_id: str) -> VmRecord:
+        """The record of a machine that a change is about. Raises `errors.NotFound`."""
+        record = self.machines.get(vm_id)
+        if record is None:
+            raise errors.NotFound(kind="machine", name=vm_id)
+        return record
+
+
+class Made:
+    """A `Resource` in words."""
+
+    def __init__(self, kind: str, identity: str) -> None:
+        self.kind = kind
+        self.identity = identity
+
+
+class Step:
+    """A task that leaves nothing behind, unless a subclass says otherwise."""
+
+    name: str
+    resource: Resource | None = None
+    recorded: Mapping[str, object] = {}
+
+    def __init__(self, parts: Parts, vm_id: str) -> None:
+        self.parts = parts
+        self.vm_id = vm_id
+
+    async def do(self, report: Report) -> None:
+        raise NotImplementedError
+
+    async def undo(self, report: Report) -> None:
+        """Nothing was made."""

@@ -1,0 +1,74 @@
+"""The changes of machines: which tasks, in which order, and which way to go when the daemon died in the middle.
+
+What makes a machine, or starts one, is undone; what ends one is finished.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from banger.engine.change import Kind, Recovery, Spec, Task
+from banger.vms import booting, ending, making
+from banger.vms.parts import Parts
+from banger.vms.record import VmRecord
+
+CREATE, START, STOP, RESTART = "vm.create", "vm.start", "vm.stop", "vm.restart"
+KILL, DELETE = "vm.kill", "vm.delete"
+
+
+class Created(msgspec.Struct, frozen=True):
+    """Spec of ``vm.create``."""
+
+    record: VmRecord
+    start: bool
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """Spec of the others; ``timeout`` is how long an orderly power-off may take."""
+
+    id: str
+    timeout: float = 0.0
+
+
+def kinds(parts: Parts) -> list[Kind]:
+    """Every kind of change that this noun has."""
+
+    def create(spec: Spec) -> Sequence[Task]:
+        wanted = msgspec.convert(spec, Created)
+        record = wanted.record
+        made: list[Task] = [
+            making.Reserve(parts, record),
+            making.EnsureImage(parts, record.id),
+            making.EnsureKernel(parts, record.id),
+            making.MakeDisk(parts, record.id),
+        ]
+        return made + boot(record.id) if wanted.start else made
+
+    def boot(vm_id: str) -> list[Task]:
+        return [booting.MakeInitrd(parts, vm_id), booting.Launch(parts, vm_id), booting.AwaitAgent(parts, vm_id)]
+
+    def start(spec: Spec) -> Sequence[Task]:
+        return boot(msgspec.convert(spec, Changed).id)
+
+    def stop(spec: Spec) -> list[Task]:
+        asked = msgspec.convert(spec, Changed)
+        return [ending.PowerOff(parts, asked.id, asked.timeout), ending.SwitchOff(parts, asked.id)]
+
+    def restart(spec: Spec) -> Sequence[Task]:
+        return stop(spec) + boot(msgspec.convert(spec, Changed).id)
+
+    def kill(spec: Spec) -> list[Task]:
+        return [ending.SwitchOff(parts, msgspec.convert(spec, Changed).id)]
+
+    def delete(spec: Spec) -> Sequence[Task]:
+        vm_id = msgspec.convert(spec, Changed).id
+        return [*kill(spec), ending.RemoveFiles(parts, vm_id), ending.Forget(parts, vm_id)]
+
+    return [
+        Kind(CREATE, create),
+        Kind(START, start),
+        Kind(STOP, stop, recovery=Recovery.RESUME),
+        Kind(RESTART, restart),
+        Kind(KILL, kill, recovery=Recovery.RESUME, cancellable=False),
+        Kind(DELETE, delete, recovery=Recovery.RESUME, cancellable=False),
+    ]

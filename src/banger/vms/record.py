@@ -1,0 +1,121 @@
+"""What is on record about a machine, and looking machines up.
+
+A record is replaced as a whole, never changed in place. `state` says what was last known: a machine that is on record
+as running may have died since, which `watch` and the daemon's start set right.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from banger.api.vm import Vm, VmState
+from banger.store.records import Records
+from banger.vmm.driver import Handle, UserNetwork
+
+
+class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A machine: what was asked for, everything that was decided, and where it runs."""
+
+    id: str
+    name: str
+    state: VmState = "created"
+    image: str
+    """The image's name, or the reference that it is yet to be pulled from."""
+    image_id: str = ""
+    """Empty until the image is there."""
+    kernel: str
+    vcpu: int
+    memory: int
+    disk_size: int
+    env: dict[str, str] = {}
+    ephemeral: bool = False
+    driver: str
+    network: UserNetwork | None = None
+    slot: int
+    """Smallest number that no other machine had: under root, the monitor's uid follows from it."""
+    handle: Handle | None = None
+    """Set as long as there may be a process."""
+    created: float
+    started: float | None = None
+    stopped: float | None = None
+    stop_reason: str | None = None
+    error: str | None = None
+
+
+def view(record: VmRecord, operation: str | None) -> Vm:
+    """The machine as clients see it."""
+    running = record.handle if record.state == "running" else None
+    return Vm(
+        id=record.id,
+        name=record.name,
+        state=record.state,
+        image=record.image,
+        image_id=record.image_id,
+        kernel=record.kernel,
+        vcpu=record.vcpu,
+        memory=record.memory,
+        disk_size=record.disk_size,
+        env=record.env,
+        ephemeral=record.ephemeral,
+        driver=record.driver,
+        machine=running.machine if running else None,
+        address=record.network.address.partition("/")[0] if record.network else None,
+        pid=running.pid if running else None,
+        created=record.created,
+        started=record.started,
+        stopped=record.stopped,
+        stop_reason=record.stop_reason,
+        error=record.error,
+        operation=operation,
+    )
+
+
+class Machines:
+    """The machines on record. All methods are short and synchronous: what happens between awaits is one step."""
+
+    def __init__(self, records: Records[VmRecord]) -> None:
+        self._records = records
+
+    def all(self) -> list[VmRecord]:
+        """Oldest first."""
+        return sorted(self._records.list(), key=lambda each: each.created)
+
+    def get(self, vm_id: str) -> VmRecord | None:
+        return self._records.by_id(vm_id)
+
+    def find(self, ref: str) -> VmRecord:
+        """The machine of that name, or of the one id that begins so. Raises `errors.NotFound`, `errors.Ambiguous`."""
+        return self._records.resolve(ref)
+
+    def named(self, name: str) -> VmRecord | None:
+        return self._records.by_name(name)
+
+    def insert(self, record: VmRecord) -> None:
+        """Take the name. Raises `errors.AlreadyExists` when another machine has it."""
+        self._records.insert(record)
+
+    def change(self, vm_id: str, **facts: object) -> VmRecord | None:
+        """Replace fields of a record; None when the machine is gone by now."""
+        record = self._records.by_id(vm_id)
+        if record is None:
+            return None
+        changed = msgspec.structs.replace(record, **facts)
+        self._records.replace(changed)
+        return changed
+
+    def forget(self, vm_id: str) -> None:
+        self._records.delete(vm_id)
+
+    def free_slot(self) -> int:
+        taken = {each.slot for each in self._records.list()}
+        return next(number for number in range(len(taken) + 1) if number not in taken)
+
+    def users_of_image(self, image_id: str, name: str) -> list[str]:
+        """Names of the machines that need an image, those included that wait for it."""
+        return self._names(lambda each: image_id == each.image_id or (not each.image_id and name == each.image))
+
+    def users_of_kernel(self, name: str) -> list[str]:
+        return self._names(lambda each: name == each.kernel)
+
+    def _names(self, uses: Callable[[VmRecord], bool]) -> list[str]:
+        return sorted(each.name for each in self._records.list() if uses(each))

@@ -1,0 +1,352 @@
+"""What every driver promises (`banger.vmm.driver`), asked of each of them with real processes.
+
+The QEMU driver boots the guest of `tests.tiny_guest`; the fake one understands the same words.
+"""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import pytest
+from tests import tiny_guest
+
+from banger import errors
+from banger.vmm import drivers
+from banger.vmm.driver import Drive, Driver, Handle, LaunchSpec
+
+T = TypeVar("T")
+PATIENCE = 120
+"""Seconds after which a guest counts as stuck, on however slow a machine."""
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(coroutine)
+
+
+class Bench:
+    """A driver with a directory for one machine, and the handles that a test has to end."""
+
+    def __init__(self, driver: Driver, directory: Path, runtime: Path, guest: tiny_guest.Guest) -> None:
+        self.driver = driver
+        self.directory = directory
+        self.runtime = runtime
+        self.guest = guest
+        self.handles: list[Handle] = []
+
+    def spec(self, *cmdline: str, **changes: Any) -> LaunchSpec:
+        spec = LaunchSpec(
+            vm_id="0123456789ab",
+            directory=str(self.directory),
+            runtime=str(self.runtime),
+            kernel=self.guest.kernel,
+            initrd=self.guest.initrd,
+            cmdline=cmdline,
+            vcpus=1,
+            memory=256 << 20,
+            drives=(),
+        )
+        return msgspec.structs.replace(spec, **changes)
+
+    def launch(self, *cmdline: str, **changes: Any) -> Handle:
+        handle = run(self.driver.launch(self.spec(*cmdline, **changes)))
+        self.handles.append(handle)
+        return handle
+
+    def console(self, handle: Handle) -> str:
+        return Path(handle.console).read_text(errors="replace")
+
+    def end(self) -> None:
+        for handle in self.handles:
+            run(self.driver.kill(handle))
+
+
+@pytest.fixture(params=["fake", pytest.param("qemu", marks=pytest.mark.qemu)])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    directory = tmp_path / "machine, one"  # a comma separates options in QEMU's syntax
+    directory.mkdir()
+    with tempfile.TemporaryDirectory(prefix="b,") as runtime:  # short: a socket's name holds 107 bytes
+        made = Bench(
+            drivers.by_name(request.param, str(tmp_path / "cache")), directory, Path(runtime), tiny_guest.guest()
+        )
+        try:
+            yield made
+        finally:
+            made.end()
+
+
+def talk(handle: Handle, message: bytes) -> bytes:
+    """Send over the agent's socket until the guest, which discards what came before it listened, sends it back."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.connect(handle.agent_socket)
+        client.settimeout(1)
+        deadline = time.monotonic() + PATIENCE
+        got = b""
+        while message not in got:
+            assert time.monotonic() < deadline, f"no answer, only {got!r}"
+            client.sendall(message)
+            try:
+                got += client.recv(1 << 16)
+            except TimeoutError:
+                continue
+    return message
+
+
+def left_in(directory: Path) -> list[str]:
+    return sorted(each.name for each in directory.iterdir())
+
+
+# -- the process ------------------------------------------------------------------------------------------------------
+
+
+def test_it_says_whether_it_can_be_used(bench: Bench) -> None:
+    found = run(bench.driver.availability())
+    assert found.usable, found.reason
+    assert found.reason
+
+
+def test_a_launched_machine_lives_and_can_be_reached(bench: Bench) -> None:
+    handle = bench.launch()
+    assert bench.driver.alive(handle)
+    assert handle.driver == bench.driver.name
+    assert talk(handle, b"hello over the port\n") == b"hello over the port\n"
+
+
+def test_another_driver_object_takes_the_handle_over(bench: Bench, tmp_path: Path) -> None:
+    recorded = msgspec.json.encode(bench.launch())
+    handle = msgspec.json.decode(recorded, type=Handle)
+    other = drivers.by_name(bench.driver.name, str(tmp_path / "another cache"))
+    assert other.alive(handle)
+    run(other.kill(handle))
+    assert not bench.driver.alive(handle)
+
+
+LAUNCHER = """
+import asyncio, os, signal, sys
+import msgspec
+from banger.vmm import drivers
+from banger.vmm.driver import LaunchSpec
+spec = msgspec.json.decode(sys.stdin.buffer.read(), type=LaunchSpec)
+handle = asyncio.run(drivers.by_name(sys.argv[1], sys.argv[2]).launch(spec))
+sys.stdout.buffer.write(msgspec.json.encode(handle))
+sys.stdout.buffer.flush()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_it_survives_the_sudden_death_of_its_launcher(bench: Bench, tmp_path: Path) -> None:
+    launcher = subprocess.run(
+        [sys.executable, "-c", LAUNCHER, bench.driver.name, str(tmp_path / "cache")],
+        input=msgspec.json.encode(bench.spec()),
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert launcher.returncode == -signal.SIGKILL
+    handle = msgspec.json.decode(launcher.stdout, type=Handle)
+    bench.handles.append(handle)
+    assert bench.driver.alive(handle)
+    assert talk(handle, b"still here\n")
+
+
+def test_kill_ends_it_and_leaves_no_socket(bench: Bench) -> None:
+    handle = bench.launch()
+    run(bench.driver.kill(handle))
+    assert not bench.driver.alive(handle)
+    assert left_in(bench.runtime) == []
+    run(bench.driver.kill(handle))
+
+
+def test_a_killed_machine_is_reported_as_killed(bench: Bench) -> None:
+    handle = bench.launch()
+    os.kill(handle.pid, signal.SIGKILL)
+    ended = run(bench.driver.wait(handle, PATIENCE))
+    assert ended is not None
+    assert ended.reason == "killed"
+
+
+def test_a_later_process_with_the_pid_is_not_mistaken_for_it(bench: Bench) -> None:
+    handle = bench.launch()
+    time.sleep(0.05)  # start times are told in hundredths of a second
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as other:
+        try:
+            confused = msgspec.structs.replace(handle, pid=other.pid)
+            assert not bench.driver.alive(confused)
+            assert run(bench.driver.wait(confused, PATIENCE)) is not None
+            run(bench.driver.kill(confused))
+            assert other.poll() is None
+        finally:
+            other.kill()
+
+
+def test_waiting_has_a_limit(bench: Bench) -> None:
+    handle = bench.launch()
+    assert run(bench.driver.wait(handle, 0.05)) is None
+
+
+def test_pause_stops_the_guest_and_resume_lets_it_go_on(bench: Bench) -> None:
+    handle = bench.launch()
+    assert talk(handle, b"before\n")
+    run(bench.driver.pause(handle))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.connect(handle.agent_socket)
+        client.sendall(b"while paused\n")
+        client.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+    run(bench.driver.resume(handle))
+    assert talk(handle, b"after\n")
+
+
+# -- the agent's socket -----------------------------------------------------------------------------------------------
+
+
+def test_the_socket_accepts_again_after_a_client_was_killed(bench: Bench) -> None:
+    handle = bench.launch()
+    assert talk(handle, b"first\n")
+    for _ in range(3):
+        rude = subprocess.Popen(
+            [
+                sys.executable, "-c",
+                "import socket, sys, time\n"
+                "s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.sendall(b'half a mess')\n"
+                "print(flush=True); time.sleep(600)",
+                handle.agent_socket,
+            ],
+            stdout=subprocess.PIPE,
+        )  # fmt: skip
+        with rude:
+            assert rude.stdout is not None
+            rude.stdout.readline()
+            rude.kill()
+    assert talk(handle, b"and another\n")
+
+
+def test_only_its_owner_can_connect(bench: Bench) -> None:
+    handle = bench.launch()
+    assert os.stat(handle.agent_socket).st_mode & 0o077 == 0
+    assert os.stat(handle.console).st_mode & 0o077 == 0
+
+
+# -- how it ends ------------------------------------------------------------------------------------------------------
+
+
+def test_powering_off_is_told_from_a_panic(bench: Bench) -> None:
+    ended = run(bench.driver.wait(bench.launch("test.do=poweroff"), PATIENCE))
+    assert ended is not None
+    assert ended.reason == "powered off"
+
+
+def test_a_panic_ends_the_machine_with_the_kernels_words(bench: Bench) -> None:
+    ended = run(bench.driver.wait(bench.launch("test.do=panic"), PATIENCE))
+    assert ended is not None
+    assert ended.reason == "panic"
+    assert ended.detail
+
+
+def test_a_flooded_console_is_cut(bench: Bench) -> None:
+    handle = bench.launch("test.do=flood")
+    deadline = time.monotonic() + PATIENCE
+    while os.path.getsize(handle.console) < 200_000:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    run(bench.driver.pause(handle))
+    last = self_tail(handle)
+    bench.driver.trim_console(handle, 100_000)
+    assert os.path.getsize(handle.console) == 50_000
+    assert self_tail(handle) == last
+    run(bench.driver.resume(handle))
+    while os.path.getsize(handle.console) < 60_000:  # it goes on in the same file
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def self_tail(handle: Handle) -> bytes:
+    return Path(handle.console).read_bytes()[-1000:]
+
+
+# -- what cannot start ------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_no_kernel_is_refused(bench: Bench) -> None:
+    wrong = bench.directory / "text"
+    wrong.write_text("this is no kernel\n" * 1000)
+    with pytest.raises(errors.VmmFailed):
+        bench.launch(kernel=str(wrong))
+    assert_nothing_left(bench)
+
+
+def test_a_missing_disk_is_named(bench: Bench) -> None:
+    gone = str(bench.directory / "gone.img")
+    with pytest.raises(errors.VmmFailed, match=re.escape(gone)):
+        bench.launch(drives=(Drive(serial="root", path=gone, format="raw"),))
+    assert_nothing_left(bench)
+
+
+def test_a_runtime_directory_with_a_long_name_is_refused(bench: Bench) -> None:
+    long = bench.directory / ("x" * 120)
+    long.mkdir()
+    with pytest.raises(errors.UnsafeDirectory):
+        bench.launch(runtime=str(long))
+    assert_nothing_left(bench)
+
+
+def test_a_cancelled_launch_leaves_nothing(bench: Bench) -> None:
+    async def cancelled() -> None:
+        task = asyncio.ensure_future(bench.driver.launch(bench.spec()))
+        await asyncio.sleep(0)
+        task.cancel()
+        bench.handles.append(await task)  # a driver that does not wait has nothing to cancel
+
+    try:
+        run(cancelled())
+    except asyncio.CancelledError:
+        assert_nothing_left(bench)
+
+
+def assert_nothing_left(bench: Bench) -> None:
+    assert left_in(bench.runtime) == []
+    mine = str(bench.directory).encode()
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            continue
+        assert int(pid) == os.getpid() or mine not in words, f"process {pid} is left"
+
+
+# -- tools ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.qemu
+def test_without_qemu_its_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    driver = drivers.by_name("qemu", str(tmp_path / "cache"))
+    found = run(driver.availability())
+    assert not found.usable
+    assert "qemu-system-x86" in found.reason
+    spec = LaunchSpec(
+        vm_id="0", directory=str(tmp_path), runtime=str(tmp_path), kernel="/k", initrd="/i", cmdline=(), vcpus=1,
+        memory=1 << 28, drives=(),
+    )  # fmt: skip
+    with pytest.raises(errors.ToolMissing):
+        run(driver.launch(spec))
+
+
+def test_the_fake_driver_is_chosen_by_name_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(drivers.VARIABLE, raising=False)
+    assert drivers.default() == "qemu"
+    monkeypatch.setenv(drivers.VARIABLE, "fake")
+    assert drivers.default() == "fake"
+    with pytest.raises(errors.UsageError):
+        drivers.by_name("firecraker", "/nowhere")

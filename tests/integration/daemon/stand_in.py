@@ -1,0 +1,273 @@
+"""A daemon like any other, but with services of a few lines: what is tested with it is the daemon itself.
+
+Started as a process by `Daemon`; the real services have tests of their own. Its machines are the records in its store,
+and the commands of a guest are these words:
+
+- ``cat``: writes its stdin to its stdout; ``count N``: writes N frames; ``exit N``, ``signal N``
+- ``stuck``: reads nothing and ends when it is killed, which it notes in the file ``killed`` in the state directory
+"""
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+
+import msgspec
+
+from banger import errors
+from banger.api.daemon import Check, Report
+from banger.api.image import BuildImage, Image, ImportImage, PullImage
+from banger.api.kernel import ImportKernel, KernelInfo, PullKernel
+from banger.api.operation import Operation
+from banger.api.vm import CreateVm, ExecVm, Health, StopVm, Vm
+from banger.config.settings import Config
+from banger.daemon import main
+from banger.daemon.services import Services
+from banger.daemon.wiring import open_store
+from banger.engine import change
+from banger.engine.engine import Engine
+from banger.paths import Paths
+from banger.store.records import Records
+
+
+class End(msgspec.Struct):
+    exit_code: int | None = None
+    signal: int | None = None
+    timed_out: bool = False
+
+
+class Command:
+    """One of the words above."""
+
+    def __init__(self, argv: list[str], state: str) -> None:
+        self._argv = argv
+        self._state = state
+        self._pipe: asyncio.Queue[bytes | None] = asyncio.Queue(1)
+        self._killed = asyncio.Event()
+        self._end = End(exit_code=0)
+
+    async def write(self, data: bytes) -> bool:
+        if self._argv[0] == "stuck":
+            await self._killed.wait()
+        await self._pipe.put(data)
+        return True
+
+    async def close_stdin(self) -> None:
+        await self._pipe.put(None)
+
+    async def resize(self, rows: int, cols: int) -> None:
+        await self._pipe.put(f"{rows}x{cols}".encode())
+
+    async def signal(self, number: int) -> None:
+        self._end = End(signal=number)
+        self._killed.set()
+
+    async def kill(self) -> None:
+        note(self._state, "killed")
+        self._killed.set()
+
+    async def output(self) -> AsyncIterator[tuple[int, bytes]]:
+        word, *rest = self._argv
+        if word == "cat":
+            while (data := await self._pipe.get()) is not None:
+                yield 1, data
+        elif word == "count":
+            for number in range(int(rest[0])):
+                note(self._state, f"frame {number}", quiet=number % 64 != 0)
+                yield 1 + number % 2, bytes(65536)
+        elif word == "exit":
+            self._end = End(exit_code=int(rest[0]))
+        elif word == "lost":
+            yield 1, b"so far"
+            raise errors.AgentLost(reason="it was told to", name="m")
+        else:
+            await self._killed.wait()
+
+    async def wait(self) -> End:
+        return self._end
+
+
+def note(state: str, text: str, *, quiet: bool = False) -> None:
+    if not quiet:
+        with open(os.path.join(state, "notes"), "a", encoding="utf-8") as file:
+            file.write(f"{text}\n")
+
+
+class Made:
+    def __init__(self, identity: str) -> None:
+        self.kind = "file"
+        self.identity = identity
+
+
+class Touch:
+    """Makes a file, slowly where it is asked to."""
+
+    def __init__(self, path: str, name: str, hang: bool) -> None:
+        self.name = name
+        self.resource: change.Resource | None = Made(path)
+        self.recorded: change.Spec = {}
+        self._path = path
+        self._hang = hang
+
+    async def do(self, report: change.Report) -> None:
+        with open(self._path, "w", encoding="utf-8"):
+            pass
+        report.notice("made")
+        if self._hang:
+            await asyncio.Event().wait()
+
+    async def undo(self, report: change.Report) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
+
+
+class Vms:
+    def __init__(self, engine: Engine, records: Records[Vm], state: str) -> None:
+        self._engine = engine
+        self._records = records
+        self._state = state
+        self._held = 0
+        engine.register(change.Kind("vm.create", self._plan))
+
+    def _plan(self, spec: change.Spec) -> Sequence[change.Task]:
+        name = str(spec["name"])
+        path = os.path.join(self._state, name)
+        return [Touch(f"{path}.1", "first", False), Touch(f"{path}.2", "second", name.startswith("hang"))]
+
+    def list(self) -> list[Vm]:
+        return self._records.list()
+
+    def show(self, ref: str) -> Vm:
+        return self._records.resolve(ref)
+
+    async def create(self, request: CreateVm) -> Operation:
+        name = request.name or "unnamed"
+        self._records.insert(
+            Vm(id=f"id-{name}", name=name, state="created", image="i", image_id="i", kernel="k", vcpu=1, memory=1,
+               disk_size=1, driver="none", created=1.0)
+        )  # fmt: skip
+        return self._engine.begin("vm.create", subject=name, subject_id=f"id-{name}", spec={"name": name})
+
+    async def start(self, ref: str) -> Operation:
+        raise errors.WrongState(name=self.show(ref).name, state="running", needed="stopped")
+
+    async def stop(self, ref: str, request: StopVm) -> Operation:
+        raise errors.WrongState(name=self.show(ref).name, state=f"stopped {request.timeout:g}", needed="running")
+
+    restart = stop
+
+    async def kill(self, ref: str) -> Operation:
+        return await self.start(ref)
+
+    async def delete(self, ref: str) -> Operation:
+        return await self.start(ref)
+
+    async def health(self, ref: str) -> Health:
+        raise ZeroDivisionError("a fault of ours")
+
+    async def logs(self, ref: str, follow: bool) -> AsyncIterator[bytes]:
+        yield b"console\n"
+        while follow:
+            await asyncio.sleep(0.01)
+            yield b"more\n"
+
+    async def exec(self, ref: str, request: ExecVm) -> Command:
+        self.show(ref)
+        if request.argv[0] == "missing":
+            raise errors.CommandNotFound(command="missing")
+        return Command(request.argv, self._state)
+
+    async def exec_detached(self, ref: str, request: ExecVm) -> str:
+        return f"session of {self.show(ref).name}"
+
+    async def put(self, ref: str, path: str, chunks: AsyncIterator[bytes]) -> None:
+        self.show(ref)
+        size = 0
+        try:
+            async for chunk in chunks:
+                size += len(chunk)
+        finally:
+            note(self._state, f"put {path} {size}")
+
+    async def get(self, ref: str, path: str) -> AsyncIterator[bytes]:
+        if path == "/missing":
+            raise errors.GuestRefused(reason="/missing does not exist")
+        for number in range(int(path[1:]) if path[1:].isdigit() else 16):
+            if path == "/late" and number == 8:
+                raise errors.AgentLost(reason="half way", name="m")
+            note(self._state, f"chunk {number}", quiet=number % 64 != 0)
+            yield bytes(65536)
+
+    @contextlib.asynccontextmanager
+    async def hold(self, ref: str) -> AsyncIterator[None]:
+        note(self._state, f"hold {ref}")
+        try:
+            yield
+        finally:
+            note(self._state, f"release {ref}")
+
+    async def recover(self) -> None: ...
+    async def close(self) -> None:
+        note(self._state, "closed")
+
+
+class Images:
+    def list(self) -> list[Image]:
+        return []
+
+    def show(self, ref: str) -> Image:
+        raise errors.NotFound(kind="image", name=ref)
+
+    def pull(self, request: PullImage) -> Operation:
+        raise errors.SourceUnavailable(reference=request.reference, reason="there is no network here")
+
+    def import_archive(self, request: ImportImage) -> Operation:
+        raise errors.SourceUnavailable(reference=request.path, reason="no such file")
+
+    def build(self, request: BuildImage) -> Operation:
+        raise errors.BuildFailed(name=request.name, reason=",".join(request.packages))
+
+    def delete(self, ref: str) -> Operation:
+        raise errors.InUse(kind="image", name=ref, users="m")
+
+
+class Kernels:
+    def list(self) -> list[KernelInfo]:
+        return []
+
+    def show(self, ref: str) -> KernelInfo:
+        raise errors.NotFound(kind="kernel", name=ref)
+
+    def pull(self, request: PullKernel) -> Operation:
+        raise errors.DiskFull(path="/")
+
+    def import_directory(self, request: ImportKernel) -> Operation:
+        raise errors.NotAKernel(path=request.path, reason="it is empty")
+
+    def delete(self, ref: str) -> Operation:
+        raise errors.NotFound(kind="kernel", name=ref)
+
+
+class Doctor:
+    async def report(self) -> Report:
+        return Report(checks=[Check(name="host", status="pass", detail="fine")])
+
+
+async def wire(paths: Paths, config: Config) -> Services:
+    database = open_store(paths)
+    engine = Engine(database)
+    vms = Vms(engine, Records(database, "vms", Vm), paths.state)
+    await engine.recover()
+    return Services(
+        paths=paths, engine=engine, vms=vms, images=Images(), kernels=Kernels(), doctor=Doctor(),
+        started=time.time(), close=database.close,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    try:
+        main.run(Paths.from_environment(), wire)
+    except errors.BangerError as failed:
+        sys.exit(f"{failed.code}: {failed.message}")

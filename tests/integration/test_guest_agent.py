@@ -1,0 +1,702 @@
+"""The agent's real binary on this host, through every operation and its worst cases."""
+
+# ruff: noqa: S311, ASYNC110 - repeatable randomness; a real process is waited for
+
+import asyncio
+import hashlib
+import io
+import os
+import random
+import signal
+import socket
+import subprocess
+import tarfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from guest_rig import PROJECT, Port, build_agent, on_channel, ran, until
+
+from banger import errors
+from banger.guest import wire
+from banger.guest.channel import Channel
+from banger.guest.command import CommandEnd, ExecSpec
+
+MEMORY_BOUND = 24 << 20
+"""All that the agent may ever hold; an idle one is below 2 MiB."""
+
+
+@pytest.fixture(scope="session")
+def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_agent(tmp_path_factory.mktemp("agent"))
+
+
+@pytest.fixture
+def port(binary: Path, tmp_path: Path) -> Iterator[Port]:
+    port = Port(binary, tmp_path)
+    yield port
+    port.close()
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+# -- the binary -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arch", ["x86_64", "aarch64"])
+def test_the_binary_is_small_static_and_reproducible(arch: str, tmp_path: Path) -> None:
+    first, second = (build_agent(tmp_path / name, arch).read_bytes() for name in ("one", "two"))
+    assert first == second
+    assert len(first) < 100_000
+    assert first[:5] == b"\x7fELF\2"
+    assert int.from_bytes(first[18:20], "little") == {"x86_64": 62, "aarch64": 183}[arch]
+    assert b"/ld-musl" not in first, "it names a dynamic loader"
+    assert str(PROJECT).encode() not in first, "it holds a path of the machine that built it"
+
+
+def test_an_unchanged_binary_is_left_alone(tmp_path: Path) -> None:
+    built = build_agent(tmp_path)
+    before = built.stat().st_mtime_ns, built.stat().st_ino
+    again = build_agent(tmp_path)
+    assert (again.stat().st_mtime_ns, again.stat().st_ino) == before
+
+
+# -- commands ---------------------------------------------------------------------------------------------------------
+
+
+def test_output_error_and_exit_code_are_kept_apart(port: Port) -> None:
+    async def use(channel: Channel) -> None:
+        assert await ran(channel, "sh", "-c", "echo out; echo err >&2; exit 3") == (
+            b"out\n",
+            b"err\n",
+            CommandEnd(exit_code=3),
+        )
+        assert (await ran(channel, "true")).end == CommandEnd(exit_code=0)
+        assert (await ran(channel, "sh", "-c", "exit 255")).end == CommandEnd(exit_code=255)
+
+    on_channel(port.path, use)
+
+
+def test_death_by_a_signal_is_not_an_exit_code(port: Port) -> None:
+    async def use(channel: Channel) -> None:
+        assert (await ran(channel, "sh", "-c", "kill -9 $$")).end == CommandEnd(signal=9)
+        assert (await ran(channel, "sh", "-c", "exit 137")).end == CommandEnd(exit_code=137)
+
+    on_channel(port.path, use)
+
+
+def test_a_hundred_megabytes_come_through_unchanged_in_both_directions(port: Port) -> None:
+    data = random.Random(1).randbytes(1 << 20) * 110
+
+    async def use(channel: Channel) -> None:
+        result = await ran(channel, "cat", stdin=data)
+        assert result.end == CommandEnd(exit_code=0)
+        assert hashlib.sha256(result.stdout).digest() == hashlib.sha256(data).digest()
+
+    on_channel(port.path, use)
+    assert port.memory() < MEMORY_BOUND
+
+
+def test_two_streams_of_one_command_do_not_mix(port: Port) -> None:
+    async def use(channel: Channel) -> None:
+        script = "head -c 9000000 /dev/zero & head -c 9000000 /dev/zero | tr '\\0' x >&2; wait"
+        result = await ran(channel, "sh", "-c", script)
+        assert result.stdout == bytes(9_000_000)
+        assert result.stderr == b"x" * 9_000_000
+
+    on_channel(port.path, use)
+
+
+def test_a_command_that_closes_its_input_early_ends_as_it_wants(port: Port) -> None:
+    async def use(channel: Channel) -> None:
+        result = await ran(channel, "sh", "-c", "head -c 4; exec <&-; sleep 0.2; exit 7", stdin=b"abcdefgh" * 500_000)
+        assert result.stdout == b"abcd"
+        assert result.end == CommandEnd(exit_code=7)
+
+    on_channel(port.path, use)
+
+
+def test_what_cannot_run_is_told_apart(port: Port, tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/no/such/interpreter\n")
+    script.chmod(0o755)
+    plain = tmp_path / "plain"
+    plain.write_text("no program")
+
+    async def use(channel: Channel) -> None:
+        for name in ("no-such-command", "/no/such/command", str(plain / "below")):
+            with pytest.raises(errors.CommandNotFound):
+                await ran(channel, name)
+        for name in (str(plain), str(tmp_path), str(script)):
+            with pytest.raises(errors.CommandNotExecutable):
+                await ran(channel, name)
+        with pytest.raises(errors.GuestRefused, match="no user or group"):
+            await ran(channel, "true", user="no-such-user")
+        with pytest.raises(errors.GuestRefused, match="working directory"):
+            await ran(channel, "true", cwd="/no/such/directory")
+        with pytest.raises(errors.UsageError):
+            await ran(channel, "")
+
+    on_channel(port.path, use)
+
+
+def test_environment_directory_and_user_reach_the_command(port: Port, tmp_path: Path) -> None:
+    async def use(channel: Channel) -> None:
+        result = await ran(channel, "env", env={"A": "ü b\nc", "HOME": "/elsewhere"})
+        assert "A=ü b\nc\n" in result.stdout.decode()
+        assert b"HOME=/elsewhere\n" in result.stdout
+        assert b"PATH=/usr/local/sbin:" in result.stdout
+        assert (await ran(channel, "pwd", cwd=str(tmp_path))).stdout.decode().strip() == str(tmp_path)
+        me = f"{os.geteuid()}:{os.getegid()}"
+        assert (await ran(channel, "id", "-u", user=me)).stdout.decode().strip() == str(os.geteuid())
+        (tmp_path / "greet").write_text("#!/bin/sh\necho found on PATH\n")
+        (tmp_path / "greet").chmod(0o755)
+        assert (await ran(channel, "greet", env={"PATH": f"{tmp_path}:/usr/bin:/bin"})).stdout == b"found on PATH\n"
+
+    on_channel(port.path, use)
+
+
+def test_a_request_larger_than_a_frame_arrives_whole(port: Port) -> None:
+    async def use(channel: Channel) -> None:
+        text = "x" * 100_000
+        assert (await ran(channel, "sh", "-c", 'printf %s "$1"', "sh", text)).stdout == text.encode()
+        with pytest.raises(errors.UsageError, match="too long"):
+            await ran(channel, "true", "x" * wire.MAX_REQUEST)
+
+    on_channel(port.path, use)
+
+
+def test_a_command_gets_nothing_of_the_agents(port: Port) -> None:
+    async def use(channel: Channel) -> None:
+        assert (await ran(channel, "sh", "-c", "ls /proc/self/fd | wc -l")).stdout.strip() == b"4"
+        status = (await ran(channel, "cat", "/proc/self/status")).stdout.decode()
+        for line in ("SigBlk:\t0000000000000000", "SigIgn:\t0000000000000000"):
+            assert line in status
+        assert (await ran(channel, "cat", "/proc/self/oom_score_adj")).stdout == b"0\n"
+
+    on_channel(port.path, use)
+
+
+def test_a_time_limit_ends_a_command_and_one_that_ignores_sigterm(port: Port) -> None:
+    async def use(channel: Channel) -> None:
+        assert (await ran(channel, "sleep", "1000", timeout=0.2)).end == CommandEnd(timed_out=True)
+        stubborn = await ran(channel, "sh", "-c", "trap '' TERM; while :; do sleep 0.1; done", timeout=0.2)
+        assert stubborn.end == CommandEnd(timed_out=True)
+
+    on_channel(port.path, use)
+
+
+def test_signals_reach_the_whole_process_group(port: Port) -> None:
+    async def use(channel: Channel) -> None:
+        command = await channel.exec(ExecSpec(argv=("sh", "-c", "sleep 1000 & echo $!; wait")))
+        output = command.output()
+        child = int((await anext(output))[1])
+        await command.signal(signal.SIGTERM)
+        assert await command.wait() == CommandEnd(signal=signal.SIGTERM)
+        await until(lambda: not alive(child))
+
+    on_channel(port.path, use)
+
+
+def test_a_client_that_gives_up_takes_its_command_along(port: Port) -> None:
+    async def use(channel: Channel) -> None:
+        script = "trap '' HUP TERM; echo $$; while :; do sleep 0.1; done"
+        command = await channel.exec(ExecSpec(argv=("sh", "-c", script)))
+        pid = int((await anext(command.output()))[1])
+        await command.kill()
+        assert (await command.wait()).signal == signal.SIGKILL
+        assert not alive(pid)
+
+    on_channel(port.path, use)
+
+
+def test_a_descendant_that_keeps_the_pipes_does_not_keep_the_end(port: Port) -> None:
+    async def use(channel: Channel) -> None:
+        result = await ran(channel, "sh", "-c", "setsid sleep 5 & echo done")
+        assert result == (b"done\n", b"", CommandEnd(exit_code=0))
+        noisy = await ran(channel, "sh", "-c", "setsid timeout 5 yes & echo done >&2")
+        assert noisy.end == CommandEnd(exit_code=0)
+
+    on_channel(port.path, use, timeout=4)
+
+
+def test_all_output_comes_before_the_end(port: Port) -> None:
+    async def use(channel: Channel) -> None:
+        for _ in range(20):
+            assert len((await ran(channel, "head", "-c", "60000", "/dev/zero")).stdout) == 60_000
+
+    on_channel(port.path, use)
+
+
+def test_many_commands_run_at_a_time_and_one_too_many_is_told_so(port: Port) -> None:
+    async def use(channel: Channel) -> None:
+        commands = [await channel.exec(ExecSpec(argv=("cat",), stdin=True)) for _ in range(64)]
+        with pytest.raises(errors.GuestRefused, match="more than 64"):
+            await channel.exec(ExecSpec(argv=("true",)))
+        for command in commands:
+            await command.close_stdin()
+        assert {(await command.wait()).exit_code for command in commands} == {0}
+        assert (await ran(channel, "echo", "again")).stdout == b"again\n"
+
+    before = port.descriptors()
+    on_channel(port.path, use)
+    assert port.descriptors() == before
+
+
+# -- terminals --------------------------------------------------------------------------------------------------------
+
+
+def test_a_terminal_has_the_size_asked_for_and_follows(port: Port) -> None:
+    async def use(channel: Channel) -> None:
+        assert (await ran(channel, "stty", "size", tty=(24, 81))).stdout == b"24 81\r\n"
+        script = "trap 'stty size; exit 0' WINCH; echo ready; while :; do sleep 0.1; done"
+        command = await channel.exec(ExecSpec(argv=("bash", "-c", script), tty=(10, 20)))
+        output = command.output()
+        assert (await anext(output))[1] == b"ready\r\n"
+        await command.resize(50, 132)
+        assert (await anext(output))[1] == b"50 132\r\n"
+        assert await command.wait() == CommandEnd(exit_code=0)
+
+    on_channel(port.path, use)
+
+
+def test_ctrl_c_ends_the_job_and_not_the_shell(port: Port) -> None:
+    async def use(channel: Channel) -> None:
+        command = await channel.exec(ExecSpec(argv=("bash", "--norc", "-i"), tty=(24, 80), stdin=True))
+        said = bytearray()
+
+        async def read_until(text: bytes) -> None:
+            while text not in said:
+                said.extend((await anext(output))[1])
+
+        output = command.output()
+        await command.write(b"echo read''y; sleep 1000; echo sta''tus $?\n")
+        await read_until(b"ready\r\n")
+        await asyncio.sleep(0.3)
+        await command.write(b"\x03")
+        await command.write(b"sleep 1000 & jobs; kill %1; echo still he''re\n")
+        await read_until(b"still here\r\n")
+        assert b"Running" in said
+        await command.write(b"\x04")
+        assert (await command.wait()).exit_code is not None
+
+    on_channel(port.path, use)
+
+
+def test_the_end_of_input_is_the_end_of_file_of_a_terminal(port: Port) -> None:
+    async def use(channel: Channel) -> None:
+        result = await ran(channel, "cat", tty=(24, 80), stdin=b"line\n")
+        assert result.stdout.count(b"line\r\n") == 2, "the echo and the copy"
+        assert result.end == CommandEnd(exit_code=0)
+
+    on_channel(port.path, use)
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
+
+
+async def tar_of(channel: Channel, path: Path | str) -> bytes:
+    return b"".join([data async for data in channel.get(str(path))])
+
+
+async def in_pieces(data: bytes, size: int = 70_001) -> AsyncIterator[bytes]:
+    for at in range(0, len(data), size):
+        yield data[at : at + size]
+
+
+def picture(root: Path) -> dict[str, object]:
+    """All that a copy has to keep."""
+    seen: dict[str, object] = {}
+    for path in sorted(root.rglob("*")):
+        status = path.lstat()
+        content = str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else None
+        mode = 0 if path.is_symlink() else status.st_mode
+        seen[str(path.relative_to(root))] = (mode, status.st_mtime_ns, status.st_uid, status.st_gid, content)
+    return seen
+
+
+def make_tree(root: Path) -> None:
+    (root / "sub" / "deep").mkdir(parents=True)
+    (root / "empty").write_bytes(b"")
+    (root / "big").write_bytes(random.Random(2).randbytes(3_000_001))
+    (root / "sub" / "ünï\nçødé").write_text("name")
+    (root / ("long" * 60)).write_text("a name beyond the header's hundred bytes")
+    (root / "sub" / "first").write_text("linked")
+    (root / "second").hardlink_to(root / "sub" / "first")
+    (root / "link").symlink_to("sub/first")
+    (root / "dangling").symlink_to("/no/such/" + "t" * 150)
+    (root / "program").write_text("#!/bin/sh")
+    (root / "program").chmod(0o4751)
+    for number, path in enumerate(sorted(root.rglob("*"), reverse=True)):
+        os.utime(path, ns=(0, 1_600_000_000_123_456_789 + number), follow_symlinks=False)
+    (root / "sub" / "deep").chmod(0o500)
+
+
+def test_files_go_out_and_in_again_with_all_that_belongs_to_them(port: Port, tmp_path: Path) -> None:
+    source, dest = tmp_path / "tree", tmp_path / "dest"
+    source.mkdir()
+    dest.mkdir()
+    make_tree(source)
+
+    async def use(channel: Channel) -> None:
+        data = await tar_of(channel, source)
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+            assert archive.getnames()[0] == "tree"
+            assert archive.getmember("tree/program").mode == 0o4751
+        for _ in range(2):  # the second time everything exists already
+            await channel.put(str(dest), in_pieces(data))
+
+    on_channel(port.path, use)
+    assert picture(dest / "tree") == picture(source)
+    assert (dest / "tree" / "second").samefile(dest / "tree" / "sub" / "first")
+
+
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_archives_of_other_programs_are_understood(port: Port, tmp_path: Path, form: int) -> None:
+    names = ["a", "d/" + "x" * 95, "n/" * 40 + "deep"] + ["y" * 180] * (form != tarfile.USTAR_FORMAT)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=form) as archive:
+        for name in names:
+            info = tarfile.TarInfo(name)
+            info.size, info.uid, info.gid = len(name), os.geteuid(), os.getegid()
+            archive.addfile(info, io.BytesIO(name.encode()))
+
+    async def use(channel: Channel) -> None:
+        await channel.put(str(tmp_path), in_pieces(packed.getvalue(), 511))
+
+    on_channel(port.path, use)
+    assert [(tmp_path / name).read_text() for name in names] == names
+
+
+def test_python_s_own_reader_accepts_what_the_agent_writes(port: Port, tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"x" * 200_000)
+    os.utime(tmp_path / "f", ns=(0, -1_500_000_000))
+
+    async def use(channel: Channel) -> None:
+        with tarfile.open(fileobj=io.BytesIO(await tar_of(channel, tmp_path / "f"))) as archive:
+            member = archive.getmember("f")
+            assert (member.size, member.mtime) == (200_000, -1.5)
+
+    on_channel(port.path, use)
+
+
+def test_a_replaced_link_is_not_followed(port: Port, tmp_path: Path) -> None:
+    (tmp_path / "dest").mkdir()
+    (tmp_path / "outside").write_text("kept")
+    (tmp_path / "dest" / "name").symlink_to(tmp_path / "outside")
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        info = tarfile.TarInfo("name")
+        info.size, info.uid, info.gid = 3, os.geteuid(), os.getegid()
+        archive.addfile(info, io.BytesIO(b"new"))
+
+    async def use(channel: Channel) -> None:
+        await channel.put(str(tmp_path / "dest"), in_pieces(packed.getvalue()))
+
+    on_channel(port.path, use)
+    assert (tmp_path / "outside").read_text() == "kept"
+    assert (tmp_path / "dest" / "name").read_text() == "new"
+    assert not (tmp_path / "dest" / "name").is_symlink()
+
+
+def test_failed_transfers_say_why_and_leave_the_agent_well(port: Port, tmp_path: Path) -> None:
+    async def use(channel: Channel) -> None:
+        with pytest.raises(errors.GuestRefused, match="No such file"):
+            await tar_of(channel, "/no/such/file")
+        with pytest.raises(errors.GuestRefused, match="No such file"):
+            await channel.put("/no/such/directory", in_pieces(bytes(3_000_000)))
+        with pytest.raises(errors.GuestRefused, match="not a tar stream"):
+            await channel.put(str(tmp_path), in_pieces(b"garbage" * 500_000))
+        header = tarfile.TarInfo("f")
+        header.size = 5000
+        with pytest.raises(errors.GuestRefused, match="too early"):
+            await channel.put(str(tmp_path), in_pieces(header.tobuf() + b"x"))
+        with pytest.raises(errors.GuestRefused, match="out of the destination"):
+            await channel.put(str(tmp_path), in_pieces(tarfile.TarInfo("a/../../b").tobuf() + bytes(1024)))
+        pieces = channel.get(str(PROJECT))
+        await anext(pieces)
+        await pieces.aclose()  # type: ignore[attr-defined]
+        assert (await ran(channel, "true")).end == CommandEnd(exit_code=0)
+
+    before = port.descriptors()
+    on_channel(port.path, use)
+    assert port.descriptors() == before
+
+
+# -- connections ------------------------------------------------------------------------------------------------------
+
+
+def test_a_connection_carries_both_directions_and_ends_each_on_its_own(port: Port) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"got " + await reader.read())
+        await writer.drain()
+        writer.close()
+
+    async def use(channel: Channel) -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        number = server.sockets[0].getsockname()[1]
+        connection = await channel.dial(number)
+        assert await connection.write(b"x" * 1_000_000)
+        await connection.write_eof()
+        received = bytearray()
+        while data := await connection.read():
+            received += data
+        assert received == b"got " + b"x" * 1_000_000
+        await connection.close()
+        server.close()
+        await server.wait_closed()
+        with pytest.raises(errors.GuestRefused, match="refused"):
+            await channel.dial(number)
+        with pytest.raises(errors.GuestRefused, match="numeric"):
+            await channel.dial(80, "example.org")
+
+    on_channel(port.path, use)
+
+
+# -- sessions ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.root
+def test_sessions_outlive_their_attachment_and_keep_their_output(port: Port) -> None:
+    found: list[str] = []
+
+    async def begin(channel: Channel) -> None:
+        found.append(await channel.exec_detached(ExecSpec(argv=("sh", "-c", "echo one; sleep 0.5; echo two; exit 5"))))
+        with pytest.raises(errors.CommandNotFound):
+            await channel.exec_detached(ExecSpec(argv=("no-such-command",)))
+
+    async def finish(channel: Channel) -> None:
+        log = b"".join([data async for data in channel.session_log(found[0], follow=True)])
+        assert log == b"one\ntwo\n"
+        (session,) = await channel.sessions()
+        assert (session.id, session.running, session.exit_code, session.log_bytes) == (found[0], False, 5, 8)
+        assert session.command.startswith("sh -c echo one")
+
+    on_channel(port.path, begin)
+    on_channel(port.path, finish)
+
+
+@pytest.mark.root
+def test_a_session_s_log_keeps_the_last_of_a_flood(port: Port) -> None:
+    async def use(channel: Channel) -> None:
+        script = "head -c 5000000 /dev/zero; echo the end"
+        name = await channel.exec_detached(ExecSpec(argv=("sh", "-c", script)))
+        await ran(channel, "sleep", "0.5")
+        log = b"".join([data async for data in channel.session_log(name, follow=True)])
+        assert len(log) == 1 << 20
+        assert log.endswith(b"\0the end\n")
+
+    on_channel(port.path, use)
+    assert port.memory() < MEMORY_BOUND
+
+
+def test_a_session_can_be_ended_and_its_result_is_kept(port: Port) -> None:
+    async def use(channel: Channel) -> None:
+        name = await channel.exec_detached(ExecSpec(argv=("sleep", "1000")))
+        (session,) = await channel.sessions()
+        assert session.running
+        await channel.session_kill(name, signal.SIGTERM)
+        async with asyncio.timeout(10):
+            while (await channel.sessions())[0].running:
+                await asyncio.sleep(0.02)
+        assert (await channel.sessions())[0].signal == signal.SIGTERM
+        with pytest.raises(errors.NotFound):
+            await channel.session_kill("0123456789abcdef", 15)
+        with pytest.raises(errors.NotFound):
+            [_ async for _ in channel.session_log("0123456789abcdef")]
+
+    on_channel(port.path, use)
+
+
+def test_old_sessions_make_room_for_new_ones(port: Port) -> None:
+    async def use(channel: Channel) -> None:
+        for _ in range(70):
+            await channel.exec_detached(ExecSpec(argv=("true",)))
+            async with asyncio.timeout(10):
+                while any(session.running for session in await channel.sessions()):
+                    await asyncio.sleep(0)
+        assert len(await channel.sessions()) == 64
+
+    on_channel(port.path, use)
+
+
+# -- the machine ------------------------------------------------------------------------------------------------------
+
+
+def test_health_tells_the_version_and_the_machine(port: Port) -> None:
+    async def use(channel: Channel) -> None:
+        health = await channel.health()
+        assert health.agent_version == channel.hello.version
+        assert health.protocol == wire.PROTOCOL
+        assert health.boot_id == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        assert health.hostname == socket.gethostname()
+        assert health.memory_total > health.memory_available > 0
+        assert health.uptime > 0
+
+    on_channel(port.path, use)
+
+
+def test_an_agent_that_looks_after_no_machine_turns_none_off(port: Port) -> None:
+    async def use(channel: Channel) -> None:
+        with pytest.raises(errors.GuestRefused, match="does not look after"):
+            await channel.poweroff()
+        with pytest.raises(errors.GuestRefused, match="malformed time"):
+            await channel.set_clock(0)
+
+    on_channel(port.path, use)
+
+
+# -- attachments ------------------------------------------------------------------------------------------------------
+
+
+def half_a_life(path: str, chance: random.Random) -> None:
+    """A client that is killed: it has half a frame on its way in each direction when its socket closes."""
+    epoch = chance.getrandbits(64)
+    encoder = wire.Encoder(epoch)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(10)
+        client.connect(path)
+        client.sendall(wire.sync(epoch, 0, wire.SYNC_COUNT))
+        decoder = wire.Decoder(epoch)
+        while decoder.ack is None:
+            list(decoder.feed(client.recv(4096)))
+        request = wire.field(wire.Field.ARG, "cat") + wire.field(wire.Field.STDIN)
+        client.sendall(encoder.frame(wire.Kind.OPEN, 1, request, wire.Operation.EXEC))
+        flood = wire.field(wire.Field.ARG, "yes")
+        client.sendall(encoder.frame(wire.Kind.OPEN, 2, flood, wire.Operation.EXEC))
+        imitation = wire.sync(chance.getrandbits(64), 1, 40) + bytes(chance.randrange(30_000))
+        frame = encoder.frame(wire.Kind.DATA, 1, imitation)
+        client.recv(chance.randrange(1, 5000))
+        client.sendall(frame[: chance.randrange(1, len(frame))])
+
+
+def test_two_hundred_clients_die_with_half_a_frame_in_each_direction(port: Port) -> None:
+    chance = random.Random(200)
+
+    async def use(channel: Channel) -> None:
+        result = await ran(channel, "cat", stdin=b"whole" * 1000)
+        assert result == (b"whole" * 1000, b"", CommandEnd(exit_code=0))
+
+    for number in range(200):
+        half_a_life(port.path, chance)
+        if number % 10 == 0:
+            on_channel(port.path, use, timeout=30)
+    on_channel(port.path, use, timeout=30)
+    assert port.running()
+    assert port.memory() < MEMORY_BOUND
+
+
+def test_the_commands_of_a_lost_client_end_and_sessions_go_on(port: Port, tmp_path: Path) -> None:
+    async def lose(channel: Channel) -> None:
+        await channel.exec_detached(ExecSpec(argv=("sh", "-c", f"echo $$ > {tmp_path}/kept; exec sleep 1000")))
+        await channel.exec(ExecSpec(argv=("sh", "-c", f"echo $$ > {tmp_path}/attached; exec sleep 1000")))
+        await until(lambda: all((tmp_path / n).exists() and (tmp_path / n).read_text() for n in ("kept", "attached")))
+
+    async def use(channel: Channel) -> None:
+        await until(lambda: not alive(int((tmp_path / "attached").read_text())))
+        assert alive(int((tmp_path / "kept").read_text()))
+        (session,) = await channel.sessions()
+        await channel.session_kill(session.id, signal.SIGKILL)
+
+    on_channel(port.path, lose)
+    on_channel(port.path, use)
+
+
+def test_a_slow_reader_holds_up_the_command_and_fills_no_memory(port: Port) -> None:
+    async def use(channel: Channel) -> None:
+        commands = [await channel.exec(ExecSpec(argv=("yes",))) for _ in range(20)]
+        await asyncio.sleep(0.5)
+        assert port.memory() < MEMORY_BOUND
+        assert (await ran(channel, "echo", "meanwhile")).stdout == b"meanwhile\n"
+        for command in commands:
+            await command.kill()
+
+    on_channel(port.path, use)
+
+
+def test_input_that_nobody_reads_stops_at_the_window(port: Port) -> None:
+    async def use(channel: Channel) -> None:
+        commands = [await channel.exec(ExecSpec(argv=("sleep", "1000"), stdin=True)) for _ in range(20)]
+        writers = [asyncio.create_task(command.write(bytes(10_000_000))) for command in commands]
+        await asyncio.sleep(0.5)
+        assert not any(task.done() for task in writers)
+        assert port.memory() < MEMORY_BOUND
+        for command in commands:
+            await command.kill()
+        assert await asyncio.gather(*writers) == [False] * 20
+
+    on_channel(port.path, use)
+
+
+def test_an_idle_agent_uses_no_time(port: Port) -> None:
+    def used() -> int:
+        fields = Path(f"/proc/{port.pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+
+    on_channel(port.path, lambda channel: asyncio.sleep(0))
+    before = used()
+    time.sleep(1)
+    assert used() - before <= 1
+
+
+def fuzz_frames(chance: random.Random, encoder: wire.Encoder) -> bytes:
+    """Frames that are well tagged, and nonsense otherwise."""
+    parts = []
+    for _ in range(60):
+        kind = chance.choice([*range(1, 10), chance.randrange(256)])
+        payload = chance.randbytes(chance.choice([0, 1, 4, 5, 13, 200]))
+        if chance.random() < 0.4:
+            tags = [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14]
+            payload = b"".join(
+                wire.field(chance.choice(tags), chance.choice([b"", b"/nonexistent", b"\xff" * 8, bytes(8)]))
+                for _ in range(4)
+            )
+        operation = chance.choice([0, 1, 2, 3, 4, 6, 7, 8, 9, 11, 77]) if kind == 1 else chance.randrange(4)
+        parts.append(encoder.frame(kind, chance.randrange(6), payload, operation))
+    return b"".join(parts)
+
+
+def test_malformed_frames_do_not_hurt_the_agent(port: Port) -> None:
+    chance = random.Random(4)
+    for _ in range(60):
+        epoch = chance.getrandbits(64)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(10)
+            client.connect(port.path)
+            client.sendall(wire.sync(epoch, 0, wire.SYNC_COUNT))
+            client.sendall(fuzz_frames(chance, wire.Encoder(epoch)) + chance.randbytes(chance.randrange(2000)))
+            client.recv(100)
+        assert port.running()
+    on_channel(port.path, lambda channel: check_echo(channel))
+    assert port.memory() < MEMORY_BOUND
+
+
+async def check_echo(channel: Channel) -> None:
+    assert (await ran(channel, "echo", "well")).stdout == b"well\n"
+
+
+def test_an_agent_s_end_is_told_to_everyone_who_waits(port: Port) -> None:
+    async def use(channel: Channel) -> None:
+        command = await channel.exec(ExecSpec(argv=("sleep", "1000")))
+        waiting = asyncio.create_task(command.wait())
+        os.kill(port.pid, signal.SIGKILL)
+        with pytest.raises(errors.AgentLost):
+            await waiting
+        assert channel.closed
+        await channel.wait_closed()
+        with pytest.raises(errors.AgentLost):
+            await channel.health()
+
+    on_channel(port.path, use)
+
+
+def test_the_program_says_what_it_is_for(binary: Path) -> None:
+    assert subprocess.run([binary], capture_output=True, timeout=10).returncode == 2
+    said = subprocess.run([binary, "version"], capture_output=True, timeout=10, text=True, check=True).stdout
+    assert said.strip()
