@@ -6,16 +6,19 @@ options at its first positional argument, as `docker exec` does: ``banger exec w
 
 import argparse
 from collections.abc import Sequence
-from typing import NoReturn
 
 from banger import errors
 from banger.cli.durations import parse_duration
 from banger.cli.verb import Argument, Verb
 from banger.config.sizes import parse_size
 
+TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
+    def error(self, message: str) -> "NoReturn":
         raise errors.UsageError(detail=message)
 
 
