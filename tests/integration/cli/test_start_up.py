@@ -41,4 +41,4 @@ def test_completion_loads_little(home: Home) -> None:
 def test_help_needs_no_daemon(home: Home) -> None:
     assert home.banger("help", check=True).stdout.startswith("Usage: banger")
     assert home.banger("vm", "run", "--help", check=True).stdout.startswith("Usage: banger vm run")
-    assert json.loads(home.banger("daemon", "status", "--json").stdout)["running"] is False
+    assert json.loads(home.banger("daemon", "status", "--json").stdout)["state"] == "stopped"
