@@ -11,7 +11,10 @@ expect); 124 a time limit ran out (as timeout(1)); 128+N the guest command died 
 
 import errno
 from collections.abc import Mapping
-from typing import ClassVar
+
+TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+if TYPE_CHECKING:
+    from typing import ClassVar
 
 
 class _Values(dict[str, object]):
@@ -24,11 +27,11 @@ class _Values(dict[str, object]):
 class BangerError(Exception):
     """Base of all failures that banger reports. ``data`` holds the template's values."""
 
-    code: ClassVar[str] = "internal"
-    http: ClassVar[int] = 500
-    exit_status: ClassVar[int] = 1
-    template: ClassVar[str] = "something went wrong inside banger: {detail}"
-    hint: ClassVar[str] = "see 'banger daemon status' for the daemon's log"
+    code: "ClassVar[str]" = "internal"
+    http: "ClassVar[int]" = 500
+    exit_status: "ClassVar[int]" = 1
+    template: "ClassVar[str]" = "something went wrong inside banger: {detail}"
+    hint: "ClassVar[str]" = "see 'banger daemon status' for the daemon's log"
 
     operation: str | None = None
     """The id of the change that failed, which the daemon's log carries on each of its lines."""
