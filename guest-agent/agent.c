@@ -106,6 +106,8 @@ static void wait_for_events(int timeout)
     struct epoll_event events[EVENTS];
     int count = epoll_wait(epoll, events, EVENTS, timeout);
 
+    if (!count && timeout && port_pending())
+        port_retry();
     for (int i = 0; i < count; i++) {
         struct watch *watch = events[i].data.ptr;
         watch->in |= !!(events[i].events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR));

@@ -169,6 +169,7 @@ void port_commit(int kind, int channel, uint32_t stream, uint32_t size)
 }
 
 bool port_pending(void) { return port.out_start != port.out_end; }
+void port_retry(void) { port.watch.in = port.watch.out = true; }
 bool port_attached(void) { return port.attached; }
 
 bool port_flush(void)

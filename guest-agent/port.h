@@ -32,6 +32,8 @@ bool port_receive(void);
 /* Writes what is queued; true when something was written. */
 bool port_flush(void);
 bool port_pending(void);
+/* Forgets what it knew about readiness: a wake-up may have been missed. */
+void port_retry(void);
 bool port_attached(void);
 /* Room for one frame: the place for its payload of up to MAX_PAYLOAD bytes, or NULL while the queue is full. */
 uint8_t *port_begin(void);

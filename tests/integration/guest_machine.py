@@ -19,8 +19,9 @@ MODULES = (
 """In the order of loading."""
 
 APPLETS = (
-    "sh", "cat", "echo", "ls", "sleep", "true", "false", "ps", "kill", "id", "stty", "mount", "touch", "grep", "readlink",
-    "mkdir", "ln", "hostname", "ip", "head", "wc", "dd", "seq", "stat", "cut", "date", "pwd", "tty", "md5sum",
+    "sh", "cat", "echo", "ls", "sleep", "true", "false", "ps", "kill", "id", "stty", "mount", "touch", "grep",
+    "readlink", "mkdir", "ln", "hostname", "ip", "head", "wc", "dd", "seq", "stat", "cut", "date", "pwd", "tty",
+    "md5sum",
 )  # fmt: skip
 
 
@@ -79,6 +80,22 @@ def ext4(directory: Path, image: Path, size: str) -> Path:
     return image
 
 
+def systemd_root(image: Path) -> Path:
+    """A minimal Debian whose init is systemd. Building its tree takes root and two minutes, once."""
+    cache = Path(os.environ.get("BANGER_BUILD_CACHE") or Path.home() / ".cache" / "banger-build") / "test-systemd"
+    cache.mkdir(parents=True, exist_ok=True)
+    tree = cache / "tree"
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not tree.exists():
+            partial = cache / "partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            command = ["mmdebstrap", "--variant=minbase", "--include=systemd-sysv", "bookworm", str(partial)]
+            subprocess.run(command, check=True, capture_output=True, timeout=600)
+            partial.rename(tree)
+    return ext4(tree, image, "1G")
+
+
 def busybox_root(directory: Path) -> Path:
     """A root without an init, whose /lib is a link as in every current distribution."""
     for name in ("bin", "etc", "usr/lib", "proc", "sys", "dev", "data"):
@@ -96,14 +113,17 @@ def busybox_root(directory: Path) -> Path:
 class Machine:
     """A QEMU process that boots ``root`` with the agent as its initramfs."""
 
-    def __init__(self, directory: Path, root: Path, modules: Path, initramfs: bytes, command_line: str) -> None:
+    def __init__(
+        self, directory: Path, root: Path, modules: Path, initramfs: bytes, command_line: str, memory: int = 256
+    ) -> None:
         self.socket = str(directory / "agent.sock")
         self.console = directory / "console.log"
         (directory / "initrd").write_bytes(initramfs)
         drive = "if=none,format=raw,cache=unsafe"
         self._process = subprocess.Popen([
-            "qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi,tb-size=128", "-cpu", "max", "-m", "256",
-            "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", f"file:{self.console}",
+            "qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi,tb-size=128", "-cpu", "max",
+            "-m", str(memory), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            "-serial", f"file:{self.console}",
             "-kernel", next((kernel() / "boot").glob("vmlinuz-*")), "-initrd", directory / "initrd",
             "-append", f"console=ttyS0 quiet panic=-1 net.ifnames=0 mitigations=off {command_line}",
             "-drive", f"{drive},id=root,file={root}", "-device", "virtio-blk-pci,drive=root,serial=the-root",

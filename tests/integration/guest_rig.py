@@ -9,6 +9,7 @@ middle of a frame leaves that half frame in the agent's input. Bytes for nobody 
 import asyncio
 import contextlib
 import os
+import resource
 import select
 import signal
 import socket
@@ -63,8 +64,9 @@ class Port:
                 return int(line.split()[1]) * 1024
         raise AssertionError(field)
 
-    def descriptors(self) -> int:
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
+    def limit_descriptors(self, most: int) -> None:
+        """From now on the agent may have so many open files, so that one that is forgotten is missed soon."""
+        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (most, most))
 
     def _serve(self) -> None:
         while True:
