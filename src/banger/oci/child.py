@@ -76,12 +76,11 @@ async def build_in_child(
             failed.extend([line.error] if line.error is not None else [])
 
     request = msgspec.json.encode(Request(list(layers), output, seed, size, memory))
-    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     try:
         result = await proc.run(
             [sys.executable, "-P", "-m", "banger.oci.child"],
             input=request,
-            env={"PYTHONPATH": package},
+            env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},  # what this process imports, it imports
             check=False,
             on_output=hear,
         )
