@@ -13,7 +13,7 @@ import pytest
 
 from banger import errors
 from banger.oci.build import BuildReport, LayerSource, build_image
-from banger.oci.child import build_in_child
+from banger.oci.builder import build_in_child
 from tests.ext4_image import Ext4Image, File
 from tests.guest_images import EPOCH, Tar, compress, debian_tar
 
