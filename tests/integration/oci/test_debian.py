@@ -36,7 +36,7 @@ def test_the_default_image_is_neutral_and_boots_systemd(tmp_path: Path) -> None:
 
 def test_an_unknown_suite_is_named_and_nothing_stays(tmp_path: Path) -> None:
     output = tmp_path / "root.tar"
-    with pytest.raises(errors.BuildFailed, match="building Debian nosuchsuite failed: .*Release"):
+    with pytest.raises(errors.BuildFailed, match=r"building Debian nosuchsuite failed: .*Release"):
         asyncio.run(debian.build_rootfs_tar("nosuchsuite", [], str(output)))
     assert list(tmp_path.iterdir()) == []
 
