@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from banger import errors
-from banger.oci import child, layer, merge, tar
+from banger.oci import builder, layer, merge, tar
 from banger.oci.build import BuildReport, LayerSource, build_image
 from tests.ext4_image import Ext4Image
 from tests.guest_images import Tar
@@ -337,7 +337,7 @@ def zeros_as_file(size: int) -> bytes:
 def test_decompression_bomb_takes_no_memory_and_no_disk(tmp_path: Path) -> None:
     (tmp_path / "bomb").write_bytes(zeros_as_file(256 << 20))
     report = asyncio.run(
-        child.build_in_child([LayerSource(path=str(tmp_path / "bomb"), name="b")], str(tmp_path / "image"), seed="s")
+        builder.build_in_child([LayerSource(path=str(tmp_path / "bomb"), name="b")], str(tmp_path / "image"), seed="s")
     )
     assert report.content == 256 << 20
     assert report.allocated < 4 << 20
@@ -371,7 +371,7 @@ def test_memory_that_runs_out_ends_the_child_alone(tmp_path: Path) -> None:
     (tmp_path / "layer").write_bytes(buffer.getvalue())
     source = LayerSource(path=str(tmp_path / "layer"), name="l")
     with pytest.raises(errors.BuildFailed, match="more memory than a build may have"):
-        asyncio.run(child.build_in_child([source], str(tmp_path / "image"), seed="s", memory=52 << 20))
+        asyncio.run(builder.build_in_child([source], str(tmp_path / "image"), seed="s", memory=52 << 20))
     assert not (tmp_path / "image").exists()
 
 

@@ -6,7 +6,7 @@ was stepped over but turned out to be visible is read now, data of files that do
 Last, the filesystem's metadata is written behind the data.
 
 The output is created, never overwritten, and does not exist after a failure. The same layers, size and seed give the
-same bytes. Nothing is synced to disk: whoever commits the file does that. `banger.oci.child` runs this in a process
+same bytes. Nothing is synced to disk: whoever commits the file does that. `banger.oci.builder` runs this in a process
 of its own, because archives are hostile and memory should go back to the system.
 """
 

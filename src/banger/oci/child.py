@@ -1,4 +1,4 @@
-"""A build in a process of its own: hostile archives are parsed outside the daemon, and cancelling is killing.
+"""The process in which an image is built: hostile archives are parsed here and nowhere else (see `builder`).
 
 The request is one JSON document on the child's stdin; on its stdout come lines of JSON, each with one member::
 
@@ -9,17 +9,13 @@ The request is one JSON document on the child's stdin; on its stdout come lines 
 The child bounds its own address space, so that an archive that beats every other limit ends the child alone.
 """
 
-import contextlib
 import gc
-import os
 import sys
-from collections.abc import Sequence
 
 import msgspec
 
-from banger import errors, proc
+from banger import errors
 from banger.oci.build import BuildReport, LayerSource, build_image
-from banger.oci.progress import Progress, silent
 
 MEMORY_LIMIT = 4 << 30
 _SWITCH_SECONDS = 5e-5
@@ -47,60 +43,6 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     progress: tuple[str, int, int | None] | None = None
     report: BuildReport | None = None
     error: Failure | None = None
-
-
-async def build_in_child(
-    layers: Sequence[LayerSource],
-    output: str,
-    *,
-    size: int | None = None,
-    seed: str,
-    progress: Progress = silent,
-    memory: int = MEMORY_LIMIT,
-) -> BuildReport:
-    """As `build.build_image`, in a child process that dies with a cancelled call. Raises the same errors.
-
-    ``memory`` bounds the child's address space.
-    """
-    if os.path.lexists(output):
-        raise errors.AlreadyExists(kind="file", name=output)
-    done: list[BuildReport] = []
-    failed: list[Failure] = []
-
-    def hear(text: str) -> None:
-        with contextlib.suppress(msgspec.DecodeError):
-            line = msgspec.json.decode(text, type=Line)
-            if line.progress is not None:
-                progress(*line.progress)
-            done.extend([line.report] if line.report is not None else [])
-            failed.extend([line.error] if line.error is not None else [])
-
-    request = msgspec.json.encode(Request(list(layers), output, seed, size, memory))
-    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    try:
-        result = await proc.run(
-            [sys.executable, "-P", "-m", "banger.oci.child"],
-            input=request,
-            env={"PYTHONPATH": package},
-            check=False,
-            on_output=hear,
-        )
-        if done and result.status == 0:
-            return done[0]
-        if failed:
-            raise errors.from_wire(failed[0].code, failed[0].message, failed[0].hint, dict(failed[0].data))
-        raise errors.BuildFailed(name=output, reason=_last_words(result))
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(output)
-        raise
-
-
-def _last_words(result: proc.Result) -> str:
-    if result.status < 0:
-        return f"the process that built it was killed (signal {-result.status})"
-    words = result.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
-    return words or f"the process that built it ended with status {result.status}"
 
 
 def main() -> int:

@@ -9,9 +9,12 @@ boot), a fixed host name, no password for root, no package lists, no timers that
 back. The network is set up from outside.
 """
 
+import asyncio
 import getpass
 import os
 import re
+import shutil
+import tempfile
 import time
 from collections.abc import Iterable, Sequence
 
@@ -83,7 +86,8 @@ async def build_rootfs_tar(
     """
     _check(suite, packages)
     check_host()
-    scratch = _scratch(os.path.dirname(os.path.abspath(output)))
+    scratch = tempfile.mkdtemp(prefix="banger-debian-", dir=_scratch(os.path.dirname(os.path.abspath(output))))
+    os.chmod(scratch, 0o711)  # noqa: S103 - subordinate ids pass through it
     argv = ["mmdebstrap", f"--mode={'root' if os.geteuid() == 0 else 'unshare'}", "--variant=minbase"]
     argv += ["--architectures=amd64", f"--keyring={KEYRING}", "--format=tar"]
     argv += [f"--include={','.join(packages)}"] if packages else []
@@ -104,6 +108,16 @@ async def build_rootfs_tar(
         if os.path.exists(output):
             os.unlink(output)
         raise
+    finally:
+        await _remove(scratch)
+
+
+async def _remove(scratch: str) -> None:
+    """Remove what a killed mmdebstrap left: files of subordinate ids, which only they can remove."""
+    if os.geteuid() != 0 and os.listdir(scratch):
+        left = [os.path.join(scratch, name) for name in os.listdir(scratch)]
+        await proc.run(["mmdebstrap", "--unshare-helper", "rm", "-rf", *left], check=False)
+    await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
 
 
 def check_host() -> None:

@@ -174,11 +174,8 @@ class Archive:
         if signed != claimed:
             raise Malformed("a header's checksum is wrong")
 
-    def _number(self, field: bytes, name: bytes) -> int:
+    def _parse(self, field: bytes, name: bytes) -> int:
         """A numeric field: octal digits, or base 256 when its first bit is set."""
-        known = self._numbers.get(field)
-        if known is not None:
-            return known
         if field[0] & 0x80:
             value = int.from_bytes(field, "big", signed=False) & ((1 << 8 * len(field) - 1) - 1)
             if field[0] & 0x40:
@@ -192,6 +189,11 @@ class Archive:
             self._numbers.clear()
         self._numbers[field] = value
         return value
+
+    def _number(self, field: bytes, name: bytes) -> int:
+        """A numeric field; most have been seen before."""
+        known = self._numbers.get(field)
+        return known if known is not None else self._parse(field, name)
 
     def _extend(self, kind: bytes, block: bytes, extra: _Extra | None) -> _Extra:
         size = self._number(block[124:136], b"")

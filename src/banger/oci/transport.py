@@ -14,6 +14,7 @@ loopback. What skopeo says when it fails is mapped to errors by the table `_COMP
 
 import asyncio
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -98,13 +99,14 @@ class _Fetch:
             found, damaged = await self._attempt()
             if damaged:
                 for path in damaged:
-                    os.unlink(path)
+                    with contextlib.suppress(FileNotFoundError):  # another pull may have found it too
+                        os.unlink(path)
                 found, damaged = await self._attempt()
             if damaged:
                 digest = "sha256:" + os.path.basename(damaged[0])
                 raise errors.CorruptBlob(digest=digest, reason="its bytes are not what its digest says")
         except OSError as fault:
-            if "No space left" in str(fault):
+            if fault.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise errors.DiskFull(path=self._cache) from None
             raise errors.SourceUnavailable(reference=str(self._reference), reason=str(fault)) from None
         return found

@@ -114,12 +114,11 @@ class Tree:
             children = waiting.pop().children
             gone = []
             for name, node in children.items():
-                if node.is_directory:
+                if node.content is not None:
+                    contents.add(node.content)
+                elif node.is_directory:
                     waiting.append(node)
-                elif node.is_regular:
-                    if node.content is not None:
-                        contents.add(node.content)
-                elif not node.is_symlink:
+                elif not (node.is_symlink or node.is_regular):
                     gone.append(name)
             for name in gone:
                 del children[name]

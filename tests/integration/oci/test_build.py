@@ -11,14 +11,12 @@ from pathlib import Path
 
 import pytest
 
-import banger.oci
 from banger import errors
 from banger.oci.build import BuildReport, LayerSource, build_image
-from banger.oci.child import build_in_child
+from banger.oci.builder import build_in_child
 from tests.ext4_image import Ext4Image, File
 from tests.guest_images import EPOCH, Tar, compress, debian_tar
 
-SOURCE = Path(banger.oci.__file__).parents[2]
 SECOND = 1_000_000_000
 CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")
 ACL = bytes.fromhex("02000000010007000000000004000500ffffffff10000500ffffffff20000500ffffffff")
@@ -344,7 +342,9 @@ def test_cancelling_kills_the_child_and_leaves_nothing(tmp_path: Path) -> None:
                 progress=lambda *told: started.set(),
             )
         )
-        await started.wait()
+        waiting = asyncio.create_task(started.wait())
+        await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+        assert not task.done()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -359,8 +359,9 @@ def test_a_full_disk_is_named_and_left_clean(tmp_path: Path) -> None:
     full = tmp_path / "full"
     full.mkdir()
     request = f'{{"layers":[{{"path":"{tmp_path}/layer","name":"l"}}],"output":"{full}/image","seed":"s"}}'
+    modules = os.pathsep.join(os.path.abspath(each) for each in sys.path if each)
     done = subprocess.run(
         ["unshare", "-Urm", "sh", "-c", script, "sh", str(full), request, sys.executable],
-        capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": modules},
     )  # fmt: skip
     assert '"code":"disk_full"' in done.stdout.splitlines()[-1], done

@@ -1,0 +1,64 @@
+"""Debian roots from the archive: what is in the default one, and what a cancelled or failed build leaves."""
+
+import asyncio
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from banger import errors
+from banger.oci import debian
+from banger.oci.build import LayerSource, build_image
+from tests.guest_images import systemd_tar
+
+
+def test_the_default_image_is_neutral_and_boots_systemd(tmp_path: Path) -> None:
+    with tarfile.open(systemd_tar()) as tar:
+        names = {name.removeprefix("./") for name in tar.getnames()}
+
+        def text(name: str) -> str:
+            file = tar.extractfile(f"./{name}")
+            assert file is not None
+            return file.read().decode()
+
+        assert not {name for name in names if name.startswith("etc/ssh/ssh_host_")}
+        assert text("etc/machine-id") == ""
+        assert text("etc/hostname") == "debian\n"
+        assert text("etc/shadow").splitlines()[0].split(":")[:2][1][0] in "*!"
+        assert "ssh-keygen" in text("etc/systemd/system/ssh.service.d/host-keys.conf")
+        assert not {name for name in names if name.startswith("var/lib/apt/lists/") and "_" in name}
+        assert "etc/resolv.conf" not in names
+        assert {"usr/bin/git", "usr/bin/curl", "usr/sbin/sshd", "usr/bin/sudo", "usr/bin/jq"} < names
+    source = LayerSource(path=str(systemd_tar()), name="debian")
+    report = build_image([source], str(tmp_path / "image"), seed="debian")
+    assert (report.init, report.distribution, report.shell) == ("/sbin/init", "debian-12", True)
+
+
+def test_an_unknown_suite_is_named_and_nothing_stays(tmp_path: Path) -> None:
+    output = tmp_path / "root.tar"
+    with pytest.raises(errors.BuildFailed, match=r"building Debian nosuchsuite failed: .*Release"):
+        asyncio.run(debian.build_rootfs_tar("nosuchsuite", [], str(output)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_cancelling_leaves_nothing(tmp_path: Path) -> None:
+    stages: list[str] = []
+
+    async def cancelled() -> None:
+        downloading = asyncio.Event()
+
+        def hear(stage: str, done: int, total: int | None) -> None:
+            stages.append(stage)
+            if "extracting" in stage:
+                downloading.set()
+
+        task = asyncio.create_task(debian.build_rootfs_tar("bookworm", [], str(tmp_path / "root.tar"), progress=hear))
+        waiting = asyncio.create_task(downloading.wait())
+        await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+        assert not task.done()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancelled())
+    assert list(tmp_path.iterdir()) == []
