@@ -1,6 +1,7 @@
 """The control client against a QEMU that a guest has taken over."""
 
 import asyncio
+import contextlib
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 
@@ -18,20 +19,29 @@ def path() -> Iterator[str]:
         yield f"{directory}/qmp.sock"
 
 
-def against(path: str, talk: Talk, command: str = "stop") -> object:
+def against(path: str, talk: Talk, command: str = "stop", timeout: float = 5) -> object:
     """Run one command against a server that talks as given."""
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await talk(reader, writer)
-        except ConnectionError:
-            pass
-        finally:
-            writer.close()
-
     async def whole() -> object:
-        async with await asyncio.start_unix_server(serve, path), qmp.Client(path, timeout=5) as client:
-            return await client.execute(command, reason="test")
+        served = asyncio.Event()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                await talk(reader, writer)
+            except ConnectionError:
+                pass
+            finally:
+                writer.close()
+                with contextlib.suppress(ConnectionError):
+                    await writer.wait_closed()
+                served.set()
+
+        async with await asyncio.start_unix_server(serve, path):
+            try:
+                async with qmp.Client(path, timeout=timeout) as client:
+                    return await client.execute(command, reason="test")
+            finally:
+                await served.wait()
 
     return asyncio.run(whole())
 
@@ -107,9 +117,5 @@ def test_silence_has_a_limit(path: str) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    async def whole() -> None:
-        async with await asyncio.start_unix_server(talk, path), qmp.Client(path, timeout=0.05):
-            pass
-
     with pytest.raises(qmp.QmpError, match="time-out"):
-        asyncio.run(whole())
+        against(path, talk, timeout=0.05)
