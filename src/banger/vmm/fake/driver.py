@@ -75,6 +75,9 @@ class FakeDriver:
     async def resume(self, handle: Handle) -> None:
         _signal(handle, signal.SIGCONT)
 
+    async def stalled(self, handle: Handle) -> str | None:
+        return None
+
     def trim_console(self, handle: Handle, limit: int) -> None:
         console.trim(handle.console, limit)
 
