@@ -7,7 +7,6 @@ its standard input and output; without it the process echoes.
 import contextlib
 import json
 import os
-import resource
 import shlex
 import signal
 import sys
@@ -84,7 +83,7 @@ class FakeDriver:
 
 def _signal(handle: Handle, number: int) -> None:
     if not proc.send_signal(process.identity(handle), number):
-        raise errors.VmmFailed(reason="its process is gone", name=handle.machine)
+        raise errors.VmmFailed(reason="its process is gone", name=process.machine_name(handle))
 
 
 def _check(spec: LaunchSpec) -> None:
@@ -114,6 +113,6 @@ def _spawn(spec: LaunchSpec, handle: Handle) -> proc.Identity:
         return proc.spawn(
             [sys.executable, "-IS", _MACHINE, json.dumps(settings)],
             log=handle.log,
-            limits={resource.RLIMIT_FSIZE: _CONSOLE_LIMIT},
+            limits=process.file_size_limit(_CONSOLE_LIMIT),
             keep=(listener.fileno(), output),
         )

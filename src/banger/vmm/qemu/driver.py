@@ -117,7 +117,7 @@ class QemuDriver:
             async with qmp.Client(handle.control_socket) as control:
                 await control.execute(word)
         except qmp.QmpError as error:
-            raise errors.VmmFailed(reason=printable(str(error)), name=handle.machine) from None
+            raise errors.VmmFailed(reason=printable(str(error)), name=process.machine_name(handle)) from None
 
     async def stalled(self, handle: Handle) -> str | None:
         try:
@@ -174,7 +174,7 @@ def _spawn(
             uid=spec.uid,
             gid=spec.uid,
             groups=_kvm_group() if host.accelerator == "kvm" else (),
-            limits={resource.RLIMIT_FSIZE: _largest(spec.drives) + _SLACK, resource.RLIMIT_CORE: 0},
+            limits={**process.file_size_limit(_largest(spec.drives) + _SLACK), resource.RLIMIT_CORE: 0},
             keep=keep,
         )
     except OSError as error:
