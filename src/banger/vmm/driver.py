@@ -49,6 +49,11 @@ class Drive(msgspec.Struct, frozen=True, kw_only=True):
     read_only: bool = False
     backing: str | None = None
     """The raw, shared, read-only file below a qcow2 overlay."""
+    durable: bool = True
+    """Pass the guest's flushes on to the host's disk.
+
+    Without, a crash of the host may cost what was written; a crash of the monitor does not.
+    """
 
 
 class UserNetwork(msgspec.Struct, frozen=True, kw_only=True):

@@ -56,6 +56,13 @@ def test_formats_are_said_and_bases_are_read_only() -> None:
     assert nodes["drive1"]["read-only"] is True
 
 
+def test_flushes_reach_the_hosts_disk_unless_the_drive_need_not_last() -> None:
+    for durable in (True, False):
+        drive = Drive(serial="root", path="/d", format="raw", durable=durable)
+        (file, _) = map(json.loads, values(built(spec=msgspec.structs.replace(SPEC, drives=(drive,))), "-blockdev"))
+        assert file["cache"] == {"no-flush": not durable}
+
+
 def test_it_is_confined_whatever_the_machine() -> None:
     for machine in ("microvm", "q35"):
         for accelerator in ("kvm", "tcg"):

@@ -32,6 +32,7 @@ CMDLINE = (
     "reboot=t",  # by triple fault: the one way that every machine type understands
     "random.trust_cpu=on",  # nothing waits for entropy; the host feeds virtio-rng all the same
     "cryptomgr.notests",  # self-tests of ciphers: 15 % of the boot under emulation
+    "rcupdate.rcu_expedited=1",  # devices, mounts and namespaces come and go without waiting for idle processors
     "8250.nr_uarts=1",
     "net.ifnames=0",  # eth0, whatever bus it is on
 )
@@ -114,19 +115,19 @@ def _drive(bus: str, number: int, drive: Drive) -> list[str]:
         "discard": "unmap",
     }  # fmt: skip
     if drive.backing is not None:
-        nodes.append(_file(f"{name}-base-file", drive.backing, True))
+        nodes.append(_file(f"{name}-base-file", drive.backing, read_only=True, durable=True))
         nodes.append({"driver": "raw", "node-name": f"{name}-base", "file": f"{name}-base-file", "read-only": True})
         top["backing"] = f"{name}-base"
-    nodes.append(_file(f"{name}-file", drive.path, drive.read_only))
+    nodes.append(_file(f"{name}-file", drive.path, read_only=drive.read_only, durable=drive.durable))
     nodes.append(top)
     words = [word for node in nodes for word in ("-blockdev", json.dumps(node))]
     return [*words, "-device", _json(driver=f"virtio-blk-{bus}", drive=name, serial=drive.serial)]
 
 
-def _file(name: str, path: str, read_only: bool) -> dict[str, Any]:
+def _file(name: str, path: str, *, read_only: bool, durable: bool) -> dict[str, Any]:
     return {
         "driver": "file", "node-name": name, "filename": path, "read-only": read_only, "discard": "unmap",
-        "locking": "auto",
+        "locking": "auto", "cache": {"no-flush": not durable},
     }  # fmt: skip
 
 
