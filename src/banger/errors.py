@@ -188,6 +188,12 @@ class StoreTooNew(BangerError):
     hint = "run the newer banger, or move the file away to begin anew"
 
 
+class StoreUnreadable(BangerError):
+    code, http, exit_status = "store_unreadable", 500, 1
+    template = "{path} cannot be read: {reason}"
+    hint = "put a copy in its place, or move it away to begin anew (disks and images stay where they are)"
+
+
 class BadSetting(BangerError):
     """``path`` is the file, ``key`` the setting in it."""
 

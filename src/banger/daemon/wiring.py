@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 
+from banger import errors
 from banger.config.settings import Config
 from banger.daemon.doctor import Doctor
 from banger.daemon.services import Services
@@ -64,9 +65,18 @@ async def wire(paths: Paths, config: Config) -> Services:
 
 
 def open_store(paths: Paths) -> Database:
-    """The store of an installation; its directories are made when they are missing."""
-    os.makedirs(paths.state, mode=0o700, exist_ok=True)
-    os.makedirs(paths.cache, mode=0o700, exist_ok=True)
+    """The store of an installation; its directories are made when they are missing.
+
+    Raises `errors.UnsafeDirectory` for a directory that is not ours, and what `Database` raises.
+    """
+    for directory in (paths.state, paths.cache):
+        try:
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise errors.UnsafeDirectory(path=directory, reason=error.strerror or str(error)) from None
+        owner = os.stat(directory).st_uid
+        if owner != os.geteuid():
+            raise errors.UnsafeDirectory(path=directory, reason=f"it belongs to uid {owner}")
     return Database(paths.database)
 
 

@@ -22,6 +22,7 @@ from banger.api.operation import Operation
 from banger.engine.change import Kind, Recovery, Spec, Task
 from banger.engine.failure import error_body, from_body
 from banger.engine.run import Run
+from banger.log import printable
 from banger.store.database import Database
 from banger.store.operations import Operations, StoredChange, TaskRow
 
@@ -133,7 +134,7 @@ class Engine:
             for task in tasks
         ]
         self._store.add(operation, spec, rows)
-        LOG.info("%s %s: begun", kind, subject, extra={"operation": operation.id})
+        LOG.info("%s %s: begun", kind, printable(subject), extra={"operation": operation.id})
         self._launch(run, run.forward())
         return operation
 
@@ -147,11 +148,12 @@ class Engine:
 
         def ended(finished: asyncio.Task[None]) -> None:
             self._runners.discard(finished)
+            if not run.operation.ended:
+                run.feed.close()  # and its subject stays busy: the next start recovers it before anything else
+                return
             self._runs.pop(operation.id, None)
             if self._subjects.get(subject) is run:
                 del self._subjects[subject]
-            if not run.operation.ended:
-                run.feed.close()
 
         runner.add_done_callback(ended)
         return runner

@@ -205,7 +205,8 @@ class Run:
                 self._store.save(operation, states)
             except Exception as error:
                 self._log.error("the end cannot be recorded; the next start will see to it", exc_info=error)
-        self._log.info("%s %s: %s", self.kind.name, operation.subject, f"{state}: {body.message}" if body else state)
+        told = f"{state}: {body.message}" if body else state
+        self._log.info("%s %s: %s", self.kind.name, printable(operation.subject), printable(told))
         self.feed.publish(operation, at_once=True)
 
     def save_facts(self, position: int, facts: Mapping[str, object]) -> None:

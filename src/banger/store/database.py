@@ -21,6 +21,12 @@ from banger import errors
 
 MIGRATIONS = os.path.join(os.path.dirname(__file__), "migrations")
 
+UNREADABLE = (
+    sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY,
+)  # fmt: skip
+"""What SQLite says of a file that is damaged, foreign or out of reach."""
+
 Row = tuple[Any, ...]
 
 
@@ -43,16 +49,17 @@ class Database:
         self._lock = threading.RLock()
         if read_only:
             quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-            self._connection = sqlite3.connect(f"file:{quoted}?mode=ro", uri=True, check_same_thread=False)
+            with self._translated():
+                self._connection = sqlite3.connect(f"file:{quoted}?mode=ro", uri=True, check_same_thread=False)
             self._connection.isolation_level = None
             return
-        self._connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
-        try:
-            with self._translated():
+        with self._translated():
+            self._connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+            try:
                 self._prepare()
-        except BaseException:
-            self._connection.close()
-            raise
+            except BaseException:
+                self._connection.close()
+                raise
 
     def _prepare(self) -> None:
         self._connection.execute("PRAGMA journal_mode = WAL")
@@ -88,12 +95,15 @@ class Database:
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
-        """SQLite's own words for a full disk become the error that users can act on."""
+        """SQLite's own words for a full disk and for a damaged file become errors that users can act on."""
         try:
             yield
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+        except sqlite3.DatabaseError as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest refines it
+            if code == sqlite3.SQLITE_FULL:
                 raise errors.DiskFull(path=self.path) from error
+            if code in UNREADABLE:
+                raise errors.StoreUnreadable(path=self.path, reason=str(error)) from error
             raise
 
     @contextlib.contextmanager

@@ -93,6 +93,19 @@ def test_a_setting_that_is_wrong_keeps_it_from_starting(installation: Daemon) ->
     assert "did you mean log_level?" in failure(installation)
 
 
+def test_a_store_that_is_damaged_keeps_it_from_starting(installation: Daemon) -> None:
+    os.makedirs(installation.paths.state)
+    Path(installation.paths.database).write_bytes(b"precious" * 1000)
+    assert "store_unreadable" in failure(installation)
+    assert Path(installation.paths.database).read_bytes() == b"precious" * 1000
+    assert not os.path.exists(installation.paths.socket)
+
+
+def test_a_state_directory_that_is_a_file_keeps_it_from_starting(installation: Daemon) -> None:
+    Path(installation.paths.state).write_text("precious")
+    assert "unsafe_directory" in failure(installation)
+
+
 def test_a_killed_daemon_is_recovered_by_the_next(daemon: Daemon) -> None:
     operation = daemon.make("hang-here")
     made = Path(daemon.paths.state, "hang-here.2")

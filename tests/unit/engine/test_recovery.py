@@ -40,6 +40,8 @@ async def run_until_death(world: World, kind: str) -> str:
     key = engine.begin(kind, subject="a", subject_id="a", spec={"names": NAMES}).id
     with pytest.raises(errors.Interrupted):
         await engine.join(key)
+    with pytest.raises(errors.Busy):  # nothing else may touch the subject before it is put right
+        engine.begin(kind, subject="a", subject_id="a", spec={"names": NAMES})
     return key
 
 

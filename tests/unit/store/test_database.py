@@ -73,16 +73,42 @@ def test_a_store_from_a_newer_program_is_refused_untouched(tmp_path: Path) -> No
 
 def test_a_reader_neither_creates_nor_writes(tmp_path: Path) -> None:
     path = tmp_path / "odd ?#% name.db"
-    with pytest.raises(sqlite3.OperationalError):
+    with pytest.raises(errors.StoreUnreadable, match="unable to open"):
         Database(str(path), read_only=True).rows("SELECT 1 FROM vms")
     assert not path.exists()
     writer = Database(str(path))
     writer.execute("INSERT INTO vms VALUES ('1', 'a', '{}')")
     reader = Database(str(path), read_only=True)
     assert reader.rows("SELECT name FROM vms") == [("a",)]
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+    with pytest.raises(errors.StoreUnreadable, match="readonly"):
         reader.execute("DELETE FROM vms")
     assert os.path.exists(path)
+
+
+def test_a_damaged_store_is_named_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "banger.db"
+    path.write_bytes(b"this is no database" * 1000)
+    with pytest.raises(errors.StoreUnreadable, match="not a database"):
+        Database(str(path))
+    assert path.read_bytes() == b"this is no database" * 1000
+
+
+def test_a_store_whose_pages_are_overwritten_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "banger.db"
+    store = Database(str(path))
+    for number in range(500):
+        store.execute("INSERT INTO vms VALUES (?, ?, ?)", (f"id{number}", f"n{number}", "x" * 100))
+    store.close()
+    with open(path, "r+b") as file:
+        file.seek(8192)
+        file.write(b"\xff" * (path.stat().st_size - 8192))
+    with pytest.raises(errors.StoreUnreadable, match="malformed"):
+        Database(str(path)).rows("SELECT * FROM vms")
+
+
+def test_a_store_that_is_a_directory_is_named(tmp_path: Path) -> None:
+    with pytest.raises(errors.StoreUnreadable, match="unable to open"):
+        Database(str(tmp_path))
 
 
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
