@@ -5,6 +5,7 @@
  *     banger.init=PATH            the image's init; without it this program stays process 1
  *     banger.net=ADDRESS/BITS,GATEWAY
  *     banger.hostname=NAME
+ *     banger.grow=1               the root's file system is made as large as its disk
  *
  * /banger/modules lists the modules to load, /banger/files holds the machine's own files. Whatever goes wrong is said
  * in one line on the console, and the machine is turned off: the host sees both. */
@@ -13,23 +14,28 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "agent.h"
 
 #define NEW_ROOT "/root"
+#define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t) /* fs/ext4/ext4.h: no header for user space has it */
 #define AGENT_TITLE "@banger-agent"
 
 static struct {
     char line[4096];
-    const char *root, *modules, *init, *net, *hostname;
+    const char *root, *modules, *init, *net, *hostname, *grow;
 } plan;
 
 static char **own_arguments;
@@ -66,7 +72,7 @@ static void read_plan(void)
         const char **value;
     } tokens[] = {
         {"banger.root=", &plan.root}, {"banger.modules=", &plan.modules}, {"banger.init=", &plan.init},
-        {"banger.net=", &plan.net}, {"banger.hostname=", &plan.hostname},
+        {"banger.net=", &plan.net}, {"banger.hostname=", &plan.hostname}, {"banger.grow=", &plan.grow},
     };
     char *at = plan.line;
 
@@ -80,6 +86,24 @@ static void read_plan(void)
         give_up("the kernel command line has no banger.root=");
 }
 
+/* A disk larger than its image: the kernel grows a mounted ext4 itself, so that no image needs a tool for it. */
+static void grow_root(const char *disk)
+{
+    int device = open(disk, O_RDONLY | O_CLOEXEC), root = open(NEW_ROOT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct statfs status;
+    uint64_t bytes, blocks;
+
+    if (device < 0 || root < 0 || ioctl(device, BLKGETSIZE64, &bytes) || fstatfs(root, &status)) {
+        dprintf(2, "banger: the size of the root cannot be told: %s\n", strerror(errno));
+    } else {
+        blocks = bytes / (uint64_t)status.f_bsize;
+        if (ioctl(root, EXT4_IOC_RESIZE_FS, &blocks))
+            dprintf(2, "banger: the root cannot be grown: %s\n", strerror(errno));
+    }
+    close(device);
+    close(root);
+}
+
 static void mount_root(void)
 {
     char disk[64];
@@ -88,6 +112,8 @@ static void mount_root(void)
     mkdir(NEW_ROOT, 0755);
     if (mount(disk, NEW_ROOT, "ext4", 0, NULL))
         give_up("cannot mount the root %s: %s", disk, strerror(errno));
+    if (plan.grow)
+        grow_root(disk);
 }
 
 /* From here on every path is resolved by the kernel inside the image's root, whatever links the image brings. */

@@ -24,7 +24,7 @@ static void health(struct stream *s)
 {
     uint8_t memory[1024];
     struct writer w = {memory, memory + sizeof memory};
-    struct timespec up;
+    struct timespec up, now;
     struct sysinfo info;
     char text[80];
 
@@ -43,6 +43,8 @@ static void health(struct stream *s)
     }
     if (read_line("/proc/loadavg", text, sizeof text) >= 0)
         write_text(&w, F_LOAD, text);
+    clock_gettime(CLOCK_REALTIME, &now);
+    write_number(&w, F_CLOCK_NS, (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec);
     stream_answer(s, &w, memory);
 }
 

@@ -50,6 +50,10 @@ class BangerError(Exception):
         sent = self.__dict__.get("_hint")
         return str(sent) if sent is not None else self.hint.format_map(_Values(self.data))
 
+    def advise(self, hint: str) -> None:
+        """Say something else than the class's hint, where whoever raises it knows better."""
+        self.__dict__["_hint"] = hint
+
 
 class InternalError(BangerError):
     """A fault of banger's own."""
@@ -388,5 +392,5 @@ def from_wire(
     Exception.__init__(error, message)
     error.data = dict(data)
     error.operation = operation
-    error.__dict__["_hint"] = hint
+    error.advise(hint)
     return error

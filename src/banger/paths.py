@@ -22,7 +22,7 @@ On disk::
              root-told                      root has been told what running as root means
              images/ID/                     rootfs.ext4, image.json
              kernels/NAME/                  bzImage, vmlinux, modules.ext4, initrd.cpio, kernel.json
-             vms/ID/                        disk.qcow2, initrd.cpio, console.log, vm.json
+             vms/ID/                        disk.qcow2, initrd.cpio, console.log, qemu.log
              staging/                       work in progress; whatever is here at start is removed
     cache/   oci/                           blobs shared by all pulls, in OCI image layout
              probe/                         what this host's QEMU can do

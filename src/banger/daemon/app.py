@@ -45,12 +45,17 @@ def build(services: Services) -> Starlette:
         if route.stream == "websocket":
             routes.append(WebSocketRoute(route.path, _WebSocketEndpoint(answer, services)))
             answer = _needs_websocket
-        endpoint = HttpRoute(route.path, _Endpoint(route, answer, services), methods=[route.method])
+        endpoint = HttpRoute(_pattern(route), _Endpoint(route, answer, services), methods=[route.method])
         endpoint.methods = {route.method}  # without HEAD: what it would say of a stream is of no use
         routes.append(endpoint)
     app = Starlette(routes=routes, exception_handlers={HTTPException: _no_route})
     app.router.redirect_slashes = False
     return app
+
+
+def _pattern(route: Route) -> str:
+    """The row's path as the router wants it. An image's name may be a reference, which holds slashes."""
+    return route.path.replace("{ref}", "{ref:path}") if route.path.endswith("/images/{ref}") else route.path
 
 
 async def _no_route(request: Request, error: Exception) -> Response:

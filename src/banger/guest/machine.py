@@ -20,6 +20,8 @@ class GuestHealth(msgspec.Struct, frozen=True, kw_only=True):
     memory_total: int
     memory_available: int
     load: str
+    clock: float
+    """Seconds since 1970 by the guest's clock, as it was when the guest answered."""
 
 
 def health(result: wire.Result) -> GuestHealth:
@@ -34,6 +36,7 @@ def health(result: wire.Result) -> GuestHealth:
         memory_total=result.number(wire.Field.MEMORY_TOTAL),
         memory_available=result.number(wire.Field.MEMORY_AVAILABLE),
         load=printable(result.text(wire.Field.LOAD), 64),
+        clock=result.number(wire.Field.CLOCK_NS) / 1e9,
     )
 
 

@@ -105,6 +105,7 @@ class Field(enum.IntEnum):
     MEMORY_TOTAL = 46
     MEMORY_AVAILABLE = 47
     LOAD = 48
+    CLOCK_NS = 49
     RECORD = 50
     COMMAND = 51
     STARTED_NS = 52

@@ -106,8 +106,13 @@ class AwaitAgent(Step):
         except (errors.GuestSilent, errors.GuestPanicked, errors.VmmFailed, errors.ProtocolViolation) as failed:
             for line in console_tail(parts.paths.vm(record.id)):
                 report.notice(f"console: {line}")
-            if not record.ephemeral:
+            if record.ephemeral:
+                failed.advise("the console's last lines are above; a machine that is not ephemeral is kept to look at")
+            else:
                 parts.machines.change(self.vm_id, state="error", error=failed.message)
+                failed.advise(
+                    f"'banger vm logs {record.name}' shows the console, 'banger vm delete {record.name}' ends it"
+                )
             raise
         changed = parts.machines.change(
             self.vm_id, state="running", started=time.time(), stopped=None, stop_reason=None, error=None

@@ -8,6 +8,8 @@ import asyncio
 import os
 import shutil
 
+import msgspec
+
 from banger import errors
 from banger.disk import overlay
 from banger.engine.change import Report
@@ -35,7 +37,9 @@ class Reserve(_Making):
 
     async def do(self, report: Report) -> None:
         report.stage("reserving the name")
-        self.parts.machines.insert(self.record)
+        # the slot is chosen in one step with the insertion: no two machines' monitors ever share a user
+        machines = self.parts.machines
+        machines.insert(msgspec.structs.replace(self.record, slot=machines.free_slot()))
 
     async def undo(self, report: Report) -> None:
         if not self.kept():

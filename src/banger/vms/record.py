@@ -31,7 +31,7 @@ class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
     ephemeral: bool = False
     driver: str
     network: UserNetwork | None = None
-    slot: int
+    slot: int = 0
     """Smallest number that no other machine had: under root, the monitor's uid follows from it."""
     handle: Handle | None = None
     """Set as long as there may be a process."""

@@ -8,6 +8,8 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
+from collections import deque
 from collections.abc import AsyncIterator, Coroutine
 
 import msgspec
@@ -37,6 +39,9 @@ log = logging.getLogger("banger.vms")
 
 STOP_TIMEOUT_LIMIT = 3600.0
 
+PROMISED = 256
+"""How many of the names given last are not generated again, whether their machines are on record by now or not."""
+
 
 class VmService:
     """The machines of one daemon. Call `recover` once, after the engine's, before anything else."""
@@ -56,6 +61,7 @@ class VmService:
         self._engine = engine
         self._machines = Machines(records)
         self._holds = Holds(self._unwanted, grace)
+        self._promised: deque[str] = deque(maxlen=PROMISED)
         self._background: set[asyncio.Task[None]] = set()
         self._parts = Parts(
             machines=self._machines,
@@ -97,12 +103,18 @@ class VmService:
         if not available.usable:
             raise errors.VmmFailed(reason=available.reason, name=request.name or "")
         record = wanted.decide(
-            request, parts.settings, self._machines, parts.driver.name, available.features.user_networking
+            request,
+            parts.settings,
+            self._machines,
+            self._promised,
+            parts.driver.name,
+            available.features.user_networking,
         )
         image = parts.images.expect(record.image)
         if image is not None:
             wanted.disk_size(record.disk_size, parts.settings.vm_defaults.disk_size, image.size)
         parts.kernels.expect(record.kernel)
+        self._promised.append(record.name)
         return self._begin(plans.CREATE, record, Created(record, request.start))
 
     async def start(self, ref: str) -> Operation:
@@ -162,7 +174,9 @@ class VmService:
     async def health(self, ref: str) -> Health:
         """What the agent says of its machine. Raises `errors.WrongState`, `errors.GuestSilent`, `errors.AgentLost`."""
         _, channel = await self._attached(ref)
+        asked = time.time()
         told = await channel.health()
+        now = (asked + time.time()) / 2  # the guest looked at its clock somewhere between the two
         return Health(
             agent_version=told.agent_version,
             protocol=told.protocol,
@@ -170,7 +184,7 @@ class VmService:
             boot_id=told.boot_id,
             hostname=told.hostname,
             uptime=told.uptime,
-            clock_offset=0.0,
+            clock_offset=told.clock - now,
         )
 
     def logs(self, ref: str, follow: bool = False) -> AsyncIterator[bytes]:

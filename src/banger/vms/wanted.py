@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from banger import errors
 from banger.api.vm import CreateVm
@@ -29,13 +29,15 @@ ENVIRONMENT_LIMIT = 128 << 10
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def decide(request: CreateVm, settings: Config, machines: Machines, driver: str, networked: bool) -> VmRecord:
-    """The record of a machine to be made; nothing is stored yet.
+def decide(
+    request: CreateVm, settings: Config, machines: Machines, promised: Collection[str], driver: str, networked: bool
+) -> VmRecord:
+    """The record of a machine to be made; nothing is stored yet. ``promised`` are names given to machines to come.
 
     Raises `errors.InvalidName`, `errors.UsageError`, `errors.AlreadyExists`.
     """
     if request.name is None:
-        name = names.generate({each.name for each in machines.all()})
+        name = names.generate({each.name for each in machines.all()}.union(promised))
     else:
         name = names.check(request.name)
         if machines.named(name) is not None:
@@ -54,7 +56,6 @@ def decide(request: CreateVm, settings: Config, machines: Machines, driver: str,
         ephemeral=request.ephemeral,
         driver=driver,
         network=UserNetwork() if networked else None,
-        slot=machines.free_slot(),
         created=time.time(),
     )
 

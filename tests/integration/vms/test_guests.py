@@ -64,10 +64,12 @@ async def test_from_a_layout_to_a_command_and_what_was_written_is_kept(
 ) -> None:
     layout = guest_images.busybox(tmp_path / "layout")
     async with installation.daemon() as daemon:
-        created = await daemon.create(image=layout, env={"FROM": "machine"})
+        created = await daemon.create(image=layout, env={"FROM": "machine"}, disk_size=20 << 30)
         assert {"image", "disk", "initrd", "monitor", "agent"} < {each.name for each in created.phases}
         health = await daemon.vms.health("one")
-        assert (health.init, health.hostname) == ("agent", "one") and abs(health.uptime) < 3600
+        assert (health.init, health.hostname) == ("agent", "one") and abs(health.clock_offset) < 60
+        code, shown = await daemon.run("one", "stat", "-f", "-c", "%S %b", "/")
+        assert code == 0 and 19 << 30 < int(shown.split()[0]) * int(shown.split()[1]) <= 20 << 30, shown
 
         assert await daemon.run("one", "hostname") == (0, "one\n")
         assert await daemon.run("one", "cat", "/etc/hostname", "/etc/resolv.conf") == (0, "one\nnameserver 10.0.2.3\n")

@@ -7,7 +7,10 @@ import pytest
 
 from banger import errors
 from banger.api.vm import CreateVm, ExecVm, StopVm
-from tests.installation import IMAGE, Daemon, Installation, scenario
+from banger.store.database import Database
+from banger.store.records import Records
+from banger.vms.record import VmRecord
+from tests.installation import IMAGE, MIB, Daemon, Installation, scenario
 
 REFUSED = [
     ({"name": "Upper"}, errors.InvalidName),
@@ -104,6 +107,18 @@ async def test_of_twenty_creates_of_one_name_one_wins(installation: Installation
 
 
 @scenario
+async def test_machines_made_at_once_share_neither_names_nor_users(installation: Installation) -> None:
+    async with installation.daemon() as daemon:
+        requests = [CreateVm(image=IMAGE, memory=256 * MIB, start=False) for _ in range(10)]
+        operations = await asyncio.gather(*(daemon.vms.create(each) for each in requests))
+        await asyncio.gather(*(daemon.done(each) for each in operations))
+        assert len(set(daemon.names())) == 10
+    database = Database(installation.paths.database)
+    assert sorted(each.slot for each in Records(database, "vms", VmRecord).list()) == list(range(10))
+    database.close()
+
+
+@scenario
 async def test_a_silent_guest_keeps_its_machine_to_look_at(installation: Installation) -> None:
     installation.answer("/bin/cat")
     async with installation.daemon(boot_timeout=1.0) as daemon:
@@ -124,8 +139,9 @@ async def test_a_silent_guest_takes_an_ephemeral_machine_with_it(installation: I
     installation.answer("/bin/cat")
     async with installation.daemon(boot_timeout=1.0) as daemon:
         operation = await daemon.vms.create(CreateVm(name="one", image=IMAGE, ephemeral=True))
-        with pytest.raises(errors.GuestSilent):
+        with pytest.raises(errors.GuestSilent) as silent:
             await daemon.done(operation)
+        assert "vm logs" not in silent.value.advice
         notices = daemon.engine.operation(operation.id).notices
         assert any("banger.hostname=one" in each for each in notices), notices
         assert daemon.vms.list() == [] and installation.machine_files() == []

@@ -1,13 +1,14 @@
 """One change for many who wait."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from banger import errors
 from banger.api.operation import Operation, Progress
-from banger.engine.change import Kind, Report
+from banger.engine.change import Kind, Report, Resource
 from banger.engine.engine import Engine
 from banger.engine.sharing import Sharing
 from banger.store.database import Database
@@ -17,8 +18,8 @@ class Work:
     """A task that waits to be let go."""
 
     name = "work"
-    resource = None
-    recorded: dict[str, object] = {}
+    resource: Resource | None = None
+    recorded: Mapping[str, object] = {}
 
     def __init__(self) -> None:
         self.go = asyncio.Event()

@@ -1,7 +1,7 @@
 """Reading a console."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from banger.vms import console
@@ -45,7 +45,9 @@ def test_following_ends_with_the_machine_and_misses_nothing(tmp_path: Path) -> N
 def test_following_goes_on_behind_a_cut(tmp_path: Path) -> None:
     path = tmp_path / "console.log"
     path.write_bytes(b"x" * 1000)
-    steps = iter([lambda: None, lambda: path.write_bytes(b"cut"), lambda: path.write_bytes(b"cut and more")])
+    steps: Iterator[Callable[[], object]] = iter(
+        [lambda: None, lambda: path.write_bytes(b"cut"), lambda: path.write_bytes(b"cut and more")]
+    )
 
     def alive() -> bool:
         step = next(steps, None)
