@@ -6,8 +6,7 @@
 failure that either can raise.
 """
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
 if TYPE_CHECKING:
     from banger import errors as errors
     from banger.sdk.client import Client as Client

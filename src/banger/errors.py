@@ -11,7 +11,10 @@ expect); 124 a time limit ran out (as timeout(1)); 128+N the guest command died 
 
 import errno
 from collections.abc import Mapping
-from typing import ClassVar
+
+TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+if TYPE_CHECKING:
+    from typing import ClassVar
 
 
 class _Values(dict[str, object]):
@@ -24,11 +27,11 @@ class _Values(dict[str, object]):
 class BangerError(Exception):
     """Base of all failures that banger reports. ``data`` holds the template's values."""
 
-    code: ClassVar[str] = "internal"
-    http: ClassVar[int] = 500
-    exit_status: ClassVar[int] = 1
-    template: ClassVar[str] = "something went wrong inside banger: {detail}"
-    hint: ClassVar[str] = "see 'banger daemon status' for the daemon's log"
+    code: "ClassVar[str]" = "internal"
+    http: "ClassVar[int]" = 500
+    exit_status: "ClassVar[int]" = 1
+    template: "ClassVar[str]" = "something went wrong inside banger: {detail}"
+    hint: "ClassVar[str]" = "see 'banger daemon status' for the daemon's log"
 
     operation: str | None = None
     """The id of the change that failed, which the daemon's log carries on each of its lines."""
@@ -72,9 +75,7 @@ class InvalidName(BangerError):
 class InvalidReference(BangerError):
     code, http, exit_status = "invalid_reference", 400, 2
     template = "{reference!r} is not an image reference: {reason}"
-    hint = (
-        "try a name from 'banger image list', 'docker.io/library/debian:bookworm', 'oci:DIR' or 'docker-archive:FILE'"
-    )
+    hint = "try a name from 'banger image list', 'docker.io/library/debian:bookworm', 'oci:DIR' or 'docker-archive:FILE'"
 
 
 class NotFound(BangerError):
@@ -192,7 +193,7 @@ class BadSetting(BangerError):
 
     code, http, exit_status = "bad_setting", 500, 2
     template = "{path}: {key}: {reason}"
-    hint = "docs/reference/configuration.md lists every setting"
+    hint = "docs/reference/config.md lists every setting"
 
 
 # -- the host ---------------------------------------------------------------------------------------------------------

@@ -5,12 +5,12 @@ The first Ctrl-C cancels and waits until what was done is undone; a second one l
 
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from banger import errors
 from banger.cli.progress import Display
 from banger.cli.terminal import Terminal, cell
 
+TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
 if TYPE_CHECKING:
     from banger.api.operation import Operation
     from banger.sdk.client import Client

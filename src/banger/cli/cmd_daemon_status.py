@@ -1,4 +1,7 @@
-"""``banger daemon status``: looks, and never starts one."""
+"""``banger daemon status``: looks, and never starts one.
+
+In the document, ``state`` is ``running`` or ``stopped``; a running daemon adds all that it says of itself.
+"""
 
 import time
 from argparse import Namespace
@@ -19,14 +22,14 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
             status = client.daemon_status()
     except errors.DaemonUnreachable as error:
         if arguments.json:
-            terminal.document({"running": False, "socket": paths.socket, "log": paths.daemon_log})
+            terminal.document({"state": "stopped", "socket": paths.socket, "log": paths.daemon_log})
         else:
             terminal.print(f"no daemon runs: {error}")
         return NOT_RUNNING
     if arguments.json:
         found = plain(status)
         assert isinstance(found, dict)
-        terminal.document({"running": True, **found})
+        terminal.document({"state": "running", **found})
         return 0
     terminal.facts(
         (

@@ -25,7 +25,8 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         client.daemon_stop()
     if process is not None:
         _wait(process)
-    terminal.say(f"the daemon (pid {status.pid}) has ended; {status.running} machines go on")
+    goes_on = f"; machines that go on: {status.running}" if status.running else ""
+    terminal.say(f"the daemon (pid {status.pid}) has ended{goes_on}")
     return 0
 
 

@@ -9,8 +9,6 @@ from banger.sdk.client import Client
 
 def run(arguments: Namespace, terminal: Terminal) -> int:
     with Client() as client:
-        client.daemon_status()
-        machine.warn_root(terminal)
         _, operation = machine.create(client, machine.request(arguments, start=not arguments.no_start), terminal)
         if arguments.json:
             terminal.document(client.vm_show(operation.subject_id or operation.subject))

@@ -2,13 +2,16 @@
 
 import time
 from argparse import Namespace
-from typing import Any
 
 from banger.api import routes
 from banger.cli.durations import format_duration
 from banger.cli.terminal import Terminal, cell
 from banger.config.sizes import format_size
 from banger.sdk.client import Client
+
+TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+if TYPE_CHECKING:
+    from typing import Any
 
 COLUMNS = (
     ("name", "NAME"),
@@ -37,7 +40,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
     return 0
 
 
-def _row(vm: dict[str, Any], now: float) -> dict[str, object]:
+def _row(vm: "dict[str, Any]", now: float) -> dict[str, object]:
     return {
         **vm,
         "id": vm["id"][:12],

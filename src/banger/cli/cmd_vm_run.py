@@ -27,7 +27,6 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
     with Client() as client:
         client.daemon_status()
         watch.mark("connect")
-        machine.warn_root(terminal)
         wanted = machine.request(arguments, ephemeral=arguments.rm)
         held, operation = machine.create(client, wanted, terminal)
         watch.mark_operation(operation)

@@ -38,6 +38,7 @@ def request(arguments: Namespace, *, start: bool = True, ephemeral: bool = False
 def create(client: "Client", wanted: "CreateVm", terminal: Terminal) -> "tuple[Reply | None, Operation]":
     """Make a machine and show how; with the hold that keeps it, when it is ephemeral. Ctrl-C cancels and undoes."""
     operation = client.vm_create(wanted)
+    warn_root(terminal)
     display = Display(terminal)
     try:
         return hold(client, operation, wanted.ephemeral, display.show)

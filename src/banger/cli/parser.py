@@ -6,17 +6,25 @@ options at its first positional argument, as `docker exec` does: ``banger exec w
 
 import argparse
 from collections.abc import Sequence
-from typing import NoReturn
 
 from banger import errors
 from banger.cli.durations import parse_duration
 from banger.cli.verb import Argument, Verb
 from banger.config.sizes import parse_size
 
+TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
+    def error(self, message: str) -> "NoReturn":
         raise errors.UsageError(detail=message)
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """With a width of its own: to ask for the terminal's, argparse would load shutil and the compressors."""
+    return argparse.HelpFormatter(prog, width=100)
 
 
 def split(verb: Verb, words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -52,7 +60,7 @@ def asks_for_help(words: Sequence[str]) -> bool:
 def parse(verb: Verb, words: Sequence[str]) -> argparse.Namespace:
     """The values of a verb's arguments, and the guest's ``command``. Raises `errors.UsageError`."""
     own, command = split(verb, words)
-    parser = _Parser(prog=f"banger {verb.path}", add_help=False, allow_abbrev=False)
+    parser = _Parser(prog=f"banger {verb.path}", add_help=False, allow_abbrev=False, formatter_class=_formatter)
     for argument in verb.arguments:
         _add(parser, argument)
     if command and not verb.command:

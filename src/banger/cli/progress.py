@@ -5,13 +5,13 @@ once says nothing, and a log of something slow shows where it is.
 """
 
 import time
-from typing import TYPE_CHECKING
 
 from banger.cli.durations import format_duration
 from banger.cli.terminal import Terminal
 from banger.config.sizes import format_size
 from banger.text import printable
 
+TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
 if TYPE_CHECKING:
     from banger.api.operation import Operation, Progress
 

@@ -6,10 +6,10 @@ Strings from guests, images and the daemon go through `banger.text.printable` be
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from banger.text import printable
 
+TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 

@@ -9,28 +9,25 @@ dictionaries, does without, for those who only print what they get.
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from banger import errors
 from banger.api import routes
 from banger.api.routes import Route
 from banger.paths import Paths
-from banger.sdk.transport import Body, Reply, Transport, quote
+from banger.sdk.transport import Body, Reply, Transport, failure, target
 
+TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
 if TYPE_CHECKING:
+    from typing import Any, Self, TypeVar
+
     from banger.api.daemon import DaemonStatus, OperationList, Report
     from banger.api.image import BuildImage, Image, ImageList, ImportImage, PullImage
     from banger.api.kernel import ImportKernel, KernelInfo, KernelList, PullKernel
-    from banger.api.operation import ErrorBody, Operation
+    from banger.api.operation import Operation
     from banger.api.vm import CreateVm, ExecVm, Health, Vm, VmList
     from banger.sdk.exec import Command
 
-T = TypeVar("T")
-
-
-def failure(body: "ErrorBody") -> errors.BangerError:
-    """The error that a reply or an operation carries, as its own class."""
-    return errors.from_wire(body.code, body.message, body.hint, body.data, body.operation)
+    T = TypeVar("T")
 
 
 class Client:
@@ -61,7 +58,7 @@ class Client:
         """Give the connection back. The client can be used again."""
         self._transport.close()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Self":
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -82,14 +79,14 @@ class Client:
         kind = "application/x-tar" if route.stream == "tar" else "application/json"
         return self._transport.request(route.method, target(route, ref, query), body, kind=kind, quiet=quiet)
 
-    def document(self, route: Route, ref: str = "") -> dict[str, Any]:
+    def document(self, route: Route, ref: str = "") -> "dict[str, Any]":
         """The reply to a request without a body, as plain data."""
         import json
 
         found: dict[str, Any] = json.loads(self.open(route, ref).read())
         return found
 
-    def _call(self, route: Route, kind: type[T], ref: str = "", request: object = None) -> T:
+    def _call(self, route: Route, kind: "type[T]", ref: str = "", request: object = None) -> "T":
         import msgspec
 
         body = None if request is None else msgspec.json.encode(request)
@@ -326,11 +323,3 @@ class Client:
     def kernel_delete(self, ref: str) -> "Operation":
         """Delete a kernel. Raises `errors.InUse` while machines boot from it."""
         return self._begin(routes.KERNEL_DELETE, ref)
-
-
-def target(route: Route, ref: str = "", query: Mapping[str, str] | None = None) -> str:
-    """The request's target: the row's path with what it is about, and the query."""
-    path = route.path.replace("{ref}", quote(ref))
-    if query:
-        path += "?" + "&".join(f"{name}={quote(value)}" for name, value in query.items())
-    return path

@@ -6,23 +6,20 @@ stdin (to the guest) and output (from the guest, its first byte says which), tex
 """
 
 import contextlib
-import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from banger import errors
 from banger.api import routes
-from banger.sdk.transport import Transport, error_from, unreachable
+from banger.sdk.transport import Transport, failure, target
+from banger.sdk.websocket import Closed, WebSocket
 
 if TYPE_CHECKING:
-    from websockets.sync.client import ClientConnection
-
     from banger.api.vm import ExecEvent, ExecVm
 
 STDOUT = 1
 STDERR = 2
 
-MESSAGE_LIMIT = 4 << 20
 PIECE = 64 << 10
 """Most bytes of stdin that one message carries."""
 
@@ -51,7 +48,6 @@ class Command:
         from banger.api.vm import ExecEvent
 
         self._events = msgspec.json.Decoder(ExecEvent)
-        self._path = transport.path
         self._ref = ref
         self.exit_code: int | None = None
         """The command's exit status, 0 to 255; None when a signal or the time limit ended it."""
@@ -61,25 +57,38 @@ class Command:
         self.session: str | None = None
         """The id of a detached command."""
         self.ended = False
-        self._websocket = _open(transport, ref)
+        self._websocket = WebSocket(transport, target(routes.VM_EXEC, ref))
         try:
-            self._websocket.send(msgspec.json.encode(request), text=True)
-            self._await_start()
-        except BaseException as error:
+            self._websocket.send(msgspec.json.encode(request).decode())
+            if self._next() is not None:
+                raise errors.ProtocolViolation(reason="output before the start")
+        except BaseException:
             self.close()
-            self._raise_told(error)
             raise
 
-    def _await_start(self) -> None:
-        message = self._websocket.recv()
-        if isinstance(message, bytes):
-            raise errors.ProtocolViolation(reason="output before the start")
-        self._take(self._events.decode(message))
+    def _next(self) -> Output | None:
+        """The next output; None after an event, which has been taken."""
+        import msgspec
+
+        try:
+            message = self._websocket.receive()
+            if isinstance(message, str):
+                self._take(self._events.decode(message))
+            elif message:
+                return Output(message[0], message[1:])
+        except Closed as closed:
+            self.ended = True
+            raise errors.AgentLost(reason=closed.reason or "the daemon closed the stream", name=self._ref) from closed
+        except msgspec.MsgspecError as error:
+            self.ended = True
+            raise errors.InternalError(detail=f"the daemon's message is not understood: {error}") from error
+        except errors.BangerError:
+            self.ended = True
+            raise
+        return None
 
     def _take(self, event: "ExecEvent") -> None:
         if event.kind == "failed":
-            from banger.sdk.client import failure
-
             self.ended = True
             if event.error is None:
                 raise errors.InternalError(detail="the daemon gave no reason")
@@ -89,33 +98,12 @@ class Command:
             self.exit_code, self.signal, self.timed_out = event.exit_code, event.signal, event.timed_out
             self.session = event.session
 
-    def _raise_told(self, error: BaseException) -> None:
-        """Raise what a fault of the stream means to the caller, unless it says so itself."""
-        import msgspec
-        from websockets.exceptions import ConnectionClosed
-
-        if isinstance(error, ConnectionClosed):
-            reason = error.rcvd.reason if error.rcvd is not None else ""
-            raise errors.AgentLost(reason=reason or "the daemon closed the stream", name=self._ref) from error
-        if isinstance(error, OSError):
-            raise unreachable(self._path, str(error).lower() or "it does not answer") from error
-        if isinstance(error, msgspec.MsgspecError):
-            raise errors.InternalError(detail=f"the daemon's message is not understood: {error}") from error
-
     def __iter__(self) -> Iterator[Output]:
         """The output as it comes, until the command has ended."""
         while not self.ended:
-            try:
-                message = self._websocket.recv()
-                if isinstance(message, str):
-                    self._take(self._events.decode(message))
-                    continue
-            except Exception as error:
-                self.ended = True
-                self._raise_told(error)
-                raise
-            if message:
-                yield Output(message[0], message[1:])
+            output = self._next()
+            if output is not None:
+                yield output
 
     def wait(self) -> None:
         """Wait for the end; what the command still says is dropped."""
@@ -151,51 +139,15 @@ class Command:
         self._send(json.dumps(fields))
 
     def _send(self, message: bytes | str) -> None:
-        from websockets.exceptions import ConnectionClosed
-
-        with contextlib.suppress(ConnectionClosed, OSError):  # its end is told to whoever iterates
+        with contextlib.suppress(errors.DaemonUnreachable):  # its end is told to whoever iterates
             self._websocket.send(message)
 
     def close(self) -> None:
         """Close the stream; a command that still runs is ended, unless it was detached."""
-        if self.ended:
-            self._websocket.close()
-        else:
-            # A guest that goes on writing would keep an orderly close waiting.
-            with contextlib.suppress(OSError):
-                self._websocket.socket.shutdown(socket.SHUT_RDWR)
-            self._websocket.close_socket()
+        self._websocket.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def _open(transport: Transport, ref: str) -> "ClientConnection":
-    from websockets.exceptions import InvalidHandshake, InvalidStatus
-    from websockets.sync.client import connect
-
-    from banger.sdk.client import target
-
-    connection = transport.connect()
-    connection.settimeout(None)
-    try:
-        return connect(
-            "ws://banger" + target(routes.VM_EXEC, ref),
-            sock=connection,
-            compression=None,
-            max_size=MESSAGE_LIMIT,
-            max_queue=8,
-            proxy=None,
-            ping_interval=None,
-            open_timeout=transport.timeout,
-            close_timeout=2,
-        )
-    except InvalidStatus as error:
-        connection.close()
-        raise error_from(error.response.status_code, bytes(error.response.body or b"")) from None
-    except (InvalidHandshake, OSError) as error:
-        connection.close()
-        raise unreachable(transport.path, str(error).lower()) from error

@@ -89,11 +89,11 @@ def _size(path: str) -> int:
 
 
 def _last_line(path: str, position: int) -> str:
-    """The last line that was written to a log after ``position``, fit to be shown."""
+    """The last line that was written to a log after ``position`` and begins one, fit to be shown."""
     try:
         with open(path, "rb") as log:
             log.seek(max(position, _size(path) - 4096))
-            lines = log.read(4096).strip().splitlines()
+            lines = [line for line in log.read(4096).splitlines() if line and not line[:1].isspace()]
     except FileNotFoundError:
         lines = []
     return printable(lines[-1]) if lines else "its log says nothing"

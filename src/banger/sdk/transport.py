@@ -16,10 +16,15 @@ import select
 import socket
 import stat
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from banger import errors, paths
+from banger.api.routes import Route
 from banger.text import printable
+
+TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+if TYPE_CHECKING:
+    from banger.api.operation import ErrorBody
 
 HEADERS_LIMIT = 64 << 10
 DOCUMENT_LIMIT = 64 << 20
@@ -35,6 +40,14 @@ _UNRESERVED = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01
 def quote(text: str) -> str:
     """``text`` as one segment of a path or one value of a query (RFC 3986); `urllib` would cost too much to load."""
     return "".join(chr(each) if each in _UNRESERVED else f"%{each:02X}" for each in os.fsencode(text))
+
+
+def target(route: Route, ref: str = "", query: Mapping[str, str] | None = None) -> str:
+    """The request's target: the row's path with what it is about, and the query."""
+    path = route.path.replace("{ref}", quote(ref))
+    if query:
+        path += "?" + "&".join(f"{name}={quote(value)}" for name, value in query.items())
+    return path
 
 
 def unreachable(path: str, reason: str) -> errors.DaemonUnreachable:
@@ -99,6 +112,13 @@ def _reason(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
 
 
+def ready(connection: socket.socket, event: int) -> bool:
+    """Whether a connection can be read or written now; not by select(2), which knows only small descriptors."""
+    poll = select.poll()
+    poll.register(connection, event)
+    return bool(poll.poll(0))
+
+
 class Wire:
     """One connection, and what was received but not yet asked for."""
 
@@ -115,7 +135,7 @@ class Wire:
 
     def usable(self) -> bool:
         """Whether an idle connection still stands: anything to read on it is its end."""
-        return not self._buffer and not select.select([self._socket], [], [], 0)[0]
+        return not self._buffer and not ready(self._socket, select.POLLIN)
 
     def send(self, data: bytes) -> None:
         try:
@@ -152,6 +172,15 @@ class Wire:
         del self._buffer[:most]
         return data
 
+    def exactly(self, size: int) -> bytes:
+        """The next ``size`` bytes; who asks has judged the number."""
+        while len(self._buffer) < size:
+            if not self._fill():
+                raise self.broken("the connection ended")
+        data = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return data
+
     def broken(self, reason: str) -> errors.DaemonUnreachable:
         return unreachable(self.path, f"its reply is not understood ({reason})")
 
@@ -164,8 +193,9 @@ class Reply:
         self._done = done
         self.status = 0
         self.headers: dict[str, str] = {}
+        self._ended = False
         self._read_head()
-        while 100 <= self.status < 200:
+        while 100 <= self.status < 200 and self.status != 101:
             self._read_head()
 
     def _read_head(self) -> None:
@@ -223,6 +253,7 @@ class Reply:
                 return
             finished = True
         finally:
+            self._ended = True
             if finished and self.headers.get("connection", "").lower() != "close":
                 self._done(self._wire)
             else:
@@ -255,8 +286,9 @@ class Reply:
             yield bytes(pending)
 
     def close(self) -> None:
-        """Give up what has not been read."""
-        self._wire.close()
+        """Give up what has not been read; nothing happens when all has."""
+        if not self._ended:
+            self._wire.close()
 
     def raise_for_status(self) -> None:
         """Raise the error that the daemon sent instead of what was asked for."""
@@ -279,6 +311,11 @@ def error_from(status: int, body: bytes) -> errors.BangerError:
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         return errors.InternalError(detail=f"HTTP {status}: {printable(body, 200) or 'no message'}")
+
+
+def failure(body: "ErrorBody") -> errors.BangerError:
+    """The error that an operation or an event carries, as its own class."""
+    return errors.from_wire(body.code, body.message, body.hint, body.data, body.operation)
 
 
 class Transport:

@@ -1,0 +1,71 @@
+"""A pseudo-terminal with `banger` on it, for tests of what only happens on one."""
+
+import fcntl
+import os
+import pty
+import select
+import struct
+import sys
+import termios
+import time
+
+from tests.home import Home
+
+PATIENCE = 120.0
+
+
+class OnTerminal:
+    """``banger ARGUMENTS`` with a terminal of 33 rows and 101 columns as its stdin, stdout and stderr."""
+
+    def __init__(self, home: Home, *arguments: str) -> None:
+        code = "import sys; from banger.cli.main import main; sys.exit(main())"
+        env = {**home.env, "TERM": "xterm-256color"}
+        self.pid, self.descriptor = pty.fork()
+        if self.pid == 0:
+            try:
+                fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 101, 0, 0))
+                os.execve(sys.executable, [sys.executable, "-c", code, *arguments], env)
+            finally:
+                os._exit(99)
+        self.seen = b""
+        self._mark = 0
+
+    def type(self, text: str) -> None:
+        self._mark = len(self.seen)
+        os.write(self.descriptor, text.encode())
+
+    def resize(self, rows: int, columns: int) -> None:
+        fcntl.ioctl(self.descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def expect(self, text: str) -> None:
+        """Read until ``text`` comes after what was last typed."""
+        wanted = text.encode()
+        deadline = time.monotonic() + PATIENCE
+        while wanted not in self.seen[self._mark :]:
+            if not self._read(deadline):
+                raise AssertionError(f"{text!r} did not come; seen: {self.seen.decode(errors='replace')}")
+        self._mark = self.seen.index(wanted, self._mark) + len(wanted)
+
+    def _read(self, deadline: float) -> bool:
+        if not select.select([self.descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            return False
+        try:
+            data = os.read(self.descriptor, 1 << 16)
+        except OSError:  # the other end is closed
+            data = b""
+        self.seen += data
+        return bool(data)
+
+    def echoes(self) -> bool:
+        """Whether the terminal is in its ordinary mode: it shows what is typed, and makes signals of keys."""
+        flags = termios.tcgetattr(self.descriptor)[3]
+        return bool(flags & termios.ECHO and flags & termios.ISIG and flags & termios.ICANON)
+
+    def end(self) -> int:
+        """Read to the end; the exit status."""
+        deadline = time.monotonic() + PATIENCE
+        while self._read(deadline):
+            pass
+        _, status = os.waitpid(self.pid, 0)
+        os.close(self.descriptor)
+        return os.waitstatus_to_exitcode(status)
