@@ -6,9 +6,8 @@ ROUNDS = 9
 
 
 def measure(place: Place) -> list[Finding]:
-    from banger.sdk.client import Client
-
     from banger.api.vm import CreateVm
+    from banger.sdk.client import Client
 
     home = place.home
     home.banger("daemon", "start", check=True)

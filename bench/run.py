@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.home import make_home
+from tests.home import make_home, passable
 from tests.stock import give
 
 from bench.measure import Finding, Place
@@ -50,9 +50,13 @@ def machine() -> dict[str, object]:
 def measure(name: str) -> list[Finding]:
     """One bench in an installation of its own."""
     bench = importlib.import_module(f"bench.bench_{name}")
-    with tempfile.TemporaryDirectory(prefix="banger-bench-") as scratch, make_home(Path(scratch)) as home:
+    with (
+        tempfile.TemporaryDirectory(prefix="banger-bench-") as scratch,
+        passable(Path(scratch)) as directory,
+        make_home(directory) as home,
+    ):
         give(home)
-        findings: list[Finding] = bench.measure(Place(home, Path(scratch)))
+        findings: list[Finding] = bench.measure(Place(home, directory))
         return findings
 
 

@@ -19,7 +19,7 @@ NAME = f"demo-{os.getpid()}"
 
 COMMANDS = (
     ("uname", "-srm"),
-    ("sh", "-c", '. /etc/os-release; echo "$PRETTY_NAME, $(nproc) processors, init is $(cat /proc/1/comm)"'),
+    ("sh", "-c", '. /etc/os-release; echo "$PRETTY_NAME, $(nproc) processors, init is $(readlink -f /sbin/init)"'),
     ("sh", "-c", "echo to stderr >&2; exit 42"),
 )
 """What is run in the machine. The last shows that an exit status comes back as it is."""

@@ -6,17 +6,15 @@ a guest and ``root`` when they need root; `scripts/suite.py` runs the groups.
 
 import json
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from tests import guard, leaks
-from tests.home import Home, make_home
+from tests.home import Home, make_home, passable
 
 settings.register_profile("banger", deadline=None, print_blob=True)  # no test may depend on the machine's speed
 settings.load_profile("banger")
@@ -107,24 +105,13 @@ def leave_nothing(request: pytest.FixtureRequest) -> Iterator[None]:
 # -- an installation of one's own -------------------------------------------------------------------------------------
 
 
-@contextmanager
-def reachable(tmp_path: Path) -> Iterator[Path]:
-    """``tmp_path``, or for root a directory that the unprivileged user of root's machines can pass through."""
-    if os.geteuid() != 0:
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(prefix="banger-test-", dir="/var/tmp") as directory:
-        os.chmod(directory, 0o711)  # noqa: S103 - passing through is all that it allows
-        yield Path(directory)
-
-
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
     """An empty installation: directories of its own, a runtime directory with a short name, no daemon yet.
 
     At the end its daemon is stopped, and nothing may be left in the staging and runtime directories.
     """
-    with reachable(tmp_path) as directory, make_home(directory) as made:
+    with passable(tmp_path) as directory, make_home(directory) as made:
         yield made
 
 

@@ -200,7 +200,7 @@ def debian_tar() -> Path:
 def _reachable(directory: Path) -> Path:
     """``directory``, or /var/tmp when subordinate users cannot reach it (a private home)."""
     open_to_all = all(each.stat().st_mode & 0o001 for each in [directory, *directory.parents])
-    return directory if open_to_all else Path("/var/tmp")  # noqa: S108
+    return directory if open_to_all else Path("/var/tmp")
 
 
 def busybox_tar() -> bytes:

@@ -119,3 +119,14 @@ def make_home(directory: Path) -> Iterator[Home]:
     finally:
         home.stop()
         shutil.rmtree(runtime, ignore_errors=True)
+
+
+@contextmanager
+def passable(directory: Path) -> Iterator[Path]:
+    """``directory``, or for root another one, which the unprivileged user of root's machines can pass through."""
+    if os.geteuid() != 0:
+        yield directory
+        return
+    with tempfile.TemporaryDirectory(prefix="banger-test-", dir="/var/tmp") as other:
+        os.chmod(other, 0o711)  # noqa: S103 - passing through is all that it allows
+        yield Path(other)

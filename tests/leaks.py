@@ -15,6 +15,9 @@ from typing import NamedTuple
 
 PR_SET_CHILD_SUBREAPER = 36
 
+OURS = ("/tmp/", "/var/tmp/", "/run/banger/", "/var/lib/banger/")
+"""Where a mount is a test's: elsewhere somebody else may mount at any time."""
+
 _allowed: set[int] = set()
 
 
@@ -82,7 +85,8 @@ def _names(directory: str) -> frozenset[str]:
 def resources() -> Resources:
     """What is there now."""
     loops = frozenset(name for name in _names("/sys/block") if Path(f"/sys/block/{name}/loop/backing_file").exists())
-    mounts = frozenset(line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    mounted = (line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    mounts = frozenset(path for path in mounted if path.startswith(OURS))
     return Resources(frozenset(descendants(os.getpid())), loops, _names("/sys/class/net"), mounts)
 
 

@@ -72,7 +72,8 @@ def give(home: Home) -> None:
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     for directory, _, names in os.walk(source):
         here = target / os.path.relpath(directory, source)
-        here.mkdir(mode=0o700, exist_ok=True)
+        here.mkdir(exist_ok=True)
+        here.chmod(os.stat(directory).st_mode & 0o777)  # root's are passable for the user of root's machines
         for name in names:
             if name.endswith(READ_ONLY):
                 _link(os.path.join(directory, name), str(here / name))

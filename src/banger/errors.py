@@ -79,7 +79,9 @@ class InvalidName(BangerError):
 class InvalidReference(BangerError):
     code, http, exit_status = "invalid_reference", 400, 2
     template = "{reference!r} is not an image reference: {reason}"
-    hint = "try a name from 'banger image list', 'docker.io/library/debian:bookworm', 'oci:DIR' or 'docker-archive:FILE'"
+    hint = (
+        "try a name from 'banger image list', 'docker.io/library/debian:bookworm', 'oci:DIR' or 'docker-archive:FILE'"
+    )
 
 
 class NotFound(BangerError):

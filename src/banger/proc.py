@@ -108,7 +108,9 @@ async def run(
     if check and status != 0:
         tail = stderr.decode("utf-8", "replace").strip().splitlines()[-3:]
         raise errors.ToolFailed(
-            tool=os.path.basename(argv[0]), status=f"status {status}", detail=printable(" / ".join(tail) or "no message")
+            tool=os.path.basename(argv[0]),
+            status=f"status {status}",
+            detail=printable(" / ".join(tail) or "no message"),
         )
     return Result(status, stdout, stderr)
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests import tiny_guest
 
 HERE = Path(__file__).parent

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,14 @@ def test_make_help_names_every_target() -> None:
     phony = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
     assert phony
     assert targets == set(phony[1].split())
+
+
+def test_lock_has_every_dependency() -> None:
+    """What pyproject.toml asks for is in the lock, by hash; 'make lock' resolves it again."""
+    asked = tomllib.loads((TREE / "pyproject.toml").read_text())
+    groups = asked["dependency-groups"]
+    wanted = [*asked["project"]["dependencies"], *(each for group in groups.values() for each in group)]
+    lock = (TREE / "requirements.lock").read_text()
+    locked = set(re.findall(r"^([a-z0-9.-]+)==[^\n]*\\\n    --hash=sha256:", lock, re.MULTILINE))
+    assert {re.split(r"[<>=;~! ]", each)[0].replace(".", "-").lower() for each in wanted} <= locked
+    assert "http" not in lock, "the lock names no place to download from"

@@ -85,7 +85,7 @@ def test_names_are_checked_before_anything_starts(suite: str, packages: list[str
 
 def test_complaints_say_what_matters() -> None:
     said = b"I: running\nE: Unable to locate package foo\nE: run_chroot failed: x\nE: mmdebstrap failed to run\n"
-    error = debian.complaint(said, "bookworm", "/tmp")  # noqa: S108
+    error = debian.complaint(said, "bookworm", "/tmp")
     assert isinstance(error, errors.BuildFailed)
     assert error.message == "building Debian bookworm failed: Unable to locate package foo"
     assert isinstance(debian.complaint(b"x: No space left on device", "b", "/x"), errors.DiskFull)
