@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -52,14 +53,22 @@ void watch_close(struct watch *watch)
     watch->in = watch->out = false;
 }
 
+/* Our own process 1 says with SIGTERM that the machine ends; nobody else's SIGTERM means anything here. From then on
+ * the agent goes on reading what its commands say, and ends with the last of them. */
+static bool ends_the_machine(const struct signalfd_siginfo *info)
+{
+    return info->ssi_signo == SIGTERM && info->ssi_pid == 1 && pid1_kind && !strcmp(pid1_kind, "agent");
+}
+
 static void reap(void)
 {
+    static bool ending;
     struct signalfd_siginfo info;
     int status;
     pid_t pid;
 
     while (read(children.fd, &info, sizeof info) > 0)
-        ;
+        ending |= ends_the_machine(&info);
     children.in = false;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         struct stream *s = stream_by_pid(pid);
@@ -68,6 +77,8 @@ static void reap(void)
         else
             session_exited(pid, status);
     }
+    if (ending && pid < 0 && errno == ECHILD)
+        _exit(0);
 }
 
 void agent_exit(void)
@@ -104,7 +115,7 @@ static void wait_for_events(int timeout)
 
 static void prepare(struct transport_fd transport)
 {
-    sigset_t all, child;
+    sigset_t all, heard;
 
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL);
@@ -115,9 +126,10 @@ static void prepare(struct transport_fd transport)
     fcntl(transport.fd, F_SETFL, fcntl(transport.fd, F_GETFL) | O_NONBLOCK);
     fcntl(transport.fd, F_SETFD, FD_CLOEXEC);
     epoll = epoll_create1(EPOLL_CLOEXEC);
-    sigemptyset(&child);
-    sigaddset(&child, SIGCHLD);
-    watch_add(&children, signalfd(-1, &child, SFD_NONBLOCK | SFD_CLOEXEC));
+    sigemptyset(&heard);
+    sigaddset(&heard, SIGCHLD);
+    sigaddset(&heard, SIGTERM);
+    watch_add(&children, signalfd(-1, &heard, SFD_NONBLOCK | SFD_CLOEXEC));
 }
 
 void agent_run(struct transport_fd transport)

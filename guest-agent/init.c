@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -38,15 +37,12 @@ static bool reap_for(const sigset_t *set, int seconds)
     }
 }
 
-/* The agent goes first, so that its commands become ours to wait for. */
-static void power_off(const sigset_t *set, pid_t agent) __attribute__((noreturn));
+/* The agent understands SIGTERM from us: it serves its commands to their end and then ends too, so that the last of
+ * our children is the last process. */
+static void power_off(const sigset_t *set) __attribute__((noreturn));
 
-static void power_off(const sigset_t *set, pid_t agent)
+static void power_off(const sigset_t *set)
 {
-    if (agent > 0) {
-        kill(agent, SIGKILL);
-        waitpid(agent, NULL, 0);
-    }
     kill(-1, SIGTERM);
     kill(-1, SIGCONT);
     if (!reap_for(set, GRACE_S)) {
@@ -87,6 +83,6 @@ void init_run(struct transport_fd transport, pid_t agent)
         reap(transport, &agent);
         int number = sigwaitinfo(&set, NULL);
         if (number > 0 && number != SIGCHLD)
-            power_off(&set, agent);
+            power_off(&set);
     }
 }

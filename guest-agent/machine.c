@@ -66,7 +66,8 @@ static void set_clock(struct stream *s)
 void machine_settle_and_off(void)
 {
     sync();
-    mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL);
+    if (mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL))
+        dprintf(2, "banger: the root cannot be made read-only: %s\n", strerror(errno));
     reboot(RB_POWER_OFF);
 }
 

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -189,9 +190,16 @@ LOADED = (
 """The packages that the command and the daemon load."""
 
 
+def project() -> str:
+    """What pyproject.toml says of the package itself; how the checkers are set does not concern the environment."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        tables = tomllib.load(file)
+    return json.dumps([tables["build-system"], tables["project"], tables["tool"]["hatch"]], sort_keys=True)
+
+
 def steps() -> list[tuple[str, str, Callable[[], None], str]]:
     """Name, what to say, action and key of the inputs of each step, in order."""
-    environment = key_of(sys.version, str(ROOT), ROOT / "requirements.lock", ROOT / "pyproject.toml")
+    environment = key_of(sys.version, str(ROOT), ROOT / "requirements.lock", project())
     found = [("environment", f"making the virtual environment {VENV}", make_environment, environment)]
     for source, place in NATIVE.items():
         if (ROOT / source).is_dir():

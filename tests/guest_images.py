@@ -7,6 +7,7 @@ function       what is in it                                                    
 `scratch`      one static binary, /hello, which prints "hello from scratch"; no shell          none
 `configured`   busybox whose config sets entrypoint, cmd, env, user, workdir                   none
 `debian`       bookworm minbase (dpkg, apt, bash), no init                                     none
+`systemd`      the default image's packages: systemd, sshd, git, python3                       systemd
 =============  ==============================================================================  ==================
 
 Each takes the directory to write the layout into and returns its skopeo name, ``oci:DIR:latest``; push it with
@@ -15,6 +16,7 @@ Each takes the directory to write the layout into and returns its skopeo name, `
 workers share it. `write_layout` makes a layout of any layers.
 """
 
+import asyncio
 import gzip
 import hashlib
 import io
@@ -132,7 +134,7 @@ def write_layout(
 
 def busybox(directory: Path, *, config: Mapping[str, Any] | None = None) -> str:
     """Debian's static busybox with its applets; Cmd is /bin/sh."""
-    return write_layout(directory, [_busybox_tar()], config=config or {"Cmd": ["/bin/sh"], "Env": ["PATH=/bin:/sbin"]})
+    return write_layout(directory, [busybox_tar()], config=config or {"Cmd": ["/bin/sh"], "Env": ["PATH=/bin:/sbin"]})
 
 
 def configured(directory: Path) -> str:
@@ -152,6 +154,22 @@ def debian(directory: Path) -> str:
     return write_layout(
         directory, [layer], config={"Cmd": ["/bin/bash"], "Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]}
     )
+
+
+def systemd(directory: Path) -> str:
+    """Debian bookworm with the packages of the default image."""
+    layer = systemd_tar().read_bytes()
+    return write_layout(directory, [layer])
+
+
+def systemd_tar() -> Path:
+    """The tar of `systemd`, as `banger.oci.debian` makes it; a minute or two when it is not there yet."""
+    from banger.oci import debian
+
+    def bootstrap(target: Path) -> None:
+        asyncio.run(debian.build_rootfs_tar(debian.DEFAULT_SUITE, debian.DEFAULT_PACKAGES, str(target)))
+
+    return _cached("bookworm-systemd.tar", Path(debian.__file__).read_text(), bootstrap)
 
 
 def hello_binary() -> Path:
@@ -185,7 +203,8 @@ def _reachable(directory: Path) -> Path:
     return directory if open_to_all else Path("/var/tmp")  # noqa: S108
 
 
-def _busybox_tar() -> bytes:
+def busybox_tar() -> bytes:
+    """The layer of `busybox`."""
     program = Path("/bin/busybox")
     applets = subprocess.run([program, "--list"], capture_output=True, text=True, check=True, timeout=30).stdout.split()
     tar = Tar()

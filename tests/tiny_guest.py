@@ -7,7 +7,7 @@ the sources that make it. The kernel's command line tells the guest what to do::
     test.do=poweroff   power off
     test.do=panic      end process 1, at which the kernel panics
     test.do=flood      write to the console without an end
-    test.do=clock      count 5 s by its own clock, between the console lines "tick" and "tock"
+    test.do=clock      say "tick" and its uptime, 5 s later "tock" and its uptime
     test.do=disk       say what is on the disks, try to write to each, power off
     test.do=net test.net=PROTOCOL,HOST,PORT[;...]
                        try to reach each address and say how it went, power off; over udp it asks as a tftp client
@@ -39,7 +39,7 @@ case $what in
 poweroff) poweroff -f;;
 panic) exit 1;;
 flood) while :; do dmesg; done;;
-clock) sleep 1; echo tick; sleep 5; echo tock; poweroff -f;;
+clock) sleep 1; echo "tick $(cat /proc/uptime)"; sleep 5; echo "tock $(cat /proc/uptime)"; poweroff -f;;
 disk)
     for disk in /sys/block/vd*; do
         device=/dev/${disk##*/}

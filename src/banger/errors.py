@@ -75,9 +75,7 @@ class InvalidName(BangerError):
 class InvalidReference(BangerError):
     code, http, exit_status = "invalid_reference", 400, 2
     template = "{reference!r} is not an image reference: {reason}"
-    hint = (
-        "try a name from 'banger image list', 'docker.io/library/debian:bookworm', 'oci:DIR' or 'docker-archive:FILE'"
-    )
+    hint = "try a name from 'banger image list', 'docker.io/library/debian:bookworm', 'oci:DIR' or 'docker-archive:FILE'"
 
 
 class NotFound(BangerError):
@@ -203,7 +201,7 @@ class BadSetting(BangerError):
 
     code, http, exit_status = "bad_setting", 500, 2
     template = "{path}: {key}: {reason}"
-    hint = "docs/reference/configuration.md lists every setting"
+    hint = "docs/reference/config.md lists every setting"
 
 
 # -- the host ---------------------------------------------------------------------------------------------------------

@@ -30,7 +30,8 @@ OUTPUT_LIMIT = 4 << 20
 PACKAGES = {
     "skopeo": "skopeo", "mmdebstrap": "mmdebstrap", "qemu-system-x86_64": "qemu-system-x86", "qemu-img": "qemu-utils",
     "debugfs": "e2fsprogs", "mke2fs": "e2fsprogs", "e2fsck": "e2fsprogs", "resize2fs": "e2fsprogs", "dpkg-deb": "dpkg",
-    "apt-get": "apt", "newuidmap": "uidmap", "depmod": "kmod", "lz4": "lz4", "xz": "xz-utils", "unshare": "util-linux",
+    "apt-get": "apt", "apt-cache": "apt", "newuidmap": "uidmap", "depmod": "kmod", "lz4": "lz4", "xz": "xz-utils",
+    "unshare": "util-linux",
 }  # fmt: skip
 """Which Debian package brings each host tool."""
 
@@ -107,9 +108,7 @@ async def run(
     if check and status != 0:
         tail = stderr.decode("utf-8", "replace").strip().splitlines()[-3:]
         raise errors.ToolFailed(
-            tool=os.path.basename(argv[0]),
-            status=f"status {status}",
-            detail=printable(" / ".join(tail) or "no message"),
+            tool=os.path.basename(argv[0]), status=f"status {status}", detail=printable(" / ".join(tail) or "no message")
         )
     return Result(status, stdout, stderr)
 

@@ -19,22 +19,9 @@ MODULES = (
 """In the order of loading."""
 
 APPLETS = (
-    "sh",
-    "cat",
-    "ls",
-    "sleep",
-    "true",
-    "false",
-    "ps",
-    "kill",
-    "id",
-    "stty",
-    "mount",
-    "touch",
-    "grep",
-    "readlink",
-)
-APPLETS += ("mkdir", "ln", "hostname", "ip", "head", "wc", "dd", "seq", "stat", "cut", "date", "pwd", "tty", "md5sum")
+    "sh", "cat", "echo", "ls", "sleep", "true", "false", "ps", "kill", "id", "stty", "mount", "touch", "grep", "readlink",
+    "mkdir", "ln", "hostname", "ip", "head", "wc", "dd", "seq", "stat", "cut", "date", "pwd", "tty", "md5sum",
+)  # fmt: skip
 
 
 def kernel() -> Path:
@@ -86,7 +73,7 @@ def initrd(agent: Path) -> bytes:
 
 def ext4(directory: Path, image: Path, size: str) -> Path:
     """A filesystem image of a directory's content."""
-    command = ["mke2fs", "-q", "-t", "ext4", "-E", "root_owner=0:0", "-d", directory, image, size]
+    command = ["mke2fs", "-q", "-t", "ext4", "-E", "root_owner=0:0", "-d", str(directory), str(image), size]
     environment = {"PATH": "/usr/sbin:/sbin:/usr/bin:/bin"}
     subprocess.run(command, check=True, timeout=60, env=environment)
     return image

@@ -68,7 +68,8 @@ class Port:
 
     def _serve(self) -> None:
         while True:
-            ready, _, _ = select.select([self._listener, self._stop], [], [])
+            sources: list[socket.socket | int] = [self._listener, self._stop]
+            ready, _, _ = select.select(sources, [], [])
             if self._stop in ready:
                 return
             client, _ = self._listener.accept()
@@ -78,7 +79,8 @@ class Port:
     def _relay(self, client: socket.socket) -> None:
         sockets = {client: self._host, self._host: client}
         while True:
-            ready, _, _ = select.select([*sockets, self._stop], [], [])
+            sources: list[socket.socket | int] = [*sockets, self._stop]
+            ready, _, _ = select.select(sources, [], [])
             if self._stop in ready:
                 return
             for each in (s for s in ready if isinstance(s, socket.socket)):

@@ -96,7 +96,7 @@ def preloaded(calls: list[tuple[str, str, int]], resolver: str = "") -> dict[str
         capture_output=True,
         check=True,
         timeout=60,
-        env={**os.environ, "LD_PRELOAD": guard.path(), "BANGER_NETGUARD_RESOLVER": resolver},
+        env={**os.environ, "LD_PRELOAD": guard.path("test"), "BANGER_NETGUARD_RESOLVER": resolver},
     )
     found: dict[str, str] = json.loads(ended.stdout)
     return found

@@ -10,7 +10,7 @@ import pytest
 TREE = Path(__file__).resolve().parents[2]
 CHECKED = [name for name in ("src", "tests", "scripts", "bench", "guest-agent", "netguard") if (TREE / name).is_dir()]
 SPELLED = [name for name in (*CHECKED, "docs", "Makefile") if (TREE / name).exists()]
-TYPED = ["src", "tests"]
+TYPED = ["src", "tests", "bench"]
 
 
 def cache(name: str) -> str:

@@ -99,5 +99,3 @@ def decode(decoder: msgspec.json.Decoder[T], data: bytes | str) -> T:
         raise errors.UsageError(detail=str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise errors.UsageError(detail=f"the request is not JSON: {error}") from None
-    except RecursionError:
-        raise errors.UsageError(detail="the request is nested too deeply") from None

@@ -1,5 +1,6 @@
 """The interface as an OpenAPI 3.1 document, made from the table of routes and the structures that it names."""
 
+import json
 import re
 from typing import Any
 
@@ -130,3 +131,8 @@ def page() -> str:
             answers = kinds.get(route.stream, "bytes")
         lines.append(f"| `{route.method} {route.path}{query}` | {route.summary} | {takes} | {answers} |")
     return "\n".join(lines) + f"\n\n## The exec stream\n\n{_websocket()}\n"
+
+
+def text() -> str:
+    """The document as a file."""
+    return json.dumps(document(), indent=1) + "\n"

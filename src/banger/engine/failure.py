@@ -25,13 +25,13 @@ def error_body(error: BaseException, operation: str | None = None) -> ErrorBody:
         message=error.message,
         hint=error.advice,
         data={key: _plain(value) for key, value in error.data.items()},
-        operation=operation,
+        operation=operation or error.operation,
     )
 
 
 def from_body(body: ErrorBody) -> errors.BangerError:
     """The exception that a body was made from."""
-    return errors.from_wire(body.code, body.message, body.hint, dict(body.data))
+    return errors.from_wire(body.code, body.message, body.hint, body.data, body.operation)
 
 
 def _plain(value: object) -> Value:

@@ -1,8 +1,7 @@
 """Tasks that make and remove an image.
 
 A root file system is written in the staging area, together with the record; one rename makes it an image's directory,
-and only then does the row appear. An image that takes the name of another renames the old one first, which goes when
-no machine needs it.
+and only then does the row appear. An image that takes the name of another renames that one to ``NAME@ID`` first.
 """
 
 import asyncio
@@ -22,6 +21,9 @@ from banger.paths import Paths
 from banger.store.records import Records
 
 STAGING = "image-"
+
+Unused = Callable[[ImageRecord], None]
+"""Raises `errors.InUse` for an image that machines need."""
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,12 +190,13 @@ class Publish(Present):
 
 
 class Enter(Present):
-    """The row. An older image of the name is renamed until `Retire` has looked whether it is still needed."""
+    """The row. An older image of the name is renamed; it is removed later, when no machine needs it."""
 
     name = "row"
 
-    def __init__(self, wanted: Wanted, records: Records[ImageRecord], paths: Paths) -> None:
+    def __init__(self, wanted: Wanted, records: Records[ImageRecord], paths: Paths, unused: Unused) -> None:
         super().__init__(wanted, records, paths)
+        self.unused = unused
         self.resource = Made("row", f"image {wanted.id}")
 
     async def do(self, report: Report) -> None:
@@ -202,7 +205,12 @@ class Enter(Present):
         older = self.records.by_name(record.name)
         if older is not None:
             report.record(older=older.id)
-            self.records.replace(msgspec.structs.replace(older, name=f"{older.name}@{older.id}"))
+            kept = msgspec.structs.replace(older, name=superseded(older))
+            try:
+                self.unused(older)
+            except errors.InUse:
+                report.notice(f"the earlier image is kept as {kept.name} for the machines that use it")
+            self.records.replace(kept)
         self.records.insert(record)
 
     async def undo(self, report: Report) -> None:
@@ -210,29 +218,6 @@ class Enter(Present):
         older = self.records.by_id(str(self.recorded.get("older", "")))
         if older is not None:
             self.records.replace(msgspec.structs.replace(older, name=self.wanted.name))
-
-
-class Retire(Present):
-    """The older image of the name: deleted, or kept under another name for the machines that use it."""
-
-    name = "retire"
-
-    def __init__(
-        self, wanted: Wanted, records: Records[ImageRecord], paths: Paths, unused: Callable[[ImageRecord], None]
-    ) -> None:
-        super().__init__(wanted, records, paths)
-        self.unused = unused
-
-    async def do(self, report: Report) -> None:
-        prefix = f"{self.wanted.name}@"
-        for older in [each for each in self.records.list() if each.name.startswith(prefix)]:
-            try:
-                self.unused(older)
-            except errors.InUse:
-                report.notice(f"the earlier image is kept as {older.name} for the machines that use it")
-                continue
-            self.records.delete(older.id)
-            await asyncio.to_thread(shutil.rmtree, self.paths.image(older.id), ignore_errors=True)
 
 
 class RemoveRow:
@@ -279,9 +264,12 @@ class RemoveFiles:
         """There is no way back."""
 
 
-def plan(
-    wanted: Wanted, records: Records[ImageRecord], paths: Paths, unused: Callable[[ImageRecord], None]
-) -> Sequence[Task]:
+def superseded(record: ImageRecord) -> str:
+    """The name of an image whose own name was taken over by another."""
+    return record.name if record.name.endswith(f"@{record.id}") else f"{record.name}@{record.id}"
+
+
+def plan(wanted: Wanted, records: Records[ImageRecord], paths: Paths, unused: Unused) -> Sequence[Task]:
     """The tasks that make an image."""
     if wanted.present:
         return [Present(wanted, records, paths)]
@@ -290,8 +278,7 @@ def plan(
         Fetch(wanted, records, paths, material),
         Build(wanted, records, paths, material),
         Publish(wanted, records, paths),
-        Enter(wanted, records, paths),
-        Retire(wanted, records, paths, unused),
+        Enter(wanted, records, paths, unused),
     ]
 
 

@@ -4,6 +4,7 @@ An image is found by its name, by its id's first letters, or by the reference th
 of its own it is named by its canonical reference, which no catalog name can be: that always holds a slash or a colon.
 """
 
+import asyncio
 import contextlib
 import os
 import re
@@ -45,6 +46,7 @@ class ImageService:
         self._paths = paths
         self._settings = settings
         self._sharing = Sharing(engine)
+        self._sweepers: set[asyncio.Task[None]] = set()
         self._users: Users = lambda image_id, name: []
         for name in (PULL, IMPORT, BUILD):
             engine.register(Kind(name, self._plan_make))
@@ -55,11 +57,12 @@ class ImageService:
         self._users = users
 
     def recover(self) -> None:
-        """Remove the work in progress of a daemon that died."""
+        """Remove the work in progress of a daemon that died, and what it had no time to sweep."""
         with contextlib.suppress(FileNotFoundError):
             for name in os.listdir(self._paths.staging):
                 if name.startswith(STAGING):
                     shutil.rmtree(os.path.join(self._paths.staging, name), ignore_errors=True)
+        self._sweep()
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
@@ -78,12 +81,17 @@ class ImageService:
         try:
             return self._records.resolve(ref)
         except errors.NotFound:
-            with contextlib.suppress(errors.InvalidReference):
-                canonical = str(reference.parse(ref))
-                for record in self._records.list():
-                    if record.source == canonical:
-                        return record
-            raise
+            found = None if ref in catalog.ENTRIES else self._from(ref)
+            if found is None:
+                raise
+            return found
+
+    def _from(self, text: str) -> ImageRecord | None:
+        """The image that was made from a reference."""
+        with contextlib.suppress(errors.InvalidReference):
+            source = str(reference.parse(text))
+            return next((each for each in self._records.list() if each.source == source), None)
+        return None
 
     def get(self, image_id: str) -> ImageRecord:
         """The image of a machine. Raises `errors.NotFound`."""
@@ -143,9 +151,24 @@ class ImageService:
     async def delete(self, ref: str) -> Operation:
         """Raises `errors.NotFound`, `errors.InUse`."""
         record = self.find(ref)
+        return self._remove(record)
+
+    def _remove(self, record: ImageRecord) -> Operation:
         self.check_unused(record)
         spec: Spec = msgspec.to_builtins(Removed(record.id, record.name))
         return self._engine.begin(DELETE, subject=record.name, subject_id=_subject(record.name), spec=spec)
+
+    def _sweep(self) -> None:
+        """Delete the images whose name another has taken over, once no machine needs them."""
+        for record in self._records.list():
+            if record.name == making.superseded(record):
+                with contextlib.suppress(errors.InUse, errors.Busy, errors.Interrupted):
+                    self._remove(record)
+
+    async def _sweep_after(self, operation: str) -> None:
+        with contextlib.suppress(errors.BangerError):
+            await self._engine.join(operation)
+        self._sweep()
 
     def check_unused(self, record: ImageRecord) -> None:
         """Raises `errors.InUse` with the machines' names."""
@@ -194,7 +217,11 @@ class ImageService:
 
     def _begin(self, kind: str, wanted: Wanted) -> Operation:
         spec: Spec = msgspec.to_builtins(wanted)
-        return self._engine.begin(kind, subject=wanted.name, subject_id=_subject(wanted.name), spec=spec)
+        operation = self._engine.begin(kind, subject=wanted.name, subject_id=_subject(wanted.name), spec=spec)
+        sweeper = asyncio.get_running_loop().create_task(self._sweep_after(operation.id))
+        self._sweepers.add(sweeper)  # it ends with the engine at the latest
+        sweeper.add_done_callback(self._sweepers.discard)
+        return operation
 
     def _plan_make(self, spec: Spec) -> Sequence[Task]:
         return making.plan(msgspec.convert(spec, Wanted), self._records, self._paths, self.check_unused)

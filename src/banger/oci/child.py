@@ -31,6 +31,7 @@ class Request(msgspec.Struct, frozen=True):
     output: str
     seed: str
     size: int | None = None
+    memory: int = MEMORY_LIMIT
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -55,8 +56,12 @@ async def build_in_child(
     size: int | None = None,
     seed: str,
     progress: Progress = silent,
+    memory: int = MEMORY_LIMIT,
 ) -> BuildReport:
-    """As `build.build_image`, in a child process that dies with a cancelled call. Raises the same errors."""
+    """As `build.build_image`, in a child process that dies with a cancelled call. Raises the same errors.
+
+    ``memory`` bounds the child's address space.
+    """
     if os.path.lexists(output):
         raise errors.AlreadyExists(kind="file", name=output)
     done: list[BuildReport] = []
@@ -70,7 +75,7 @@ async def build_in_child(
             done.extend([line.report] if line.report is not None else [])
             failed.extend([line.error] if line.error is not None else [])
 
-    request = msgspec.json.encode(Request(list(layers), output, seed, size))
+    request = msgspec.json.encode(Request(list(layers), output, seed, size, memory))
     package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     try:
         result = await proc.run(
@@ -102,10 +107,10 @@ def main() -> int:
     """The child: one request on stdin, lines on stdout."""
     import resource
 
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
+    request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
+    resource.setrlimit(resource.RLIMIT_AS, (request.memory, request.memory))
     gc.disable()
     sys.setswitchinterval(_SWITCH_SECONDS)
-    request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
     try:
         report = build_image(
             request.layers,

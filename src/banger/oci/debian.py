@@ -49,7 +49,7 @@ _NEUTRAL = f"""\
 set -eu
 root="$1"
 rm -f "$root"/etc/ssh/ssh_host_* "$root"/etc/resolv.conf "$root"/var/lib/systemd/random-seed
-rm -f "$root"/var/lib/dbus/machine-id
+rm -f "$root"/var/lib/dbus/machine-id "$root"/etc/hostname
 : > "$root"/etc/machine-id
 echo debian > "$root"/etc/hostname
 printf '127.0.0.1 localhost debian\\n::1 localhost ip6-localhost\\n' > "$root"/etc/hosts
@@ -99,7 +99,7 @@ async def build_rootfs_tar(
     try:
         result = await proc.run(argv, env=env, cwd="/", check=False, on_line=hear)
         if result.status != 0:
-            raise _complaint(result.stderr, suite, scratch)
+            raise complaint(result.stderr, suite, scratch)
     except BaseException:
         if os.path.exists(output):
             os.unlink(output)
@@ -217,11 +217,12 @@ def _with_sbin() -> str:
     return os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
 
 
-def _complaint(stderr: bytes, suite: str, scratch: str) -> errors.BangerError:
+def complaint(stderr: bytes, suite: str, scratch: str) -> errors.BangerError:
+    """The error that mmdebstrap's last words stand for."""
     text = stderr.decode("utf-8", "replace")
     if "No space left on device" in text:
         return errors.DiskFull(path=scratch)
     said = [line[3:] for line in text.splitlines() if line.startswith("E: ")]
-    telling = [line for line in said if not line.startswith(("run_chroot", "mmdebstrap failed", "child exited"))]
+    telling = [line for line in said if not line.startswith(("run_chroot", "mmdebstrap failed", "child "))]
     reason = printable(" / ".join((telling or said)[:3]) or text.strip().rpartition("\n")[2], 400)
     return errors.BuildFailed(name=f"Debian {suite}", reason=reason or "mmdebstrap failed without a word")

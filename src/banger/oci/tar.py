@@ -164,7 +164,10 @@ class Archive:
 
     def _check(self, block: bytes) -> None:
         summed = zlib.adler32(block[156:], zlib.adler32(block[:148])) & 0xFFFF
-        claimed = self._number(block[148:156], b"")
+        try:
+            claimed = self._number(block[148:156], b"")
+        except Refused:
+            raise Malformed("a header's checksum is no number; this is no tar archive") from None
         if summed == (claimed - 8 * 32 + 1) % 65521:
             return
         signed = sum(each - ((each & 0x80) << 1) for each in block[:148] + block[156:]) + 8 * 32

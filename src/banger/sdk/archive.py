@@ -6,7 +6,7 @@ What comes out of a guest is hostile. Invariants of `unpack`:
   every step of a name is opened below the one before it and never through a symbolic link;
 - only directories, regular files, symbolic links and hard links to files of the same stream are made, all owned by
   the calling user, without setuid, setgid and sticky bits;
-- memory is constant, and the number of entries and bytes is limited.
+- the number of entries and bytes is limited, and memory is constant but for the numbers of the inodes made.
 
 Symbolic links are written as they are; nothing here follows them. A stream that breaks off, or breaks a rule, ends in
 `errors.UnsafeArchive`, and what came before it stays.
@@ -17,7 +17,6 @@ import errno
 import os
 import stat
 import tarfile
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -30,9 +29,6 @@ NAME_LIMIT = 4096
 DEPTH_LIMIT = 256
 EXTENSION_LIMIT = 64 * 1024
 """The largest extended header: a path and a link target fit many times."""
-
-_COARSE = time.CLOCK_REALTIME_COARSE if hasattr(time, "CLOCK_REALTIME_COARSE") else time.CLOCK_REALTIME
-"""The clock that the kernel stamps files with: what this stream made is never older than its beginning."""
 
 Rename = Callable[[str], str]
 """Gives the name below the destination for a name in the stream; the result is judged like any other."""
@@ -192,11 +188,14 @@ def judge(name: str) -> list[str]:
 
 
 class _Tree:
-    """The destination: directories that are open now, the innermost last. Their modes and times are set on leaving."""
+    """The destination: directories that are open now, the innermost last. Their modes and times are set on leaving.
+
+    The files of the stream are known by device and inode: only they may be given a second name.
+    """
 
     def __init__(self, root: int) -> None:
         self._open: list[tuple[str, int, _Entry | None]] = [("", root, None)]
-        self._since = time.clock_gettime_ns(_COARSE)
+        self._made: set[tuple[int, int]] = set()
 
     def close(self) -> None:
         for _, descriptor, _ in self._open:
@@ -259,6 +258,8 @@ class _Tree:
                     view = view[os.write(descriptor, view) :]
             os.fchmod(descriptor, entry.mode & 0o777)
             os.utime(descriptor, ns=(entry.mtime_ns, entry.mtime_ns))
+            status = os.fstat(descriptor)
+            self._made.add((status.st_dev, status.st_ino))
         finally:
             os.close(descriptor)
 
@@ -276,7 +277,7 @@ class _Tree:
         source = os.dup(self._enter(target[:-1]))
         try:
             status = os.lstat(target[-1], dir_fd=source)
-            if not stat.S_ISREG(status.st_mode) or status.st_ctime_ns < self._since:
+            if not stat.S_ISREG(status.st_mode) or (status.st_dev, status.st_ino) not in self._made:
                 raise refused(entry.name, "a hard link to something that is no file of this stream")
             directory = self._vacate(parts, entry.name)
             os.link(target[-1], parts[-1], src_dir_fd=source, dst_dir_fd=directory, follow_symlinks=False)

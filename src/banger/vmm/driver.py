@@ -82,7 +82,11 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
     drives: tuple[Drive, ...]
     network: UserNetwork | None = None
     uid: int | None = None
-    """Run the monitor as this user (and a group of the same number), when we are root."""
+    """Run the monitor as this user (and a group of the same number), when we are root.
+
+    The caller sees to it that this user can search the directories of the kernel, the initrd and the drives, can read
+    those files, and owns the drives that are written. ``directory`` and ``runtime`` may stay root's.
+    """
 
 
 class Handle(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,7 +130,11 @@ class Driver(Protocol):
         ...
 
     async def kill(self, handle: Handle) -> None:
-        """End the process at once and remove its sockets; nothing to do is fine."""
+        """End the process at once and remove its sockets; nothing to do is fine.
+
+        Also called for a machine that ended by itself, whose sockets are still there. A machine has one handle at a
+        time: the one before was killed.
+        """
         ...
 
     async def wait(self, handle: Handle, timeout: float | None = None) -> Exit | None:
@@ -139,6 +147,13 @@ class Driver(Protocol):
 
     async def resume(self, handle: Handle) -> None:
         """Let the guest's processors go on."""
+        ...
+
+    async def stalled(self, handle: Handle) -> str | None:
+        """Why the monitor has stopped the guest on its own (the host's disk is full), in words; None when it has not.
+
+        `resume` lets the guest try again; nothing is lost.
+        """
         ...
 
     def trim_console(self, handle: Handle, limit: int) -> None:

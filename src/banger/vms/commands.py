@@ -13,7 +13,9 @@ from banger.guest.command import ExecSpec
 from banger.vms import wanted
 
 LOGIN_SHELL = ("/bin/sh", "-c", 'exec "${SHELL:-/bin/sh}" -l')
-"""The user's own shell. The agent sets SHELL from the guest's account; an image without /bin/sh has no shell."""
+LOGIN_SHELL_AT_HOME = ("/bin/sh", "-c", 'cd "${HOME:-/}" 2>/dev/null; exec "${SHELL:-/bin/sh}" -l')
+"""The user's own shell, in the home directory unless a place was named. The agent sets SHELL and HOME from the guest's
+account; an image without /bin/sh has no shell."""
 
 
 def exec_spec(request: ExecVm, config: ImageConfig, machine: Mapping[str, str]) -> ExecSpec:
@@ -36,4 +38,4 @@ def _argv(request: ExecVm, config: ImageConfig) -> list[str]:
     argv = request.argv
     if request.entrypoint:
         argv = config.entrypoint + (argv or config.cmd)
-    return argv or list(LOGIN_SHELL)
+    return argv or list(LOGIN_SHELL if request.cwd or config.cwd else LOGIN_SHELL_AT_HOME)

@@ -125,11 +125,12 @@ class Daemon:
                     received += chunk
             return received
 
-    def exec(self, *argv: str, machine: str = "m", **options: Any) -> ClientConnection:
+    @contextlib.contextmanager
+    def exec(self, *argv: str, machine: str = "m", **options: Any) -> Iterator[ClientConnection]:
         """An exec stream that has asked for ``argv``."""
-        connection = unix_connect(self.paths.socket, f"ws://banger/v1/vms/{machine}/exec", compression=None)
-        connection.send(json.dumps({"argv": list(argv), **options}))
-        return connection
+        with unix_connect(self.paths.socket, f"ws://banger/v1/vms/{machine}/exec", compression=None) as connection:
+            connection.send(json.dumps({"argv": list(argv), **options}))
+            yield connection
 
     def make(self, name: str = "m") -> str:
         """A machine; its operation's id."""

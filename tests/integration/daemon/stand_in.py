@@ -220,16 +220,16 @@ class Images:
     def show(self, ref: str) -> Image:
         raise errors.NotFound(kind="image", name=ref)
 
-    def pull(self, request: PullImage) -> Operation:
+    async def pull(self, request: PullImage) -> Operation:
         raise errors.SourceUnavailable(reference=request.reference, reason="there is no network here")
 
-    def import_archive(self, request: ImportImage) -> Operation:
+    async def import_archive(self, request: ImportImage) -> Operation:
         raise errors.SourceUnavailable(reference=request.path, reason="no such file")
 
-    def build(self, request: BuildImage) -> Operation:
+    async def build(self, request: BuildImage) -> Operation:
         raise errors.BuildFailed(name=request.name, reason=",".join(request.packages))
 
-    def delete(self, ref: str) -> Operation:
+    async def delete(self, ref: str) -> Operation:
         raise errors.InUse(kind="image", name=ref, users="m")
 
 
@@ -240,13 +240,13 @@ class Kernels:
     def show(self, ref: str) -> KernelInfo:
         raise errors.NotFound(kind="kernel", name=ref)
 
-    def pull(self, request: PullKernel) -> Operation:
+    async def pull(self, request: PullKernel) -> Operation:
         raise errors.DiskFull(path="/")
 
-    def import_directory(self, request: ImportKernel) -> Operation:
+    async def import_directory(self, request: ImportKernel) -> Operation:
         raise errors.NotAKernel(path=request.path, reason="it is empty")
 
-    def delete(self, ref: str) -> Operation:
+    async def delete(self, ref: str) -> Operation:
         raise errors.NotFound(kind="kernel", name=ref)
 
 

@@ -67,26 +67,25 @@ def test_a_fault_of_ours_says_nothing_but_that_and_is_in_the_log(daemon: Daemon)
     assert "Traceback" in daemon.log.read_text()
 
 
-@pytest.mark.parametrize(
-    ("body", "says"),
-    [
-        (b"", "required field `reference`"),
-        (b"{", "not JSON"),
-        (b"\xff\xfe", "not JSON"),
-        (b"[]", "Expected `object`"),
-        (b'{"reference": 5}', "Expected `str`"),
-        (b'{"reference": "x", "nmae": "y"}', "unknown field `nmae`"),
-        (b'{"reference": "x", "size": 1e400}', "size"),
-        (b'{"reference": "\xff"}', "not JSON"),
-        (b'{"a":' * 50_000 + b"1" + b"}" * 50_000, ""),
-        (b'{"a":' * 500_000, ""),
-    ],
-)
-def test_a_body_that_makes_no_sense_is_the_clients_error(daemon: Daemon, body: bytes, says: str) -> None:
-    status, document = daemon.call("POST", "/v1/images/pull", body)
-    assert document["code"] in ("usage", "request_too_large"), document
-    assert status == {"usage": 400, "request_too_large": 413}[document["code"]]
-    assert says in document["message"]
+SENSELESS: list[tuple[bytes, str]] = [
+    (b"", "required field `reference`"),
+    (b"{", "not JSON"),
+    (b"\xff\xfe", "not JSON"),
+    (b"[]", "Expected `object`"),
+    (b'{"reference": 5}', "Expected `str`"),
+    (b'{"reference": "x", "nmae": "y"}', "unknown field `nmae`"),
+    (b'{"reference": "x", "size": 1e400}', "size"),
+    (b'{"reference": "\xff"}', "not JSON"),
+    (b'{"a":' * 50_000 + b"1" + b"}" * 50_000, "unknown field `a`"),
+    (b'{"a":' * 200_000, "unknown field `a`"),
+]
+
+
+def test_a_body_that_makes_no_sense_is_the_clients_error(daemon: Daemon) -> None:
+    for body, says in SENSELESS:
+        status, document = daemon.call("POST", "/v1/images/pull", body)
+        assert (status, document["code"]) == (400, "usage"), body[:40]
+        assert says in document["message"], body[:40]
 
 
 def test_a_body_that_is_too_large_is_refused_before_and_while_it_comes(daemon: Daemon) -> None:
@@ -123,26 +122,25 @@ def test_unknown_paths_methods_and_parameters_are_named(daemon: Daemon) -> None:
             assert document["code"] == code, path
 
 
-@pytest.mark.parametrize(
-    "request_bytes",
-    [
-        b"\x00\x01\x02\r\n\r\n",
-        b"GET\r\n\r\n",
-        b"GET /v1/vms HTTP/9.9\r\n\r\n",
-        b"GET /v1/vms HTTP/1.1\r\n\r\n",
-        b"GET /\xff\xfe HTTP/1.1\r\nHost: b\r\n\r\n",
-        b"GET /v1/vms HTTP/1.1\r\nHost: b\r\nBad Header: x\r\n\r\n",
-        b"GET /v1/vms HTTP/1.1\r\nHost: b\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
-        b"POST /v1/vms HTTP/1.1\r\nHost: b\r\nContent-Length: -5\r\n\r\n",
-        b"POST /v1/vms HTTP/1.1\r\nHost: b\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-        b"POST /v1/vms HTTP/1.1\r\nHost: b\r\nTransfer-Encoding: chunked\r\n\r\nzzzz\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 200,
-    ],
-)
-def test_what_is_not_http_is_refused_and_hurts_nobody(daemon: Daemon, request_bytes: bytes) -> None:
-    answer = daemon.raw(request_bytes)
-    assert re.match(rb"HTTP/1.1 4\d\d ", answer), answer[:200]
-    assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"]
+NOT_HTTP = [
+    b"\x00\x01\x02\r\n\r\n",
+    b"GET\r\n\r\n",
+    b"GET /v1/vms HTTP/1.1\r\n\r\n",
+    b"GET /\xff\xfe HTTP/1.1\r\nHost: b\r\n\r\n",
+    b"GET /v1/vms HTTP/1.1\r\nHost: b\r\nBad Header: x\r\n\r\n",
+    b"GET /v1/vms HTTP/1.1\r\nHost: b\r\nX: " + b"x" * 1_000_000 + b"\r\n\r\n",
+    b"POST /v1/vms HTTP/1.1\r\nHost: b\r\nContent-Length: -5\r\n\r\n",
+    b"POST /v1/vms HTTP/1.1\r\nHost: b\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"POST /v1/vms HTTP/1.1\r\nHost: b\r\nTransfer-Encoding: chunked\r\n\r\nzzzz\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 200,
+]
+
+
+def test_what_is_not_http_is_refused_and_hurts_nobody(daemon: Daemon) -> None:
+    for sent in NOT_HTTP:
+        answer = daemon.raw(sent)
+        assert re.match(rb"HTTP/1.1 4\d\d ", answer), (sent[:60], answer[:200])
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"]
     assert daemon.answers()
     assert "Traceback" not in daemon.log.read_text()
 

@@ -9,7 +9,7 @@ import pytest
 from tests import tiny_guest
 
 from banger import errors
-from banger.kernels import bzimage, kernel
+from banger.kernels import bzimage, kernel, package
 from banger.vmm.qemu import stub
 
 
@@ -117,3 +117,28 @@ def test_a_directory_that_is_no_kernel_has_no_record(tmp_path: Path) -> None:
     (tmp_path / kernel.RECORD).write_text('{"name": 3}')
     with pytest.raises(errors.NotAKernel):
         kernel.load(str(tmp_path))
+
+
+def test_a_host_without_a_kernel_package_gets_debians(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(package, "_family", lambda release: None)
+    stages: list[str] = []
+    tree = asyncio.run(package.fetch(str(tmp_path), stages.append))
+    images = os.listdir(f"{tree}/boot")
+    assert [each for each in images if each.startswith("vmlinuz-6.1") and each.endswith("-cloud-amd64")]
+    assert any(stage.startswith("downloading linux-image-6.1") for stage in stages)
+
+
+def test_package_lists_that_lead_nowhere_are_fetched_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = package._from_lists
+    options: list[bool] = []
+
+    async def outdated(name: str, directory: str, own: list[str], progress: package.Progress) -> list[str]:
+        options.append(bool(own))
+        if not own:
+            raise errors.ToolFailed(tool="apt-get", status="status 100", detail="404 Not Found")
+        return await real(name, directory, own, progress)
+
+    monkeypatch.setattr(package, "_from_lists", outdated)
+    tree = asyncio.run(package.fetch(str(tmp_path), silent))
+    assert options == [False, True]
+    assert os.listdir(f"{tree}/boot")

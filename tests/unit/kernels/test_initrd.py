@@ -1,6 +1,10 @@
 """What the archives hold, read back with a reader of our own."""
 
+import gzip
+import lzma
 import stat
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,6 +12,11 @@ import pytest
 from banger import errors
 from banger.kernels import initrd
 from banger.kernels.initrd import GuestFile
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 
 def members(archive: bytes) -> dict[str, tuple[int, int, int, bytes]]:
@@ -50,6 +59,22 @@ def test_modules_come_in_an_order_that_can_be_loaded(tmp_path: Path) -> None:
     )
     assert found["banger/lib/virtio_rng.ko"][3] == b"\x7fELFkernel/drivers/virtio-rng.ko"
     assert "banger/lib/unwanted.ko" not in found
+
+
+@pytest.mark.parametrize(
+    ("suffix", "compress"),
+    [(".xz", lzma.compress), (".gz", gzip.compress), (".zst", zstd.compress), ("", bytes)],
+)
+def test_compressed_modules_are_unpacked(tmp_path: Path, suffix: str, compress: Callable[[bytes], bytes]) -> None:
+    path = f"kernel/virtio_blk.ko{suffix}"
+    (tmp_path / "kernel").mkdir()
+    (tmp_path / path).write_bytes(compress(b"\x7fELF module"))
+    (tmp_path / "modules.dep").write_text(f"{path}:\n")
+    found = members(initrd.modules_archive(str(tmp_path)))
+    assert found["banger/lib/virtio_blk.ko"][3] == b"\x7fELF module"
+    (tmp_path / path).write_bytes(b"\x28\xb5\x2f\xfd this is no module")
+    with pytest.raises(errors.NotAKernel):
+        initrd.modules_archive(str(tmp_path))
 
 
 def test_a_kernel_without_modules_has_an_empty_list() -> None:

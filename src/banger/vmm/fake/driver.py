@@ -7,7 +7,6 @@ its standard input and output; without it the process echoes.
 import contextlib
 import json
 import os
-import resource
 import shlex
 import signal
 import sys
@@ -75,13 +74,16 @@ class FakeDriver:
     async def resume(self, handle: Handle) -> None:
         _signal(handle, signal.SIGCONT)
 
+    async def stalled(self, handle: Handle) -> str | None:
+        return None
+
     def trim_console(self, handle: Handle, limit: int) -> None:
         console.trim(handle.console, limit)
 
 
 def _signal(handle: Handle, number: int) -> None:
     if not proc.send_signal(process.identity(handle), number):
-        raise errors.VmmFailed(reason="its process is gone", name=handle.machine)
+        raise errors.VmmFailed(reason="its process is gone", name=process.machine_name(handle))
 
 
 def _check(spec: LaunchSpec) -> None:
@@ -111,6 +113,6 @@ def _spawn(spec: LaunchSpec, handle: Handle) -> proc.Identity:
         return proc.spawn(
             [sys.executable, "-IS", _MACHINE, json.dumps(settings)],
             log=handle.log,
-            limits={resource.RLIMIT_FSIZE: _CONSOLE_LIMIT},
+            limits=process.file_size_limit(_CONSOLE_LIMIT),
             keep=(listener.fileno(), output),
         )

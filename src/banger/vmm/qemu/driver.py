@@ -15,6 +15,7 @@ flooding guest fills no more of the host than its own disk could.
 
 import asyncio
 import contextlib
+import errno
 import grp
 import os
 import re
@@ -77,7 +78,7 @@ class QemuDriver:
 
     async def _start(self, spec: LaunchSpec, host: Probe, handle: Handle) -> Handle:
         guarded = spec.network is not None and not spec.network.host_loopback
-        library = guard.path() if guarded else None
+        library = guard.path(spec.vm_id) if guarded else None
         with contextlib.ExitStack() as stack:
             identity = _spawn(spec, host, handle, library, stack)
         handle = msgspec.structs.replace(handle, pid=identity.pid, start_ticks=identity.start_ticks)
@@ -116,7 +117,17 @@ class QemuDriver:
             async with qmp.Client(handle.control_socket) as control:
                 await control.execute(word)
         except qmp.QmpError as error:
-            raise errors.VmmFailed(reason=printable(str(error)), name=handle.machine) from None
+            raise errors.VmmFailed(reason=printable(str(error)), name=process.machine_name(handle)) from None
+
+    async def stalled(self, handle: Handle) -> str | None:
+        try:
+            async with qmp.Client(handle.control_socket) as control:
+                status = await control.execute("query-status")
+        except qmp.QmpError:
+            return None
+        if not isinstance(status, dict) or status.get("status") != "io-error":
+            return None
+        return "the host could not write to the machine's disk; the disk that holds it is probably full"
 
     def trim_console(self, handle: Handle, limit: int) -> None:
         console.trim(handle.console, limit)
@@ -163,10 +174,12 @@ def _spawn(
             uid=spec.uid,
             gid=spec.uid,
             groups=_kvm_group() if host.accelerator == "kvm" else (),
-            limits={resource.RLIMIT_FSIZE: _largest(spec.drives) + _SLACK, resource.RLIMIT_CORE: 0},
+            limits={**process.file_size_limit(_largest(spec.drives) + _SLACK), resource.RLIMIT_CORE: 0},
             keep=keep,
         )
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise errors.DiskFull(path=spec.directory) from None
         raise errors.VmmFailed(reason=f"{error.filename or 'it'}: {error.strerror}", name=spec.vm_id) from None
 
 

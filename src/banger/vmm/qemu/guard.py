@@ -14,14 +14,17 @@ from banger import errors
 LIBRARY = "netguard.so"
 
 
-def path() -> str:
-    """Where the library for this processor is. Raises `errors.VmmFailed` when it was not built."""
-    found = os.path.join(os.path.dirname(os.path.abspath(__file__)), platform.machine(), LIBRARY)
+def path(machine: str) -> str:
+    """Where the library for this processor is, by the name that it will have in a process's maps: without links.
+
+    Raises `errors.VmmFailed`, naming the ``machine``, when it was not built.
+    """
+    found = os.path.realpath(os.path.join(os.path.dirname(__file__), platform.machine(), LIBRARY))
     if not os.path.exists(found):
         raise errors.VmmFailed(
             reason="its network guard is not built (python netguard/build.py), and without it a guest could reach "
             "the host's own services",
-            name="NAME",
+            name=machine,
         )
     return found
 

@@ -1,0 +1,134 @@
+"""Real guests: the whole way from an image in a registry's form to a command's output, under QEMU."""
+
+import asyncio
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from banger import errors
+from banger.api.vm import ExecVm, StopVm
+from banger.kernels import kernel
+from banger.kernels.service import DISTRIBUTION
+from banger.paths import Paths
+from banger.vmm.driver import Driver
+from banger.vmm.qemu.driver import QemuDriver
+from tests import guest_images
+from tests.installation import Installation, agent, build_cache, scenario
+
+pytestmark = pytest.mark.qemu
+
+
+def qemu(paths: Paths) -> Driver:
+    return QemuDriver(str(build_cache() / "probe"))
+
+
+def stocked_kernel() -> Path:
+    """The distribution's kernel with today's agent, pulled once for all tests of a machine."""
+    directory = build_cache() / "test-services-kernel"
+    with open(f"{directory}.lock", "w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if not directory.exists():
+            staging = Path(f"{directory}.new")
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir()
+            asyncio.run(kernel.pull(str(staging), agent(), lambda text: None, DISTRIBUTION))
+            staging.rename(directory)
+    return directory
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Iterator[Installation]:
+    """One that boots real guests."""
+    made = Installation(tmp_path, qemu)
+    try:
+        target = made.paths.kernel(DISTRIBUTION)
+        os.makedirs(made.paths.kernels)
+        if os.geteuid() == 0:  # monitors run as users of their own and must find their way
+            for directory in (tmp_path, *tmp_path.parents):
+                if directory.owner() == "root" and directory.name.startswith("pytest-"):
+                    directory.chmod(0o711)
+            tmp_path.chmod(0o711)
+        shutil.copytree(stocked_kernel(), target)
+        yield made
+    finally:
+        made.close()
+
+
+@scenario
+async def test_from_a_layout_to_a_command_and_what_was_written_is_kept(
+    installation: Installation, tmp_path: Path
+) -> None:
+    layout = guest_images.busybox(tmp_path / "layout")
+    async with installation.daemon() as daemon:
+        created = await daemon.create(image=layout, env={"FROM": "machine"})
+        assert {"image", "disk", "initrd", "monitor", "agent"} < {each.name for each in created.phases}
+        health = await daemon.vms.health("one")
+        assert (health.init, health.hostname) == ("agent", "one") and abs(health.uptime) < 3600
+
+        assert await daemon.run("one", "hostname") == (0, "one\n")
+        assert await daemon.run("one", "cat", "/etc/hostname", "/etc/resolv.conf") == (0, "one\nnameserver 10.0.2.3\n")
+        assert await daemon.run("one", "sh", "-c", "echo $FROM; exit 42") == (42, "machine\n")
+        with pytest.raises(errors.CommandNotFound):
+            await daemon.run("one", "nonesuch")
+        command = await daemon.vms.exec("one", ExecVm(argv=[], stdin=True))
+        await command.write(b"echo shell $PWD\nexit 7\n")
+        output = b"".join([data async for _, data in command.output()])
+        assert output.startswith(b"shell /") and (await command.wait()).exit_code == 7
+
+        await daemon.run("one", "sh", "-c", "echo edited > /etc/hosts; head -c 1000000 /dev/zero > /kept")
+        stop = await daemon.done(await daemon.vms.stop("one", StopVm(timeout=60)))
+        assert (daemon.vms.show("one").stop_reason, stop.notices) == ("powered off", [])
+        await daemon.done(await daemon.vms.start("one"))
+        assert await daemon.run("one", "sh", "-c", "cat /etc/hosts; wc -c < /kept") == (0, "edited\n1000000\n")
+
+        again = await daemon.vms.health("one")
+        assert again.boot_id != health.boot_id
+    async with installation.daemon() as daemon:
+        assert (await daemon.vms.health("one")).boot_id == again.boot_id
+        await daemon.run("one", "sh", "-c", "(sleep 0.2; poweroff -f) >/dev/null 2>&1 &")
+        await daemon.until(lambda: daemon.vms.show("one").state == "stopped")
+        assert daemon.vms.show("one").stop_reason == "powered off"
+        await daemon.done(await daemon.vms.delete("one"))
+        assert installation.machine_files() == []
+
+
+@scenario
+async def test_an_image_without_a_shell_runs_its_program_and_says_that_it_has_no_shell(
+    installation: Installation, tmp_path: Path
+) -> None:
+    layout = guest_images.scratch(tmp_path / "layout")
+    async with installation.daemon() as daemon:
+        await daemon.create(image=layout)
+        assert await daemon.run("one", "/hello") == (0, "hello from scratch\n")
+        assert (await daemon.run("one", "/hello", "fail"))[0] == 3
+        with pytest.raises(errors.CommandNotFound, match="/bin/sh"):
+            await daemon.run("one")
+        await daemon.done(await daemon.vms.delete("one"))
+
+
+@scenario
+async def test_an_images_own_wishes_hold(installation: Installation, tmp_path: Path) -> None:
+    layout = guest_images.configured(tmp_path / "layout")
+    async with installation.daemon() as daemon:
+        await daemon.create(image=layout)
+        shown = await daemon.run("one", "sh", "-c", "echo $GREETING; id -u; pwd")
+        assert shown == (0, "good day\n1000\n/srv/work\n")
+        assert await daemon.run("one", entrypoint=True) == (0, "entry good day argument 1000 /srv/work\n")
+        assert await daemon.run("one", "pwd", user="root", cwd="/") == (0, "/\n")
+        await daemon.done(await daemon.vms.delete("one"))
+
+
+@scenario
+async def test_a_panic_is_told_as_one(installation: Installation, tmp_path: Path) -> None:
+    layout = guest_images.busybox(tmp_path / "layout")
+    async with installation.daemon() as daemon:
+        await daemon.create(image=layout)
+        await daemon.run("one", "sh", "-c", "(sleep 0.2; echo c > /proc/sysrq-trigger) >/dev/null 2>&1 &")
+        await daemon.until(lambda: daemon.vms.show("one").state == "stopped")
+        reason = daemon.vms.show("one").stop_reason
+        assert reason is not None and reason.startswith("panic: sysrq triggered crash"), reason
+        await daemon.done(await daemon.vms.delete("one"))

@@ -1,0 +1,201 @@
+"""Machines through their states, with a process in the guest's place and the real agent in it."""
+
+import asyncio
+import os
+
+import pytest
+
+from banger import errors
+from banger.api.vm import CreateVm, ExecVm, StopVm
+from tests.installation import IMAGE, Daemon, Installation, scenario
+
+REFUSED = [
+    ({"name": "Upper"}, errors.InvalidName),
+    ({"name": "-dash"}, errors.InvalidName),
+    ({"name": "x" * 64}, errors.InvalidName),
+    ({"name": ""}, errors.InvalidName),
+    ({"vcpu": 0}, errors.UsageError),
+    ({"vcpu": 1000}, errors.UsageError),
+    ({"memory": 1 << 20}, errors.UsageError),
+    ({"memory": 1 << 60}, errors.UsageError),
+    ({"disk_size": 1}, errors.UsageError),
+    ({"disk_size": 1 << 60}, errors.UsageError),
+    ({"env": {"A=B": "c"}}, errors.UsageError),
+    ({"env": {"A": "b\0c"}}, errors.UsageError),
+    ({"env": {"A": "x" * (1 << 20)}}, errors.UsageError),
+    ({"image": "Not A Reference"}, errors.InvalidReference),
+    ({"kernel": "absent"}, errors.NotFound),
+    ({"kernel": "../kernels"}, errors.NotFound),
+    ({"ephemeral": True, "start": False}, errors.UsageError),
+]
+
+
+@scenario
+async def test_a_machine_goes_through_its_states(installation: Installation) -> None:
+    async with installation.daemon() as daemon:
+        created = await daemon.create()
+        assert [each.name for each in created.phases] == [
+            "reserve", "image", "kernel", "disk", "initrd", "monitor", "agent",
+        ]  # fmt: skip
+        machine = daemon.vms.show("one")
+        assert (machine.state, machine.image, machine.kernel) == ("running", IMAGE, "debian-cloud")
+        assert machine.pid is not None and machine.started is not None
+        assert created.subject_id == machine.id and daemon.vms.show(machine.id[:6]) == machine
+
+        await daemon.done(await daemon.vms.kill("one"))
+        killed = daemon.vms.show("one")
+        assert (killed.state, killed.stop_reason, killed.pid) == ("stopped", "killed", None)
+
+        await daemon.done(await daemon.vms.start("one"))
+        first = daemon.vms.show("one")
+        await daemon.done(await daemon.vms.restart("one", StopVm(timeout=5)))
+        second = daemon.vms.show("one")
+        assert first.state == second.state == "running" and first.pid != second.pid
+
+        await daemon.done(await daemon.vms.delete("one"))
+        assert daemon.vms.list() == [] and installation.machine_files() == []
+
+
+@scenario
+async def test_a_machine_can_be_made_without_being_started(installation: Installation) -> None:
+    async with installation.daemon() as daemon:
+        await daemon.create(start=False)
+        assert daemon.vms.show("one").state == "created"
+        with pytest.raises(errors.WrongState):
+            await daemon.vms.stop("one", StopVm())
+        with pytest.raises(errors.WrongState):
+            await daemon.vms.exec("one", ExecVm(argv=["true"]))
+        await daemon.done(await daemon.vms.start("one"))
+        with pytest.raises(errors.WrongState):
+            await daemon.vms.start("one")
+        await daemon.done(await daemon.vms.delete("one"))
+
+
+@pytest.mark.parametrize(("fields", "error"), REFUSED, ids=lambda each: str(each)[:30])
+@scenario
+async def test_a_bad_request_makes_nothing(
+    installation: Installation, fields: dict[str, object], error: type[errors.BangerError]
+) -> None:
+    async with installation.daemon() as daemon:
+        with pytest.raises(error):
+            await daemon.create(**{"name": "one", **fields})  # type: ignore[arg-type]
+        assert daemon.vms.list() == [] and installation.machine_files() == []
+        assert [each.kind for each in daemon.engine.operations()] == ["image.import"]
+
+
+@scenario
+async def test_a_disk_smaller_than_its_image_is_refused(installation: Installation) -> None:
+    async with installation.daemon() as daemon:
+        size = daemon.images.find(IMAGE).size
+        await daemon.create("fits", disk_size=size, start=False)
+        with pytest.raises(errors.UsageError):
+            await daemon.create("one", disk_size=size // 2)
+        await daemon.done(await daemon.vms.delete("fits"))
+
+
+@scenario
+async def test_of_twenty_creates_of_one_name_one_wins(installation: Installation) -> None:
+    async with installation.daemon() as daemon:
+        results = await asyncio.gather(*(daemon.create(start=False) for _ in range(20)), return_exceptions=True)
+        losers = [each for each in results if isinstance(each, BaseException)]
+        assert len(losers) == 19 and all(isinstance(each, errors.AlreadyExists) for each in losers), results
+        assert daemon.names() == ["one"]
+        assert installation.machine_files() == [installation.paths.vm(daemon.vms.show("one").id)]
+
+
+@scenario
+async def test_a_silent_guest_keeps_its_machine_to_look_at(installation: Installation) -> None:
+    installation.answer("/bin/cat")
+    async with installation.daemon(boot_timeout=1.0) as daemon:
+        with pytest.raises(errors.GuestSilent) as silent:
+            await daemon.create()
+        assert "banger vm logs one" in silent.value.advice
+        machine = daemon.vms.show("one")
+        assert machine.state == "error" and machine.pid is None and machine.error is not None
+        console = b"".join([piece async for piece in daemon.vms.logs("one")])
+        assert b"banger.hostname=one" in console
+        installation.answer()
+        await daemon.done(await daemon.vms.start("one"))
+        assert daemon.vms.show("one").state == "running" and daemon.vms.show("one").error is None
+
+
+@scenario
+async def test_a_silent_guest_takes_an_ephemeral_machine_with_it(installation: Installation) -> None:
+    installation.answer("/bin/cat")
+    async with installation.daemon(boot_timeout=1.0) as daemon:
+        operation = await daemon.vms.create(CreateVm(name="one", image=IMAGE, ephemeral=True))
+        with pytest.raises(errors.GuestSilent):
+            await daemon.done(operation)
+        notices = daemon.engine.operation(operation.id).notices
+        assert any("banger.hostname=one" in each for each in notices), notices
+        assert daemon.vms.list() == [] and installation.machine_files() == []
+
+
+@scenario
+async def test_a_machine_that_dies_while_it_boots_is_told_apart_from_a_silent_one(installation: Installation) -> None:
+    installation.answer("/bin/sh -c 'kill -9 $PPID'")
+    async with installation.daemon() as daemon:
+        with pytest.raises(errors.VmmFailed, match="before its agent answered"):
+            await daemon.create()
+        assert daemon.vms.show("one").state == "error"
+
+
+@scenario
+async def test_the_death_of_the_monitor_is_noticed(installation: Installation) -> None:
+    async with installation.daemon() as daemon:
+        await daemon.create()
+        pid = daemon.vms.show("one").pid
+        assert pid is not None
+        os.kill(pid, 9)
+        await daemon.until(lambda: daemon.vms.show("one").state == "stopped")
+        assert daemon.vms.show("one").stop_reason == "killed"
+        assert not os.path.exists(installation.paths.vm_runtime(daemon.vms.show("one").id))
+        with pytest.raises(errors.WrongState):
+            await daemon.vms.health("one")
+
+
+@scenario
+async def test_cancelling_a_create_undoes_it(installation: Installation) -> None:
+    installation.answer("/bin/cat")
+    async with installation.daemon() as daemon:
+        operation = await daemon.vms.create(CreateVm(name="one", image=IMAGE))
+        await daemon.until(lambda: daemon.engine.operation(operation.id).stage == "waiting for the guest")
+        with pytest.raises(errors.Busy):
+            await daemon.vms.delete("one")
+        daemon.engine.cancel(operation.id)
+        with pytest.raises(errors.Cancelled):
+            await daemon.done(operation)
+        assert daemon.vms.list() == [] and installation.machine_files() == []
+
+
+@scenario
+async def test_kill_hurries_a_stop_that_waits_for_the_guest(installation: Installation) -> None:
+    async with installation.daemon() as daemon:
+        await daemon.create()
+        frozen = _freeze_agent(daemon, "one")
+        stop = await daemon.vms.stop("one", StopVm(timeout=600))
+        await daemon.until(lambda: daemon.engine.operation(stop.id).stage == "waiting for the guest to power off")
+        assert (await daemon.vms.kill("one")).id == stop.id
+        await daemon.done(stop)
+        assert daemon.vms.show("one").stop_reason == "killed"
+        os.kill(frozen, 9)
+
+
+@scenario
+async def test_a_stop_that_the_guest_does_not_follow_ends_with_the_switch(installation: Installation) -> None:
+    async with installation.daemon() as daemon:
+        await daemon.create()
+        frozen = _freeze_agent(daemon, "one")
+        stop = await daemon.done(await daemon.vms.stop("one", StopVm(timeout=0.2)))
+        assert daemon.vms.show("one").state == "stopped"
+        assert any("was switched off" in each for each in stop.notices)
+        os.kill(frozen, 9)
+
+
+def _freeze_agent(daemon: Daemon, name: str) -> int:
+    """Stop the agent's process, which is the only child of the machine's."""
+    pid = daemon.vms.show(name).pid
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        agent = int(file.read().split()[0])
+    os.kill(agent, 19)
+    return agent

@@ -1,0 +1,102 @@
+"""The doctor's rows on hosts that have and lack things."""
+
+import asyncio
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from banger import errors
+from banger.api.daemon import Check
+from banger.config.settings import build
+from banger.daemon.doctor import ROWS, Doctor
+from banger.paths import Paths
+from banger.vmm.driver import Availability, Features
+
+
+class Monitor:
+    """As much of a driver as the doctor asks."""
+
+    name = "qemu"
+
+    def __init__(self, *, usable: bool, accelerated: bool) -> None:
+        self._answer = Availability(
+            usable=usable,
+            reason="it was looked at",
+            features=Features(accelerated=accelerated, user_networking=True, vsock=False, snapshot=False, jail=False),
+        )
+        self.asked = 0
+
+    async def availability(self) -> Availability:
+        self.asked += 1
+        return self._answer
+
+
+class Nouns:
+    """A service that has these names."""
+
+    def __init__(self, *names: str) -> None:
+        self._found = [SimpleNamespace(name=name, release="6.1") for name in names]
+
+    def list(self) -> list[Any]:
+        return self._found
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    for name in ("state", "runtime"):
+        (tmp_path / name).mkdir(mode=0o700)
+    return Paths(*(str(tmp_path / name) for name in ("config", "state", "cache", "runtime")))
+
+
+def examine(paths: Paths, monitor: Monitor, images: Nouns, kernels: Nouns) -> dict[str, Check]:
+    doctor = Doctor(paths, build({}), monitor, images, kernels)  # type: ignore[arg-type]
+    report = asyncio.run(doctor.report())
+    assert [check.name for check in report.checks] == list(ROWS)
+    return {check.name: check for check in report.checks}
+
+
+def test_a_host_without_virtualisation_is_told_that_it_isolates_nothing(paths: Paths) -> None:
+    monitor = Monitor(usable=True, accelerated=False)
+    rows = examine(paths, monitor, Nouns("debian-bookworm"), Nouns("debian-cloud"))
+    assert rows["monitor"].status == "pass"
+    assert rows["isolation"].status == "warn"
+    assert "no security boundary" in rows["isolation"].detail
+    assert rows["default image"].status == rows["kernel"].status == "pass"
+    assert monitor.asked == 1
+    accelerated = examine(paths, Monitor(usable=True, accelerated=True), Nouns(), Nouns())
+    assert accelerated["isolation"].status == "pass"
+
+
+def test_what_is_not_there_yet_is_a_warning_with_the_command_that_brings_it(paths: Paths) -> None:
+    rows = examine(paths, Monitor(usable=True, accelerated=True), Nouns(), Nouns())
+    assert (rows["default image"].status, rows["default image"].mend) == ("warn", "banger image pull debian-bookworm")
+    assert (rows["kernel"].status, rows["kernel"].mend) == ("warn", "banger kernel pull")
+
+
+def test_missing_tools_are_named_with_their_packages(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    def find(tool: str) -> str:
+        raise errors.ToolMissing(tool=tool, package=f"{tool}-package")
+
+    monkeypatch.setattr("banger.proc.find", find)
+    rows = examine(paths, Monitor(usable=False, accelerated=False), Nouns(), Nouns())
+    assert rows["monitor"].status == "fail"
+    assert rows["monitor"].mend == "sudo apt-get install qemu-system-x86_64-package"
+    assert (rows["skopeo"].status, rows["skopeo"].mend) == ("warn", "sudo apt-get install skopeo-package")
+    assert rows["mke2fs"].status == "fail"
+
+
+def test_directories_that_others_can_enter_are_a_failure_with_its_mend(paths: Paths) -> None:
+    os.chmod(paths.runtime, 0o755)  # noqa: S103
+    rows = examine(paths, Monitor(usable=True, accelerated=True), Nouns(), Nouns())
+    assert (rows["runtime directory"].status, rows["runtime directory"].mend) == (
+        "fail",
+        f"chmod go-rwx {paths.runtime}",
+    )
+    assert rows["state directory"].status == "pass"
+    os.rmdir(paths.runtime)
+    rows = examine(paths, Monitor(usable=True, accelerated=True), Nouns(), Nouns())
+    assert rows["runtime directory"].status == "fail"
+    assert len(rows) == len(ROWS)

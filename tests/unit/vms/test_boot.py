@@ -1,0 +1,87 @@
+"""What a monitor is told, and the files of a machine."""
+
+import pytest
+
+from banger.images.record import ImageRecord
+from banger.kernels.kernel import File, Kernel
+from banger.paths import Paths
+from banger.vmm.driver import UserNetwork
+from banger.vms import boot
+from banger.vms.files import machine_files
+from banger.vms.record import VmRecord
+
+PATHS = Paths("/config", "/state", "/cache", "/run")
+
+
+def machine(**fields: object) -> VmRecord:
+    known = {
+        "id": "ab12", "name": "one", "image": "tiny", "image_id": "cd34", "kernel": "stock", "vcpu": 2,
+        "memory": 1 << 30, "disk_size": 8 << 30, "driver": "fake", "slot": 3, "created": 0.0,
+    }  # fmt: skip
+    return VmRecord(**{**known, **fields})  # type: ignore[arg-type]
+
+
+def image(**fields: object) -> ImageRecord:
+    known = {
+        "id": "cd34", "name": "tiny", "kind": "oci", "source": "x", "digest": "sha256:0", "writer": 1,
+        "architecture": "amd64", "size": 8 << 30, "created": 0.0,
+    }  # fmt: skip
+    return ImageRecord(**{**known, **fields})  # type: ignore[arg-type]
+
+
+def kernel(*files: str) -> Kernel:
+    return Kernel(
+        name="stock",
+        release="6.1",
+        arch="x86_64",
+        source="",
+        created=0.0,
+        agent="",
+        modules_size=0,
+        files={name: File(1, "") for name in files},
+    )
+
+
+def test_a_plain_machine() -> None:
+    spec = boot.launch_spec(machine(), image(), kernel(), PATHS, None)
+    assert spec.cmdline == ("banger.root=root", "banger.hostname=one")
+    (root,) = spec.drives
+    assert (root.serial, root.format, root.read_only) == ("root", "qcow2", False)
+    assert (root.path, root.backing) == ("/state/vms/ab12/disk.qcow2", "/state/images/cd34/rootfs.ext4")
+    assert (spec.kernel, spec.initrd) == ("/state/kernels/stock/vmlinux", "/state/vms/ab12/initrd.cpio")
+    assert (spec.directory, spec.runtime, spec.network, spec.uid) == ("/state/vms/ab12", "/run/vms/ab12", None, None)
+
+
+def test_everything_at_once() -> None:
+    record = machine(network=UserNetwork(), disk_size=9 << 30)
+    spec = boot.launch_spec(record, image(init="/sbin/init"), kernel("modules.ext4"), PATHS, 900003)
+    assert spec.cmdline == (
+        "banger.root=root",
+        "banger.hostname=one",
+        "banger.modules=modules",
+        "banger.init=/sbin/init",
+        "banger.grow=1",
+        "banger.net=10.0.2.15/24,10.0.2.2",
+    )
+    modules = spec.drives[1]
+    assert (modules.serial, modules.format, modules.read_only) == ("modules", "raw", True)
+    assert spec.uid == 900003 and spec.network == UserNetwork()
+
+
+@pytest.mark.parametrize("init", ["/sbin/init banger.root=other", "/a\nb", "relative", "/x" * 200])
+def test_an_init_that_could_be_other_words_is_not_used(init: str) -> None:
+    words = boot.command_line(machine(), image(init=init), False)
+    assert words == ("banger.root=root", "banger.hostname=one")
+
+
+def test_the_files_of_a_machine() -> None:
+    files = {each.path: each for each in machine_files("one", UserNetwork(), "/sbin/init")}
+    assert files["/etc/hostname"].content == b"one\n"
+    assert b"127.0.1.1 one\n" in files["/etc/hosts"].content
+    assert files["/etc/resolv.conf"].content == b"nameserver 10.0.2.3\n"
+    assert files["/etc/machine-id"].content == b""
+    assert all(each.target is None and each.mode == 0o644 and each.uid == each.gid == 0 for each in files.values())
+
+
+def test_without_a_network_name_resolution_is_left_alone_and_without_an_init_the_machine_id() -> None:
+    assert {each.path for each in machine_files("one", None, None)} == {"/etc/hostname", "/etc/hosts"}

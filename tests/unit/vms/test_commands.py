@@ -1,0 +1,62 @@
+"""What the agent is asked to run."""
+
+import pytest
+
+from banger import errors
+from banger.api.image import ImageConfig
+from banger.api.vm import ExecVm
+from banger.vms import commands
+
+CONFIG = ImageConfig(
+    entrypoint=["/entry", "--flag"],
+    cmd=["serve"],
+    env=["PATH=/image", "FROM=image", "EMPTY=", "WITH=a=b"],
+    cwd="/srv",
+    user="worker",
+)
+
+
+def test_the_images_wishes_hold_where_nobody_says_otherwise() -> None:
+    spec = commands.exec_spec(ExecVm(argv=["ls"]), CONFIG, {})
+    assert (spec.argv, spec.cwd, spec.user) == (("ls",), "/srv", "worker")
+    assert spec.env == {"PATH": "/image", "FROM": "image", "EMPTY": "", "WITH": "a=b"}
+
+
+def test_the_machine_wins_over_the_image_and_the_request_over_both() -> None:
+    request = ExecVm(argv=["ls"], env={"FROM": "request"}, cwd="/opt", user="root")
+    spec = commands.exec_spec(request, CONFIG, {"FROM": "machine", "PATH": "/machine"})
+    assert (spec.env["FROM"], spec.env["PATH"], spec.cwd, spec.user) == ("request", "/machine", "/opt", "root")
+
+
+@pytest.mark.parametrize(
+    ("argv", "entrypoint", "expected"),
+    [
+        (["ls"], False, ("ls",)),
+        (["ls"], True, ("/entry", "--flag", "ls")),
+        ([], True, ("/entry", "--flag", "serve")),
+        ([], False, commands.LOGIN_SHELL),
+    ],
+)
+def test_the_entrypoint_is_used_when_it_is_asked_for(
+    argv: list[str], entrypoint: bool, expected: tuple[str, ...]
+) -> None:
+    assert commands.exec_spec(ExecVm(argv=argv, entrypoint=entrypoint), CONFIG, {}).argv == expected
+
+
+def test_a_login_shell_begins_at_home_unless_a_place_is_named() -> None:
+    plain = ImageConfig()
+    assert commands.exec_spec(ExecVm(argv=[]), plain, {}).argv == commands.LOGIN_SHELL_AT_HOME
+    assert commands.exec_spec(ExecVm(argv=[], entrypoint=True), plain, {}).argv == commands.LOGIN_SHELL_AT_HOME
+    assert commands.exec_spec(ExecVm(argv=[], cwd="/opt"), plain, {}).argv == commands.LOGIN_SHELL
+
+
+def test_a_terminal_has_a_size_and_an_input() -> None:
+    spec = commands.exec_spec(ExecVm(argv=["top"], tty=True, rows=50, cols=132), CONFIG, {})
+    assert spec.tty == (50, 132) and spec.stdin
+    assert commands.exec_spec(ExecVm(argv=["top"]), CONFIG, {}).tty is None
+
+
+@pytest.mark.parametrize("env", [{"A B": "c"}, {"": "x"}, {"A=": "x"}, {"A": "x\0y"}, {"1A": "x"}])
+def test_what_is_no_environment_is_refused(env: dict[str, str]) -> None:
+    with pytest.raises(errors.UsageError):
+        commands.exec_spec(ExecVm(argv=["ls"], env=env), CONFIG, {})
