@@ -97,6 +97,14 @@ class NotFound(BangerError):
         super().__init__(**data)
 
 
+class NoSuchPath(BangerError):
+    """``path`` is a path of this host, or ``MACHINE:PATH``."""
+
+    code, http, exit_status = "no_such_path", 404, 3
+    template = "{path}: there is no such {kind}"
+    hint = ""
+
+
 class Ambiguous(BangerError):
     code, http, exit_status = "ambiguous", 409, 4
     template = "{name!r} could be any of: {candidates}"

@@ -15,7 +15,7 @@ from banger.cli.terminal import Terminal, coloured
 from banger.sdk.client import Client
 
 _COLOUR = re.compile("\x1b\\[[0-9;]{0,32}m")
-_UNSHOWN = re.compile("[^\\x20-\\x7e\\n\\t\u00a0-\U0010ffff]")
+_OTHER = re.compile("[^\x20-\x7e\n\t]")
 
 
 def run(arguments: Namespace, terminal: Terminal) -> int:
@@ -54,4 +54,9 @@ class Filter:
 
 
 def _escaped(text: str) -> str:
-    return _UNSHOWN.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
+    return _OTHER.sub(_shown, text)
+
+
+def _shown(found: "re.Match[str]") -> str:
+    character = found.group()
+    return character if character.isprintable() else character.encode("unicode_escape").decode()

@@ -81,7 +81,7 @@ def _execute(
             watch.mark("delete")
         if held is not None:
             held.close()
-    if not arguments.rm and request.tty:
+    if not arguments.rm and capture is None:
         terminal.say(f"{cell(name)} goes on running; 'banger rm {cell(name)}' deletes it", "dim")
     return command
 

@@ -22,12 +22,13 @@ from collections.abc import Callable, Iterator
 from banger import errors
 from banger.sdk import archive
 from banger.sdk.client import Client
+from banger.sdk.transport import Reply
 
 
 def put(client: Client, vm: str, local: str, remote: str) -> None:
     """Copy ``local`` of this host to ``remote`` of a machine.
 
-    Raises `errors.NotFound`, `errors.UsageError`, `errors.GuestRefused`.
+    Raises `errors.NoSuchPath`, `errors.NotFound`, `errors.UsageError`, `errors.GuestRefused`.
     """
     directory, contents = _local_kind(local)
     there = _remote_kind(client, vm, remote)
@@ -36,16 +37,21 @@ def put(client: Client, vm: str, local: str, remote: str) -> None:
     elif there == "file" and directory:
         raise errors.UsageError(detail=f"{vm}:{remote} is a file; a directory cannot be copied onto it")
     elif there == "missing" and not directory and remote.endswith("/"):
-        raise errors.NotFound(kind="directory", name=f"{vm}:{remote}")
+        raise errors.NoSuchPath(kind="directory", path=f"{vm}:{remote}")
     else:
         into, name = os.path.split(_absolute(remote).rstrip("/"))
-    client.vm_put(vm, _absolute(into), archive.pack(_real(local), name))
+    try:
+        client.vm_put(vm, _absolute(into), archive.pack(_real(local), name))
+    except (errors.GuestRefused, errors.NotFound):
+        if _remote_kind(client, vm, into) == "missing":
+            raise errors.NoSuchPath(kind="directory", path=f"{vm}:{_absolute(into)}") from None
+        raise
 
 
 def get(client: Client, vm: str, remote: str, local: str) -> None:
     """Copy ``remote`` of a machine to ``local`` on this host.
 
-    Raises `errors.NotFound`, `errors.UsageError`, `errors.UnsafeArchive`, `errors.DiskFull`.
+    Raises `errors.NoSuchPath`, `errors.NotFound`, `errors.UsageError`, `errors.UnsafeArchive`, `errors.DiskFull`.
     """
     contents = _contents(remote) or not remote.strip("/")
     rename: Callable[[str], str] = _same
@@ -53,14 +59,14 @@ def get(client: Client, vm: str, remote: str, local: str) -> None:
         into = local
     else:
         if local.endswith("/") and not contents and _remote_kind(client, vm, remote) != "directory":
-            raise errors.NotFound(kind="directory", name=local)
+            raise errors.NoSuchPath(kind="directory", path=local)
         into, name = os.path.split(os.path.abspath(local))
         if not os.path.isdir(into):
-            raise errors.NotFound(kind="directory", name=into)
+            raise errors.NoSuchPath(kind="directory", path=into)
         if os.path.lexists(local) and _remote_kind(client, vm, remote) == "directory":
             raise errors.UsageError(detail=f"{local} is a file; a directory cannot be copied onto it")
         rename = _renamed(name, contents)
-    with contextlib.closing(client.vm_get(vm, _absolute(remote))) as reply:
+    with contextlib.closing(_ask(client, vm, remote)) as reply:
         try:
             archive.unpack(reply.chunks(), into, rename)
         except PermissionError as error:
@@ -72,7 +78,7 @@ def get(client: Client, vm: str, remote: str, local: str) -> None:
 def _local_kind(path: str) -> tuple[bool, bool]:
     """Whether a path of this host is a directory, and whether its contents are meant."""
     if not os.path.lexists(path.rstrip("/") or "/"):
-        raise errors.NotFound(kind="file", name=path)
+        raise errors.NoSuchPath(kind="file or directory", path=path)
     contents = _contents(path)
     directory = os.path.isdir(_real(path)) and not os.path.islink(_real(path))
     if path.endswith("/") and not directory:
@@ -108,6 +114,16 @@ def _remote_kind(client: Client, vm: str, path: str) -> str:
     return "missing"
 
 
+def _ask(client: Client, vm: str, remote: str) -> Reply:
+    """A path of a machine as an archive, or the plainest reason why not."""
+    try:
+        return client.vm_get(vm, _absolute(remote))
+    except errors.GuestRefused:
+        if _remote_kind(client, vm, remote) == "missing":
+            raise errors.NoSuchPath(kind="file or directory", path=f"{vm}:{remote}") from None
+        raise
+
+
 def _same(name: str) -> str:
     return name
 
@@ -131,5 +147,5 @@ def archive_in(client: Client, vm: str, path: str, chunks: Iterator[bytes]) -> N
 
 def archive_out(client: Client, vm: str, path: str) -> Iterator[bytes]:
     """A path of a machine as a tar archive, as the machine sends it."""
-    with contextlib.closing(client.vm_get(vm, _absolute(path))) as reply:
+    with contextlib.closing(_ask(client, vm, path)) as reply:
         yield from reply.chunks()

@@ -211,7 +211,7 @@ class Sandbox:
     def put(self, local: str, remote: str) -> None:
         """Copy a file or directory of this host into the machine, as `banger cp` does.
 
-        Raises `errors.NotFound`, `errors.UsageError`, `errors.GuestRefused`.
+        Raises `errors.NoSuchPath`, `errors.UsageError`, `errors.GuestRefused`.
         """
         from banger.sdk import files
 
@@ -220,7 +220,7 @@ class Sandbox:
     def get(self, remote: str, local: str) -> None:
         """Copy a file or directory of the machine to this host, never outside ``local``.
 
-        Raises `errors.NotFound`, `errors.UnsafeArchive`, `errors.DiskFull`.
+        Raises `errors.NoSuchPath`, `errors.UnsafeArchive`, `errors.DiskFull`.
         """
         from banger.sdk import files
 

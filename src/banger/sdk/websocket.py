@@ -99,6 +99,8 @@ class WebSocket:
             try:
                 if ready(self._socket, select.POLLOUT):
                     self._answer_ping()
+            except errors.DaemonUnreachable:
+                pass  # what it said before it went is still to be read
             finally:
                 self._sending.release()
 

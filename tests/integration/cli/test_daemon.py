@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from banger import proc
 from tests.home import Home
 
 
@@ -32,7 +33,8 @@ def test_a_daemon_is_started_found_again_and_ended(home: Home) -> None:
     home.banger("vm", "list", check=True)
     assert status(home)["pid"] == first["pid"]
     home.banger("daemon", "stop", check=True)
-    assert not Path(f"/proc/{first['pid']}").exists()
+    assert isinstance(first["pid"], int)
+    assert proc.start_ticks(first["pid"]) is None
     assert status(home) == {"state": "stopped", "socket": home.paths.socket, "log": home.paths.daemon_log}
     assert home.banger("daemon", "stop").status == 0
 
@@ -50,7 +52,7 @@ def test_a_stale_socket_is_no_obstacle(home: Home) -> None:
     pid = status(home)["pid"]
     assert isinstance(pid, int)
     os.kill(pid, signal.SIGKILL)
-    while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]:
+    while proc.start_ticks(pid) is not None:
         time.sleep(0.01)
     assert os.path.exists(home.paths.socket)
     home.banger("ps", check=True)

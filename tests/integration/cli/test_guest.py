@@ -14,6 +14,7 @@ from tests.home import Home
 from tests.integration.cli.terminal import OnTerminal
 
 pytestmark = pytest.mark.qemu
+GUEST_TMP = "/tmp"  # noqa: S108 - in the guest
 SMALL = ("--image", "busybox", "--memory", "256M")
 
 
@@ -29,7 +30,7 @@ def names(room: Home) -> list[str]:
 
 def test_run_is_the_command_and_nothing_is_left(room: Home) -> None:
     ended = room.banger("run", "--rm", *SMALL, "-e", "A=b c", "--", "sh", "-c", 'echo "$A"; echo no >&2; exit 7')
-    assert (ended.status, ended.stdout) == (7, "b c\n")
+    assert (ended.status, ended.stdout) == (7, "b c\n"), ended.stderr
     assert "no\n" in ended.stderr
     assert "deletes it" not in ended.stderr
     assert names(room) == []
@@ -160,8 +161,9 @@ def test_files_go_both_ways(room: Home, web: str, tmp_path: Path) -> None:
     room.banger("cp", str(tree), f"{web}:/tmp/copy", check=True)  # there: copied into it
     room.banger("cp", f"{tree}/.", f"{web}:/root", check=True)  # contents
     room.banger("cp", str(tree / "sub" / "file"), f"{web}:/tmp/renamed", check=True)
-    found = room.banger("exec", web, "--", "find", "/tmp", "/root", "-type", "f").stdout.split()
-    assert sorted(found) == ["/root/sub/file", "/tmp/copy/sub/file", "/tmp/copy/tree/sub/file", "/tmp/renamed"]
+    found = room.banger("exec", web, "--", "find", GUEST_TMP, "/root", "-type", "f").stdout.split()
+    expected = ["copy/sub/file", "copy/tree/sub/file", "renamed"]
+    assert sorted(found) == ["/root/sub/file", *(f"{GUEST_TMP}/{name}" for name in expected)]
     room.banger("cp", f"{web}:/tmp/copy", str(tmp_path / "back"), check=True)
     assert (tmp_path / "back" / "sub" / "file").read_bytes() == b"\0\xff" * 70000
     assert (tmp_path / "back" / "sub" / "file").stat().st_mode & 0o777 == 0o751
@@ -169,9 +171,11 @@ def test_files_go_both_ways(room: Home, web: str, tmp_path: Path) -> None:
     room.banger("cp", f"{web}:/tmp/renamed", str(tmp_path / "back"), check=True)
     assert (tmp_path / "back" / "renamed").is_file()
     missing = room.banger("cp", f"{web}:/nope", str(tmp_path / "x"))
-    assert missing.status == 3
+    assert (missing.status, missing.stderr) == (3, "banger: web:/nope: there is no such file or directory\n")
     assert not (tmp_path / "x").exists()
     assert room.banger("cp", str(tmp_path / "nope"), f"{web}:/tmp/").status == 3
+    assert room.banger("cp", str(tree), f"{web}:/no/such/place").status == 3
+    assert room.banger("cp", str(tree), f"{web}:/etc/passwd").status == 2
     room.banger("rm", web, check=True)
 
 
@@ -181,7 +185,7 @@ def test_the_sdk_does_the_same(room: Home, monkeypatch: pytest.MonkeyPatch) -> N
     with Client() as client, Sandbox(image="busybox", memory="256M", env={"A": "b"}, client=client) as box:
         result = box.exec(["sh", "-c", "cat; echo $A >&2; exit 3"], input=b"x" * 2_000_000)
         assert (result.exit_code, len(result.stdout), result.stderr) == (3, 2_000_000, b"b\n")
-        assert box.exec(["pwd"], cwd="/tmp", check=True).text == "/tmp\n"
+        assert box.exec(["pwd"], cwd=GUEST_TMP, check=True).text == f"{GUEST_TMP}\n"
         assert box.exec(["yes"], limit=100, timeout=1).truncated
         with pytest.raises(errors.CommandFailed, match="ended with status 5: no"):
             box.exec(["sh", "-c", "echo no >&2; exit 5"], check=True)

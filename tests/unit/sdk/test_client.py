@@ -1,0 +1,53 @@
+"""The client against the table of routes, and the public names of the package."""
+
+import inspect
+
+import pytest
+
+import banger
+from banger import errors
+from banger.api.operation import ErrorBody, Operation
+from banger.api.routes import ROUTES, VM_GET, Route
+from banger.sdk.client import Client
+from banger.sdk.transport import target
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
+def test_every_route_is_a_documented_method(route: Route) -> None:
+    method = getattr(Client, route.name)
+    assert ("ref" in inspect.signature(method).parameters) == ("{ref}" in route.path)
+
+
+def test_every_public_method_is_a_route_or_one_of_the_few_above_them() -> None:
+    public = {name for name, _ in inspect.getmembers(Client, inspect.isfunction) if not name.startswith("_")}
+    assert public - {route.name for route in ROUTES} == {"close", "open", "document", "follow", "wait", "result"}
+
+
+def test_a_name_cannot_leave_its_place_in_a_path() -> None:
+    assert target(VM_GET, "../x?y", {"path": "/a b&c"}) == "/v1/vms/..%2Fx%3Fy/files?path=%2Fa%20b%26c"
+
+
+def ended(state: str, error: ErrorBody | None = None) -> Operation:
+    return Operation(id="7", kind="vm.create", subject="web", state=state, started=0.0, error=error)  # type: ignore[arg-type]
+
+
+def test_the_end_of_an_operation_is_its_result_or_its_error() -> None:
+    client = Client("/nowhere")
+    assert client.result(ended("done")).subject == "web"
+    with pytest.raises(errors.Cancelled):
+        client.result(ended("cancelled"))
+    with pytest.raises(errors.DiskFull) as raised:
+        client.result(ended("failed", ErrorBody(code="disk_full", message="no space")))
+    assert (raised.value.message, raised.value.operation) == ("no space", "7")
+    with pytest.raises(errors.InternalError):
+        client.result(ended("failed", ErrorBody(code="from_the_future", message="what")))
+
+
+def test_public_names() -> None:
+    assert set(dir(banger)) == {"Client", "Sandbox", "__version__", "errors"}
+    assert banger.Client is Client
+    assert banger.Sandbox.__name__ == "Sandbox"
+    assert banger.errors is errors
+    assert isinstance(banger.__version__, str)
+    with pytest.raises(AttributeError):
+        _ = banger.nothing
