@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from banger.api.image import ImageConfig
 from banger.api.operation import Progress
 from banger.engine.change import Report
-from banger.oci import child, debian, reference, transport
+from banger.oci import builder, debian, reference, transport
 from banger.oci.build import BuildReport
 from banger.oci.layer import LayerSource
 
@@ -91,7 +91,7 @@ async def archive(material: Material, path: str, report: Report) -> None:
 async def write(material: Material, output: str, size: int | None, report: Report) -> BuildReport:
     """Write the file system. Raises `errors.ImageTooSmall` when ``size`` does not hold the content."""
     report.stage(STAGES["read"])
-    return await child.build_in_child(
+    return await builder.build_in_child(
         material.layers, output, size=size, seed=material.digest, progress=_teller(report)
     )
 
