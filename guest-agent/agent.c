@@ -83,8 +83,8 @@ static void reap(void)
 
 void agent_exit(void)
 {
-    streams_abandon();
-    sessions_hangup();
+    streams_kill();
+    sessions_kill();
     _exit(0);
 }
 

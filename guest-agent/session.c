@@ -409,7 +409,7 @@ bool session_exited(pid_t pid, int status)
 }
 
 /* Only where the agent itself ends: on a test's host. */
-void sessions_hangup(void)
+void sessions_kill(void)
 {
     for (struct session *e = sessions; e < sessions + MAX_SESSIONS; e++)
         if (e->used && !e->exited)

@@ -215,6 +215,14 @@ static void kill_late(struct stream *s)
     s->kill_at = 0;
 }
 
+/* Only where the agent itself ends: on a test's host. */
+void streams_kill(void)
+{
+    for (struct stream *s = streams; s < streams + MAX_STREAMS; s++)
+        if (s->used && s->pid)
+            kill_late(s);
+}
+
 /* Acts on what is due; the time of the next that will be, or 0. */
 int64_t streams_timers(int64_t now)
 {

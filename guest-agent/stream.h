@@ -72,7 +72,7 @@ void stream_exited(struct stream *s, int status);
 void stream_signal(struct stream *s, int number);
 bool streams_pump(void);
 int64_t streams_timers(int64_t now);
-void streams_forget_session(const struct session *session);
+void streams_kill(void);
 bool session_is_read(const struct session *session);
 
 /* flow.c */
@@ -101,6 +101,6 @@ bool session_log_pump(struct stream *s);
 bool sessions_pump(void);
 int64_t sessions_timers(int64_t now);
 bool session_exited(pid_t pid, int status);
-void sessions_hangup(void);
+void sessions_kill(void);
 
 #endif

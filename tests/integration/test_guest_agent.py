@@ -698,7 +698,7 @@ async def check_echo(channel: Channel) -> None:
 
 def test_an_agent_s_end_is_told_to_everyone_who_waits(port: Port) -> None:
     async def use(channel: Channel) -> None:
-        command = await channel.exec(ExecSpec(argv=("sleep", "1000")))
+        command = await channel.exec(ExecSpec(argv=("cat",), stdin=True))
         waiting = asyncio.create_task(command.wait())
         os.kill(port.pid, signal.SIGKILL)
         with pytest.raises(errors.AgentLost):
