@@ -11,7 +11,7 @@ from banger.oci import debian
 DEFAULT = "debian-bookworm"
 
 _MINIMAL = ("systemd", "systemd-sysv", "udev", "dbus", "ca-certificates", "iproute2", "procps")
-_DOCKER = (*debian.DEFAULT_PACKAGES, "docker.io", "iptables", "kmod", "apparmor")
+_DOCKER = (*debian.DEFAULT_PACKAGES, "docker.io", "iptables", "apparmor")
 
 
 class Entry(NamedTuple):

@@ -29,7 +29,7 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 DEFAULT_SUITE = "bookworm"
 DEFAULT_PACKAGES = (
     "systemd", "systemd-sysv", "udev", "dbus", "openssh-server", "git", "ca-certificates", "curl", "sudo", "iproute2",
-    "iputils-ping", "procps", "less", "vim-tiny", "jq", "python3",
+    "iputils-ping", "kmod", "procps", "less", "vim-tiny", "jq", "python3",
 )  # fmt: skip
 """What a machine to work in has: an init, ssh, the tools that scripts expect."""
 

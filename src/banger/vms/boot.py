@@ -22,6 +22,8 @@ def command_line(record: VmRecord, image: ImageRecord, modules: bool) -> tuple[s
         words.append("banger.modules=modules")
     if image.init is not None and _PLAIN.fullmatch(image.init):
         words.append(f"banger.init={image.init}")
+        # Nobody types at the console. Without udev, systemd would wait 90 s for its device before giving up.
+        words.append("systemd.mask=serial-getty@ttyS0.service")
     if record.disk_size > image.size:
         words.append("banger.grow=1")
     if record.network is not None:
