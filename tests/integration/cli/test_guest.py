@@ -14,7 +14,7 @@ from tests.home import Home
 from tests.integration.cli.terminal import OnTerminal
 
 pytestmark = pytest.mark.qemu
-GUEST_TMP = "/tmp"  # noqa: S108 - in the guest
+GUEST_TMP = "/tmp"
 SMALL = ("--image", "busybox", "--memory", "256M")
 
 

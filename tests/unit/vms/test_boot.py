@@ -60,6 +60,7 @@ def test_everything_at_once() -> None:
         "banger.hostname=one",
         "banger.modules=modules",
         "banger.init=/sbin/init",
+        "systemd.mask=serial-getty@ttyS0.service",
         "banger.grow=1",
         "banger.net=10.0.2.15/24,10.0.2.2",
     )
