@@ -70,6 +70,16 @@ fi
 """
 """Run with the new root's path by mmdebstrap when all packages are in place."""
 
+_STAGES = {
+    "running apt-get update": "reading the package lists",
+    "downloading packages": "downloading packages",
+    "extracting archives": "unpacking the essential packages",
+    "installing essential packages": "installing the essential packages",
+    "installing remaining packages": "installing the other packages",
+    "creating tarball": "writing the archive",
+}
+"""What mmdebstrap says of its progress, as far as it is worth telling."""
+
 
 async def build_rootfs_tar(
     suite: str,
@@ -81,7 +91,7 @@ async def build_rootfs_tar(
 ) -> None:
     """Write a tar of ``suite`` (its required packages and ``packages``) to the new file ``output``.
 
-    The stages of ``progress`` are mmdebstrap's. Raises `errors.SubordinateIdsMissing`, `errors.ToolMissing`,
+    Raises `errors.SubordinateIdsMissing`, `errors.ToolMissing`,
     `errors.UsageError`, `errors.DiskFull`, `errors.BuildFailed`.
     """
     _check(suite, packages)
@@ -95,8 +105,9 @@ async def build_rootfs_tar(
     argv += [f"deb {mirror} {suite} main"] if mirror else sources(suite, _read_sources(), _host_codename())
 
     def hear(line: str) -> None:
-        if line.startswith("I: "):
-            progress(printable(line[3:].rstrip("."), 60), 0, None)
+        stage = next((told for said, told in _STAGES.items() if line.startswith("I: " + said)), None)
+        if stage is not None:
+            progress(stage, 0, None)
 
     midnight = int(time.time()) // 86400 * 86400
     env = {"TMPDIR": scratch, "SOURCE_DATE_EPOCH": str(midnight), "PATH": _with_sbin()}
