@@ -44,6 +44,9 @@ def test_an_unchanged_binary_is_left_alone(tmp_path: Path) -> None:
 
 # -- commands ---------------------------------------------------------------------------------------------------------
 
+C_LIBRARY_SIGNALS = 0b111 << 31
+"""Signals 32 to 34, which a C library keeps to itself: the one of the tests' Python has ignored one of them."""
+
 
 def test_output_error_and_exit_code_are_kept_apart(port: Port) -> None:
     async def use(channel: Channel) -> None:
@@ -151,8 +154,9 @@ def test_a_command_gets_nothing_of_the_agents(port: Port) -> None:
     async def use(channel: Channel) -> None:
         assert (await ran(channel, "sh", "-c", "ls /proc/self/fd | wc -l")).stdout.strip() == b"4"
         status = (await ran(channel, "cat", "/proc/self/status")).stdout.decode()
-        for line in ("SigBlk:\t0000000000000000", "SigIgn:\t0000000000000000"):
-            assert line in status
+        fields = dict(line.split(":", 1) for line in status.splitlines())
+        assert int(fields["SigBlk"], 16) == 0
+        assert int(fields["SigIgn"], 16) & ~C_LIBRARY_SIGNALS == 0
         assert (await ran(channel, "cat", "/proc/self/oom_score_adj")).stdout == b"0\n"
 
     on_channel(port.path, use)
