@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import sys
 import termios
@@ -66,6 +67,10 @@ class OnTerminal:
         deadline = time.monotonic() + PATIENCE
         while self._read(deadline):
             pass
+        if time.monotonic() > deadline:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            raise AssertionError(f"it did not end; seen: {self.seen.decode(errors='replace')}")
         _, status = os.waitpid(self.pid, 0)
         os.close(self.descriptor)
         return os.waitstatus_to_exitcode(status)
