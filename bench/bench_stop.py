@@ -7,7 +7,10 @@ from bench.guests import machine, show
 from bench.measure import Finding, Place, compare, interleave, timed
 
 ROUNDS = 3
-BOOTED = "until systemctl is-system-running --quiet --wait || systemctl is-system-running | grep -q degraded; do sleep 1; done"
+BOOTED = (
+    "until systemctl is-system-running --quiet --wait || systemctl is-system-running | grep -q degraded; "
+    "do sleep 1; done"
+)
 """The agent answers before systemd can be asked anything; --wait alone ends at once then."""
 
 
