@@ -5,7 +5,7 @@ Root needs neither. Packages come from the mirror that this host's apt uses, whe
 updates and security archives; otherwise from deb.debian.org.
 
 What comes out is neutral: no ssh host keys (made at the first start of sshd), an empty machine-id (made at the first
-boot), a fixed host name, no password for root, no package lists, no timers that work behind a short-lived machine's
+boot), a fixed host name, no password for root, no package lists, no units that work behind a short-lived machine's
 back. The network is set up from outside.
 """
 
@@ -37,15 +37,20 @@ _SUITES_WITHOUT_SECURITY = ("sid", "unstable", "experimental")
 _SUITE = re.compile(r"[a-z][a-z0-9-]{1,31}")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,63}")
 _SOURCE_LINE = re.compile(r"deb\s+(?:\[[^]]*\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s+(?P<components>.+)")
-_TIMERS = ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer")
+_MASKED = (
+    "apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer",
+    "e2scrub_reap.service",  # of snapshots that LVM would have made
+    "modprobe@drm.service", "modprobe@efi_pstore.service",  # no display, no firmware
+    "modprobe@dm_mod.service", "modprobe@loop.service",  # the kernel loads them when /dev names are first opened
+)  # fmt: skip
+"""Units that work behind a short-lived machine's back, or look at each boot for what a machine does not have."""
 
 _HOST_KEYS = """\
-# The image has no host keys: each machine makes its own, once.
+# The image has no host keys: each machine makes its own, once. sshd checks its configuration itself.
 [Service]
 ExecStartPre=
 ExecStartPre=/bin/sh -c 'test -e /etc/ssh/ssh_host_ed25519_key || \
 /usr/bin/ssh-keygen -q -t ed25519 -N "" -f /etc/ssh/ssh_host_ed25519_key'
-ExecStartPre=/usr/sbin/sshd -t
 """
 
 _NEUTRAL = f"""\
@@ -58,8 +63,8 @@ echo debian > "$root"/etc/hostname
 printf '127.0.0.1 localhost debian\\n::1 localhost ip6-localhost\\n' > "$root"/etc/hosts
 if [ -d "$root"/lib/systemd/system ]; then
     mkdir -p "$root"/etc/systemd/system
-    for timer in {" ".join(_TIMERS)}; do
-        ln -sf /dev/null "$root"/etc/systemd/system/"$timer"
+    for unit in {" ".join(_MASKED)}; do
+        ln -sf /dev/null "$root"/etc/systemd/system/"$unit"
     done
 fi
 if [ -e "$root"/usr/sbin/sshd ]; then
