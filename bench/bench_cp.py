@@ -28,7 +28,7 @@ def random_file(path: Path, mib: int) -> Path:
 def measure(place: Place) -> list[Finding]:
     home, scratch = place.home, place.scratch
     source = random_file(scratch / "small", SIZE_MIB)
-    with machine(home, "--disk-size", "6G") as name:
+    with machine(home) as name:
         ssh = Ssh(home, name, scratch)
         banger = [*BANGER, "cp"]
         into = interleave(

@@ -5,6 +5,7 @@ devices and the kernel's command line of a machine of ours, and is over when tha
 """
 
 import json
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -28,7 +29,7 @@ class Bare:
         self._scratch = scratch
         self._console = scratch / "console"
         words = Path(f"/proc/{show(home, name)['pid']}/cmdline").read_bytes().decode().split("\0")[:-1]
-        self._argv = [self._free(word) for word in self._without(words, "-S", ("-add-fd", 1))]
+        self._argv = [self._free(word) for word in self._without(words, ("-add-fd", 1))]
         self._overlay, self._base = self._disks(words)
 
     def _free(self, word: str) -> str:
@@ -45,7 +46,7 @@ class Bare:
         return word
 
     @staticmethod
-    def _without(words: list[str], flag: str, option: tuple[str, int]) -> list[str]:
+    def _without(words: list[str], option: tuple[str, int]) -> list[str]:
         kept: list[str] = []
         skip = 0
         for word in words:
@@ -53,7 +54,7 @@ class Bare:
                 skip -= 1
             elif word == option[0]:
                 skip = option[1]
-            elif word != flag:
+            else:
                 kept.append(word)
         return kept
 
@@ -72,17 +73,34 @@ class Bare:
             ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", self._base, str(disk), "8G"], check=True
         )
         self._console.write_bytes(b"")
+        (self._scratch / "control").unlink(missing_ok=True)
         argv = [word.replace(self._overlay, str(disk)) for word in self._argv]
         begun = time.perf_counter()
         with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             try:
+                self._go(process)
                 while LINE not in self._console.read_bytes():
-                    if process.poll() is not None or time.perf_counter() - begun > 300:
+                    if process.poll() is not None or time.perf_counter() - begun > 120:
                         raise RuntimeError(f"the bare QEMU did not get to user space: {self._console.read_bytes()!r}")
                     time.sleep(0.005)
                 return time.perf_counter() - begun
             finally:
                 process.kill()
+
+    def _go(self, process: subprocess.Popen[bytes]) -> None:
+        """Let the processor run as soon as QEMU is there.
+
+        Not from the beginning: QEMU 7.2's microvm, started without -S, never leaves an ELF kernel's entry point.
+        """
+        with socket.socket(socket.AF_UNIX) as control, control.makefile("rwb") as stream:
+            control.settimeout(60)
+            while control.connect_ex(str(self._scratch / "control")) != 0 and process.poll() is None:
+                time.sleep(0.002)
+            stream.readline()
+            for request in (b'{"execute": "qmp_capabilities"}\n', b'{"execute": "cont"}\n'):
+                stream.write(request)
+                stream.flush()
+                stream.readline()
 
 
 def measure(place: Place) -> list[Finding]:

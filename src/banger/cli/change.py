@@ -12,6 +12,8 @@ from banger.cli.terminal import Terminal, cell
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
 if TYPE_CHECKING:
+    from argparse import Namespace
+
     from banger.api.operation import Operation
     from banger.sdk.client import Client
 
@@ -81,6 +83,21 @@ def each_target(
     if failures:
         raise Failures(failures)
     return 0
+
+
+def each_vm(arguments: "Namespace", terminal: Terminal, begin: "Callable[[Client, str], Operation]") -> int:
+    """Begin a change for every machine that the verb names, as `each_target` does."""
+    from banger.sdk.client import Client
+
+    with Client() as client:
+        return each_target(
+            client,
+            arguments.vm,
+            lambda reference: client.vm_show(reference).id,
+            lambda vm: begin(client, vm),
+            terminal,
+            json=arguments.json,
+        )
 
 
 def _begin_all(

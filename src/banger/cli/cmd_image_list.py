@@ -4,7 +4,7 @@ import time
 from argparse import Namespace
 
 from banger.api import routes
-from banger.cli.durations import format_duration
+from banger.cli.durations import format_age
 from banger.cli.terminal import Terminal, cell
 from banger.config.sizes import format_size
 from banger.sdk.client import Client
@@ -37,7 +37,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
                 "id": image["id"][:12],
                 "size": format_size(image["size"]),
                 "allocated": format_size(image["allocated"]),
-                "created": f"{format_duration(now - image['created'])} ago",
+                "created": format_age(now - image["created"]),
             }
             for image in images
         ]

@@ -3,7 +3,7 @@
 import time
 from argparse import Namespace
 
-from banger.cli.durations import format_duration
+from banger.cli.durations import format_age
 from banger.cli.terminal import Terminal
 from banger.config.sizes import format_size
 from banger.sdk.client import Client
@@ -27,7 +27,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
             ("init", image.init or "none: the agent is PID 1"),
             ("rootfs", image.rootfs),
             ("size", f"{format_size(image.size)}, {format_size(image.allocated)} on disk"),
-            ("created", f"{format_duration(time.time() - image.created)} ago"),
+            ("created", format_age(time.time() - image.created)),
             ("entrypoint", " ".join(config.entrypoint)),
             ("command", " ".join(config.cmd)),
             ("environment", " ".join(config.env)),

@@ -4,7 +4,7 @@ import time
 from argparse import Namespace
 
 from banger.api import routes
-from banger.cli.durations import format_duration
+from banger.cli.durations import format_age
 from banger.cli.terminal import Terminal, cell
 from banger.config.sizes import format_size
 from banger.sdk.client import Client
@@ -35,7 +35,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
                 **kernel,
                 "default": "yes" if kernel["default"] else "",
                 "size": format_size(kernel["size"]),
-                "created": f"{format_duration(now - kernel['created'])} ago",
+                "created": format_age(now - kernel["created"]),
             }
             for kernel in kernels
         ]

@@ -3,7 +3,7 @@
 import time
 from argparse import Namespace
 
-from banger.cli.durations import format_duration
+from banger.cli.durations import format_age
 from banger.cli.terminal import Terminal
 from banger.config.sizes import format_size
 from banger.sdk.client import Client
@@ -24,7 +24,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
             ("default", "yes" if kernel.default else "no"),
             ("directory", kernel.directory),
             ("size", format_size(kernel.size)),
-            ("created", f"{format_duration(time.time() - kernel.created)} ago"),
+            ("created", format_age(time.time() - kernel.created)),
         )
     )
     return 0

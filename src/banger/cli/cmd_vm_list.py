@@ -4,7 +4,7 @@ import time
 from argparse import Namespace
 
 from banger.api import routes
-from banger.cli.durations import format_duration
+from banger.cli.durations import format_age
 from banger.cli.terminal import Terminal, cell
 from banger.config.sizes import format_size
 from banger.sdk.client import Client
@@ -46,5 +46,5 @@ def _row(vm: "dict[str, Any]", now: float) -> dict[str, object]:
         "id": vm["id"][:12],
         "memory": format_size(vm["memory"]),
         "disk_size": format_size(vm["disk_size"]),
-        "created": f"{format_duration(now - vm['created'])} ago",
+        "created": format_age(now - vm["created"]),
     }

@@ -3,7 +3,7 @@
 import time
 from argparse import Namespace
 
-from banger.cli.durations import format_duration
+from banger.cli.durations import format_age
 from banger.cli.terminal import Terminal
 from banger.config.sizes import format_size
 from banger.sdk.client import Client
@@ -43,4 +43,4 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
 
 
 def _ago(moment: float | None, now: float) -> str | None:
-    return None if moment is None else f"{format_duration(now - moment)} ago"
+    return None if moment is None else format_age(now - moment)

@@ -2,18 +2,9 @@
 
 from argparse import Namespace
 
-from banger.cli.change import each_target
+from banger.cli.change import each_vm
 from banger.cli.terminal import Terminal
-from banger.sdk.client import Client
 
 
 def run(arguments: Namespace, terminal: Terminal) -> int:
-    with Client() as client:
-        return each_target(
-            client,
-            arguments.vm,
-            lambda reference: client.vm_show(reference).id,
-            lambda vm: client.vm_stop(vm, arguments.timeout or 30.0),
-            terminal,
-            json=arguments.json,
-        )
+    return each_vm(arguments, terminal, lambda client, vm: client.vm_stop(vm, arguments.timeout or 30.0))

@@ -29,3 +29,8 @@ def format_duration(seconds: float) -> str:
         if seconds < limit:
             return f"{seconds / divisor:.0f} {unit}"
     return f"{seconds / 86400:.0f} d"
+
+
+def format_age(seconds: float) -> str:
+    """How long ago something was: ``just now``, ``12 s ago``, ``3 d ago``."""
+    return "just now" if seconds < 1 else f"{format_duration(seconds)} ago"

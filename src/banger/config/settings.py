@@ -18,11 +18,12 @@ from banger.config.sizes import GIB, MIB, format_size, parse_size
 
 
 class VmDefaults(msgspec.Struct, frozen=True, kw_only=True):
-    """How large a machine is when nobody says. Sizes are bytes."""
+    """What a machine is like when nobody says. Sizes are bytes."""
 
     vcpu: int
     memory: int
     disk_size: int
+    host_loopback: bool
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +76,12 @@ def _whole(lowest: int, highest: int) -> Callable[[object], int]:
     return parse
 
 
+def _truth(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError
+    return value
+
+
 def _size(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError
@@ -113,6 +120,8 @@ SETTINGS = (
             "Memory of a machine; unset means an eighth of the host's, at least 512 MiB and at most 2 GiB."),
     Setting("vm_defaults.disk_size", SIZE, 8 * GIB, _size,
             "Size of a machine's disk. It is sparse: only what is written takes space."),
+    Setting("vm_defaults.host_loopback", "true or false", False, _truth,
+            "Whether guests reach what listens on the host's loopback (at 10.0.2.2) and on link-local addresses."),
 )  # fmt: skip
 """Every setting, in the order of the reference page."""
 
@@ -149,6 +158,8 @@ def shown_default(setting: Setting) -> str:
     """A default as the reference page shows it."""
     if setting.default is None:
         return "unset"
+    if isinstance(setting.default, bool):
+        return f"`{str(setting.default).lower()}`"
     if setting.kind == SIZE and isinstance(setting.default, int):
         return f'`"{format_size(setting.default).replace(" ", "").removesuffix("iB")}"`'
     return f'`"{setting.default}"`' if isinstance(setting.default, str) else f"`{setting.default:g}`"

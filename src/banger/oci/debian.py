@@ -5,12 +5,11 @@ Root needs neither. Packages come from the mirror that this host's apt uses, whe
 updates and security archives; otherwise from deb.debian.org.
 
 What comes out is neutral: no ssh host keys (made at the first start of sshd), an empty machine-id (made at the first
-boot), a fixed host name, no password for root, no package lists, no timers that work behind a short-lived machine's
+boot), a fixed host name, no password for root, no package lists, no units that work behind a short-lived machine's
 back. The network is set up from outside.
 """
 
 import asyncio
-import getpass
 import os
 import re
 import shutil
@@ -20,6 +19,7 @@ from collections.abc import Iterable, Sequence
 
 from banger import errors, proc
 from banger.log import printable
+from banger.oci import subids
 from banger.oci.progress import Progress, silent
 
 MIRROR = "http://deb.debian.org/debian"
@@ -37,15 +37,20 @@ _SUITES_WITHOUT_SECURITY = ("sid", "unstable", "experimental")
 _SUITE = re.compile(r"[a-z][a-z0-9-]{1,31}")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,63}")
 _SOURCE_LINE = re.compile(r"deb\s+(?:\[[^]]*\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s+(?P<components>.+)")
-_TIMERS = ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer")
+_MASKED = (
+    "apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer",
+    "e2scrub_reap.service",  # of snapshots that LVM would have made
+    "modprobe@drm.service", "modprobe@efi_pstore.service",  # no display, no firmware
+    "modprobe@dm_mod.service", "modprobe@loop.service",  # the kernel loads them when /dev names are first opened
+)  # fmt: skip
+"""Units that work behind a short-lived machine's back, or look at each boot for what a machine does not have."""
 
 _HOST_KEYS = """\
-# The image has no host keys: each machine makes its own, once.
+# The image has no host keys: each machine makes its own, once. sshd checks its configuration itself.
 [Service]
 ExecStartPre=
 ExecStartPre=/bin/sh -c 'test -e /etc/ssh/ssh_host_ed25519_key || \
 /usr/bin/ssh-keygen -q -t ed25519 -N "" -f /etc/ssh/ssh_host_ed25519_key'
-ExecStartPre=/usr/sbin/sshd -t
 """
 
 _NEUTRAL = f"""\
@@ -58,8 +63,8 @@ echo debian > "$root"/etc/hostname
 printf '127.0.0.1 localhost debian\\n::1 localhost ip6-localhost\\n' > "$root"/etc/hosts
 if [ -d "$root"/lib/systemd/system ]; then
     mkdir -p "$root"/etc/systemd/system
-    for timer in {" ".join(_TIMERS)}; do
-        ln -sf /dev/null "$root"/etc/systemd/system/"$timer"
+    for unit in {" ".join(_MASKED)}; do
+        ln -sf /dev/null "$root"/etc/systemd/system/"$unit"
     done
 fi
 if [ -e "$root"/usr/sbin/sshd ]; then
@@ -69,6 +74,16 @@ if [ -e "$root"/usr/sbin/sshd ]; then
 fi
 """
 """Run with the new root's path by mmdebstrap when all packages are in place."""
+
+_STAGES = {
+    "running apt-get update": "reading the package lists",
+    "downloading packages": "downloading packages",
+    "extracting archives": "unpacking the essential packages",
+    "installing essential packages": "installing the essential packages",
+    "installing remaining packages": "installing the other packages",
+    "creating tarball": "writing the archive",
+}
+"""What mmdebstrap says of its progress, as far as it is worth telling."""
 
 
 async def build_rootfs_tar(
@@ -81,7 +96,7 @@ async def build_rootfs_tar(
 ) -> None:
     """Write a tar of ``suite`` (its required packages and ``packages``) to the new file ``output``.
 
-    The stages of ``progress`` are mmdebstrap's. Raises `errors.SubordinateIdsMissing`, `errors.ToolMissing`,
+    Raises `errors.SubordinateIdsMissing`, `errors.ToolMissing`,
     `errors.UsageError`, `errors.DiskFull`, `errors.BuildFailed`.
     """
     _check(suite, packages)
@@ -95,8 +110,9 @@ async def build_rootfs_tar(
     argv += [f"deb {mirror} {suite} main"] if mirror else sources(suite, _read_sources(), _host_codename())
 
     def hear(line: str) -> None:
-        if line.startswith("I: "):
-            progress(printable(line[3:].rstrip("."), 60), 0, None)
+        stage = next((told for said, told in _STAGES.items() if line.startswith("I: " + said)), None)
+        if stage is not None:
+            progress(stage, 0, None)
 
     midnight = int(time.time()) // 86400 * 86400
     env = {"TMPDIR": scratch, "SOURCE_DATE_EPOCH": str(midnight), "PATH": _with_sbin()}
@@ -128,20 +144,7 @@ def check_host() -> None:
     if os.geteuid() == 0:
         return
     proc.find("newuidmap")
-    user = getpass.getuser()
-    for path in ("/etc/subuid", "/etc/subgid"):
-        if not has_subordinate_ids(_lines(path), user, os.getuid()):
-            raise errors.SubordinateIdsMissing(user=user)
-
-
-def has_subordinate_ids(lines: Iterable[str], user: str, uid: int) -> bool:
-    """Whether subuid(5) lines give the user a range of 65536 ids."""
-    for line in lines:
-        owner, _, rest = line.strip().partition(":")
-        _, _, count = rest.partition(":")
-        if owner in (user, str(uid)) and count.isdigit() and int(count) >= 65536:
-            return True
-    return False
+    subids.require()
 
 
 def sources(suite: str, host_sources: Iterable[str], host_codename: str) -> list[str]:

@@ -47,6 +47,7 @@ def launch_spec(
             path=os.path.join(directory, DISK),
             format="qcow2",
             backing=os.path.join(paths.image(image.id), "rootfs.ext4"),
+            durable=not record.ephemeral,  # a host that crashed has no use for the disk of a machine that is deleted
         )
     ]
     modules = kernels.MODULES in kernel.files

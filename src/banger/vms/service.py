@@ -285,9 +285,14 @@ class VmService:
             log.warning("machine %s %s", vm_id, f"stands still: {reason}" if reason else "goes on")
 
     async def _until_idle(self, vm_id: str) -> None:
+        """Raises `errors.Interrupted` when a change is left to the next daemon: waiting for it would have no end."""
+        joined = None
         while (under_way := self._engine.under_way(vm_id)) is not None:
+            if under_way.id == joined:
+                raise errors.Interrupted()
+            joined = under_way.id
             with contextlib.suppress(errors.BangerError):
-                await self._engine.join(under_way.id)
+                await self._engine.join(joined)
 
     # -- the daemon's own start and end -------------------------------------------------------------------------------
 

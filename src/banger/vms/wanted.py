@@ -55,7 +55,7 @@ def decide(
         env=dict(environment(request.env)),
         ephemeral=request.ephemeral,
         driver=driver,
-        network=UserNetwork() if networked else None,
+        network=UserNetwork(host_loopback=settings.vm_defaults.host_loopback) if networked else None,
         created=time.time(),
     )
 

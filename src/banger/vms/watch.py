@@ -70,6 +70,8 @@ class Watch:
         try:
             end = await self._driver.wait(handle) or Exit(reason="failed")
             await self._ended(vm_id, handle, end)
+        except errors.Interrupted:
+            log.info("machine %s ended; the next daemon puts that on record", vm_id)
         except errors.BangerError:
             log.exception("cannot tell how machine %s ended", vm_id)
         finally:

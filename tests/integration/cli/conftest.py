@@ -5,13 +5,12 @@ from collections.abc import Iterator
 import pytest
 
 from tests import guest_images
-from tests.conftest import reachable
-from tests.home import Home, make_home
+from tests.home import Home, make_home, passable
 
 
 @pytest.fixture(scope="session")
 def shared_room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    with reachable(tmp_path_factory.mktemp("room")) as directory, make_home(directory) as home:
+    with passable(tmp_path_factory.mktemp("room")) as directory, make_home(directory) as home:
         home.banger("kernel", "pull", check=True, timeout=600)
         reference = guest_images.busybox(directory / "layout")
         home.banger("image", "pull", reference, "--name", "busybox", check=True, timeout=300)

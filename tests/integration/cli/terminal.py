@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import sys
 import termios
@@ -24,7 +25,7 @@ class OnTerminal:
         if self.pid == 0:
             try:
                 fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 101, 0, 0))
-                os.execve(sys.executable, [sys.executable, "-c", code, *arguments], env)  # noqa: S606
+                os.execve(sys.executable, [sys.executable, "-c", code, *arguments], env)
             finally:
                 os._exit(99)
         self.seen = b""
@@ -66,6 +67,10 @@ class OnTerminal:
         deadline = time.monotonic() + PATIENCE
         while self._read(deadline):
             pass
+        if time.monotonic() > deadline:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            raise AssertionError(f"it did not end; seen: {self.seen.decode(errors='replace')}")
         _, status = os.waitpid(self.pid, 0)
         os.close(self.descriptor)
         return os.waitstatus_to_exitcode(status)

@@ -14,7 +14,7 @@ from tests.home import Home
 from tests.integration.cli.terminal import OnTerminal
 
 pytestmark = pytest.mark.qemu
-GUEST_TMP = "/tmp"  # noqa: S108 - in the guest
+GUEST_TMP = "/tmp"
 SMALL = ("--image", "busybox", "--memory", "256M")
 
 
@@ -129,6 +129,7 @@ def test_a_shell_on_a_terminal_is_like_ssh(room: Home) -> None:
     session.resize(50, 140)
     session.type("while ! stty size | grep -q '50 140'; do sleep 0.1; done; echo re''sized\r")
     session.expect("resized")
+    session.expect("# ")  # what is typed earlier may be thrown away with the line that Ctrl-C ends
     session.type("sleep 1000\r")
     session.expect("sleep 1000")
     time.sleep(0.5)

@@ -1,5 +1,6 @@
 """A disk that is full where a machine or an image is made: said by name, and nothing is kept."""
 
+import ctypes
 import os
 import subprocess
 from collections.abc import Iterator
@@ -14,11 +15,15 @@ from tests import guest_images
 from tests.installation import MIB, Installation, scenario
 
 pytestmark = pytest.mark.root
+CLONE_NEWNS = 0x20000
 
 
 @contextmanager
 def small_disk(directory: str, size: str) -> Iterator[None]:
-    """A file system of that size at ``directory``."""
+    """A file system of that size at ``directory``, for this process and its children alone."""
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS):
+        raise OSError(ctypes.get_errno(), "unshare")
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
     os.makedirs(directory, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=711", "tmpfs", directory], check=True)
     try:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from banger.oci.tar import Archive, Header, Malformed, Refused
 
-name = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0/"), min_size=1, max_size=60).filter(
+name = st.text(st.characters(codec="utf-8", exclude_characters="\0/"), min_size=1, max_size=60).filter(
     lambda text: text not in (".", "..")
 )
 path = st.lists(name, min_size=1, max_size=8).map("/".join)

@@ -52,6 +52,12 @@ def test_a_plain_machine() -> None:
     assert (spec.directory, spec.runtime, spec.network, spec.uid) == ("/state/vms/ab12", "/run/vms/ab12", None, None)
 
 
+@pytest.mark.parametrize("ephemeral", [False, True])
+def test_flushes_are_for_disks_that_outlive_their_machine(ephemeral: bool) -> None:
+    root, *_ = boot.launch_spec(machine(ephemeral=ephemeral), image(), kernel(), PATHS, None).drives
+    assert root.durable is not ephemeral
+
+
 def test_everything_at_once() -> None:
     record = machine(network=UserNetwork(), disk_size=9 << 30)
     spec = boot.launch_spec(record, image(init="/sbin/init"), kernel("modules.ext4"), PATHS, 900003)
@@ -60,6 +66,7 @@ def test_everything_at_once() -> None:
         "banger.hostname=one",
         "banger.modules=modules",
         "banger.init=/sbin/init",
+        "systemd.mask=serial-getty@ttyS0.service",
         "banger.grow=1",
         "banger.net=10.0.2.15/24,10.0.2.2",
     )

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from banger.guest.channel import Channel
 from banger.guest.command import CommandEnd, ExecSpec, GuestCommand
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 
 
 def build_agent(out: Path, arch: str = "x86_64") -> Path:
@@ -162,3 +162,11 @@ async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and is not waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -1,49 +1,24 @@
-"""The agent's real binary on this host, through every operation and its worst cases."""
-
+"""The agent's real binary on this host, through its operations and their worst cases."""
 # ruff: noqa: S311, ASYNC110 - repeatable randomness; a real process is waited for
 
 import asyncio
 import hashlib
-import io
 import os
 import random
 import signal
 import socket
-import subprocess
-import tarfile
-import time
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from guest_rig import PROJECT, Port, build_agent, on_channel, ran, until
 
 from banger import errors
 from banger.guest import wire
 from banger.guest.channel import Channel
 from banger.guest.command import CommandEnd, ExecSpec
+from tests.integration.guest.rig import PROJECT, Port, alive, build_agent, on_channel, ran, until
 
 MEMORY_BOUND = 24 << 20
 """All that the agent may ever hold; an idle one is below 2 MiB."""
-
-
-@pytest.fixture(scope="session")
-def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_agent(tmp_path_factory.mktemp("agent"))
-
-
-@pytest.fixture
-def port(binary: Path, tmp_path: Path) -> Iterator[Port]:
-    port = Port(binary, tmp_path)
-    yield port
-    port.close()
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 # -- the binary -------------------------------------------------------------------------------------------------------
@@ -68,6 +43,9 @@ def test_an_unchanged_binary_is_left_alone(tmp_path: Path) -> None:
 
 
 # -- commands ---------------------------------------------------------------------------------------------------------
+
+C_LIBRARY_SIGNALS = 0b111 << 31
+"""Signals 32 to 34, which a C library keeps to itself: the one of the tests' Python has ignored one of them."""
 
 
 def test_output_error_and_exit_code_are_kept_apart(port: Port) -> None:
@@ -176,8 +154,9 @@ def test_a_command_gets_nothing_of_the_agents(port: Port) -> None:
     async def use(channel: Channel) -> None:
         assert (await ran(channel, "sh", "-c", "ls /proc/self/fd | wc -l")).stdout.strip() == b"4"
         status = (await ran(channel, "cat", "/proc/self/status")).stdout.decode()
-        for line in ("SigBlk:\t0000000000000000", "SigIgn:\t0000000000000000"):
-            assert line in status
+        fields = dict(line.split(":", 1) for line in status.splitlines())
+        assert int(fields["SigBlk"], 16) == 0
+        assert int(fields["SigIgn"], 16) & ~C_LIBRARY_SIGNALS == 0
         assert (await ran(channel, "cat", "/proc/self/oom_score_adj")).stdout == b"0\n"
 
     on_channel(port.path, use)
@@ -293,154 +272,6 @@ def test_the_end_of_input_is_the_end_of_file_of_a_terminal(port: Port) -> None:
         assert result.stdout.count(b"line\r\n") == 2, "the echo and the copy"
         assert result.end == CommandEnd(exit_code=0)
 
-    on_channel(port.path, use)
-
-
-# -- files ------------------------------------------------------------------------------------------------------------
-
-
-async def tar_of(channel: Channel, path: Path | str) -> bytes:
-    return b"".join([data async for data in channel.get(str(path))])
-
-
-async def in_pieces(data: bytes, size: int = 70_001) -> AsyncIterator[bytes]:
-    for at in range(0, len(data), size):
-        yield data[at : at + size]
-
-
-def picture(root: Path) -> dict[str, object]:
-    """All that a copy has to keep."""
-    seen: dict[str, object] = {}
-    for path in sorted(root.rglob("*")):
-        status = path.lstat()
-        content = str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else None
-        mode = 0 if path.is_symlink() else status.st_mode
-        seen[str(path.relative_to(root))] = (mode, status.st_mtime_ns, status.st_uid, status.st_gid, content)
-    return seen
-
-
-def make_tree(root: Path) -> None:
-    (root / "sub" / "deep").mkdir(parents=True)
-    (root / "empty").write_bytes(b"")
-    (root / "big").write_bytes(random.Random(2).randbytes(3_000_001))
-    (root / "sub" / "ünï\nçødé").write_text("name")
-    (root / ("long" * 60)).write_text("a name beyond the header's hundred bytes")
-    (root / "sub" / "first").write_text("linked")
-    (root / "second").hardlink_to(root / "sub" / "first")
-    (root / "link").symlink_to("sub/first")
-    (root / "dangling").symlink_to("/no/such/" + "t" * 150)
-    (root / "program").write_text("#!/bin/sh")
-    (root / "program").chmod(0o4751)
-    for number, path in enumerate(sorted(root.rglob("*"), reverse=True)):
-        os.utime(path, ns=(0, 1_600_000_000_123_456_789 + number), follow_symlinks=False)
-    (root / "sub" / "deep").chmod(0o500)
-
-
-def test_files_go_out_and_in_again_with_all_that_belongs_to_them(port: Port, tmp_path: Path) -> None:
-    source, dest = tmp_path / "tree", tmp_path / "dest"
-    source.mkdir()
-    dest.mkdir()
-    make_tree(source)
-
-    async def use(channel: Channel) -> None:
-        data = await tar_of(channel, source)
-        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-            assert archive.getnames()[0] == "tree"
-            assert archive.getmember("tree/program").mode == 0o4751
-        for _ in range(2):  # the second time everything exists already
-            await channel.put(str(dest), in_pieces(data))
-
-    on_channel(port.path, use)
-    assert picture(dest / "tree") == picture(source)
-    assert (dest / "tree" / "second").samefile(dest / "tree" / "sub" / "first")
-
-
-@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
-def test_archives_of_other_programs_are_understood(port: Port, tmp_path: Path, form: int) -> None:
-    names = ["a", "d/" + "x" * 95, "n/" * 40 + "deep"] + ["y" * 180] * (form != tarfile.USTAR_FORMAT)
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", format=form) as archive:
-        for name in names:
-            info = tarfile.TarInfo(name)
-            info.size, info.uid, info.gid = len(name), os.geteuid(), os.getegid()
-            archive.addfile(info, io.BytesIO(name.encode()))
-
-    async def use(channel: Channel) -> None:
-        await channel.put(str(tmp_path), in_pieces(packed.getvalue(), 511))
-
-    on_channel(port.path, use)
-    assert [(tmp_path / name).read_text() for name in names] == names
-
-
-def test_python_s_own_reader_accepts_what_the_agent_writes(port: Port, tmp_path: Path) -> None:
-    (tmp_path / "f").write_bytes(b"x" * 200_000)
-    os.utime(tmp_path / "f", ns=(0, -1_500_000_000))
-
-    async def use(channel: Channel) -> None:
-        with tarfile.open(fileobj=io.BytesIO(await tar_of(channel, tmp_path / "f"))) as archive:
-            member = archive.getmember("f")
-            assert (member.size, member.mtime) == (200_000, -1.5)
-
-    on_channel(port.path, use)
-
-
-def test_a_replaced_link_is_not_followed(port: Port, tmp_path: Path) -> None:
-    (tmp_path / "dest").mkdir()
-    (tmp_path / "outside").write_text("kept")
-    (tmp_path / "dest" / "name").symlink_to(tmp_path / "outside")
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        info = tarfile.TarInfo("name")
-        info.size, info.uid, info.gid = 3, os.geteuid(), os.getegid()
-        archive.addfile(info, io.BytesIO(b"new"))
-
-    async def use(channel: Channel) -> None:
-        await channel.put(str(tmp_path / "dest"), in_pieces(packed.getvalue()))
-
-    on_channel(port.path, use)
-    assert (tmp_path / "outside").read_text() == "kept"
-    assert (tmp_path / "dest" / "name").read_text() == "new"
-    assert not (tmp_path / "dest" / "name").is_symlink()
-
-
-def test_failed_transfers_say_why_and_leave_the_agent_well(port: Port, tmp_path: Path) -> None:
-    async def use(channel: Channel) -> None:
-        with pytest.raises(errors.GuestRefused, match="No such file"):
-            await tar_of(channel, "/no/such/file")
-        with pytest.raises(errors.GuestRefused, match="No such file"):
-            await channel.put("/no/such/directory", in_pieces(bytes(3_000_000)))
-        with pytest.raises(errors.GuestRefused, match="not a tar stream"):
-            await channel.put(str(tmp_path), in_pieces(b"garbage" * 500_000))
-        header = tarfile.TarInfo("f")
-        header.size = 5000
-        with pytest.raises(errors.GuestRefused, match="too early"):
-            await channel.put(str(tmp_path), in_pieces(header.tobuf() + b"x"))
-        with pytest.raises(errors.GuestRefused, match="out of the destination"):
-            await channel.put(str(tmp_path), in_pieces(tarfile.TarInfo("a/../../b").tobuf() + bytes(1024)))
-        pieces = channel.get(str(PROJECT))
-        await anext(pieces)
-        await pieces.aclose()  # type: ignore[attr-defined]
-        assert (await ran(channel, "true")).end == CommandEnd(exit_code=0)
-
-    on_channel(port.path, use)
-
-
-def test_no_operation_forgets_a_descriptor(port: Port, tmp_path: Path) -> None:
-    async def use(channel: Channel) -> None:
-        for _ in range(40):
-            await ran(channel, "cat", stdin=b"x")
-            await ran(channel, "true", tty=(24, 80))
-            with pytest.raises(errors.CommandNotFound):
-                await ran(channel, "no-such-command")
-            data = await tar_of(channel, __file__)
-            await channel.put(str(tmp_path), in_pieces(data))
-            with pytest.raises(errors.GuestRefused):
-                await channel.put(str(tmp_path), in_pieces(b"garbage" * 100))
-            with pytest.raises(errors.GuestRefused):
-                await channel.dial(1)
-            await (await channel.exec(ExecSpec(argv=("cat",), stdin=True))).kill()
-
-    port.limit_descriptors(40)
     on_channel(port.path, use)
 
 
@@ -565,153 +396,3 @@ def test_an_agent_that_looks_after_no_machine_turns_none_off(port: Port) -> None
             await channel.set_clock(0)
 
     on_channel(port.path, use)
-
-
-# -- attachments ------------------------------------------------------------------------------------------------------
-
-
-def half_a_life(path: str, chance: random.Random) -> None:
-    """A client that is killed: it has half a frame on its way in each direction when its socket closes."""
-    epoch = chance.getrandbits(64)
-    encoder = wire.Encoder(epoch)
-    with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(10)
-        client.connect(path)
-        client.sendall(wire.sync(epoch, 0, wire.SYNC_COUNT))
-        decoder = wire.Decoder(epoch)
-        while decoder.ack is None:
-            list(decoder.feed(client.recv(4096)))
-        request = wire.field(wire.Field.ARG, "cat") + wire.field(wire.Field.STDIN)
-        client.sendall(encoder.frame(wire.Kind.OPEN, 1, request, wire.Operation.EXEC))
-        flood = wire.field(wire.Field.ARG, "yes")
-        client.sendall(encoder.frame(wire.Kind.OPEN, 2, flood, wire.Operation.EXEC))
-        imitation = wire.sync(chance.getrandbits(64), 1, 40) + bytes(chance.randrange(30_000))
-        frame = encoder.frame(wire.Kind.DATA, 1, imitation)
-        client.recv(chance.randrange(1, 5000))
-        client.sendall(frame[: chance.randrange(1, len(frame))])
-
-
-def test_two_hundred_clients_die_with_half_a_frame_in_each_direction(port: Port) -> None:
-    chance = random.Random(200)
-
-    async def use(channel: Channel) -> None:
-        result = await ran(channel, "cat", stdin=b"whole" * 1000)
-        assert result == (b"whole" * 1000, b"", CommandEnd(exit_code=0))
-
-    for number in range(200):
-        half_a_life(port.path, chance)
-        if number % 10 == 0:
-            on_channel(port.path, use, timeout=30)
-    on_channel(port.path, use, timeout=30)
-    assert port.running()
-    assert port.memory() < MEMORY_BOUND
-
-
-def test_the_commands_of_a_lost_client_end_and_sessions_go_on(port: Port, tmp_path: Path) -> None:
-    async def lose(channel: Channel) -> None:
-        await channel.exec_detached(ExecSpec(argv=("sh", "-c", f"echo $$ > {tmp_path}/kept; exec sleep 1000")))
-        await channel.exec(ExecSpec(argv=("sh", "-c", f"echo $$ > {tmp_path}/attached; exec sleep 1000")))
-        await until(lambda: all((tmp_path / n).exists() and (tmp_path / n).read_text() for n in ("kept", "attached")))
-
-    async def use(channel: Channel) -> None:
-        await until(lambda: not alive(int((tmp_path / "attached").read_text())))
-        assert alive(int((tmp_path / "kept").read_text()))
-        (session,) = await channel.sessions()
-        await channel.session_kill(session.id, signal.SIGKILL)
-
-    on_channel(port.path, lose)
-    on_channel(port.path, use)
-
-
-def test_a_slow_reader_holds_up_the_command_and_fills_no_memory(port: Port) -> None:
-    async def use(channel: Channel) -> None:
-        commands = [await channel.exec(ExecSpec(argv=("yes",))) for _ in range(20)]
-        await asyncio.sleep(0.5)
-        assert port.memory() < MEMORY_BOUND
-        assert (await ran(channel, "echo", "meanwhile")).stdout == b"meanwhile\n"
-        for command in commands:
-            await command.kill()
-
-    on_channel(port.path, use)
-
-
-def test_input_that_nobody_reads_stops_at_the_window(port: Port) -> None:
-    async def use(channel: Channel) -> None:
-        commands = [await channel.exec(ExecSpec(argv=("sleep", "1000"), stdin=True)) for _ in range(20)]
-        writers = [asyncio.create_task(command.write(bytes(10_000_000))) for command in commands]
-        await asyncio.sleep(0.5)
-        assert not any(task.done() for task in writers)
-        assert port.memory() < MEMORY_BOUND
-        for command in commands:
-            await command.kill()
-        assert await asyncio.gather(*writers) == [False] * 20
-
-    on_channel(port.path, use)
-
-
-def test_an_idle_agent_uses_no_time(port: Port) -> None:
-    def used() -> int:
-        fields = Path(f"/proc/{port.pid}/stat").read_text().rpartition(")")[2].split()
-        return int(fields[11]) + int(fields[12])
-
-    on_channel(port.path, lambda channel: asyncio.sleep(0))
-    before = used()
-    time.sleep(1)
-    assert used() - before <= 1
-
-
-def fuzz_frames(chance: random.Random, encoder: wire.Encoder) -> bytes:
-    """Frames that are well tagged, and nonsense otherwise."""
-    parts = []
-    for _ in range(60):
-        kind = chance.choice([*range(1, 10), chance.randrange(256)])
-        payload = chance.randbytes(chance.choice([0, 1, 4, 5, 13, 200]))
-        if chance.random() < 0.4:
-            tags = [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14]
-            payload = b"".join(
-                wire.field(chance.choice(tags), chance.choice([b"", b"/nonexistent", b"\xff" * 8, bytes(8)]))
-                for _ in range(4)
-            )
-        operation = chance.choice([0, 1, 2, 3, 4, 6, 7, 8, 9, 11, 77]) if kind == 1 else chance.randrange(4)
-        parts.append(encoder.frame(kind, chance.randrange(6), payload, operation))
-    return b"".join(parts)
-
-
-def test_malformed_frames_do_not_hurt_the_agent(port: Port) -> None:
-    chance = random.Random(4)
-    for _ in range(60):
-        epoch = chance.getrandbits(64)
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(10)
-            client.connect(port.path)
-            client.sendall(wire.sync(epoch, 0, wire.SYNC_COUNT))
-            client.sendall(fuzz_frames(chance, wire.Encoder(epoch)) + chance.randbytes(chance.randrange(2000)))
-            client.recv(100)
-        assert port.running()
-    on_channel(port.path, lambda channel: check_echo(channel))
-    assert port.memory() < MEMORY_BOUND
-
-
-async def check_echo(channel: Channel) -> None:
-    assert (await ran(channel, "echo", "well")).stdout == b"well\n"
-
-
-def test_an_agent_s_end_is_told_to_everyone_who_waits(port: Port) -> None:
-    async def use(channel: Channel) -> None:
-        command = await channel.exec(ExecSpec(argv=("cat",), stdin=True))
-        waiting = asyncio.create_task(command.wait())
-        os.kill(port.pid, signal.SIGKILL)
-        with pytest.raises(errors.AgentLost):
-            await waiting
-        assert channel.closed
-        await channel.wait_closed()
-        with pytest.raises(errors.AgentLost):
-            await channel.health()
-
-    on_channel(port.path, use)
-
-
-def test_the_program_says_what_it_is_for(binary: Path) -> None:
-    assert subprocess.run([binary], capture_output=True, timeout=10).returncode == 2
-    said = subprocess.run([binary, "version"], capture_output=True, timeout=10, text=True, check=True).stdout
-    assert said.strip()

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from guest_machine import Machine, busybox_root, cpio, ext4, initrd
-from guest_rig import build_agent, on_channel, ran
-from test_guest_agent import half_a_life, in_pieces, tar_of
 
 from banger import errors
 from banger.guest.channel import Channel
 from banger.guest.command import CommandEnd, ExecSpec
+from tests.integration.guest.machine import Machine, busybox_root, cpio, ext4, initrd
+from tests.integration.guest.rig import build_agent, on_channel, ran
+from tests.integration.guest.test_agent_attachments import half_a_life
+from tests.integration.guest.test_agent_files import in_pieces, tar_of
 
 pytestmark = pytest.mark.qemu
 

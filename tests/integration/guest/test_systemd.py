@@ -5,12 +5,12 @@ import time
 from pathlib import Path
 
 import pytest
-from guest_machine import Machine, ext4, initrd, systemd_root
-from guest_rig import build_agent, on_channel, ran
 
 from banger import errors
 from banger.guest.channel import Channel
 from banger.guest.command import ExecSpec
+from tests.integration.guest.machine import Machine, ext4, initrd, systemd_root
+from tests.integration.guest.rig import build_agent, on_channel, ran
 
 pytestmark = [pytest.mark.qemu, pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(900)]
 
