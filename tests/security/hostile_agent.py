@@ -1,4 +1,4 @@
-"""An agent that turns on its host: run by the fake driver as ``hostile_agent.py SCENE`` with a connection at descriptor 0.
+"""An agent that turns on its host: the fake driver runs ``hostile_agent.py SCENE`` with a connection at descriptor 0.
 
 It keeps to the protocol until somebody asks for what the scene is about (`SCENES`).
 """

@@ -25,6 +25,7 @@ INTERRUPTED = 128 + 2
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command line; the status is for the caller to exit with."""
+    _stand_in()
     words = list(sys.argv[1:] if words is None else words)
     terminal = Terminal()
     verb: Verb | None = None
@@ -50,6 +51,17 @@ def main(words: Sequence[str] | None = None) -> int:
         tell(error, terminal)
         return _status(error, verb)
     return status
+
+
+def _stand_in() -> None:
+    """Put /dev/null in the place of a closed stdin, stdout or stderr, whose number another file would get."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def _run(verb: Verb, words: Sequence[str], terminal: Terminal) -> int:

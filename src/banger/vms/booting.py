@@ -20,7 +20,7 @@ from banger.vms.ending import switch_off, trim_console
 from banger.vms.files import machine_files
 from banger.vms.parts import Made, Parts, Step
 from banger.vms.record import VmRecord
-from banger.vms.watch import TRIM_INTERVAL
+from banger.vms.watch import INTERVAL
 
 CONSOLE_LINES = 8
 """How much of the console is shown when a guest did not come up."""
@@ -133,8 +133,8 @@ class AwaitAgent(Step):
         ended = asyncio.create_task(self.parts.driver.wait(record.handle))
         try:
             while not (attached.done() or ended.done()):
-                await asyncio.wait({attached, ended}, timeout=TRIM_INTERVAL, return_when=asyncio.FIRST_COMPLETED)
-                trim_console(self.parts, record.handle)
+                await asyncio.wait({attached, ended}, timeout=INTERVAL, return_when=asyncio.FIRST_COMPLETED)
+                await self._look_after(record)
             try:
                 if attached.done():
                     return attached.result()
@@ -147,6 +147,13 @@ class AwaitAgent(Step):
             for task in (attached, ended):
                 task.cancel()
             await asyncio.gather(attached, ended, return_exceptions=True)
+
+    async def _look_after(self, record: VmRecord) -> None:
+        """What `Watch` does once the machine runs. A guest that the disk has stopped will never answer."""
+        assert record.handle is not None
+        trim_console(self.parts, record.handle)
+        if await self.parts.driver.stalled(record.handle) is not None:
+            raise errors.DiskFull(path=self.parts.paths.vm(record.id))
 
 
 def _never_came(record: VmRecord, end: Exit) -> errors.BangerError:

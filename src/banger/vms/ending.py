@@ -135,5 +135,5 @@ def settle(parts: Parts, vm_id: str, end: Exit) -> VmRecord | None:
         return None
     detail = printable(end.detail)
     reason = f"{end.reason}: {detail}" if detail else end.reason
-    state = "error" if record.state == "error" else "stopped"
-    return parts.machines.change(vm_id, state=state, handle=None, stopped=time.time(), stop_reason=reason)
+    changes = {} if record.state == "error" else {"state": "stopped", "error": None}
+    return parts.machines.change(vm_id, handle=None, stopped=time.time(), stop_reason=reason, **changes)

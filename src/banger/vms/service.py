@@ -69,7 +69,7 @@ class VmService:
             kernels=kernels,
             driver=driver,
             connections=Connections(),
-            watch=Watch(driver, settings.console_limit, self._ended),
+            watch=Watch(driver, settings.console_limit, self._ended, self._stalled),
             paths=paths,
             settings=settings,
             privileged=os.geteuid() == 0,
@@ -276,6 +276,13 @@ class VmService:
             log.info("machine %s ended: %s", vm_id, end.reason)
         if record is not None and record.ephemeral and record.handle is None:
             self._unwanted(vm_id)
+
+    def _stalled(self, vm_id: str, handle: Handle, reason: str | None) -> None:
+        """The host has stopped a running machine, or lets it go on: on record for as long as it lasts."""
+        record = self._machines.get(vm_id)
+        if record is not None and record.handle == handle and record.state == "running" and record.error != reason:
+            self._machines.change(vm_id, error=reason)
+            log.warning("machine %s %s", vm_id, f"stands still: {reason}" if reason else "goes on")
 
     async def _until_idle(self, vm_id: str) -> None:
         """Raises `errors.Interrupted` when a change is left to the next daemon: waiting for it would have no end."""

@@ -1,4 +1,7 @@
-"""Notices at once that a machine's process has ended, and keeps consoles from growing without end.
+"""Notices at once that a machine's process has ended, and looks after those that run.
+
+Every few seconds consoles are cut to their limit, and a machine that the host's full disk has stopped is told of and
+set going again; it stops anew while there is no space.
 
 One task waits for each running machine. A machine that ends in the middle of a change is that change's business: the
 watcher lets it finish, then looks whether the end is on record already.
@@ -14,28 +17,37 @@ from banger.vmm.driver import Driver, Exit, Handle
 
 log = logging.getLogger("banger.vms.watch")
 
-TRIM_INTERVAL = 5.0
+INTERVAL = 5.0
+"""How often running machines are looked after."""
 
 
 class Watch:
-    """``ended`` is called for each machine whose process has ended, with the handle that it had."""
+    """``ended`` is called for each machine whose process has ended, with the handle that it had.
+
+    ``stalled`` is called again and again, with the reason while the host has stopped a machine, otherwise with None.
+    """
 
     def __init__(
-        self, driver: Driver, console_limit: int, ended: Callable[[str, Handle, Exit], Awaitable[None]]
+        self,
+        driver: Driver,
+        console_limit: int,
+        ended: Callable[[str, Handle, Exit], Awaitable[None]],
+        stalled: Callable[[str, Handle, str | None], None],
     ) -> None:
         self._driver = driver
         self._console_limit = console_limit
         self._ended = ended
+        self._tell_stalled = stalled
         self._watched: dict[str, tuple[Handle, asyncio.Task[None]]] = {}
-        self._trimmer: asyncio.Task[None] | None = None
+        self._keeper: asyncio.Task[None] | None = None
 
     def begin(self, vm_id: str, handle: Handle) -> None:
         """Watch a machine from now on."""
         self.end(vm_id)
         task = asyncio.create_task(self._follow(vm_id, handle), name=f"watch {vm_id}")
         self._watched[vm_id] = (handle, task)
-        if self._trimmer is None:
-            self._trimmer = asyncio.create_task(self._trim(), name="console trimmer")
+        if self._keeper is None:
+            self._keeper = asyncio.create_task(self._look_after(), name="keeper of machines")
 
     def end(self, vm_id: str) -> None:
         """Watch it no more."""
@@ -47,9 +59,9 @@ class Watch:
         """Watch nothing any more; the machines go on."""
         tasks = [task for _, task in self._watched.values()]
         self._watched.clear()
-        if self._trimmer is not None:
-            tasks.append(self._trimmer)
-            self._trimmer = None
+        if self._keeper is not None:
+            tasks.append(self._keeper)
+            self._keeper = None
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -67,10 +79,18 @@ class Watch:
             if watched is not None and watched[0] == handle:
                 del self._watched[vm_id]
 
-    async def _trim(self) -> None:
+    async def _look_after(self) -> None:
         while self._watched:
-            await asyncio.sleep(TRIM_INTERVAL)
-            for handle, _ in list(self._watched.values()):
+            await asyncio.sleep(INTERVAL)
+            for vm_id, (handle, _) in list(self._watched.items()):
                 with contextlib.suppress(OSError):
                     self._driver.trim_console(handle, self._console_limit)
-        self._trimmer = None
+                with contextlib.suppress(errors.VmmFailed):  # it has ended in between
+                    await self._look_at(vm_id, handle)
+        self._keeper = None
+
+    async def _look_at(self, vm_id: str, handle: Handle) -> None:
+        reason = await self._driver.stalled(handle)
+        self._tell_stalled(vm_id, handle, reason)
+        if reason is not None:
+            await self._driver.resume(handle)
