@@ -1,10 +1,11 @@
 """Build netguard.so with the C compiler of ziglang, for the oldest C library that anybody still runs.
 
-    python netguard/build.py
+    python netguard/build.py [--arch x86_64|aarch64|all]
 
 The result goes where banger looks for it: src/banger/vmm/qemu/ARCH/netguard.so.
 """
 
+import argparse
 import os
 import subprocess
 import sys
@@ -16,8 +17,11 @@ FLAGS = ("-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-fno-sanitize=all", 
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description="Build netguard.so.")
+    parser.add_argument("--arch", choices=(*ARCHITECTURES, "all"), default="all")
+    wanted = parser.parse_args().arch
     source = os.path.join(HERE, "netguard.c")
-    for architecture in ARCHITECTURES:
+    for architecture in ARCHITECTURES if wanted == "all" else (wanted,):
         directory = os.path.join(TARGET, architecture)
         os.makedirs(directory, exist_ok=True)
         built = os.path.join(directory, "netguard.so")

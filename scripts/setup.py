@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -154,11 +155,11 @@ NATIVE = {"guest-agent": "src/banger/guest/agent", "netguard": "src/banger/vmm/q
 
 
 def build_native(source: str) -> None:
-    """The C parts for every architecture, into the package; the compiler's cache stays outside the checkout."""
+    """The C parts for this machine, into the package; the compiler's cache stays outside the checkout."""
     cache = str(CACHE / "zig")
     os.environ.setdefault("ZIG_GLOBAL_CACHE_DIR", cache)
     os.environ.setdefault("ZIG_LOCAL_CACHE_DIR", cache)
-    run([str(VENV / "bin" / "python"), str(ROOT / source / "build.py")])
+    run([str(VENV / "bin" / "python"), str(ROOT / source / "build.py"), "--arch", platform.machine()])
 
 
 def binaries(place: str) -> str:

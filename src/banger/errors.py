@@ -248,7 +248,7 @@ class DiskFull(BangerError):
 class SubordinateIdsMissing(BangerError):
     code, http, exit_status = "subuid_missing", 500, 1
     template = "user {user!r} has no subordinate user ids, which building an image without root needs"
-    hint = "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
+    hint = "sudo usermod --add-subuids {first}-{last} --add-subgids {first}-{last} {user}"
 
 
 # -- images and kernels -----------------------------------------------------------------------------------------------

@@ -42,8 +42,10 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """The name of what is changed."""
     subject_id: str | None = None
     state: State
+    step: str = ""
+    """The name of the current step; its phase has the same."""
     stage: str = ""
-    """The current step in words."""
+    """What the step is at, in words; empty where it has not said."""
     progress: Progress | None = None
     notices: list[str] = []
     """What the user should know in passing: an image that had to be pulled first, say."""

@@ -75,6 +75,12 @@ def _execute(
     try:
         command = session.run(client, name, request, capture)
         watch.mark("exec")
+    except errors.CommandNotFound as error:
+        if shell:
+            error.advise(
+                "the image has no shell: name one of its programs, as in 'banger run --image IMAGE -- PROGRAM'"
+            )
+        raise
     finally:
         if arguments.rm:
             _delete(client, name, terminal)

@@ -50,8 +50,8 @@ class Display:
 
 def describe(operation: "Operation") -> str:
     """``web: downloading layer 2 of 5``."""
-    stage = "undoing" if operation.state == "undoing" and not operation.stage else operation.stage
-    return f"{printable(operation.subject, 63)}: {printable(stage or operation.kind, 160)}"
+    told = operation.stage or operation.step or ("undoing" if operation.state == "undoing" else operation.kind)
+    return f"{printable(operation.subject, 63)}: {printable(told, 160)}"
 
 
 def bar(progress: "Progress | None") -> str:

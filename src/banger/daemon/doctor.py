@@ -6,7 +6,6 @@ know. A row that itself fails is a ``fail`` that says so: the report always has 
 
 import asyncio
 import os
-import pwd
 import shutil
 import stat
 from collections.abc import Awaitable, Callable
@@ -18,6 +17,7 @@ from banger.config.settings import Config
 from banger.config.sizes import GIB, format_size
 from banger.daemon.services import Images, Kernels
 from banger.engine.failure import error_body
+from banger.oci import subids
 from banger.paths import Paths
 from banger.vmm.driver import Availability, Driver
 
@@ -97,24 +97,11 @@ async def _isolation(doctor: Doctor) -> Found:
 async def _subordinate_ids(doctor: Doctor) -> Found:
     if os.geteuid() == 0:
         return "pass", "not needed by root", ""
-    user = pwd.getpwuid(os.geteuid()).pw_name
-    missing = [path for path in ("/etc/subuid", "/etc/subgid") if not _listed(path, user)]
-    if not missing:
-        return "pass", f"{user} has subordinate ids", ""
-    return (
-        "warn",
-        f"{user} is not in {' and '.join(missing)}: Debian images cannot be built",
-        errors.SubordinateIdsMissing(user=user).advice,
-    )
-
-
-def _listed(path: str, user: str) -> bool:
-    names = (user, str(os.geteuid()))
     try:
-        with open(path, encoding="utf-8", errors="replace") as lines:
-            return any(line.partition(":")[0] in names for line in lines)
-    except OSError:
-        return False
+        subids.require()
+    except errors.SubordinateIdsMissing as missing:
+        return "warn", missing.message, missing.advice
+    return "pass", "enough to build Debian images", ""
 
 
 async def _space(doctor: Doctor) -> Found:

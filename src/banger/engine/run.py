@@ -94,7 +94,7 @@ class Run:
                 if self._states[position] == "done":
                     continue
                 self._current = task.name
-                self._show(state="running", stage=task.name, progress=None)
+                self._show(state="running", step=task.name, stage="", progress=None)
                 self._commit({position: "doing"})
                 await self._run_step(task.do(_StepReport(self, position)))
                 self._phase(task.name)
@@ -114,7 +114,7 @@ class Run:
         left: list[str] = []
         for position in self._touched():
             task = self._tasks[position]
-            self._show(stage=f"undo {task.name}")
+            self._show(step=task.name, stage=f"undoing {task.name}")
             try:
                 self._try_commit({position: "undoing"})
                 await self._run_step(task.undo(_StepReport(self, position)), undo=True)
@@ -192,6 +192,7 @@ class Run:
         operation = replace(
             self.operation,
             state=state,
+            step="",
             stage="",
             progress=None,
             error=body,

@@ -21,6 +21,7 @@ from banger.guest.connection import GuestConnection
 from banger.guest.machine import GuestHealth
 from banger.guest.session import Session
 from banger.guest.stream import Stream, refusal
+from banger.log import printable
 
 READ_SIZE = 128 * 1024
 FIRST_PAUSE = 0.5
@@ -198,7 +199,7 @@ class Channel:
     async def exec_detached(self, spec: ExecSpec) -> str:
         """Start a command that outlives this attachment; the id of its session. Raises as `exec`."""
         result = await self._request(wire.Operation.DETACH, spec.encode(), spec.argv[0])
-        return result.text(wire.Field.SESSION)
+        return printable(result.text(wire.Field.SESSION), 32)
 
     async def sessions(self) -> list[Session]:
         """The detached commands that run or have ended, oldest first."""

@@ -10,7 +10,6 @@ back. The network is set up from outside.
 """
 
 import asyncio
-import getpass
 import os
 import re
 import shutil
@@ -20,6 +19,7 @@ from collections.abc import Iterable, Sequence
 
 from banger import errors, proc
 from banger.log import printable
+from banger.oci import subids
 from banger.oci.progress import Progress, silent
 
 MIRROR = "http://deb.debian.org/debian"
@@ -144,20 +144,7 @@ def check_host() -> None:
     if os.geteuid() == 0:
         return
     proc.find("newuidmap")
-    user = getpass.getuser()
-    for path in ("/etc/subuid", "/etc/subgid"):
-        if not has_subordinate_ids(_lines(path), user, os.getuid()):
-            raise errors.SubordinateIdsMissing(user=user)
-
-
-def has_subordinate_ids(lines: Iterable[str], user: str, uid: int) -> bool:
-    """Whether subuid(5) lines give the user a range of 65536 ids."""
-    for line in lines:
-        owner, _, rest = line.strip().partition(":")
-        _, _, count = rest.partition(":")
-        if owner in (user, str(uid)) and count.isdigit() and int(count) >= 65536:
-            return True
-    return False
+    subids.require()
 
 
 def sources(suite: str, host_sources: Iterable[str], host_codename: str) -> list[str]:

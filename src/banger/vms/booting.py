@@ -16,10 +16,11 @@ from banger.kernels import initrd
 from banger.log import printable
 from banger.vmm.driver import Exit
 from banger.vms import boot
-from banger.vms.ending import switch_off
+from banger.vms.ending import switch_off, trim_console
 from banger.vms.files import machine_files
 from banger.vms.parts import Made, Parts, Step
 from banger.vms.record import VmRecord
+from banger.vms.watch import TRIM_INTERVAL
 
 CONSOLE_LINES = 8
 """How much of the console is shown when a guest did not come up."""
@@ -131,7 +132,9 @@ class AwaitAgent(Step):
         attached = asyncio.create_task(self.parts.connections.get(record, timeout))
         ended = asyncio.create_task(self.parts.driver.wait(record.handle))
         try:
-            await asyncio.wait({attached, ended}, return_when=asyncio.FIRST_COMPLETED)
+            while not (attached.done() or ended.done()):
+                await asyncio.wait({attached, ended}, timeout=TRIM_INTERVAL, return_when=asyncio.FIRST_COMPLETED)
+                trim_console(self.parts, record.handle)
             try:
                 if attached.done():
                     return attached.result()

@@ -10,7 +10,7 @@ import time
 from banger import errors, proc
 from banger.engine.change import Report
 from banger.log import printable
-from banger.vmm.driver import Exit
+from banger.vmm.driver import Exit, Handle
 from banger.vms import strays
 from banger.vms.parts import Made, Parts, Step
 from banger.vms.record import VmRecord
@@ -111,6 +111,7 @@ async def switch_off(parts: Parts, vm_id: str) -> Exit | None:
         was_alive = parts.driver.alive(handle)
         await parts.driver.kill(handle)
         end = Exit(reason="killed") if was_alive else await parts.driver.wait(handle, 5) or Exit(reason="failed")
+        trim_console(parts, handle)
         parts.machines.change(vm_id, handle=None)
     else:
         for stray in await asyncio.to_thread(strays.find, parts.paths, vm_id):
@@ -119,6 +120,12 @@ async def switch_off(parts: Parts, vm_id: str) -> Exit | None:
     await parts.connections.drop(vm_id)
     await asyncio.to_thread(shutil.rmtree, parts.paths.vm_runtime(vm_id), ignore_errors=True)
     return end
+
+
+def trim_console(parts: Parts, handle: Handle) -> None:
+    """Hold a console to its limit: `Watch` does so while a machine runs, this before and after."""
+    with contextlib.suppress(OSError):
+        parts.driver.trim_console(handle, parts.settings.console_limit)
 
 
 def settle(parts: Parts, vm_id: str, end: Exit) -> VmRecord | None:

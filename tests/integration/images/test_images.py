@@ -178,7 +178,7 @@ async def test_an_unfinished_pull_leaves_what_was_there_before(
         before = files(installation)
         operation = await daemon.images.pull(PullImage(reference=layout, name="bb", size=SIZE, force=True))
         async for state in daemon.engine.follow(operation.id):
-            if state.stage == stage:
+            if state.step == stage:
                 break
     async with installation.daemon() as daemon:
         assert daemon.engine.operation(operation.id).state == "failed"

@@ -58,22 +58,6 @@ def test_other_hosts_get_debians_own_mirror() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "enough"),
-    [
-        (["worker:100000:65536"], True), (["1234:100000:65536"], True), (["worker:100000:1000"], False),
-        (["other:100000:65536"], False), ([], False), (["worker:x"], False), (["#"], False),
-    ],
-)  # fmt: skip
-def test_subordinate_ids(lines: list[str], enough: bool) -> None:
-    assert debian.has_subordinate_ids(lines, "worker", 1234) is enough
-
-
-def test_missing_subordinate_ids_name_the_mend() -> None:
-    error = errors.SubordinateIdsMissing(user="worker")
-    assert error.advice == "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 worker"
-
-
-@pytest.mark.parametrize(
     ("suite", "packages"),
     [("-x", []), ("book worm", []), ("", []), ("../x", []), ("bookworm", ["--foo"]), ("bookworm", ["a;b"]), ("b", [])],
 )
