@@ -4,8 +4,9 @@
         registry.push("oci:" + layout, "demo/busybox:latest")
         reference = registry.reference("demo/busybox:latest")      # 127.0.0.1:PORT/demo/busybox:latest
 
-It speaks plain HTTP without authentication on a port that the kernel chose. Blobs lie where `blob` says, so that a
-test can damage them. Leaving the context ends the process that was started here and no other.
+It speaks plain HTTP on a port that the kernel chose, to everybody or (``locked``) to `USER` with `PASSWORD`. Blobs lie
+where `blob` says, so that a test can damage them. Leaving the context ends the process that was started here and no
+other.
 """
 
 import os
@@ -25,14 +26,19 @@ storage: {{filesystem: {{rootdirectory: {root}}}, delete: {{enabled: true}}}}
 http: {{addr: "127.0.0.1:{port}"}}
 """
 
+USER, PASSWORD = "demo", "secret"
+LOCK = "auth: {{htpasswd: {{realm: demo, path: {path}}}}}\n"
+PASSWORDS = "demo:$2y$05$gn5N.R3sNk6xGa8g36zAAe7H7reAae8Ee3mTsle26bK/l7NtnSqAa\n"  # htpasswd -nbB demo secret
+
 POLICY = '{"default": [{"type": "insecureAcceptAnything"}]}'
 
 
 class Registry:
     """One docker-registry process that serves ``directory``/registry."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, locked: bool = False) -> None:
         self.root = directory / "registry"
+        self.locked = locked
         self.log = directory / "registry.log"
         self.config = directory / "registry.yml"
         self.port = 0
@@ -52,7 +58,7 @@ class Registry:
         self.root.mkdir(parents=True, exist_ok=True)
         for _ in range(5):  # between choosing a port and binding it somebody else may take it
             port = self.port or _free_port()
-            self.config.write_text(CONFIG.format(root=self.root, port=port))
+            self.config.write_text(CONFIG.format(root=self.root, port=port) + self._lock())
             with self.log.open("ab") as log:
                 self._process = subprocess.Popen(
                     [_program("docker-registry"), "serve", str(self.config)],
@@ -66,6 +72,13 @@ class Registry:
                 return
             self.stop()
         raise RuntimeError(f"docker-registry does not answer: {self.log.read_text()[-2000:]}")
+
+    def _lock(self) -> str:
+        if not self.locked:
+            return ""
+        passwords = self.config.with_name("passwords")
+        passwords.write_text(PASSWORDS)
+        return LOCK.format(path=passwords)
 
     def stop(self) -> None:
         """End the process that this object started, and wait for it."""
@@ -81,6 +94,8 @@ class Registry:
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/", timeout=5):
                     return True
+            except urllib.error.HTTPError:  # it asks for a password
+                return True
             except (urllib.error.URLError, ConnectionError, TimeoutError):
                 time.sleep(0.02)
         return False

@@ -9,6 +9,7 @@ The log goes to stderr; who starts a daemon on demand points that at ``bangerd.l
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import logging
 import os
@@ -25,6 +26,9 @@ from banger.daemon.wiring import Wire, unwire, wire
 from banger.paths import Paths
 
 LOG = logging.getLogger("banger.daemon")
+
+M_MMAP_THRESHOLD = -3
+LARGE_BLOCK = 128 << 10
 
 FAREWELL_SECONDS = 2
 """How long an end waits for replies that are on their way."""
@@ -47,6 +51,7 @@ def main() -> int:
 
 def run(paths: Paths, parts: Wire) -> None:
     """Be the daemon of an installation until told to end. Raises `errors.BangerError` when that is not possible."""
+    _return_memory()
     os.umask(0o077)
     os.chdir("/")
     config = load(paths.config_file)
@@ -64,6 +69,16 @@ def run(paths: Paths, parts: Wire) -> None:
                 os.unlink(paths.socket)
     finally:
         lock.release()
+
+
+def _return_memory() -> None:
+    """Give large blocks back to the system when they are freed.
+
+    By default glibc raises the limit above which it does so with every such block (mallopt(3), M_MMAP_THRESHOLD); a
+    daemon that once unpacked a kernel would be larger by half for ever.
+    """
+    with contextlib.suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
 
 
 async def _serve(paths: Paths, config: Config, parts: Wire, listener: socket.socket) -> None:

@@ -1,6 +1,7 @@
 """Fetching from a real registry, a layout and an archive, and what goes wrong there."""
 
 import asyncio
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from banger import errors
 from banger.oci import reference, transport
 from tests import guest_images
-from tests.registry import Registry, skopeo
+from tests.registry import PASSWORD, USER, Registry, skopeo
 
 PLATFORM = ("linux", "amd64")
 
@@ -55,6 +56,22 @@ def test_an_image_comes_out_of_a_registry(registry: Registry, cache: Path, tmp_p
     assert (fetched.config.user, fetched.config.workdir) == ("worker", "/srv/work")
     assert fetched.config.labels == {"org.example.kind": "configured"}
     assert not list(cache.glob("pull-*"))
+
+
+def test_the_users_own_credentials_open_a_registry(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Registry(tmp_path, locked=True) as registry:
+        credentials = f"--dest-creds={USER}:{PASSWORD}"
+        name = registry.push(small(tmp_path / "layout"), "demo/secret:one", credentials)
+        monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "none.json"))
+        with pytest.raises(errors.SourceUnavailable, match="access refused; 'skopeo login'"):
+            fetch(name, cache)
+        word = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        login = {"auths": {name.partition("/")[0]: {"auth": word}}}
+        (tmp_path / "auth.json").write_text(json.dumps(login))
+        monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
+        assert len(fetch(name, cache).layers) == 2
 
 
 def test_a_second_pull_downloads_no_blob(registry: Registry, cache: Path, tmp_path: Path) -> None:
