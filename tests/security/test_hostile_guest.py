@@ -1,5 +1,7 @@
 """A guest that turns on the host: the channel cuts it off, in bounded memory, and everyone who waits hears of it."""
 
+# ruff: noqa: ASYNC110 - the guest waits without reading
+
 import asyncio
 import tracemalloc
 from collections.abc import Awaitable, Callable
@@ -265,6 +267,30 @@ def test_a_guest_that_ends_nothing_that_was_closed_is_cut_off(tmp_path: Path) ->
             await guest.say(K.STARTED, await guest.opened())
 
     against(tmp_path, follow, host)
+
+
+def test_a_guest_that_reads_nothing_more_cannot_hold_its_attachment_open(tmp_path: Path) -> None:
+    seen = False
+
+    async def stare(guest: Guest) -> None:
+        await guest.acknowledge()
+        await guest.say(wire.Kind.STARTED, await guest.opened())
+        while not seen:
+            await asyncio.sleep(0.01)
+
+    async def host(path: str) -> None:
+        nonlocal seen
+        channel = await Channel.attach(path, timeout=30)
+        command = await channel.exec(YES)
+        for _ in range(50_000):  # more than a socket holds
+            await command.signal(0)
+        try:
+            async with asyncio.timeout(10):
+                await channel.close()
+        finally:
+            seen = True
+
+    against(tmp_path, stare, host)
 
 
 def test_what_a_guest_says_of_itself_is_printable(tmp_path: Path) -> None:

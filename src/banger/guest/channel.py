@@ -126,7 +126,7 @@ class Channel:
             stream.fail(failure)
         self._streams.clear()
         self._acknowledged.set()
-        self._writer.close()
+        self._writer.transport.abort()  # closing would wait for a guest that does not read
 
     # -- streams ------------------------------------------------------------------------------------------------------
 
