@@ -36,15 +36,17 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
             terminal.print(cell(vm["name"]))
     else:
         now = time.time()
-        terminal.table([_row(vm, now) for vm in document["vms"]], COLUMNS)
+        vms = document["vms"]
+        sizes = {size: format_size(size) for size in {vm[key] for vm in vms for key in ("memory", "disk_size")}}
+        terminal.table([_row(vm, now, sizes) for vm in vms], COLUMNS)
     return 0
 
 
-def _row(vm: "dict[str, Any]", now: float) -> dict[str, object]:
+def _row(vm: "dict[str, Any]", now: float, sizes: dict[int, str]) -> dict[str, object]:
     return {
         **vm,
         "id": vm["id"][:12],
-        "memory": format_size(vm["memory"]),
-        "disk_size": format_size(vm["disk_size"]),
+        "memory": sizes[vm["memory"]],
+        "disk_size": sizes[vm["disk_size"]],
         "created": format_age(now - vm["created"]),
     }

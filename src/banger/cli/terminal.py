@@ -65,12 +65,11 @@ class Terminal:
 
     def table(self, rows: Sequence[Mapping[str, object]], columns: Sequence[tuple[str, str]]) -> None:
         """Rows below a heading; ``columns`` are keys and their titles. Cells are made printable."""
-        cells = [[title for _, title in columns]]
-        cells += [[cell(row.get(key)) for key, _ in columns] for row in rows]
-        widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
-        for number, line in enumerate(cells):
-            text = "  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip()
-            self.print(text if number else self.paint(text, "bold"))
+        known: dict[str, str] = {}  # most words of a long list are those of the line before
+        shown = [[title, *(_known_cell(row.get(key), known) for row in rows)] for key, title in columns]
+        padded = [[word.ljust(width) for word in column] for column in shown for width in (max(map(len, column)),)]
+        heading, *lines = ["  ".join(words).rstrip() for words in zip(*padded, strict=True)]
+        self.print("\n".join([self.paint(heading, "bold"), *lines]))  # at once: a long list is one write
 
     def facts(self, pairs: Sequence[tuple[str, object]]) -> None:
         """Two columns: what, and its value. Pairs without a value are left out."""
@@ -87,6 +86,14 @@ class Terminal:
 
 def cell(value: object) -> str:
     return "-" if value is None or value == "" else printable(str(value), 200)
+
+
+def _known_cell(value: object, known: dict[str, str]) -> str:
+    text = str(value) if value is not None else ""
+    found = known.get(text)
+    if found is None:
+        found = known[text] = cell(text)
+    return found
 
 
 def columns() -> int:
