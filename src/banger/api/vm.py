@@ -50,6 +50,7 @@ class Vm(msgspec.Struct, frozen=True, kw_only=True):
     stop_reason: str | None = None
     """``powered off``, ``panic``, ``killed`` or ``failed``, with what is known of it."""
     error: str | None = None
+    """What is wrong with it: why it did not come up, or why the host has stopped it while it runs."""
     operation: str | None = None
     """The change that is under way with this machine."""
 

@@ -90,7 +90,7 @@ def test_health_names_the_first_process(room: Home, guest: Guest) -> None:
 
 def test_what_is_said_on_the_console_is_in_the_log(room: Home, guest: Guest) -> None:
     """A boot without trouble says nothing."""
-    say = ("exec", "-u", "root", guest.name, "--", "sh", "-c", "echo said aloud >/dev/console")
+    say = ("exec", "-u", "0", guest.name, "--", "sh", "-c", "echo said aloud >/dev/console")
     assert room.banger(*say).status == (0 if guest.kind.shell else 127)
     said = room.banger("vm", "logs", guest.name, check=True).stdout
     assert ("said aloud" in said) == guest.kind.shell
