@@ -3,6 +3,7 @@
 import asyncio
 import math
 import threading
+import time
 from collections.abc import Callable, Coroutine
 
 import pytest
@@ -345,3 +346,25 @@ def test_a_plan_must_give_tasks_of_distinct_names(world: World) -> None:
 def test_the_protocol_is_what_tasks_are_made_to(world: World) -> None:
     step: Task = Step(world, "x")
     assert step.resource is not None
+
+
+@pytest.mark.parametrize("years", [-30, 30])
+def test_a_clock_that_jumps_by_years_changes_no_duration(
+    world: World, monkeypatch: pytest.MonkeyPatch, years: int
+) -> None:
+    now = time.time()
+
+    def jump(step: Step, report: Report) -> None:
+        monkeypatch.setattr(time, "time", lambda: now + years * 365 * 86400)
+
+    world.hooks["do two"] = jump
+
+    async def scenario() -> tuple[Operation, Operation]:
+        engine = world.engine()
+        first = await engine.join(begin(engine))
+        return first, await engine.join(begin(engine, subject="b"))
+
+    for ended in asyncio.run(scenario()):
+        assert ended.state == "done"
+        assert ended.finished is not None and 0 <= ended.finished - ended.started < 60
+        assert all(0 <= phase.seconds < 60 for phase in ended.phases)
