@@ -25,7 +25,7 @@ from banger.images import catalog, making
 from banger.images.making import STAGING, Removed, Wanted
 from banger.images.record import ROOTFS, ImageRecord, Origin, view
 from banger.log import printable
-from banger.oci import reference
+from banger.oci import reference, transport
 from banger.paths import Paths
 from banger.store.records import Records
 
@@ -62,6 +62,7 @@ class ImageService:
             for name in os.listdir(self._paths.staging):
                 if name.startswith(STAGING):
                     shutil.rmtree(os.path.join(self._paths.staging, name), ignore_errors=True)
+        transport.sweep(self._paths.oci_cache)
         self._sweep()
 
     # -- looking ------------------------------------------------------------------------------------------------------

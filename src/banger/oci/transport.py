@@ -29,6 +29,7 @@ from banger.oci import manifest
 from banger.oci.progress import Progress, silent
 from banger.oci.reference import Reference
 
+_STAGING = "pull-"
 _TAG = "image"
 _POLL = 0.2
 _PARTIAL = "oci-put-blob"
@@ -85,6 +86,14 @@ async def fetch(
     return await _Fetch(reference, cache, platform, progress).run()
 
 
+def sweep(cache: str) -> None:
+    """Remove what the fetches of a process that died left in ``cache``; no fetch may be at work."""
+    with contextlib.suppress(FileNotFoundError):
+        for name in os.listdir(cache):
+            if name.startswith(_STAGING):
+                shutil.rmtree(os.path.join(cache, name), ignore_errors=True)
+
+
 class _Fetch:
     def __init__(self, reference: Reference, cache: str, platform: tuple[str, str], progress: Progress) -> None:
         self._reference = reference
@@ -120,7 +129,7 @@ class _Fetch:
 
     async def _attempt(self) -> tuple[Fetched, list[str]]:
         """The image, and the files of the cache that are not what they should be."""
-        staging = tempfile.mkdtemp(prefix="pull-", dir=self._cache)
+        staging = tempfile.mkdtemp(prefix=_STAGING, dir=self._cache)
         try:
             await self._copy(staging)
             return await asyncio.to_thread(self._read, staging)

@@ -186,6 +186,18 @@ async def test_an_unfinished_pull_leaves_what_was_there_before(
 
 
 @scenario
+async def test_what_a_killed_fetch_left_goes_at_the_next_start(installation: Installation, layout: str) -> None:
+    async with installation.daemon() as daemon:
+        await pull(daemon, layout, "bb")
+    cache = Path(installation.paths.oci_cache)
+    kept = set(cache.rglob("*"))
+    (cache / "pull-killed").mkdir()
+    (cache / "pull-killed" / "index.json").write_text("{")
+    async with installation.daemon():
+        assert set(cache.rglob("*")) == kept
+
+
+@scenario
 async def test_what_was_replaced_but_not_yet_removed_goes_at_the_next_start(
     installation: Installation, layout: str
 ) -> None:
