@@ -85,7 +85,7 @@ class Watch:
             for vm_id, (handle, _) in list(self._watched.items()):
                 with contextlib.suppress(OSError):
                     self._driver.trim_console(handle, self._console_limit)
-                with contextlib.suppress(errors.VmmFailed):  # it has ended in between
+                with contextlib.suppress(errors.BangerError, OSError):  # it has ended in between
                     await self._look_at(vm_id, handle)
         self._keeper = None
 
