@@ -24,15 +24,15 @@ DIGEST = "sha256:" + "a" * 64
         ("docker://ghcr.io/a/b", "docker://ghcr.io/a/b:latest"),
         ("docker:dind", "docker://docker.io/library/docker:dind"),
         ("oci:/a/b:tag", "oci:/a/b:tag"),
-        ("oci:b", "oci:/work/b"),
-        ("docker-archive:x.tar:name:tag", "docker-archive:/work/x.tar:name:tag"),
+        ("oci:b", "oci:/srv/b"),
+        ("docker-archive:x.tar:name:tag", "docker-archive:/srv/x.tar:name:tag"),
         ("docker-daemon:debian:latest", "docker-daemon:debian:latest"),
         ("containers-storage:debian", "containers-storage:debian"),
         ("dir:/a b", "dir:/a b"),
     ],
 )
 def test_what_skopeo_gets(text: str, skopeo: str) -> None:
-    assert parse(text, "/work").skopeo == skopeo
+    assert parse(text, "/srv").skopeo == skopeo
 
 
 @pytest.mark.parametrize(
