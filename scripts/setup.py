@@ -46,6 +46,7 @@ TEST_PACKAGES = {
     "busybox-static": "busybox",
     "docker-registry": "docker-registry",
     "openssh-client": "ssh",
+    "iproute2": "ip",
     "git": "git",
     "make": "make",
 }
