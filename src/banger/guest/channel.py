@@ -166,27 +166,12 @@ class Channel:
     ) -> wire.Result:
         """A request that has nothing but a result. ``what`` and ``noun`` are for `stream.refusal`."""
         stream = await self._open(operation, request)
-        try:
-            result = await asyncio.shield(stream.ended)
-        except asyncio.CancelledError:
-            stream.close()
-            raise
-        failed = refusal(result, what, noun)
-        if failed is not None:
-            raise failed
-        return result
+        return await _accepted(stream, stream.ended, what, noun)
 
     async def _start(self, operation: wire.Operation, request: bytes, what: str, noun: str = "") -> Stream:
         """A request that goes on after the guest has taken it up."""
         stream = await self._open(operation, request)
-        try:
-            result = await asyncio.shield(stream.started)
-        except asyncio.CancelledError:
-            stream.close()
-            raise
-        failed = refusal(result, what, noun)
-        if failed is not None:
-            raise failed
+        await _accepted(stream, stream.started, what, noun)
         return stream
 
     # -- commands -----------------------------------------------------------------------------------------------------
@@ -272,3 +257,16 @@ class Channel:
             await self._task
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
+
+
+async def _accepted(stream: Stream, answer: "asyncio.Future[wire.Result]", what: str, noun: str) -> wire.Result:
+    """The guest's answer, or the error that it tells; a request that nobody waits for any more is closed."""
+    try:
+        result = await asyncio.shield(answer)
+    except asyncio.CancelledError:
+        stream.close()
+        raise
+    failed = refusal(result, what, noun)
+    if failed is not None:
+        raise failed
+    return result

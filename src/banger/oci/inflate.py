@@ -13,7 +13,7 @@ import sys
 import threading
 import zlib
 from collections.abc import Callable, Generator, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -42,21 +42,12 @@ class Damaged(ValueError):
     """The stream is not what its format demands. The text says how."""
 
 
-class _Codec(Protocol):
-    """One member or frame."""
+class _Codec:
+    """One member or frame, and what the libraries' decompressors have in common."""
 
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def feed(self, data: bytes) -> Iterator[bytes]: ...
-
-
-class _Gzip:
-    magic = _GZIP
-
-    def __init__(self) -> None:
-        self._codec: Any = gzip_codec.decompressobj(_GZIP_WINDOW)
+    def __init__(self, magic: bytes, codec: Any) -> None:
+        self.magic = magic
+        self._codec = codec
 
     @property
     def eof(self) -> bool:
@@ -65,6 +56,15 @@ class _Gzip:
     @property
     def unused_data(self) -> bytes:
         return bytes(self._codec.unused_data)
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The inflated pieces of ``data``, each at most `PIECE` bytes."""
+        raise NotImplementedError
+
+
+class _Gzip(_Codec):
+    def __init__(self) -> None:
+        super().__init__(_GZIP, gzip_codec.decompressobj(_GZIP_WINDOW))
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         while True:
@@ -76,20 +76,11 @@ class _Gzip:
                 return
 
 
-class _Bounded:
+class _Bounded(_Codec):
     """zstd and lzma, whose decompressors have one interface."""
 
     def __init__(self, magic: bytes, make: Callable[[], Any]) -> None:
-        self.magic = magic
-        self._codec = make()
-
-    @property
-    def eof(self) -> bool:
-        return bool(self._codec.eof)
-
-    @property
-    def unused_data(self) -> bytes:
-        return bytes(self._codec.unused_data)
+        super().__init__(magic, make())
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         while True:
