@@ -60,7 +60,10 @@ async def fetch(material: Material, source: str, cache: str, report: Report) -> 
     )
     material.digest = found.digest
     material.architecture = found.config.architecture
-    material.layers = [LayerSource(path=each.path, name=each.digest, diff_id=each.diff_id) for each in found.layers]
+    material.layers = [
+        LayerSource(path=each.path, name=each.digest, digest=each.digest, size=each.size, diff_id=each.diff_id)
+        for each in found.layers
+    ]
     material.config = ImageConfig(
         entrypoint=list(found.config.entrypoint),
         cmd=list(found.config.cmd),
@@ -86,6 +89,14 @@ async def archive(material: Material, path: str, report: Report) -> None:
     report.stage("reading the archive")
     material.digest = await asyncio.to_thread(_digest, path)
     material.layers = [LayerSource(path=path, name=os.path.basename(path))]
+
+
+async def refetch(material: Material, source: str, cache: str, report: Report) -> None:
+    """Bring the layers again, after one of them turned out to be damaged."""
+    report.notice("the cache is damaged; fetching again what is not sound")
+    blobs = [(each.path, each.digest, each.size) for each in material.layers]
+    await asyncio.to_thread(transport.discard, blobs)
+    await fetch(material, source, cache, report)
 
 
 async def write(material: Material, output: str, size: int | None, report: Report) -> BuildReport:
