@@ -14,12 +14,13 @@ from collections.abc import Callable, Sequence
 from banger.api.image import ImageConfig
 from banger.api.operation import Progress
 from banger.engine.change import Report
+from banger.guest import assets
 from banger.oci import builder, debian, reference, transport
 from banger.oci.build import BuildReport
 from banger.oci.layer import LayerSource
 
 WRITER = 1
-"""Grows when the same layers would be written as other bytes."""
+"""Grows when the same layers would be written as other bytes. The guest assets have a digest of their own."""
 
 STAGES = {
     "fetch": "downloading",
@@ -37,14 +38,16 @@ class Material:
         self.digest = ""
         self.architecture = architecture()
         self.config = ImageConfig()
-        self.own: str | None = None
-        """An archive that was made for this one image."""
+        self.assets = ""
+        """The digest of the guest assets that are the newest layer."""
+        self.own: list[str] = []
+        """Archives that were made for this one image."""
 
     def remove(self) -> None:
         """Remove what nobody needs once the file system is written."""
-        if self.own is not None:
+        for path in self.own:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.own)
+                os.unlink(path)
 
 
 def architecture() -> str:
@@ -76,7 +79,7 @@ async def install(
     """Build an archive of the distribution's packages in ``directory``."""
     report.stage(f"installing the packages of {suite}")
     path = os.path.join(directory, "rootfs.tar")
-    material.own = path
+    material.own.append(path)
     await debian.build_rootfs_tar(suite, packages, path, mirror=mirror, progress=_teller(report))
     await archive(material, path, report)
 
@@ -86,6 +89,17 @@ async def archive(material: Material, path: str, report: Report) -> None:
     report.stage("reading the archive")
     material.digest = await asyncio.to_thread(_digest, path)
     material.layers = [LayerSource(path=path, name=os.path.basename(path))]
+
+
+def equip(material: Material, agent: str, directory: str) -> None:
+    """Put the guest assets on top, as one more layer in ``directory``; ``agent`` is the path of the agent's binary."""
+    found = assets.load(agent)
+    path = os.path.join(directory, "assets.tar")
+    with open(path, "wb") as file:
+        file.write(assets.layer(found.files))
+    material.own.append(path)
+    material.layers.append(LayerSource(path=path, name="banger's own files"))
+    material.assets = found.digest
 
 
 async def write(material: Material, output: str, size: int | None, report: Report) -> BuildReport:
