@@ -18,7 +18,9 @@ from pathlib import Path
 from tests.guest_images import debian_tar
 
 REQUEST = '{{"layers":[{{"path":"{layer}","name":"layer"}}],"output":"{output}","seed":"bench"}}'
-INFLATE = "import sys; from banger.oci import inflate; print(sum(map(len, inflate.pieces(sys.argv[1]))))"
+INFLATE = (
+    "import sys; from banger.oci import inflate; print(sum(map(len, inflate.pieces(open(sys.argv[1], 'rb').read))))"
+)
 MKE2FS = 'mkdir "$2" && tar -xzf "$1" -C "$2" && mke2fs -q -t ext4 -d "$2" "$3" 1G && rm -rf "$2"'
 
 

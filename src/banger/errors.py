@@ -274,6 +274,13 @@ class CorruptBlob(BangerError):
     hint = "pull again; if it fails again, the source is damaged"
 
 
+class DamagedBlob(CorruptBlob):
+    """A file of the cache that is not the blob of its name; the source may well be sound."""
+
+    code = "damaged_blob"
+    template = "{digest}: its bytes are not what its digest says"
+
+
 class UnsafeLayer(BangerError):
     """An archive entry that must not become a file. ``entry`` is safe to print."""
 

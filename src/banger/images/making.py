@@ -17,6 +17,7 @@ from banger import errors
 from banger.engine.change import Report, Resource, Task
 from banger.images import sources
 from banger.images.record import RECORD, ROOTFS, ImageRecord, Origin
+from banger.oci.build import BuildReport
 from banger.paths import Paths
 from banger.store.records import Records
 
@@ -147,11 +148,10 @@ class Build(Fetch):
     async def _written(self, rootfs: str, report: Report) -> ImageRecord:
         wanted, material = self.wanted, self.material
         try:
-            built = await sources.write(material, rootfs, wanted.size or wanted.least, report)
-        except errors.ImageTooSmall:
-            if wanted.size:
-                raise
-            built = await sources.write(material, rootfs, None, report)
+            built = await self._fitted(rootfs, report)
+        except errors.DamagedBlob:
+            await sources.refetch(material, wanted.source, self.paths.oci_cache, report)
+            built = await self._fitted(rootfs, report)
         return ImageRecord(
             id=wanted.id,
             name=wanted.name,
@@ -166,6 +166,16 @@ class Build(Fetch):
             size=built.size,
             created=time.time(),
         )
+
+    async def _fitted(self, rootfs: str, report: Report) -> BuildReport:
+        """Written with the size that was asked for, or else with the least that holds the content."""
+        wanted = self.wanted
+        try:
+            return await sources.write(self.material, rootfs, wanted.size or wanted.least, report)
+        except errors.ImageTooSmall:
+            if wanted.size:
+                raise
+            return await sources.write(self.material, rootfs, None, report)
 
     def _own(self, twin: ImageRecord) -> ImageRecord:
         wanted = self.wanted

@@ -38,8 +38,10 @@ class Material:
         self.digest = ""
         self.architecture = architecture()
         self.config = ImageConfig()
+        self.top: list[LayerSource] = []
+        """Layers of our own, above the source's: the guest assets."""
         self.assets = ""
-        """The digest of the guest assets that are the newest layer."""
+        """The digest of the guest assets."""
         self.own: list[str] = []
         """Archives that were made for this one image."""
 
@@ -63,7 +65,10 @@ async def fetch(material: Material, source: str, cache: str, report: Report) -> 
     )
     material.digest = found.digest
     material.architecture = found.config.architecture
-    material.layers = [LayerSource(path=each.path, name=each.digest, diff_id=each.diff_id) for each in found.layers]
+    material.layers = [
+        LayerSource(path=each.path, name=each.digest, digest=each.digest, size=each.size, diff_id=each.diff_id)
+        for each in found.layers
+    ]
     material.config = ImageConfig(
         entrypoint=list(found.config.entrypoint),
         cmd=list(found.config.cmd),
@@ -98,16 +103,23 @@ def equip(material: Material, agent: str, directory: str) -> None:
     with open(path, "wb") as file:
         file.write(assets.layer(found.files))
     material.own.append(path)
-    material.layers.append(LayerSource(path=path, name="banger's own files"))
+    material.top = [LayerSource(path=path, name="banger's own files")]
     material.assets = found.digest
+
+
+async def refetch(material: Material, source: str, cache: str, report: Report) -> None:
+    """Bring the layers again, after one of them turned out to be damaged."""
+    report.notice("the cache is damaged; fetching again what is not sound")
+    blobs = [(each.path, each.digest, each.size) for each in material.layers]
+    await asyncio.to_thread(transport.discard, blobs)
+    await fetch(material, source, cache, report)
 
 
 async def write(material: Material, output: str, size: int | None, report: Report) -> BuildReport:
     """Write the file system. Raises `errors.ImageTooSmall` when ``size`` does not hold the content."""
     report.stage(STAGES["read"])
-    return await builder.build_in_child(
-        material.layers, output, size=size, seed=material.digest, progress=_teller(report)
-    )
+    layers = [*material.layers, *material.top]
+    return await builder.build_in_child(layers, output, size=size, seed=material.digest, progress=_teller(report))
 
 
 def _teller(report: Report) -> Callable[[str, int, int | None], None]:

@@ -21,6 +21,7 @@ from banger.disk.ext4.geometry import BLOCK
 from banger.disk.ext4.node import Content
 from banger.log import printable
 from banger.oci import inflate, tar
+from banger.oci.blob import Blob, Lying
 
 FILE, FOLDER, SYMLINK, HARD_LINK, DEVICE, WHITEOUT, OPAQUE = range(7)
 
@@ -50,13 +51,16 @@ class LayerSource(msgspec.Struct, frozen=True):
     """A layer to be read: a tar archive, compressed or not.
 
     ``name`` stands for it in errors (its digest, as a rule). With ``strip``, only what lies below that directory is
-    taken, and its names lose it; ``prefix`` puts a directory in front of all names. ``diff_id`` is checked when given.
+    taken, and its names lose it; ``prefix`` puts a directory in front of all names. ``digest`` and ``size`` of the
+    file and ``diff_id``, the digest of its content, are checked when given.
     """
 
     path: str
     name: str
     strip: str = ""
     prefix: str = ""
+    digest: str = ""
+    size: int = 0
     diff_id: str = ""
 
 
@@ -130,11 +134,11 @@ class Reader:
         """All entries of a layer. Files that ``shadow`` hides get a `Content` that is only noted in ``skipped``,
         with the number of its entry.
 
-        Raises `errors.UnsafeLayer`, `errors.CorruptBlob`, OSError.
+        Raises `errors.UnsafeLayer`, `errors.DamagedBlob`, `errors.CorruptBlob`, OSError.
         """
         entries: list[Entry] = []
-        with _faults_of(source):
-            for entry, header, archive in self._walk(source):
+        with self._opened(source) as archive:
+            for entry, header in _judged(archive, source):
                 self._count(entry, header)
                 if entry.kind == FILE:
                     entry.content = content = Content(header.size)
@@ -147,23 +151,37 @@ class Reader:
 
     def fetch(self, source: LayerSource, wanted: dict[int, Content]) -> None:
         """Read a layer again for files that were stepped over: contents by the numbers of their entries."""
-        with _faults_of(source):
-            for number, (_, header, archive) in enumerate(self._walk(source)):
+        with self._opened(source) as archive:
+            for number, (_, header) in enumerate(_judged(archive, source)):
                 content = wanted.get(number)
                 if content is not None:
                     self._store(archive, content, header)
 
-    def _walk(self, source: LayerSource) -> Iterator[tuple[Entry, tar.Header, tar.Archive]]:
-        stream = inflate.ahead(inflate.pieces(source.path, source.diff_id, self._on_read))
-        archive = tar.Archive(stream)
-        judge = _Judge(source)
-        try:
-            while (header := archive.next()) is not None:
-                entry = judge.entry(header)
-                if entry is not None:
-                    yield entry, header, archive
-        finally:
-            stream.close()
+    @contextlib.contextmanager
+    def _opened(self, source: LayerSource) -> Iterator[tar.Archive]:
+        """A layer's archive, to be read to its end; then it is known to be what ``source`` says.
+
+        What goes wrong with it is told by the layer's name. Damage of the file is told before any other fault, since
+        it may be the cause of all.
+        """
+        with Blob(
+            source.path, digest=source.digest, size=source.size, diff_id=source.diff_id, on_read=self._on_read
+        ) as blob:
+            wrong: errors.BangerError | None = None
+            try:
+                yield tar.Archive(iter(blob))
+                blob.check()
+            except tar.Refused as refusal:
+                entry = printable(refusal.entry) or "(no name)"
+                wrong = errors.UnsafeLayer(layer=source.name, entry=entry, reason=refusal.reason)
+            except (tar.Malformed, inflate.Damaged, Lying) as fault:
+                wrong = errors.CorruptBlob(digest=source.name, reason=str(fault))
+                if source.digest:
+                    wrong.advise("the image itself is broken; whoever published it has to repair it")
+            if not blob.intact():
+                raise errors.DamagedBlob(digest=source.digest or source.name)
+            if wrong is not None:
+                raise wrong
 
     def _count(self, entry: Entry, header: tar.Header) -> None:
         """Hold an entry against the limits of all layers together."""
@@ -214,16 +232,13 @@ class Reader:
             self._area.write(content, start // BLOCK, bytes(buffer))
 
 
-@contextlib.contextmanager
-def _faults_of(source: LayerSource) -> Iterator[None]:
-    """Name the layer in what goes wrong with it."""
-    try:
-        yield
-    except tar.Refused as refusal:
-        entry = printable(refusal.entry) or "(no name)"
-        raise errors.UnsafeLayer(layer=source.name, entry=entry, reason=refusal.reason) from None
-    except (tar.Malformed, inflate.Damaged) as fault:
-        raise errors.CorruptBlob(digest=source.name, reason=str(fault)) from None
+def _judged(archive: tar.Archive, source: LayerSource) -> Iterator[tuple[Entry, tar.Header]]:
+    """The entries that mean something. Raises `tar.Refused`."""
+    judge = _Judge(source)
+    while (header := archive.next()) is not None:
+        entry = judge.entry(header)
+        if entry is not None:
+            yield entry, header
 
 
 class _Judge:

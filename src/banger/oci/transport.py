@@ -7,8 +7,9 @@ On disk, below the cache directory::
                                 layers downloads nothing
     pull-XXXX/                  one fetch at work; removed at its end
 
-skopeo checks what it downloads, but believes a file that is there already; every blob is therefore hashed here before
-it is trusted, and a damaged one is removed and fetched once more. TLS is asked for everywhere but on this host's
+skopeo checks what it downloads, but believes a file that is there already. Manifest and config are therefore hashed
+here before they are trusted; of layers only the sizes are compared, because whoever reads a layer counts its digest
+while reading (`blob`), and calls `discard` when one is damaged. TLS is asked for everywhere but on this host's
 loopback. What skopeo says when it fails is mapped to errors by the table `_COMPLAINTS`.
 """
 
@@ -19,7 +20,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import msgspec
 
@@ -40,7 +41,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class Layer(msgspec.Struct, frozen=True):
-    """A layer in the cache, verified. ``size`` is that of the file; ``diff_id`` names its inflated bytes."""
+    """A layer in the cache: its file, and the digest that this has if it is sound. ``diff_id`` names its content."""
 
     path: str
     media_type: str
@@ -94,6 +95,14 @@ def sweep(cache: str) -> None:
                 shutil.rmtree(os.path.join(cache, name), ignore_errors=True)
 
 
+def discard(blobs: Iterable[tuple[str, str, int]]) -> None:
+    """Remove the damaged ones of these blobs, given as path, digest and size: the next fetch brings them anew."""
+    for path, digest, size in blobs:
+        with contextlib.suppress(FileNotFoundError):  # another pull may have found it too
+            if not manifest.verify_blob(path, manifest.Descriptor(digest, size)):
+                os.unlink(path)
+
+
 class _Fetch:
     def __init__(self, reference: Reference, cache: str, platform: tuple[str, str], progress: Progress) -> None:
         self._reference = reference
@@ -113,7 +122,7 @@ class _Fetch:
                 found, damaged = await self._attempt()
             if damaged:
                 digest = "sha256:" + os.path.basename(damaged[0])
-                raise errors.CorruptBlob(digest=digest, reason="its bytes are not what its digest says")
+                raise errors.DamagedBlob(digest=digest)
         except OSError as fault:
             if fault.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise errors.DiskFull(path=self._cache) from None
@@ -155,8 +164,9 @@ class _Fetch:
         if damaged:
             return _NOTHING, damaged
         image = manifest.decode(manifest.read_document(self._path(head), head), manifest.Manifest, head.digest)
-        blobs = [image.config, *image.layers]
-        damaged = [self._path(blob) for blob in blobs if not manifest.verify_blob(self._path(blob), blob)]
+        damaged = [self._path(each) for each in image.layers if os.stat(self._path(each)).st_size != each.size]
+        if not manifest.verify_blob(self._path(image.config), image.config):
+            damaged.append(self._path(image.config))
         if damaged:
             return _NOTHING, damaged
         data = manifest.read_document(self._path(image.config), image.config)
