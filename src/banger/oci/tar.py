@@ -32,6 +32,7 @@ _WITH_DATA = frozenset((REGULAR, _CONTIGUOUS, _OLD_REGULAR, _GNU_SPARSE))
 _FIELDS = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
 _ZERO_BLOCK = bytes(BLOCK)
 _MEMORY = 1 << 16
+_DIGITS = 20
 _XATTR = b"SCHILY.xattr."
 _SPARSE = b"GNU.sparse."
 
@@ -288,6 +289,8 @@ class Archive:
             if self._left < BLOCK or wanted > 2 * SPARSE_LIMIT + 1:
                 raise Refused(header.name, "malformed map of a sparse file")
             *whole, text = (text + self.read(BLOCK)).split(b"\n")
+            if len(text) > _DIGITS:
+                raise Refused(header.name, "malformed map of a sparse file")
             lines += whole
             if lines:
                 wanted = 1 + 2 * _decimal(lines[0], header.name)
@@ -331,7 +334,7 @@ def _apply(header: Header, extra: _Extra) -> None:
 
 
 def _decimal(text: bytes, name: bytes) -> int:
-    if not text.isdigit() or len(text) > 20:
+    if not text.isdigit() or len(text) > _DIGITS:
         raise Refused(name, "malformed number in the header")
     return int(text)
 
@@ -339,7 +342,7 @@ def _decimal(text: bytes, name: bytes) -> int:
 def _time(text: bytes, name: bytes) -> int:
     """Nanoseconds of ``[-]SECONDS[.FRACTION]``."""
     whole, _, fraction = text.removeprefix(b"-").partition(b".")
-    if not whole.isdigit() or len(whole) > 20 or (fraction and not fraction.isdigit()):
+    if not whole.isdigit() or len(whole) > _DIGITS or (fraction and not fraction.isdigit()):
         raise Refused(name, "malformed time in the header")
     value = int(whole) * 1_000_000_000 + int(fraction[:9].ljust(9, b"0"))
     return -value if text.startswith(b"-") else value
