@@ -302,11 +302,11 @@ class Archive:
             if self._left < BLOCK or wanted > 2 * SPARSE_LIMIT + 1:
                 raise Refused(header.name, "malformed map of a sparse file")
             *whole, text = (text + self.read(BLOCK)).split(b"\n")
-            if len(text) > _DIGITS:
-                raise Refused(header.name, "malformed map of a sparse file")
             lines += whole
             if lines:
                 wanted = 1 + 2 * _decimal(lines[0], header.name)
+            if len(lines) < wanted and len(text) > _DIGITS:
+                raise Refused(header.name, "malformed map of a sparse file")
         header.stored = self._left
         return [_decimal(line, header.name) for line in lines[1:wanted]]
 

@@ -15,6 +15,9 @@ LOST_AND_FOUND = b"lost+found"
 IMPLIED_LIMIT = 1 << 18
 """Most directories that are made because no layer names them."""
 
+STEP_LIMIT = 1 << 25
+"""Most components of names that are looked up, all names together: a short name may lead through very long ones."""
+
 Found = tuple[Node, int]
 """A directory, and how deep it lies below the root."""
 
@@ -29,7 +32,7 @@ class Tree:
     def __init__(self) -> None:
         self.root = Node.directory()
         self._folders: dict[bytes, Found] = {}
-        self._made = 0
+        self._made = self._steps = 0
 
     def forget(self) -> None:
         """Drop what is remembered of lookups; to be called when a directory or a symbolic link goes away."""
@@ -81,6 +84,9 @@ class Tree:
         hops = 0
         while left:
             part = left.pop()
+            self._steps += 1
+            if self._steps > STEP_LIMIT:
+                raise OutOfBounds("the layers take too many steps to look up")
             if part in (b"", b"."):
                 continue
             if part == b"..":
