@@ -320,8 +320,9 @@ def _attributes(header: tar.Header) -> dict[bytes, bytes] | None:
     """The attributes that ext4 can store; Linux has no others. Raises `tar.Refused`."""
     kept = {name: value for name, value in (header.xattrs or {}).items() if xattr.known(name)}
     try:
-        if not xattr.fits(kept):
-            raise tar.Refused(header.name, "its extended attributes are too large")
+        fits = xattr.fits(kept)
     except ValueError as fault:
         raise tar.Refused(header.name, str(fault)) from None
+    if not fits:
+        raise tar.Refused(header.name, "its extended attributes are too large")
     return kept or None
