@@ -18,24 +18,12 @@ Nothing is compressed: under emulation unpacking costs more than reading.
 
 import stat
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from banger import errors
+from banger.disk.guest_file import GuestFile
 from banger.kernels import cpio, modules
 
 FILES = "banger/files"
-
-
-class GuestFile(NamedTuple):
-    """A file for one machine: a regular file with ``content``, or a symbolic link to ``target``."""
-
-    path: str
-    """Absolute, in the guest."""
-    content: bytes = b""
-    mode: int = 0o644
-    uid: int = 0
-    gid: int = 0
-    target: str | None = None
 
 
 def modules_archive(tree: str | None) -> bytes:
@@ -75,9 +63,16 @@ def machine_archive(files: Sequence[GuestFile]) -> bytes:
             content = file.target.encode("utf-8", "surrogateescape")
             mode = stat.S_IFLNK | 0o777
         else:
-            content, mode = file.content, stat.S_IFREG | stat.S_IMODE(file.mode)
+            content, mode = _content(file), stat.S_IFREG | stat.S_IMODE(file.mode)
         entries.append(cpio.Entry(path, mode, content, file.uid, file.gid))
     return cpio.archive(entries)
+
+
+def _content(file: GuestFile) -> bytes:
+    if file.source is None:
+        return file.content
+    with open(file.source, "rb") as source:
+        return source.read()
 
 
 def _relative(path: str) -> str:

@@ -4,7 +4,7 @@ They reach the guest in its initrd; the loader copies them onto the root before 
 are given until a first start has succeeded: from then on they belong to the guest, which may have changed them.
 """
 
-from banger.kernels.initrd import GuestFile
+from banger.disk.guest_file import GuestFile
 from banger.vmm.driver import UserNetwork
 
 
