@@ -12,6 +12,7 @@ first, so that another agent can be put in without the module tree::
 The third is a machine's own::
 
     /banger/files/...   what the loader copies onto the root before it hands over, with mode and owner
+    /banger/assets/...  the same, but a root that cannot take it is no reason to give up
 
 Nothing is compressed: under emulation unpacking costs more than reading.
 """
@@ -23,7 +24,7 @@ from banger import errors
 from banger.disk.guest_file import GuestFile
 from banger.kernels import cpio, modules
 
-FILES = "banger/files"
+FILES, ASSETS = "banger/files", "banger/assets"
 
 
 def modules_archive(tree: str | None) -> bytes:
@@ -50,12 +51,12 @@ def agent_archive(agent: bytes) -> bytes:
     )
 
 
-def machine_archive(files: Sequence[GuestFile]) -> bytes:
-    """The archive that one machine appends: its files below /banger/files, parents first."""
-    entries = [cpio.directory(each) for each in _parents(files)]
+def machine_archive(files: Sequence[GuestFile], below: str = FILES) -> bytes:
+    """An archive that one machine appends: its files below /banger/files or another place, parents first."""
+    entries = [cpio.directory(each) for each in _parents(files, below)]
     seen: set[str] = set()
     for file in files:
-        path = f"{FILES}/{_relative(file.path)}"
+        path = f"{below}/{_relative(file.path)}"
         if path in seen:
             raise errors.UsageError(detail=f"{file.path} is given twice")
         seen.add(path)
@@ -83,11 +84,11 @@ def _relative(path: str) -> str:
     return "/".join(parts)
 
 
-def _parents(files: Iterable[GuestFile]) -> list[str]:
+def _parents(files: Iterable[GuestFile], below: str) -> list[str]:
     """Every directory that the files lie in, each after the one that holds it."""
-    found = {"banger": None, FILES: None}
+    found = {"banger": None, below: None}
     for file in files:
         parts = _relative(file.path).split("/")[:-1]
         for depth in range(1, len(parts) + 1):
-            found["/".join((FILES, *parts[:depth]))] = None
+            found["/".join((below, *parts[:depth]))] = None
     return list(found)
