@@ -274,6 +274,13 @@ class CorruptBlob(BangerError):
     hint = "pull again; if it fails again, the source is damaged"
 
 
+class DamagedBlob(CorruptBlob):
+    """A file of the cache that is not the blob of its name; the source may well be sound."""
+
+    code = "damaged_blob"
+    template = "{digest}: its bytes are not what its digest says"
+
+
 class UnsafeLayer(BangerError):
     """An archive entry that must not become a file. ``entry`` is safe to print."""
 
@@ -286,6 +293,14 @@ class ImageTooSmall(BangerError):
     code, http, exit_status = "image_too_small", 400, 1
     template = "{size} is too small: this image needs at least {needed}"
     hint = "leave the size out, or give a larger one"
+
+
+class UnusableDisk(BangerError):
+    """A file system that cannot be read or edited as it is. ``reason`` is printable."""
+
+    code, http, exit_status = "unusable_disk", 422, 1
+    template = "{path}: {reason}"
+    hint = "'e2fsck -fn' tells what is wrong with a file system"
 
 
 class BuildFailed(BangerError):

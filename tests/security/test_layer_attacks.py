@@ -312,13 +312,6 @@ def test_something_that_is_no_archive(tmp_path: Path) -> None:
     corrupt(tmp_path, bytes(range(1, 256)) * 16, "checksum")
 
 
-def test_a_diff_id_that_lies(tmp_path: Path) -> None:
-    (tmp_path / "layer").write_bytes(Tar().file("x").bytes())
-    source = LayerSource(path=str(tmp_path / "layer"), name="l", diff_id="sha256:" + "0" * 64)
-    with pytest.raises(errors.CorruptBlob, match="diff_id"):
-        build_image([source], str(tmp_path / "image"), seed="s")
-
-
 # -- bombs ------------------------------------------------------------------------------------------------------------
 
 

@@ -6,13 +6,10 @@ than `PIECE`, however well its input was compressed.
 """
 
 import contextlib
-import hashlib
 import lzma
-import queue
 import sys
-import threading
 import zlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 if sys.version_info >= (3, 14):
@@ -26,15 +23,17 @@ with contextlib.suppress(ImportError):  # without it: slower by half, the same b
 
 PIECE = 1 << 20
 _INPUT = 128 << 10
-_QUEUED = 6
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _XZ = b"\xfd7zXZ\0"
+_ZSTD_SKIPPABLE = tuple(bytes((0x50 + low, 0x2A, 0x4D, 0x18)) for low in range(16))
+"""Frames of zstd that hold no content (RFC 8878, 3.1.2); zstd:chunked layers end with some."""
+
 _GZIP_WINDOW = 31
 """zlib's largest window with a gzip header and trailer around it."""
 
 
-_Read = Callable[[int], bytes]
+Read = Callable[[int], bytes]
 _FAULTS: tuple[type[Exception], ...] = (zlib.error, gzip_codec.error, zstd.ZstdError, lzma.LZMAError, EOFError)
 
 
@@ -45,8 +44,8 @@ class Damaged(ValueError):
 class _Codec:
     """One member or frame, and what the libraries' decompressors have in common."""
 
-    def __init__(self, magic: bytes, codec: Any) -> None:
-        self.magic = magic
+    def __init__(self, magics: tuple[bytes, ...], codec: Any) -> None:
+        self.magics = magics
         self._codec = codec
 
     @property
@@ -64,7 +63,7 @@ class _Codec:
 
 class _Gzip(_Codec):
     def __init__(self) -> None:
-        super().__init__(_GZIP, gzip_codec.decompressobj(_GZIP_WINDOW))
+        super().__init__((_GZIP,), gzip_codec.decompressobj(_GZIP_WINDOW))
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         while True:
@@ -79,8 +78,8 @@ class _Gzip(_Codec):
 class _Bounded(_Codec):
     """zstd and lzma, whose decompressors have one interface."""
 
-    def __init__(self, magic: bytes, make: Callable[[], Any]) -> None:
-        super().__init__(magic, make())
+    def __init__(self, magics: tuple[bytes, ...], make: Callable[[], Any]) -> None:
+        super().__init__(magics, make())
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         while True:
@@ -92,36 +91,16 @@ class _Bounded(_Codec):
                 return
 
 
-def pieces(path: str, diff_id: str = "", on_read: Callable[[int], None] = lambda count: None) -> Iterator[bytes]:
-    """The inflated bytes of a layer. With ``diff_id``, its digest is compared at the end.
-
-    ``on_read`` hears how many bytes were read from the file. Raises `Damaged`, OSError.
-    """
-    digest = hashlib.sha256()
-    with open(path, "rb") as source:
-
-        def read(size: int) -> bytes:
-            data = source.read(size)
-            on_read(len(data))
-            return data
-
-        for piece in _inflated(read):
-            if diff_id:
-                digest.update(piece)
-            yield piece
-    if diff_id and f"sha256:{digest.hexdigest()}" != diff_id:
-        raise Damaged("its content is not what the image's config names (diff_id)")
-
-
-def _inflated(read: _Read) -> Iterator[bytes]:
+def pieces(read: Read) -> Iterator[bytes]:
+    """The inflated bytes of what ``read`` gives, which is read to its end. Raises `Damaged`, OSError."""
     data = read(_INPUT)
     make: Callable[[], Any]
     if data.startswith(_GZIP):
         make = _Gzip
-    elif data.startswith(_ZSTD):
-        make = lambda: _Bounded(_ZSTD, zstd.ZstdDecompressor)  # noqa: E731
+    elif data.startswith((_ZSTD, *_ZSTD_SKIPPABLE)):
+        make = lambda: _Bounded((_ZSTD, *_ZSTD_SKIPPABLE), zstd.ZstdDecompressor)  # noqa: E731
     elif data.startswith(_XZ):
-        make = lambda: _Bounded(_XZ, lambda: lzma.LZMADecompressor(memlimit=256 << 20))  # noqa: E731
+        make = lambda: _Bounded((_XZ,), lambda: lzma.LZMADecompressor(memlimit=256 << 20))  # noqa: E731
     else:
         while data:
             yield data
@@ -133,7 +112,7 @@ def _inflated(read: _Read) -> Iterator[bytes]:
         raise Damaged(f"the compressed stream is damaged ({fault})") from None
 
 
-def _members(read: _Read, data: bytes, make: Callable[[], Any]) -> Iterator[bytes]:
+def _members(read: Read, data: bytes, make: Callable[[], Any]) -> Iterator[bytes]:
     while True:
         codec = make()
         while not codec.eof:
@@ -142,8 +121,8 @@ def _members(read: _Read, data: bytes, make: Callable[[], Any]) -> Iterator[byte
             yield from codec.feed(data)
             data = codec.unused_data if codec.eof else read(_INPUT)
         data = data or read(_INPUT)
-        while data and not data.startswith(codec.magic):
-            if len(data) < len(codec.magic) and (more := read(_INPUT)):
+        while data and not data.startswith(codec.magics):
+            if len(data) < len(codec.magics[0]) and (more := read(_INPUT)):
                 data += more
             elif data.strip(b"\0"):
                 raise Damaged("something follows the end of the compressed stream")
@@ -151,36 +130,3 @@ def _members(read: _Read, data: bytes, make: Callable[[], Any]) -> Iterator[byte
                 data = read(_INPUT)
         if not data:
             return
-
-
-def ahead(source: Iterator[bytes]) -> Generator[bytes, None, None]:
-    """``source`` run in a thread of its own, a few pieces ahead: inflating does not hold the interpreter's lock."""
-    waiting: queue.Queue[bytes | BaseException | None] = queue.Queue(_QUEUED)
-    stopped = threading.Event()
-
-    def pump() -> None:
-        last: BaseException | None = None
-        try:
-            for piece in source:
-                waiting.put(piece)
-                if stopped.is_set():
-                    return
-        except BaseException as fault:
-            last = fault
-        waiting.put(last)
-
-    thread = threading.Thread(target=pump, name="inflate", daemon=True)
-    thread.start()
-    try:
-        while isinstance(piece := waiting.get(), bytes):
-            yield piece
-        if piece is not None:
-            raise piece
-    finally:
-        stopped.set()
-        while thread.is_alive():
-            try:
-                waiting.get(timeout=0.01)
-            except queue.Empty:
-                continue
-        thread.join()

@@ -21,16 +21,20 @@ from banger.disk.ext4.geometry import BLOCK
 from banger.disk.ext4.node import Content
 from banger.log import printable
 from banger.oci import inflate, tar
+from banger.oci.blob import Blob, Lying
 
 FILE, FOLDER, SYMLINK, HARD_LINK, DEVICE, WHITEOUT, OPAQUE = range(7)
 
 NAME_LIMIT, PATH_LIMIT = 255, 4096
 TARGET_LIMIT = 4095
 ENTRY_LIMIT = 1 << 20
-"""Most entries of all layers together."""
+"""Most entries of all layers together, and most of one layer, those included that mean nothing."""
 
 DATA_LIMIT = 256 << 30
-"""Most inflated bytes of all layers together."""
+"""Most bytes of files of all layers together."""
+
+INFLATED_LIMIT = 2 * DATA_LIMIT
+"""Most inflated bytes of all layers together; a layer may be read twice."""
 
 METADATA_LIMIT = 256 << 20
 """Most bytes of names, link targets and attributes of all layers together."""
@@ -50,13 +54,16 @@ class LayerSource(msgspec.Struct, frozen=True):
     """A layer to be read: a tar archive, compressed or not.
 
     ``name`` stands for it in errors (its digest, as a rule). With ``strip``, only what lies below that directory is
-    taken, and its names lose it; ``prefix`` puts a directory in front of all names. ``diff_id`` is checked when given.
+    taken, and its names lose it; ``prefix`` puts a directory in front of all names. ``digest`` and ``size`` of the
+    file and ``diff_id``, the digest of its content, are checked when given.
     """
 
     path: str
     name: str
     strip: str = ""
     prefix: str = ""
+    digest: str = ""
+    size: int = 0
     diff_id: str = ""
 
 
@@ -123,18 +130,18 @@ class Reader:
     def __init__(self, area: DataArea, on_read: Callable[[int], None] = lambda count: None) -> None:
         self._area = area
         self._on_read = on_read
-        self._entries = self._metadata = 0
+        self._entries = self._metadata = self._inflated = 0
         self.bytes = 0
 
     def scan(self, source: LayerSource, shadow: Shadow, skipped: dict[Content, int]) -> list[Entry]:
         """All entries of a layer. Files that ``shadow`` hides get a `Content` that is only noted in ``skipped``,
         with the number of its entry.
 
-        Raises `errors.UnsafeLayer`, `errors.CorruptBlob`, OSError.
+        Raises `errors.UnsafeLayer`, `errors.DamagedBlob`, `errors.CorruptBlob`, OSError.
         """
         entries: list[Entry] = []
-        with _faults_of(source):
-            for entry, header, archive in self._walk(source):
+        with self._opened(source) as archive:
+            for entry, header in _judged(archive, source):
                 self._count(entry, header)
                 if entry.kind == FILE:
                     entry.content = content = Content(header.size)
@@ -147,23 +154,45 @@ class Reader:
 
     def fetch(self, source: LayerSource, wanted: dict[int, Content]) -> None:
         """Read a layer again for files that were stepped over: contents by the numbers of their entries."""
-        with _faults_of(source):
-            for number, (_, header, archive) in enumerate(self._walk(source)):
+        with self._opened(source) as archive:
+            for number, (_, header) in enumerate(_judged(archive, source)):
                 content = wanted.get(number)
                 if content is not None:
                     self._store(archive, content, header)
 
-    def _walk(self, source: LayerSource) -> Iterator[tuple[Entry, tar.Header, tar.Archive]]:
-        stream = inflate.ahead(inflate.pieces(source.path, source.diff_id, self._on_read))
-        archive = tar.Archive(stream)
-        judge = _Judge(source)
-        try:
-            while (header := archive.next()) is not None:
-                entry = judge.entry(header)
-                if entry is not None:
-                    yield entry, header, archive
-        finally:
-            stream.close()
+    @contextlib.contextmanager
+    def _opened(self, source: LayerSource) -> Iterator[tar.Archive]:
+        """A layer's archive, to be read to its end; then it is known to be what ``source`` says.
+
+        What goes wrong with it is told by the layer's name. Damage of the file is told before any other fault, since
+        it may be the cause of all.
+        """
+        with Blob(
+            source.path, digest=source.digest, size=source.size, diff_id=source.diff_id, on_read=self._on_read
+        ) as blob:
+            wrong: errors.BangerError | None = None
+            try:
+                yield tar.Archive(self._counted(blob))
+                blob.check()
+            except tar.Refused as refusal:
+                entry = printable(refusal.entry) or "(no name)"
+                wrong = errors.UnsafeLayer(layer=source.name, entry=entry, reason=refusal.reason)
+            except (tar.Malformed, inflate.Damaged, Lying) as fault:
+                wrong = errors.CorruptBlob(digest=source.name, reason=str(fault))
+                if source.digest:
+                    wrong.advise("the image itself is broken; whoever published it has to repair it")
+            if not blob.intact():
+                raise errors.DamagedBlob(digest=source.digest or source.name)
+            if wrong is not None:
+                raise wrong
+
+    def _counted(self, blob: Blob) -> Iterator[bytes]:
+        """The pieces of a layer; also those that become no file are counted."""
+        for piece in blob:
+            self._inflated += len(piece)
+            if self._inflated > INFLATED_LIMIT:
+                raise tar.Malformed("the layers inflate to too much")
+            yield piece
 
     def _count(self, entry: Entry, header: tar.Header) -> None:
         """Hold an entry against the limits of all layers together."""
@@ -214,16 +243,17 @@ class Reader:
             self._area.write(content, start // BLOCK, bytes(buffer))
 
 
-@contextlib.contextmanager
-def _faults_of(source: LayerSource) -> Iterator[None]:
-    """Name the layer in what goes wrong with it."""
-    try:
-        yield
-    except tar.Refused as refusal:
-        entry = printable(refusal.entry) or "(no name)"
-        raise errors.UnsafeLayer(layer=source.name, entry=entry, reason=refusal.reason) from None
-    except (tar.Malformed, inflate.Damaged) as fault:
-        raise errors.CorruptBlob(digest=source.name, reason=str(fault)) from None
+def _judged(archive: tar.Archive, source: LayerSource) -> Iterator[tuple[Entry, tar.Header]]:
+    """The entries that mean something. Raises `tar.Refused`."""
+    judge = _Judge(source)
+    seen = 0
+    while (header := archive.next()) is not None:
+        seen += 1
+        if seen > ENTRY_LIMIT:
+            raise tar.Refused(header.name, "the layers hold too many entries")
+        entry = judge.entry(header)
+        if entry is not None:
+            yield entry, header
 
 
 class _Judge:
@@ -305,8 +335,9 @@ def _attributes(header: tar.Header) -> dict[bytes, bytes] | None:
     """The attributes that ext4 can store; Linux has no others. Raises `tar.Refused`."""
     kept = {name: value for name, value in (header.xattrs or {}).items() if xattr.known(name)}
     try:
-        if not xattr.fits(kept):
-            raise tar.Refused(header.name, "its extended attributes are too large")
+        fits = xattr.fits(kept)
     except ValueError as fault:
         raise tar.Refused(header.name, str(fault)) from None
+    if not fits:
+        raise tar.Refused(header.name, "its extended attributes are too large")
     return kept or None

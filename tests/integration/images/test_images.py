@@ -73,6 +73,22 @@ async def test_the_same_content_under_another_name_takes_no_space(installation: 
 
 
 @scenario
+async def test_a_blob_of_the_cache_that_was_damaged_is_fetched_again(installation: Installation, layout: str) -> None:
+    async with installation.daemon() as daemon:
+        first = await pull(daemon, layout, "first")
+        rootfs = Path(daemon.images.rootfs(first)).read_bytes()
+        await daemon.done(await daemon.images.delete("first"))
+        blobs = Path(installation.paths.oci_cache, "blobs/sha256")
+        largest = max(blobs.iterdir(), key=lambda blob: blob.stat().st_size)
+        whole = bytearray(largest.read_bytes())
+        whole[len(whole) // 2] ^= 1
+        largest.write_bytes(whole)
+        operation = await daemon.done(await daemon.images.pull(PullImage(reference=layout, name="second", size=SIZE)))
+        assert any("fetching again" in notice for notice in operation.notices)
+        assert Path(daemon.images.rootfs(daemon.images.find("second"))).read_bytes() == rootfs
+
+
+@scenario
 async def test_two_pulls_of_one_name_are_one(installation: Installation, layout: str) -> None:
     async with installation.daemon() as daemon:
         request = PullImage(reference=layout, name="bb", size=SIZE)

@@ -133,12 +133,24 @@ def test_a_damaged_blob_of_the_registry_is_refused(
     assert not list(cache.glob("pull-*"))
 
 
-def test_a_damaged_blob_of_the_cache_is_fetched_again(registry: Registry, cache: Path, tmp_path: Path) -> None:
+def test_a_short_blob_of_the_cache_is_fetched_again(registry: Registry, cache: Path, tmp_path: Path) -> None:
     name = registry.push(small(tmp_path / "layout"), "demo/small:one")
     first = fetch(name, cache)
     damaged = Path(first.layers[0].path)
     whole = damaged.read_bytes()
-    damaged.write_bytes(whole[:-1] + b"\0")
+    damaged.write_bytes(whole[:-1])
+    assert fetch(name, cache) == first
+    assert damaged.read_bytes() == whole
+
+
+def test_only_damaged_blobs_are_discarded(cache: Path, tmp_path: Path) -> None:
+    name = small(tmp_path / "layout")
+    first = fetch(name, cache)
+    damaged, sound = (Path(layer.path) for layer in first.layers)
+    whole = damaged.read_bytes()
+    damaged.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+    transport.discard((layer.path, layer.digest, layer.size) for layer in first.layers)
+    assert (damaged.exists(), sound.exists()) == (False, True)
     assert fetch(name, cache) == first
     assert damaged.read_bytes() == whole
 
