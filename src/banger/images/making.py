@@ -16,6 +16,7 @@ import msgspec
 from banger import errors
 from banger.engine.change import Report, Resource, Task
 from banger.images import sources
+from banger.images.downloads import Downloads
 from banger.images.record import RECORD, ROOTFS, ImageRecord, Origin
 from banger.oci.build import BuildReport
 from banger.paths import Paths
@@ -42,6 +43,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     mirror: str | None = None
     present: bool = False
     """It is here already and shall stay as it is."""
+    joined: bool = False
+    """Another change is pulling it."""
 
 
 class Removed(msgspec.Struct, frozen=True):
@@ -95,15 +98,19 @@ class Fetch(Present):
         try:
             os.makedirs(self.staging, mode=0o700)
             if wanted.kind == "oci":
-                await sources.fetch(self.material, wanted.source, self.paths.oci_cache, report)
+                await sources.fetch(self.material, wanted.source, report)
             elif wanted.kind == "debian":
                 await sources.install(self.material, wanted.suite, wanted.packages, wanted.mirror, self.staging, report)
             else:
                 await sources.archive(self.material, wanted.source, report)
-        except OSError as error:
-            raise errors.from_os(error, self.staging) from error
+        except BaseException as error:
+            self.material.release()
+            if isinstance(error, OSError):
+                raise errors.from_os(error, self.staging) from error
+            raise
 
     async def undo(self, report: Report) -> None:
+        self.material.release()
         await asyncio.to_thread(shutil.rmtree, self.staging, ignore_errors=True)
 
 
@@ -128,6 +135,8 @@ class Build(Fetch):
             await asyncio.to_thread(self.material.remove)
         except OSError as error:
             raise errors.from_os(error, self.staging) from error
+        finally:
+            self.material.release()
 
     async def undo(self, report: Report) -> None:
         """`Fetch` removes the directory."""
@@ -145,7 +154,7 @@ class Build(Fetch):
         try:
             built = await self._fitted(rootfs, report)
         except errors.DamagedBlob:
-            await sources.refetch(material, wanted.source, self.paths.oci_cache, report)
+            await sources.refetch(material, wanted.source, report)
             built = await self._fitted(rootfs, report)
         return ImageRecord(
             id=wanted.id,
@@ -279,11 +288,13 @@ def superseded(record: ImageRecord) -> str:
     return record.name if record.name.endswith(f"@{record.id}") else f"{record.name}@{record.id}"
 
 
-def plan(wanted: Wanted, records: Records[ImageRecord], paths: Paths, unused: Unused) -> Sequence[Task]:
+def plan(
+    wanted: Wanted, records: Records[ImageRecord], paths: Paths, unused: Unused, downloads: Downloads
+) -> Sequence[Task]:
     """The tasks that make an image."""
     if wanted.present:
         return [Present(wanted, records, paths)]
-    material = sources.Material()
+    material = sources.Material(downloads)
     return [
         Fetch(wanted, records, paths, material),
         Build(wanted, records, paths, material),
