@@ -130,9 +130,7 @@ def _move(data: bytearray, at: int, chance: random.Random) -> None:
 
 
 def _records(data: bytearray, at: int, chance: random.Random) -> None:
-    records = b"".join(
-        record(chance.choice(_RECORDS), chance.choice(_CONTENTS)) for _ in range(chance.randint(1, 4))
-    )
+    records = b"".join(record(chance.choice(_RECORDS), chance.choice(_CONTENTS)) for _ in range(chance.randint(1, 4)))
     kind = b"g" if chance.random() < 0.1 else b"x"
     data[at:at] = header(b"pax", kind, len(records)) + padded(records)
 

@@ -88,9 +88,12 @@ class Fetch(Present):
 
     name = "fetch"
 
-    def __init__(self, wanted: Wanted, records: Records[ImageRecord], paths: Paths, material: sources.Material) -> None:
+    def __init__(
+        self, wanted: Wanted, records: Records[ImageRecord], paths: Paths, material: sources.Material, agent: str
+    ) -> None:
         super().__init__(wanted, records, paths)
         self.material = material
+        self.agent = agent
         self.resource = Made("directory", self.staging)
 
     async def do(self, report: Report) -> None:
@@ -103,6 +106,7 @@ class Fetch(Present):
                 await sources.install(self.material, wanted.suite, wanted.packages, wanted.mirror, self.staging, report)
             else:
                 await sources.archive(self.material, wanted.source, report)
+            await asyncio.to_thread(sources.equip, self.material, self.agent, self.staging)
         except BaseException as error:
             self.material.release()
             if isinstance(error, OSError):
@@ -143,9 +147,10 @@ class Build(Fetch):
 
     def _twin(self) -> ImageRecord | None:
         """An image of the same content and size, written by the same code: its file can be shared."""
-        size = self.wanted.size or self.wanted.least
+        material, size = self.material, self.wanted.size or self.wanted.least
+        same = (material.digest, sources.WRITER, material.assets, size)
         for each in self.records.list():
-            if (each.digest, each.writer, each.size) == (self.material.digest, sources.WRITER, size):
+            if (each.digest, each.writer, each.assets, each.size) == same:
                 return each
         return None
 
@@ -154,6 +159,8 @@ class Build(Fetch):
         try:
             built = await self._fitted(rootfs, report)
         except errors.DamagedBlob:
+            if wanted.kind != "oci":  # it is not ours to fetch again, nor to remove
+                raise errors.SourceUnavailable(reference=wanted.source, reason="it changed while it was read") from None
             await sources.refetch(material, wanted.source, report)
             built = await self._fitted(rootfs, report)
         return ImageRecord(
@@ -163,6 +170,7 @@ class Build(Fetch):
             source=wanted.source,
             digest=material.digest,
             writer=sources.WRITER,
+            assets=material.assets,
             architecture=material.architecture,
             init=built.init,
             config=material.config,
@@ -289,15 +297,15 @@ def superseded(record: ImageRecord) -> str:
 
 
 def plan(
-    wanted: Wanted, records: Records[ImageRecord], paths: Paths, unused: Unused, downloads: Downloads
+    wanted: Wanted, records: Records[ImageRecord], paths: Paths, agent: str, unused: Unused, downloads: Downloads
 ) -> Sequence[Task]:
-    """The tasks that make an image."""
+    """The tasks that make an image. ``agent`` is the path of the guest agent that goes into it."""
     if wanted.present:
         return [Present(wanted, records, paths)]
     material = sources.Material(downloads)
     return [
-        Fetch(wanted, records, paths, material),
-        Build(wanted, records, paths, material),
+        Fetch(wanted, records, paths, material, agent),
+        Build(wanted, records, paths, material, agent),
         Publish(wanted, records, paths),
         Enter(wanted, records, paths, unused),
     ]

@@ -41,9 +41,12 @@ PRUNE = "image.cache.prune"
 
 
 class ImageService:
-    """The images of one installation."""
+    """The images of one installation. ``agent`` is the path of the guest agent that goes into them."""
 
-    def __init__(self, engine: Engine, records: Records[ImageRecord], paths: Paths, settings: Config) -> None:
+    def __init__(
+        self, engine: Engine, records: Records[ImageRecord], paths: Paths, settings: Config, agent: str
+    ) -> None:
+        self.agent = agent
         self._engine = engine
         self._records = records
         self._paths = paths
@@ -249,7 +252,7 @@ class ImageService:
         wanted = msgspec.convert(spec, Wanted)
         if wanted.joined:
             return [Join(wanted, self._records, self._pull_together)]
-        return making.plan(wanted, self._records, self._paths, self.check_unused, self._downloads)
+        return making.plan(wanted, self._records, self._paths, self.agent, self.check_unused, self._downloads)
 
     def _plan_prune(self, spec: Spec) -> Sequence[Task]:
         return [Prune(self._downloads.cache)]
