@@ -150,6 +150,8 @@ class Build(Fetch):
         try:
             built = await self._fitted(rootfs, report)
         except errors.DamagedBlob:
+            if wanted.kind != "oci":  # it is not ours to fetch again, nor to remove
+                raise errors.SourceUnavailable(reference=wanted.source, reason="it changed while it was read") from None
             await sources.refetch(material, wanted.source, self.paths.oci_cache, report)
             built = await self._fitted(rootfs, report)
         return ImageRecord(

@@ -9,8 +9,10 @@ import contextlib
 import hashlib
 import os
 import platform
+import stat
 from collections.abc import Callable, Sequence
 
+from banger import errors
 from banger.api.image import ImageConfig
 from banger.api.operation import Progress
 from banger.engine.change import Report
@@ -92,8 +94,8 @@ async def install(
 async def archive(material: Material, path: str, report: Report) -> None:
     """An archive of a root file system as a single layer."""
     report.stage("reading the archive")
-    material.digest = await asyncio.to_thread(_digest, path)
-    material.layers = [LayerSource(path=path, name=os.path.basename(path))]
+    material.digest, size = await asyncio.to_thread(_digest, path)
+    material.layers = [LayerSource(path=path, name=os.path.basename(path), digest=material.digest, size=size)]
 
 
 def equip(material: Material, agent: str, directory: str) -> None:
@@ -136,6 +138,16 @@ def _teller(report: Report) -> Callable[[str, int, int | None], None]:
     return tell
 
 
-def _digest(path: str) -> str:
-    with open(path, "rb") as file:
-        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+def _digest(path: str) -> tuple[str, int]:
+    """A file's digest and size. Raises `errors.SourceUnavailable` for what is no file with something in it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as fault:
+        raise errors.SourceUnavailable(reference=path, reason=fault.strerror or str(fault)) from None
+    with open(descriptor, "rb") as file:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            raise errors.SourceUnavailable(reference=path, reason="it is no file")
+        if about.st_size == 0:
+            raise errors.SourceUnavailable(reference=path, reason="it is empty")
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest(), about.st_size
