@@ -4,7 +4,7 @@ An archive is hostile. Header sizes, names and maps are bounded, numbers are che
 archive that is not well formed is refused with `Malformed`, an entry that may not become a file with `Refused`. Names
 stay bytes. A stream may end without the two zero blocks, as many writers let it, but not inside an entry.
 
-The reader is written for speed: one struct for all fields, a memory of numbers seen, and the checksum by adler32,
+The reader is written for speed: one struct for all fields, a memory of fields seen, and the checksum by adler32,
 whose low half is one more than the sum of the bytes.
 """
 
@@ -29,7 +29,9 @@ _CONTIGUOUS, _OLD_REGULAR, _GNU_SPARSE = b"7", b"\0", b"S"
 _WITHOUT_DATA = frozenset((HARD_LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO))
 _WITH_DATA = frozenset((REGULAR, _CONTIGUOUS, _OLD_REGULAR, _GNU_SPARSE))
 
-_FIELDS = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
+_FIELDS = struct.Struct("100s24s12s12s8sc100s8s80x155s12x")
+"""Name; mode, owner and group; size; time; checksum; type; link target; magic; prefix."""
+
 _ZERO_BLOCK = bytes(BLOCK)
 _MEMORY = 1 << 16
 _XATTR = b"SCHILY.xattr."
@@ -57,12 +59,10 @@ class Header:
 
     __slots__ = ("gid", "kind", "link", "mode", "mtime", "name", "segments", "size", "stored", "uid", "xattrs")
 
-    def __init__(self, name: bytes, kind: bytes, mode: int, uid: int, gid: int, mtime: int, size: int) -> None:
+    def __init__(self, name: bytes, kind: bytes, owner: tuple[int, int, int], mtime: int, size: int) -> None:
         self.name = name
         self.kind = kind
-        self.mode = mode
-        self.uid = uid
-        self.gid = gid
+        self.mode, self.uid, self.gid = owner
         self.mtime = mtime
         self.size = size
         self.stored = size
@@ -84,6 +84,26 @@ class _Extra:
         self.sparse: list[tuple[bytes, bytes]] = []
 
 
+class _Numbers(dict[bytes, int]):
+    """Numeric fields and their values; most fields have been seen before. Raises ValueError."""
+
+    def __missing__(self, field: bytes) -> int:
+        """Octal digits, or base 256 when the first bit is set."""
+        if field[0] & 0x80:
+            value = int.from_bytes(field, "big", signed=False) & ((1 << 8 * len(field) - 1) - 1)
+            if field[0] & 0x40:
+                value -= 1 << 8 * len(field) - 1
+        else:
+            digits = field.partition(b"\0")[0].strip(b" ")
+            if digits.strip(b"01234567"):
+                raise ValueError(field)
+            value = int(digits or b"0", 8)
+        if len(self) >= _MEMORY:
+            self.clear()
+        self[field] = value
+        return value
+
+
 class Archive:
     """The entries of an archive whose bytes come in ``pieces``."""
 
@@ -94,12 +114,29 @@ class Archive:
         self._left = 0
         self._padding = 0
         self._global: dict[bytes, bytes] = {}
-        self._numbers: dict[bytes, int] = {}
+        self._numbers = _Numbers()
+        self._sums: dict[bytes, int] = {}
+        self._owners: dict[bytes, tuple[int, int, int]] = {}
 
     def read(self, count: int) -> bytes:
         """Exactly ``count`` bytes of the entry's data."""
         self._left -= count
         return self._take(count)
+
+    def window(self, most: int, unit: int) -> tuple[bytes, int, int]:
+        """The next bytes of the entry's data where they lie, uncopied: a piece, and from where to where in it.
+
+        All of ``most`` if they lie together, otherwise a multiple of ``unit`` bytes.
+        """
+        at = self._at
+        held = len(self._piece) - at
+        if held < most:
+            most = min(most, max(held // unit * unit, unit))
+        if held < most:
+            return self.read(most), 0, most
+        self._left -= most
+        self._at = at + most
+        return self._piece, at, at + most
 
     def _take(self, count: int) -> bytes:
         at = self._at
@@ -139,61 +176,60 @@ class Archive:
 
         Raises `Malformed` and `Refused`.
         """
+        self._skip(self._left + self._padding)
+        self._left = self._padding = 0
         extra: _Extra | None = None
         while True:
-            if self._left or self._padding:
-                self._skip(self._left + self._padding)
-                self._left = self._padding = 0
             block = self._block()
             if not block or block == _ZERO_BLOCK:
                 if extra is not None:
                     raise Malformed("an extended header has no entry")
                 self._drain()
                 return None
-            self._check(block)
-            kind = block[156:157]
+            fields = _FIELDS.unpack(block)
+            if zlib.adler32(block) & 0xFFFF != self._sums.get(fields[4]):
+                self._check(block, fields[4])
+            kind = fields[5]
             if kind in b"xgLK":
                 extra = self._extend(kind, block, extra)
             else:
-                return self._entry(block, extra)
+                return self._entry(block, fields, extra)
 
     def _drain(self) -> None:
         """Run the stream to its end, so that its own checks are made; what follows an archive's end means nothing."""
         for _ in self._pieces:
             pass
 
-    def _check(self, block: bytes) -> None:
-        summed = zlib.adler32(block[156:], zlib.adler32(block[:148])) & 0xFFFF
+    def _check(self, block: bytes, field: bytes) -> None:
+        """Compare a checksum, which counts its own field as spaces, and remember what goes with the field."""
         try:
-            claimed = self._number(block[148:156], b"")
-        except Refused:
+            claimed = self._numbers[field]
+        except ValueError:
             raise Malformed("a header's checksum is no number; this is no tar archive") from None
-        if summed == (claimed - 8 * 32 + 1) % 65521:
+        expected = (claimed - 8 * 32 + sum(field) + 1) % 65521
+        if zlib.adler32(block) & 0xFFFF == expected:
+            if len(self._sums) >= _MEMORY:
+                self._sums.clear()
+            self._sums[field] = expected
             return
         signed = sum(each - ((each & 0x80) << 1) for each in block[:148] + block[156:]) + 8 * 32
         if signed != claimed:
             raise Malformed("a header's checksum is wrong")
 
-    def _parse(self, field: bytes, name: bytes) -> int:
-        """A numeric field: octal digits, or base 256 when its first bit is set."""
-        if field[0] & 0x80:
-            value = int.from_bytes(field, "big", signed=False) & ((1 << 8 * len(field) - 1) - 1)
-            if field[0] & 0x40:
-                value -= 1 << 8 * len(field) - 1
-        else:
-            digits = field.partition(b"\0")[0].strip(b" ")
-            if digits.strip(b"01234567"):
-                raise Refused(name, "malformed number in the header")
-            value = int(digits or b"0", 8)
-        if len(self._numbers) >= _MEMORY:
-            self._numbers.clear()
-        self._numbers[field] = value
-        return value
-
     def _number(self, field: bytes, name: bytes) -> int:
-        """A numeric field; most have been seen before."""
-        known = self._numbers.get(field)
-        return known if known is not None else self._parse(field, name)
+        try:
+            return self._numbers[field]
+        except ValueError:
+            raise Refused(name, "malformed number in the header") from None
+
+    def _owner(self, field: bytes, name: bytes) -> tuple[int, int, int]:
+        """Permissions, owner and group."""
+        number = self._number
+        found = number(field[:8], name) & 0o7777, number(field[8:16], name), number(field[16:], name)
+        if len(self._owners) >= _MEMORY:
+            self._owners.clear()
+        self._owners[field] = found
+        return found
 
     def _extend(self, kind: bytes, block: bytes, extra: _Extra | None) -> _Extra:
         size = self._number(block[124:136], b"")
@@ -216,17 +252,17 @@ class Archive:
                         self._global[key] = value
         return extra
 
-    def _entry(self, block: bytes, extra: _Extra | None) -> Header:
-        (name, mode, uid, gid, size, mtime, _, kind, link, magic, _, _, _, _, prefix) = _FIELDS.unpack(block)
+    def _entry(self, block: bytes, fields: tuple[bytes, ...], extra: _Extra | None) -> Header:
+        name, owner, size, mtime, _, kind, link, magic, prefix = fields
         name = name.partition(b"\0")[0]
-        if magic == b"ustar\x0000" and prefix[0]:
+        if prefix[0] and magic == b"ustar\x0000":
             name = prefix.partition(b"\0")[0] + b"/" + name
-        number = self._number
         header = Header(
-            name, kind, number(mode, name) & 0o7777, number(uid, name), number(gid, name),
-            number(mtime, name) * 1_000_000_000, number(size, name),
+            name, kind, self._owners.get(owner) or self._owner(owner, name),
+            self._number(mtime, name) * 1_000_000_000, self._number(size, name),
         )  # fmt: skip
-        header.link = link.partition(b"\0")[0]
+        if link[0]:
+            header.link = link.partition(b"\0")[0]
         if extra is not None:
             _apply(header, extra)
         if kind in _WITHOUT_DATA:

@@ -89,7 +89,7 @@ class _Volume:
         os.ftruncate(self._descriptor, size)
         descriptor_blocks = -(-count // DESCRIPTORS_PER_BLOCK)
         self._write_resize(indirect, 1 + descriptor_blocks, count)
-        self._area.flush()
+        self._area.settle()
         self._write_inodes(groups, per_group)
         table = group.GroupTable(
             self._area,
