@@ -4,25 +4,24 @@
  *     banger.modules=SERIAL       the kernel's module tree, mounted read-only at /lib/modules
  *     banger.init=PATH            the image's init; without it this program stays process 1
  *     banger.net=ADDRESS/BITS,GATEWAY
+ *     banger.dns=ADDRESS[,...]    name servers; /etc/resolv.conf is written anew
  *     banger.hostname=NAME
  *     banger.grow=1               the root's file system is made as large as its disk
  *
- * /banger/modules lists the modules to load, /banger/files holds the machine's own files. Whatever goes wrong is said
- * in one line on the console, and the machine is turned off: the host sees both. */
+ * /banger/modules lists the modules to load, /banger/files holds the machine's own files, /banger/assets banger's for
+ * a root that has others. Whatever goes wrong is said in one line on the console, and the machine is turned off: the
+ * host sees both. */
 #define _GNU_SOURCE
 #include "loader.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -31,60 +30,6 @@
 
 #define NEW_ROOT "/root"
 #define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t) /* fs/ext4/ext4.h: no header for user space has it */
-#define AGENT_TITLE "@banger-agent"
-
-static struct {
-    char line[4096];
-    const char *root, *modules, *init, *net, *hostname, *grow;
-} plan;
-
-static char **own_arguments;
-
-void give_up(const char *format, ...)
-{
-    char text[512];
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    dprintf(2, "banger: %s\n", text);
-    sync();
-    reboot(RB_POWER_OFF);
-    _exit(1); /* the kernel panics, which is seen too */
-}
-
-static void open_console(void)
-{
-    int fd = open("/dev/console", O_RDWR | O_NOCTTY);
-
-    for (int i = 0; fd >= 0 && i < 3; i++)
-        if (fd != i)
-            dup2(fd, i);
-    if (fd > 2)
-        close(fd);
-}
-
-static void read_plan(void)
-{
-    static const struct {
-        const char *name;
-        const char **value;
-    } tokens[] = {
-        {"banger.root=", &plan.root}, {"banger.modules=", &plan.modules}, {"banger.init=", &plan.init},
-        {"banger.net=", &plan.net}, {"banger.hostname=", &plan.hostname}, {"banger.grow=", &plan.grow},
-    };
-    char *at = plan.line;
-
-    if (read_line("/proc/cmdline", plan.line, sizeof plan.line) < 0)
-        give_up("the kernel command line cannot be read");
-    for (char *token; (token = strsep(&at, " "));)
-        for (unsigned i = 0; i < sizeof tokens / sizeof tokens[0]; i++)
-            if (!strncmp(token, tokens[i].name, strlen(tokens[i].name)))
-                *tokens[i].value = token + strlen(tokens[i].name);
-    if (!plan.root)
-        give_up("the kernel command line has no banger.root=");
-}
 
 /* A disk larger than its image: the kernel grows a mounted ext4 itself, so that no image needs a tool for it. */
 static void grow_root(const char *disk)
@@ -135,93 +80,29 @@ static void mount_modules(void)
         give_up("cannot mount the kernel's modules: %s", strerror(errno));
 }
 
-/* systemd-shutdown spares processes whose name begins with '@'. The kernel put our arguments and, behind them, our
- * environment on the stack; the title may use both. */
-static void take_title(void)
-{
-    char *start = own_arguments[0], *end = start + strlen(start) + 1;
-
-    for (char **list = own_arguments + 1; *list; list++)
-        end = *list + strlen(*list) + 1;
-    for (char **list = environ; *list; list++)
-        if (*list == end)
-            end = *list + strlen(*list) + 1;
-    if ((size_t)(end - start) <= strlen(AGENT_TITLE)) {
-        *start = '@';
-        return;
-    }
-    environ = calloc(1, sizeof(char *));
-    memset(start, 0, (size_t)(end - start));
-    strcpy(start, AGENT_TITLE);
-}
-
-pid_t start_agent(struct transport_fd transport)
-{
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        take_title();
-        agent_run(transport);
-    }
-    if (pid < 0)
-        give_up("no process for the agent: %s", strerror(errno));
-    return pid;
-}
-
-static void set_hostname(void)
-{
-    if (plan.hostname && sethostname(plan.hostname, strlen(plan.hostname)))
-        give_up("the host name %s: %s", plan.hostname, strerror(errno));
-}
-
-static void hand_over(struct transport_fd transport, pid_t agent)
-{
-    char *arguments[] = {(char *)plan.init, NULL};
-    char *variables[] = {"HOME=/", "TERM=linux", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
-
-    if (!plan.init) {
-        mount_for_own_init();
-        init_run(transport, agent);
-    }
-    execve(plan.init, arguments, variables);
-    give_up("the image's init %s cannot be started: %s", plan.init, strerror(errno));
-}
-
 void loader_run(char *arguments[])
 {
     struct transport_fd transport;
-    int old_root, files;
-    pid_t agent;
+    int old_root;
 
-    own_arguments = arguments;
+    keep_arguments(arguments);
     umask(0);
     mount_early();
     open_console();
     read_plan();
+    if (!plan.root)
+        give_up("the kernel command line has no banger.root=");
     load_modules("/banger/modules");
     mount_root();
-    transport = transport_open();
-    if (transport.fd < 0)
-        give_up("the machine has neither the port " PORT_NAME " nor a vsock");
+    transport = need_transport();
     old_root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    files = open("/banger/files", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     enter_root();
     mount_runtime();
     if (plan.modules)
         mount_modules();
-    if (files >= 0) {
-        int target = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        copy_tree(files, target);
-        close(target);
-    }
+    copy_tree(old_root, "banger/assets", false);
+    copy_tree(old_root, "banger/files", true);
     remove_tree(old_root);
-    set_hostname();
-    bring_up_loopback();
-    if (plan.net)
-        bring_up_network(plan.net);
-    umask(022);
-    pid1_kind = plan.init ? plan.init : "agent";
-    agent = start_agent(transport);
-    hand_over(transport, agent);
-    give_up("process 1 has nothing left to do");
+    name_and_connect();
+    hand_over(transport);
 }

@@ -5,14 +5,30 @@
 
 #include "port.h"
 
+/* plan.c: the kernel command line; NULL for what it does not say */
+struct plan {
+    const char *root, *modules, *init, *net, *dns, *hostname, *grow;
+};
+extern struct plan plan;
+void read_plan(void);
+void name_and_connect(void);
+
 /* loader.c: from the initramfs to the image's root */
 void loader_run(char *arguments[]) __attribute__((noreturn));
-/* Says one line on the console and turns the machine off. */
+
+/* start.c: in the image's root */
+void root_run(char *arguments[]) __attribute__((noreturn));
+void service_run(char *arguments[]) __attribute__((noreturn));
+void hand_over(struct transport_fd transport) __attribute__((noreturn));
+void keep_arguments(char *arguments[]);
+void open_console(void);
+struct transport_fd need_transport(void);
+pid_t start_agent(struct transport_fd transport);
+/* Says one line; as process 1, on the console, and turns the machine off. */
 void give_up(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 /* init.c: process 1 of an image that has none */
 void init_run(struct transport_fd transport, pid_t agent) __attribute__((noreturn));
-pid_t start_agent(struct transport_fd transport);
 
 /* mounts.c */
 void mount_early(void);
@@ -27,10 +43,12 @@ void find_disk(const char *serial, char *path, size_t size);
 
 /* network.c */
 void bring_up_loopback(void);
-void bring_up_network(const char *description);
+void bring_up_network(const char *device, const char *description);
+void name_servers(const char *list);
 
 /* tree.c */
-void copy_tree(int source, int target);
+/* Copies what is below a path of the initramfs onto the root, which is "/" by now. */
+void copy_tree(int initramfs, const char *path, bool needed);
 void remove_tree(int directory);
 
 #endif

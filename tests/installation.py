@@ -136,7 +136,7 @@ class Installation:
         database = Database(self.paths.database)
         engine = Engine(database)
         config = settings.build(configured)
-        images = ImageService(engine, Records(database, "images", ImageRecord), self.paths, config)
+        images = ImageService(engine, Records(database, "images", ImageRecord), self.paths, config, self._agent)
         kernels = KernelService(engine, self.paths, config, self._agent)
         vms = VmService(
             engine=engine,

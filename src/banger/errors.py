@@ -295,6 +295,14 @@ class ImageTooSmall(BangerError):
     hint = "leave the size out, or give a larger one"
 
 
+class UnusableDisk(BangerError):
+    """A file system that cannot be read or edited as it is. ``reason`` is printable."""
+
+    code, http, exit_status = "unusable_disk", 422, 1
+    template = "{path}: {reason}"
+    hint = "'e2fsck -fn' tells what is wrong with a file system"
+
+
 class BuildFailed(BangerError):
     code, http, exit_status = "build_failed", 500, 1
     template = "building {name} failed: {reason}"

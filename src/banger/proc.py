@@ -25,13 +25,13 @@ KEPT_VARIABLES = (
 """What a child inherits: where it is, who it is, its credentials, and the way through a proxy."""
 
 OUTPUT_LIMIT = 4 << 20
-"""Most bytes of a child's stdout or stderr that `run` keeps; the child is killed when it says more."""
+"""Most bytes of a child's stdout or stderr that `run` keeps; what is said beyond that is lost."""
 
 PACKAGES = {
     "skopeo": "skopeo", "mmdebstrap": "mmdebstrap", "qemu-system-x86_64": "qemu-system-x86", "qemu-img": "qemu-utils",
     "debugfs": "e2fsprogs", "mke2fs": "e2fsprogs", "e2fsck": "e2fsprogs", "resize2fs": "e2fsprogs", "dpkg-deb": "dpkg",
     "apt-get": "apt", "apt-cache": "apt", "newuidmap": "uidmap", "depmod": "kmod", "lz4": "lz4", "xz": "xz-utils",
-    "unshare": "util-linux",
+    "unshare": "util-linux", "prlimit": "util-linux",
 }  # fmt: skip
 """Which Debian package brings each host tool."""
 
@@ -78,9 +78,11 @@ async def run(
     check: bool = True,
     on_line: Callable[[str], None] | None = None,
     on_output: Callable[[str], None] | None = None,
+    limit: int | None = None,
 ) -> Result:
     """Run a program to its end. ``on_line`` sees each line of its stderr as it comes, ``on_output`` of its stdout.
 
+    With ``limit``, all of its output up to that many bytes is kept, and a child that says more is killed.
     Raises `errors.ToolMissing`, `errors.TimedOut`, and with ``check`` `errors.ToolFailed` on a status that is not 0.
     A cancelled call kills the child and everything that it started before it passes the cancellation on.
     """
@@ -97,11 +99,17 @@ async def run(
     try:
         async with asyncio.timeout(timeout):
             stdout, stderr, _ = await asyncio.gather(
-                _collect(process.stdout, on_output), _collect(process.stderr, on_line), _feed(process.stdin, input)
+                _collect(process.stdout, on_output, limit),
+                _collect(process.stderr, on_line, limit),
+                _feed(process.stdin, input),
             )
             status = await process.wait()
     except TimeoutError:
         raise errors.TimedOut(what=os.path.basename(argv[0]), seconds=timeout) from None
+    except _SaidTooMuch:
+        raise errors.ToolFailed(
+            tool=os.path.basename(argv[0]), status="killed", detail=f"it said more than {limit} bytes"
+        ) from None
     finally:
         kill_group(process.pid)
         await process.wait()
@@ -115,12 +123,21 @@ async def run(
     return Result(status, stdout, stderr)
 
 
-async def _collect(stream: asyncio.StreamReader | None, on_line: Callable[[str], None] | None) -> bytes:
+class _SaidTooMuch(Exception):
+    """A child went beyond the limit that `run` was given."""
+
+
+async def _collect(
+    stream: asyncio.StreamReader | None, on_line: Callable[[str], None] | None, limit: int | None
+) -> bytes:
     assert stream is not None
     kept = bytearray()
     pending = b""
+    most = OUTPUT_LIMIT if limit is None else limit
     while chunk := await stream.read(1 << 16):
-        kept += chunk[: max(0, OUTPUT_LIMIT - len(kept))]
+        if limit is not None and len(kept) + len(chunk) > limit:
+            raise _SaidTooMuch
+        kept += chunk[: max(0, most - len(kept))]
         if on_line is not None:
             *lines, pending = (pending + chunk).replace(b"\r", b"\n").split(b"\n")
             pending = pending[-OUTPUT_LIMIT:]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from banger.daemon.wiring import agent_path
+from banger.guest.assets import agent_path
 from banger.kernels.service import DISTRIBUTION
 from banger.vmm.drivers import VARIABLE
 from banger.vmm.fake.driver import AGENT_VARIABLE

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from banger import errors
-from banger.oci import builder, layer, merge, tar
+from banger.oci import builder, layer, merge
+from banger.oci import header as headers
 from banger.oci.build import BuildReport, LayerSource, build_image
 from tests.ext4_image import Ext4Image
 from tests.guest_images import Tar
@@ -369,4 +370,4 @@ def test_memory_that_runs_out_ends_the_child_alone(tmp_path: Path) -> None:
 
 
 def test_limits_are_those_that_are_documented() -> None:
-    assert (layer.ENTRY_LIMIT, layer.DATA_LIMIT, tar.HEADER_LIMIT) == (1 << 20, 256 << 30, 1 << 20)
+    assert (layer.ENTRY_LIMIT, layer.DATA_LIMIT, headers.HEADER_LIMIT) == (1 << 20, 256 << 30, 1 << 20)

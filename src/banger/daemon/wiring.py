@@ -21,6 +21,7 @@ Wire = Callable[[Paths, Config], Awaitable[Services]]
 
 async def wire(paths: Paths, config: Config) -> Services:
     """A daemon's services, with everything recovered."""
+    from banger.guest.assets import agent_path
     from banger.images.record import ImageRecord
     from banger.images.service import ImageService
     from banger.kernels.service import KernelService
@@ -34,7 +35,7 @@ async def wire(paths: Paths, config: Config) -> Services:
         engine = Engine(database)
         chosen = drivers.default() if config.driver == "auto" else config.driver
         driver = drivers.by_name(chosen, paths.probe_cache)
-        images = ImageService(engine, Records(database, "images", ImageRecord), paths, config)
+        images = ImageService(engine, Records(database, "images", ImageRecord), paths, config, agent=agent_path())
         kernels = KernelService(engine, paths, config, agent=agent_path())
         vms = VmService(
             engine=engine,
@@ -78,12 +79,6 @@ def open_store(paths: Paths) -> Database:
         if owner != os.geteuid():
             raise errors.UnsafeDirectory(path=directory, reason=f"it belongs to uid {owner}")
     return Database(paths.database)
-
-
-def agent_path() -> str:
-    """The guest agent for this host's machines, as the package carries it."""
-    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    return os.path.join(package, "guest", "agent", os.uname().machine, "banger-agent")
 
 
 async def unwire(services: Services) -> None:

@@ -85,9 +85,12 @@ class Fetch(Present):
 
     name = "fetch"
 
-    def __init__(self, wanted: Wanted, records: Records[ImageRecord], paths: Paths, material: sources.Material) -> None:
+    def __init__(
+        self, wanted: Wanted, records: Records[ImageRecord], paths: Paths, material: sources.Material, agent: str
+    ) -> None:
         super().__init__(wanted, records, paths)
         self.material = material
+        self.agent = agent
         self.resource = Made("directory", self.staging)
 
     async def do(self, report: Report) -> None:
@@ -100,6 +103,7 @@ class Fetch(Present):
                 await sources.install(self.material, wanted.suite, wanted.packages, wanted.mirror, self.staging, report)
             else:
                 await sources.archive(self.material, wanted.source, report)
+            await asyncio.to_thread(sources.equip, self.material, self.agent, self.staging)
         except OSError as error:
             raise errors.from_os(error, self.staging) from error
 
@@ -134,9 +138,10 @@ class Build(Fetch):
 
     def _twin(self) -> ImageRecord | None:
         """An image of the same content and size, written by the same code: its file can be shared."""
-        size = self.wanted.size or self.wanted.least
+        material, size = self.material, self.wanted.size or self.wanted.least
+        same = (material.digest, sources.WRITER, material.assets, size)
         for each in self.records.list():
-            if (each.digest, each.writer, each.size) == (self.material.digest, sources.WRITER, size):
+            if (each.digest, each.writer, each.assets, each.size) == same:
                 return each
         return None
 
@@ -145,6 +150,8 @@ class Build(Fetch):
         try:
             built = await self._fitted(rootfs, report)
         except errors.DamagedBlob:
+            if wanted.kind != "oci":  # it is not ours to fetch again, nor to remove
+                raise errors.SourceUnavailable(reference=wanted.source, reason="it changed while it was read") from None
             await sources.refetch(material, wanted.source, self.paths.oci_cache, report)
             built = await self._fitted(rootfs, report)
         return ImageRecord(
@@ -154,6 +161,7 @@ class Build(Fetch):
             source=wanted.source,
             digest=material.digest,
             writer=sources.WRITER,
+            assets=material.assets,
             architecture=material.architecture,
             init=built.init,
             config=material.config,
@@ -279,14 +287,14 @@ def superseded(record: ImageRecord) -> str:
     return record.name if record.name.endswith(f"@{record.id}") else f"{record.name}@{record.id}"
 
 
-def plan(wanted: Wanted, records: Records[ImageRecord], paths: Paths, unused: Unused) -> Sequence[Task]:
-    """The tasks that make an image."""
+def plan(wanted: Wanted, records: Records[ImageRecord], paths: Paths, agent: str, unused: Unused) -> Sequence[Task]:
+    """The tasks that make an image. ``agent`` is the path of the guest agent that goes into it."""
     if wanted.present:
         return [Present(wanted, records, paths)]
     material = sources.Material()
     return [
-        Fetch(wanted, records, paths, material),
-        Build(wanted, records, paths, material),
+        Fetch(wanted, records, paths, material, agent),
+        Build(wanted, records, paths, material, agent),
         Publish(wanted, records, paths),
         Enter(wanted, records, paths, unused),
     ]

@@ -25,7 +25,9 @@ class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What it was made from: a canonical reference, an archive's path, a suite."""
     digest: str
     writer: int
-    """Version of the code that wrote the root file system: same digest and writer, same bytes."""
+    """Version of the code that wrote the root file system."""
+    assets: str = ""
+    """Digest of the guest assets in it, empty for none. Same digest, writer, assets and size: same bytes."""
     architecture: str
     init: str | None = None
     config: ImageConfig = ImageConfig()

@@ -38,9 +38,12 @@ PULL, IMPORT, BUILD, DELETE = "image.pull", "image.import", "image.build", "imag
 
 
 class ImageService:
-    """The images of one installation."""
+    """The images of one installation. ``agent`` is the path of the guest agent that goes into them."""
 
-    def __init__(self, engine: Engine, records: Records[ImageRecord], paths: Paths, settings: Config) -> None:
+    def __init__(
+        self, engine: Engine, records: Records[ImageRecord], paths: Paths, settings: Config, agent: str
+    ) -> None:
+        self.agent = agent
         self._engine = engine
         self._records = records
         self._paths = paths
@@ -225,7 +228,8 @@ class ImageService:
         return operation
 
     def _plan_make(self, spec: Spec) -> Sequence[Task]:
-        return making.plan(msgspec.convert(spec, Wanted), self._records, self._paths, self.check_unused)
+        wanted = msgspec.convert(spec, Wanted)
+        return making.plan(wanted, self._records, self._paths, self.agent, self.check_unused)
 
     def _plan_delete(self, spec: Spec) -> Sequence[Task]:
         removed = msgspec.convert(spec, Removed)

@@ -9,17 +9,20 @@ import contextlib
 import hashlib
 import os
 import platform
+import stat
 from collections.abc import Callable, Sequence
 
+from banger import errors
 from banger.api.image import ImageConfig
 from banger.api.operation import Progress
 from banger.engine.change import Report
+from banger.guest import assets
 from banger.oci import builder, debian, reference, transport
 from banger.oci.build import BuildReport
 from banger.oci.layer import LayerSource
 
 WRITER = 1
-"""Grows when the same layers would be written as other bytes."""
+"""Grows when the same layers would be written as other bytes. The guest assets have a digest of their own."""
 
 STAGES = {
     "fetch": "downloading",
@@ -37,14 +40,18 @@ class Material:
         self.digest = ""
         self.architecture = architecture()
         self.config = ImageConfig()
-        self.own: str | None = None
-        """An archive that was made for this one image."""
+        self.top: list[LayerSource] = []
+        """Layers of our own, above the source's: the guest assets."""
+        self.assets = ""
+        """The digest of the guest assets."""
+        self.own: list[str] = []
+        """Archives that were made for this one image."""
 
     def remove(self) -> None:
         """Remove what nobody needs once the file system is written."""
-        if self.own is not None:
+        for path in self.own:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.own)
+                os.unlink(path)
 
 
 def architecture() -> str:
@@ -79,7 +86,7 @@ async def install(
     """Build an archive of the distribution's packages in ``directory``."""
     report.stage(f"installing the packages of {suite}")
     path = os.path.join(directory, "rootfs.tar")
-    material.own = path
+    material.own.append(path)
     await debian.build_rootfs_tar(suite, packages, path, mirror=mirror, progress=_teller(report))
     await archive(material, path, report)
 
@@ -87,8 +94,19 @@ async def install(
 async def archive(material: Material, path: str, report: Report) -> None:
     """An archive of a root file system as a single layer."""
     report.stage("reading the archive")
-    material.digest = await asyncio.to_thread(_digest, path)
-    material.layers = [LayerSource(path=path, name=os.path.basename(path))]
+    material.digest, size = await asyncio.to_thread(_digest, path)
+    material.layers = [LayerSource(path=path, name=os.path.basename(path), digest=material.digest, size=size)]
+
+
+def equip(material: Material, agent: str, directory: str) -> None:
+    """Put the guest assets on top, as one more layer in ``directory``; ``agent`` is the path of the agent's binary."""
+    found = assets.load(agent)
+    path = os.path.join(directory, "assets.tar")
+    with open(path, "wb") as file:
+        file.write(assets.layer(found.files))
+    material.own.append(path)
+    material.top = [LayerSource(path=path, name="banger's own files")]
+    material.assets = found.digest
 
 
 async def refetch(material: Material, source: str, cache: str, report: Report) -> None:
@@ -102,9 +120,8 @@ async def refetch(material: Material, source: str, cache: str, report: Report) -
 async def write(material: Material, output: str, size: int | None, report: Report) -> BuildReport:
     """Write the file system. Raises `errors.ImageTooSmall` when ``size`` does not hold the content."""
     report.stage(STAGES["read"])
-    return await builder.build_in_child(
-        material.layers, output, size=size, seed=material.digest, progress=_teller(report)
-    )
+    layers = [*material.layers, *material.top]
+    return await builder.build_in_child(layers, output, size=size, seed=material.digest, progress=_teller(report))
 
 
 def _teller(report: Report) -> Callable[[str, int, int | None], None]:
@@ -121,6 +138,16 @@ def _teller(report: Report) -> Callable[[str, int, int | None], None]:
     return tell
 
 
-def _digest(path: str) -> str:
-    with open(path, "rb") as file:
-        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+def _digest(path: str) -> tuple[str, int]:
+    """A file's digest and size. Raises `errors.SourceUnavailable` for what is no file with something in it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as fault:
+        raise errors.SourceUnavailable(reference=path, reason=fault.strerror or str(fault)) from None
+    with open(descriptor, "rb") as file:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            raise errors.SourceUnavailable(reference=path, reason="it is no file")
+        if about.st_size == 0:
+            raise errors.SourceUnavailable(reference=path, reason="it is empty")
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest(), about.st_size

@@ -12,30 +12,19 @@ first, so that another agent can be put in without the module tree::
 The third is a machine's own::
 
     /banger/files/...   what the loader copies onto the root before it hands over, with mode and owner
+    /banger/assets/...  the same, but a root that cannot take it is no reason to give up
 
 Nothing is compressed: under emulation unpacking costs more than reading.
 """
 
 import stat
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from banger import errors
+from banger.disk.guest_file import GuestFile
 from banger.kernels import cpio, modules
 
-FILES = "banger/files"
-
-
-class GuestFile(NamedTuple):
-    """A file for one machine: a regular file with ``content``, or a symbolic link to ``target``."""
-
-    path: str
-    """Absolute, in the guest."""
-    content: bytes = b""
-    mode: int = 0o644
-    uid: int = 0
-    gid: int = 0
-    target: str | None = None
+FILES, ASSETS = "banger/files", "banger/assets"
 
 
 def modules_archive(tree: str | None) -> bytes:
@@ -62,12 +51,12 @@ def agent_archive(agent: bytes) -> bytes:
     )
 
 
-def machine_archive(files: Sequence[GuestFile]) -> bytes:
-    """The archive that one machine appends: its files below /banger/files, parents first."""
-    entries = [cpio.directory(each) for each in _parents(files)]
+def machine_archive(files: Sequence[GuestFile], below: str = FILES) -> bytes:
+    """An archive that one machine appends: its files below /banger/files or another place, parents first."""
+    entries = [cpio.directory(each) for each in _parents(files, below)]
     seen: set[str] = set()
     for file in files:
-        path = f"{FILES}/{_relative(file.path)}"
+        path = f"{below}/{_relative(file.path)}"
         if path in seen:
             raise errors.UsageError(detail=f"{file.path} is given twice")
         seen.add(path)
@@ -75,9 +64,16 @@ def machine_archive(files: Sequence[GuestFile]) -> bytes:
             content = file.target.encode("utf-8", "surrogateescape")
             mode = stat.S_IFLNK | 0o777
         else:
-            content, mode = file.content, stat.S_IFREG | stat.S_IMODE(file.mode)
+            content, mode = _content(file), stat.S_IFREG | stat.S_IMODE(file.mode)
         entries.append(cpio.Entry(path, mode, content, file.uid, file.gid))
     return cpio.archive(entries)
+
+
+def _content(file: GuestFile) -> bytes:
+    if file.source is None:
+        return file.content
+    with open(file.source, "rb") as source:
+        return source.read()
 
 
 def _relative(path: str) -> str:
@@ -88,11 +84,11 @@ def _relative(path: str) -> str:
     return "/".join(parts)
 
 
-def _parents(files: Iterable[GuestFile]) -> list[str]:
+def _parents(files: Iterable[GuestFile], below: str) -> list[str]:
     """Every directory that the files lie in, each after the one that holds it."""
-    found = {"banger": None, FILES: None}
+    found = {"banger": None, below: None}
     for file in files:
         parts = _relative(file.path).split("/")[:-1]
         for depth in range(1, len(parts) + 1):
-            found["/".join((FILES, *parts[:depth]))] = None
+            found["/".join((below, *parts[:depth]))] = None
     return list(found)

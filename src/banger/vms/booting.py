@@ -11,13 +11,13 @@ import time
 
 from banger import errors
 from banger.engine.change import Report
+from banger.guest import assets
 from banger.guest.channel import Channel
-from banger.kernels import initrd
 from banger.log import printable
 from banger.vmm.driver import Exit
 from banger.vms import boot
 from banger.vms.ending import switch_off, trim_console
-from banger.vms.files import machine_files
+from banger.vms.files import archive_of_start
 from banger.vms.parts import Made, Parts, Step
 from banger.vms.record import VmRecord
 from banger.vms.watch import INTERVAL
@@ -36,11 +36,11 @@ class MakeInitrd(Step):
         report.stage("making the initrd")
         record = parts.need(self.vm_id)
         image = parts.images.get(record.image_id)
-        files = machine_files(record.name, record.network, image.init) if record.started is None else []
+        archive = archive_of_start(record, image, assets.load(parts.images.agent))
         shared = await parts.kernels.initrd(record.kernel)
         path = os.path.join(parts.paths.vm(record.id), boot.INITRD)
         try:
-            await asyncio.to_thread(_join, path, shared, initrd.machine_archive(files))
+            await asyncio.to_thread(_join, path, shared, archive)
             uid = parts.uid(record)
             if uid is not None:
                 os.chown(path, -1, uid)
@@ -116,7 +116,13 @@ class AwaitAgent(Step):
                 )
             raise
         changed = parts.machines.change(
-            self.vm_id, state="running", started=time.time(), stopped=None, stop_reason=None, error=None
+            self.vm_id,
+            state="running",
+            started=time.time(),
+            stopped=None,
+            stop_reason=None,
+            error=None,
+            assets=assets.load(parts.images.agent).digest,
         )
         assert changed is not None and changed.handle is not None
         parts.watch.begin(changed.id, changed.handle)

@@ -2,10 +2,26 @@
 
 They reach the guest in its initrd; the loader copies them onto the root before anything of the image has run. They
 are given until a first start has succeeded: from then on they belong to the guest, which may have changed them.
+
+The guest assets (`banger.guest.assets`) are in the image already. A machine whose root carries others than this host's
+gets these at its next start, by the same way; no start fails for want of them.
 """
 
-from banger.kernels.initrd import GuestFile
+from banger.disk.guest_file import GuestFile
+from banger.guest.assets import Assets
+from banger.images.record import ImageRecord
+from banger.kernels import initrd
 from banger.vmm.driver import UserNetwork
+from banger.vms.record import VmRecord
+
+
+def archive_of_start(record: VmRecord, image: ImageRecord, today: Assets) -> bytes:
+    """What the next start of a machine has to bring along, for its initrd."""
+    files = machine_files(record.name, record.network, image.init) if record.started is None else []
+    archive = initrd.machine_archive(files)
+    if (record.assets or image.assets) != today.digest:
+        archive += initrd.machine_archive(today.files, initrd.ASSETS)
+    return archive
 
 
 def machine_files(name: str, network: UserNetwork | None, init: str | None) -> list[GuestFile]:

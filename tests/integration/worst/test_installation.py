@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from banger.daemon.wiring import agent_path
+from banger.guest.assets import agent_path
 from banger.kernels.service import DISTRIBUTION
 from banger.vmm.drivers import VARIABLE
 from tests import guest_images

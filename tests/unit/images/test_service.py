@@ -26,7 +26,7 @@ class World:
         database = Database(str(root / "banger.db"))
         self.engine = Engine(database)
         self.records = Records(database, "images", ImageRecord)
-        self.images = ImageService(self.engine, self.records, self.paths, settings.build({}))
+        self.images = ImageService(self.engine, self.records, self.paths, settings.build({}), agent="")
 
     def add(self, name: str, source: str = "x", number: int = 1) -> ImageRecord:
         record = ImageRecord(

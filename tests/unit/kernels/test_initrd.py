@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from banger import errors
+from banger.disk.guest_file import GuestFile
 from banger.kernels import initrd
-from banger.kernels.initrd import GuestFile
 
 if sys.version_info >= (3, 14):
     from compression import zstd
