@@ -9,6 +9,7 @@ import sys
 from banger.api.operation import Progress
 from banger.engine.change import Report
 from banger.images import sources
+from banger.images.downloads import Downloads
 
 
 class Silent:
@@ -25,15 +26,19 @@ class Silent:
     def progress(self, progress: Progress | None) -> None:
         """How far it is."""
 
+    def result(self, **values: int | str) -> None:
+        """What it came to."""
+
     def record(self, **facts: object) -> None:
         """Facts to be committed."""
 
 
 async def pull(reference: str, cache: str, image: str, size: int) -> None:
-    material = sources.Material()
+    material = sources.Material(Downloads(cache))
     report: Report = Silent()
-    await sources.fetch(material, reference, cache, report)
+    await sources.fetch(material, reference, report)
     await sources.write(material, image, size, report)
+    material.release()
 
 
 if __name__ == "__main__":
