@@ -16,11 +16,13 @@ class PullImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class ImportImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Make an image from a flat root filesystem archive on the host."""
+    """Make an image from a flat root filesystem archive on the host, or from a plain directory of it."""
 
     path: str
     name: str
     size: int | None = None
+    directory: bool = False
+    """``path`` is a directory."""
 
 
 class BuildImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,7 +50,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     name: str
-    kind: Literal["oci", "debian", "archive"]
+    kind: Literal["oci", "debian", "archive", "directory"]
     source: str
     digest: str
     architecture: str

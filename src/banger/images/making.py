@@ -104,6 +104,9 @@ class Fetch(Present):
                 await sources.fetch(self.material, wanted.source, report)
             elif wanted.kind == "debian":
                 await sources.install(self.material, wanted.suite, wanted.packages, wanted.mirror, self.staging, report)
+            elif wanted.kind == "directory":
+                own = (self.paths.state, self.paths.cache, self.paths.runtime)
+                sources.directory(self.material, wanted.source, own, report)
             else:
                 await sources.archive(self.material, wanted.source, report)
             await asyncio.to_thread(sources.equip, self.material, self.agent, self.staging)
@@ -163,12 +166,14 @@ class Build(Fetch):
                 raise errors.SourceUnavailable(reference=wanted.source, reason="it changed while it was read") from None
             await sources.refetch(material, wanted.source, report)
             built = await self._fitted(rootfs, report)
+        if built.skipped and wanted.kind == "directory":
+            report.notice(f"left out: {built.skipped} devices, sockets, fifos and mounted file systems")
         return ImageRecord(
             id=wanted.id,
             name=wanted.name,
             kind=wanted.kind,
             source=wanted.source,
-            digest=material.digest,
+            digest=material.digest or built.digest,
             writer=sources.WRITER,
             assets=material.assets,
             architecture=material.architecture,

@@ -10,7 +10,7 @@ import msgspec
 
 from banger.api.image import Image, ImageConfig
 
-Origin = Literal["oci", "debian", "archive"]
+Origin = Literal["oci", "debian", "archive", "directory"]
 
 ROOTFS, RECORD = "rootfs.ext4", "image.json"
 

@@ -137,13 +137,16 @@ class ImageService:
         return self._begin(PULL, wanted)
 
     async def import_archive(self, request: ImportImage) -> Operation:
-        """Make an image from a flat archive of a root file system."""
+        """Make an image from a flat archive of a root file system, or from a plain directory."""
         if not os.path.isabs(request.path):
             raise errors.UsageError(detail=f"{request.path!r} is not an absolute path")
-        if not os.path.isfile(request.path):
+        if request.directory and not os.path.isdir(request.path):
+            raise errors.SourceUnavailable(reference=request.path, reason="there is no such directory")
+        if not request.directory and not os.path.isfile(request.path):
             raise errors.SourceUnavailable(reference=request.path, reason="there is no such file")
         self._check_free(request.name)
-        return self._begin(IMPORT, self._new(_name(request.name), "archive", request.path, request.size))
+        kind: Origin = "directory" if request.directory else "archive"
+        return self._begin(IMPORT, self._new(_name(request.name), kind, request.path, request.size))
 
     async def build(self, request: BuildImage) -> Operation:
         """Build an image of the distribution's packages."""

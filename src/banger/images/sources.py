@@ -113,6 +113,12 @@ async def archive(material: Material, path: str, report: Report) -> None:
     material.layers = [LayerSource(path=path, name=os.path.basename(path), digest=material.digest, size=size)]
 
 
+def directory(material: Material, path: str, without: Sequence[str], report: Report) -> None:
+    """A plain directory of this host as the lowest layer; its digest is known when it has been written."""
+    report.stage("reading the directory")
+    material.layers = [LayerSource(path=path, name=path, directory=True, without=tuple(without))]
+
+
 def equip(material: Material, agent: str, directory: str) -> None:
     """Put the guest assets on top, as one more layer in ``directory``; ``agent`` is the path of the agent's binary."""
     found = assets.load(agent)
