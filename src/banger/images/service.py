@@ -21,7 +21,7 @@ from banger.config.settings import Config
 from banger.engine.change import Kind, Recovery, Report, Spec, Task
 from banger.engine.engine import Engine
 from banger.engine.sharing import Sharing
-from banger.images import catalog, making
+from banger.images import catalog, making, seeds
 from banger.images.making import STAGING, Removed, Wanted
 from banger.images.record import ROOTFS, ImageRecord, Origin, view
 from banger.log import printable
@@ -49,6 +49,7 @@ class ImageService:
         self._paths = paths
         self._settings = settings
         self._sharing = Sharing(engine)
+        self._seeds = seeds.Seeds(paths, settings)
         self._sweepers: set[asyncio.Task[None]] = set()
         self._users: Users = lambda image_id, name: []
         for name in (PULL, IMPORT, BUILD):
@@ -107,6 +108,13 @@ class ImageService:
     def rootfs(self, record: ImageRecord) -> str:
         """The path of the root file system, which is only ever read."""
         return os.path.join(self._paths.image(record.id), ROOTFS)
+
+    async def work_seed(self, image_id: str) -> str:
+        """The path of the file system that a machine's home of root begins as; made again when the key has changed.
+
+        Whoever opens it may keep it open: it is only ever replaced. Raises `errors.NotFound`, `errors.UnusableDisk`.
+        """
+        return await self._seeds.current(image_id, self.rootfs(self.get(image_id)))
 
     def config(self, image_id: str) -> ImageConfig:
         """How the image wants its commands to be run."""
@@ -232,7 +240,7 @@ class ImageService:
 
     def _plan_make(self, spec: Spec) -> Sequence[Task]:
         wanted = msgspec.convert(spec, Wanted)
-        return making.plan(wanted, self._records, self._paths, self.agent, self.check_unused)
+        return making.plan(wanted, self._records, self._paths, self.agent, self._seeds, self.check_unused)
 
     def _plan_delete(self, spec: Spec) -> Sequence[Task]:
         removed = msgspec.convert(spec, Removed)
