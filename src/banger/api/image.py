@@ -79,6 +79,13 @@ class ImageList(msgspec.Struct, frozen=True, kw_only=True):
     images: list[Image]
 
 
+class CacheUse(msgspec.Struct, frozen=True, kw_only=True):
+    """What the downloads of all pulls take on this host. A pruning has the same members as its result."""
+
+    blobs: int
+    bytes: int
+
+
 class CatalogEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A name that `image pull` knows without a registry."""
 

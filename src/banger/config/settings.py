@@ -121,7 +121,7 @@ SETTINGS = (
     Setting("debian_mirror", "a string", None, _text,
             "The archive that kernels and Debian images come from; unset means the one that the host's apt uses."),
     Setting("ssh_key_path", "an absolute path, or one that begins with ~/", None, _absolute,
-            "The installation's ssh key, made there when it is missing; unset means ssh/id_ed25519 in the state directory."),
+            "The installation's ssh key, made when it is missing; unset means ssh/id_ed25519 in the state directory."),
     Setting("seed_ssh_key", "true or false", False, _truth,
             "Whether the home of root in new machines lets the installation's ssh key in."),
     Setting("vmm_uid_base", "a whole number from 1000 to 2000000000", 900000, _whole(1000, 2_000_000_000),

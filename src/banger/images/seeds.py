@@ -27,7 +27,7 @@ from banger import errors
 from banger.api.image import WorkSeed
 from banger.config.settings import Config
 from banger.disk import contents, edit
-from banger.disk.contents import Place
+from banger.disk.contents import Entry, Place
 from banger.disk.ext4 import volume
 from banger.disk.ext4.data import DataArea
 from banger.disk.ext4.geometry import BLOCK, Geometry
@@ -47,6 +47,7 @@ VERSION = 1
 
 ENTRY_LIMIT = 200_000
 SLACK = 64 << 20
+_AUTHORIZED = (b".ssh", b"authorized_keys")
 _CHUNK = 1 << 20
 _TIME = MADE_AT * 1_000_000_000
 
@@ -167,7 +168,11 @@ def _write(home_mode: int, places: Sequence[Place], scratch: str, key: KeyPair |
         root = Node.directory(home_mode, mtime=_TIME)
         folders: dict[tuple[bytes, ...], Node] = {(): root}
         files: dict[int, Node] = {}
+        allowed = b""
         for trail, entry in places:
+            if key is not None and trail == _AUTHORIZED and entry.is_regular:
+                allowed = _beginning(scratch, entry)
+                continue
             if entry.is_directory:
                 node = folders[trail] = Node.directory(stat.S_IMODE(entry.mode), mtime=_TIME)
             else:
@@ -177,7 +182,7 @@ def _write(home_mode: int, places: Sequence[Place], scratch: str, key: KeyPair |
                     node.content = _copy(area, os.path.join(scratch, str(entry.inode)), entry.size)
             folders[trail[:-1]].children[trail[-1]] = node
         if key is not None:
-            _authorize(root, area, key)
+            _authorize(root, area, allowed, key)
         size = volume.fitting(area)
         fingerprint = key.fingerprint if key is not None else ""
         return volume.write(descriptor, area, root, size=size, seed=f"work seed {fingerprint}").size
@@ -189,25 +194,27 @@ def _copy(area: DataArea, path: str, size: int) -> Content:
         with open(path, "rb") as file:
             for at in range(0, size, _CHUNK):
                 area.write_sparse(content, at // BLOCK, file.read(_CHUNK))
-        os.unlink(path)
     return content
 
 
-def _authorize(root: Node, area: DataArea, key: KeyPair) -> None:
+def _beginning(scratch: str, entry: Entry) -> bytes:
+    if not entry.size:
+        return b""
+    with open(os.path.join(scratch, str(entry.inode)), "rb") as file:
+        return file.read(_CHUNK)
+
+
+def _authorize(root: Node, area: DataArea, allowed: bytes, key: KeyPair) -> None:
     """Let the key in, besides those that the image lets in."""
-    folder = root.children.get(b".ssh")
+    folder = root.children.get(_AUTHORIZED[0])
     if folder is None or not folder.is_directory:
-        folder = root.children[b".ssh"] = Node.directory(mtime=_TIME)
+        folder = root.children[_AUTHORIZED[0]] = Node.directory(mtime=_TIME)
     folder.mode = stat.S_IFDIR | 0o700
-    older = folder.children.get(b"authorized_keys")
-    lines = []
-    if older is not None and older.content is not None:
-        lines = area.read(older.content, _CHUNK).splitlines()
-    data = b"".join(line + b"\n" for line in [*lines, key.public.encode()])
+    data = b"".join(line + b"\n" for line in [*allowed.splitlines(), key.public.encode()])
     node = Node(stat.S_IFREG | 0o600, mtime=_TIME)
     node.content = Content(len(data))
     area.write(node.content, 0, data)
-    folder.children[b"authorized_keys"] = node
+    folder.children[_AUTHORIZED[1]] = node
 
 
 def _sync(*paths: str) -> None:

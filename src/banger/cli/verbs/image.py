@@ -82,5 +82,18 @@ sockets and file systems mounted below it are left out.""",
             examples=("banger image delete alpine",),
             aliases=("image rm",),
         ),
+        Verb(
+            "image cache prune",
+            "remove what pulls have downloaded",
+            description="""\
+What pulls download is kept, so that the next version of an image brings only the layers that are new. Images and
+machines do not need it: this removes all of it, and the next pull downloads again. Pulls that are under way are waited
+for, and Ctrl-C ends the wait.""",
+            arguments=(
+                Argument("-n/--dry-run", "show how much there is and remove nothing", kind="flag"),
+                JSON,
+            ),
+            examples=("banger image cache prune --dry-run", "banger image cache prune"),
+        ),
     ),
 )
