@@ -26,6 +26,7 @@ On disk::
              ssh/                           id_ed25519, id_ed25519.pub: the installation's own key; never removed
              staging/                       work in progress; whatever is here at start is removed
     cache/   oci/                           blobs shared by all pulls, in OCI image layout
+             layers/                        what is known of layers that images here hold (banger.oci.index)
              probe/                         what this host's QEMU can do
     runtime/ bangerd.sock, bangerd.lock
              start.lock                     held by the client that is starting the daemon
@@ -128,6 +129,10 @@ class Paths:
     @property
     def oci_cache(self) -> str:
         return os.path.join(self.cache, "oci")
+
+    @property
+    def layer_indexes(self) -> str:
+        return os.path.join(self.cache, "layers")
 
     @property
     def probe_cache(self) -> str:

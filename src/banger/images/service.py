@@ -27,7 +27,7 @@ from banger.images.making import STAGING, Removed, Wanted
 from banger.images.pulling import Join, Prune
 from banger.images.record import ROOTFS, ImageRecord, Origin, view
 from banger.log import printable
-from banger.oci import reference
+from banger.oci import index, reference
 from banger.paths import Paths
 from banger.store.records import Records
 
@@ -72,6 +72,7 @@ class ImageService:
                 if name.startswith(STAGING):
                     shutil.rmtree(os.path.join(self._paths.staging, name), ignore_errors=True)
         self._downloads.cache.sweep()
+        index.sweep(self._paths.layer_indexes, os.path.exists)
         self._sweep()
 
     # -- looking ------------------------------------------------------------------------------------------------------
