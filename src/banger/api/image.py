@@ -43,32 +43,74 @@ class ImageConfig(msgspec.Struct, frozen=True, kw_only=True):
     user: str = ""
 
 
+class Step(msgspec.Struct, frozen=True):
+    """A line of an image's history. An empty one changed no file."""
+
+    text: str
+    empty: bool = False
+
+
 class Image(msgspec.Struct, frozen=True, kw_only=True):
     """An image on this host. ``rootfs`` is the path of its ext4 file."""
 
     id: str
     name: str
-    kind: Literal["oci", "debian", "archive"]
+    kind: Literal["oci", "debian", "archive", "bundle", "file"]
     source: str
     digest: str
     architecture: str
     init: str | None
     """The init that the image brings; None means that banger's agent is PID 1."""
     config: ImageConfig = ImageConfig()
+    kernel: str = ""
+    """What its machines boot unless they are told otherwise; empty for the default."""
+    managed: bool = True
+    """Whether the file is banger's own; otherwise it is its owner's, and only ever read."""
     rootfs: str
     size: int
     allocated: int
     """What it takes on the host's disk; the file is sparse."""
     created: float
+    steps: list[Step] = []
+    """How it was made, oldest first; left out of lists."""
 
 
 class ImageList(msgspec.Struct, frozen=True, kw_only=True):
     images: list[Image]
 
 
-class CatalogEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """A name that `image pull` knows without a registry."""
+class RegisterImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Use a root file system of one's own where it is. Without the last two nothing is ever written to it."""
 
     name: str
-    kind: Literal["debian", "oci"]
-    description: str
+    path: str
+    kernel: str = ""
+    root_owned: bool = False
+    """Give what belongs to the caller in it to root first."""
+    assets: bool = False
+    """Put the guest's part of banger into it first."""
+
+
+class CatalogEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A name that `image pull` or `kernel pull` knows."""
+
+    name: str
+    noun: Literal["image", "kernel"]
+    kind: Literal["debian", "oci", "bundle", "package"]
+    description: str = ""
+    distribution: str = ""
+    architecture: str = "amd64"
+    kernel: str = ""
+    size: int | None = None
+    """What is downloaded, where that is known."""
+    present: bool = False
+    """Whether there is an image or kernel of that name here."""
+    source: str = "built in"
+    """The file that names it."""
+
+
+class CatalogList(msgspec.Struct, frozen=True, kw_only=True):
+    """``faults`` tells of catalogs that are broken and were passed over."""
+
+    entries: list[CatalogEntry]
+    faults: list[str] = []

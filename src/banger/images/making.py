@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from banger import errors
+from banger.bundles.receive import Source
 from banger.engine.change import Report, Resource, Task
 from banger.images import sources
 from banger.images.record import RECORD, ROOTFS, ImageRecord, Origin
@@ -40,6 +41,10 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     suite: str = ""
     packages: tuple[str, ...] = ()
     mirror: str | None = None
+    bundle: Source | None = None
+    """What a bundle is fetched from."""
+    kernel: str = ""
+    """What the image's machines are to boot."""
     present: bool = False
     """It is here already and shall stay as it is."""
 
@@ -128,7 +133,7 @@ class Build(Fetch):
                 record = await self._written(rootfs, report)
             os.chmod(rootfs, 0o644)  # monitors that run as other users read it
             text = msgspec.json.format(msgspec.json.encode(record))
-            await asyncio.to_thread(_keep, os.path.join(self.staging, RECORD), text, rootfs)
+            await asyncio.to_thread(keep, os.path.join(self.staging, RECORD), text, rootfs)
             await asyncio.to_thread(self.material.remove)
         except OSError as error:
             raise errors.from_os(error, self.staging) from error
@@ -163,6 +168,8 @@ class Build(Fetch):
             architecture=material.architecture,
             init=built.init,
             config=material.config,
+            kernel=wanted.kernel,
+            steps=material.steps,
             size=built.size,
             created=time.time(),
         )
@@ -180,8 +187,9 @@ class Build(Fetch):
     def _own(self, twin: ImageRecord) -> ImageRecord:
         wanted = self.wanted
         return msgspec.structs.replace(
-            twin, id=wanted.id, name=wanted.name, kind=wanted.kind, source=wanted.source, created=time.time()
-        )
+            twin, id=wanted.id, name=wanted.name, kind=wanted.kind, source=wanted.source, kernel=wanted.kernel,
+            steps=self.material.steps, created=time.time(),
+        )  # fmt: skip
 
 
 class Publish(Present):
@@ -298,7 +306,7 @@ def plan(wanted: Wanted, records: Records[ImageRecord], paths: Paths, agent: str
     ]
 
 
-def _keep(path: str, text: bytes, *others: str) -> None:
+def keep(path: str, text: bytes, *others: str) -> None:
     """Write a file, and make it and ``others`` durable: what the row will promise must survive a power cut."""
     with open(path, "wb") as file:
         file.write(text)

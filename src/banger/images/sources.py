@@ -11,16 +11,21 @@ import os
 import platform
 from collections.abc import Callable, Sequence
 
-from banger.api.image import ImageConfig
+from banger.api.image import ImageConfig, Step
 from banger.api.operation import Progress
 from banger.engine.change import Report
 from banger.guest import assets
+from banger.log import printable
 from banger.oci import builder, debian, reference, transport
 from banger.oci.build import BuildReport
 from banger.oci.layer import LayerSource
+from banger.oci.manifest import HistoryEntry
 
 WRITER = 1
 """Grows when the same layers would be written as other bytes. The guest assets have a digest of their own."""
+
+STEPS, STEP_LENGTH = 256, 300
+"""Most lines of a history that are kept, and of their characters."""
 
 STAGES = {
     "fetch": "downloading",
@@ -42,6 +47,7 @@ class Material:
         """Layers of our own, above the source's: the guest assets."""
         self.assets = ""
         """The digest of the guest assets."""
+        self.steps: tuple[Step, ...] = ()
         self.own: list[str] = []
         """Archives that were made for this one image."""
 
@@ -76,6 +82,14 @@ async def fetch(material: Material, source: str, cache: str, report: Report) -> 
         cwd=found.config.workdir,
         user=found.config.user,
     )
+    material.steps = steps(found.config.history)
+
+
+def steps(history: Sequence[HistoryEntry]) -> tuple[Step, ...]:
+    """An image's own history, fit to be shown: its author wrote it."""
+    kept = [Step(printable(each.created_by, STEP_LENGTH), each.empty_layer) for each in history[:STEPS]]
+    left = len(history) - len(kept)
+    return (*kept, Step(f"... and {left} more", True)) if left else tuple(kept)
 
 
 async def install(
@@ -85,6 +99,7 @@ async def install(
     report.stage(f"installing the packages of {suite}")
     path = os.path.join(directory, "rootfs.tar")
     material.own.append(path)
+    material.steps = (Step(f"suite {suite}"), *(Step(f"package {each}") for each in packages))
     await debian.build_rootfs_tar(suite, packages, path, mirror=mirror, progress=_teller(report))
     await archive(material, path, report)
 
@@ -93,6 +108,7 @@ async def archive(material: Material, path: str, report: Report) -> None:
     """An archive of a root file system as a single layer."""
     report.stage("reading the archive")
     material.digest = await asyncio.to_thread(_digest, path)
+    material.steps = material.steps or (Step(f"archive {printable(path, STEP_LENGTH)}"),)
     material.layers = [LayerSource(path=path, name=os.path.basename(path))]
 
 

@@ -77,13 +77,15 @@ async def pull(staging: str, agent: str, progress: Progress, name: str | None = 
     return kernel
 
 
-async def import_directory(source: str, staging: str, name: str, agent: str, progress: Progress) -> Kernel:
+async def import_directory(
+    source: str, staging: str, name: str, agent: str, progress: Progress, origin: str | None = None
+) -> Kernel:
     """Any directory that holds a bzImage or vmlinux and, unless all is built in, its module tree.
 
-    ``source`` is only read. Raises `errors.NotAKernel`.
+    ``source`` is only read; ``origin`` is what goes on record in its place. Raises `errors.NotAKernel`.
     """
     os.makedirs(staging, exist_ok=True)
-    return await _assemble(source, staging, agent, source, name, progress)
+    return await _assemble(source, staging, agent, origin or source, name, progress)
 
 
 async def refresh_initrd(directory: str, agent: str) -> Kernel:

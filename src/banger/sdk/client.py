@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any, Self, TypeVar
 
     from banger.api.daemon import DaemonStatus, OperationList, Report
-    from banger.api.image import BuildImage, Image, ImageList, ImportImage, PullImage
+    from banger.api.image import BuildImage, CatalogList, Image, ImageList, ImportImage, PullImage, RegisterImage
     from banger.api.kernel import ImportKernel, KernelInfo, KernelList, PullKernel
     from banger.api.operation import Operation
     from banger.api.vm import CreateVm, ExecVm, Health, Vm, VmList
@@ -274,6 +274,12 @@ class Client:
 
     # -- images and kernels ------------------------------------------------------------------------------------------
 
+    def catalog(self) -> "CatalogList":
+        """What can be pulled by a name, images and kernels."""
+        from banger.api.image import CatalogList
+
+        return self._call(routes.CATALOG, CatalogList)
+
     def image_list(self) -> "ImageList":
         from banger.api.image import ImageList
 
@@ -297,6 +303,14 @@ class Client:
         """Build an image of the distribution's packages."""
         return self._begin(routes.IMAGE_BUILD, request=request)
 
+    def image_register(self, request: "RegisterImage") -> "Operation":
+        """Use a root file system on this host where it is. Raises `errors.UsageError`, `errors.AlreadyExists`."""
+        return self._begin(routes.IMAGE_REGISTER, request=request)
+
+    def image_promote(self, ref: str) -> "Operation":
+        """Make a managed copy of a registered image, under its name. Raises `errors.NotFound`, `errors.UsageError`."""
+        return self._begin(routes.IMAGE_PROMOTE, ref)
+
     def image_delete(self, ref: str) -> "Operation":
         """Delete an image. Raises `errors.InUse` while machines are made of it."""
         return self._begin(routes.IMAGE_DELETE, ref)
@@ -313,7 +327,7 @@ class Client:
         return self._call(routes.KERNEL_SHOW, KernelInfo, ref)
 
     def kernel_pull(self, request: "PullKernel") -> "Operation":
-        """Take the distribution's kernel out of its package."""
+        """Take a kernel of a catalog, or the distribution's out of its package. Raises `errors.AlreadyExists`."""
         return self._begin(routes.KERNEL_PULL, request=request)
 
     def kernel_import(self, request: "ImportKernel") -> "Operation":
