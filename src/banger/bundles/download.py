@@ -26,14 +26,14 @@ SCHEMES = ("http", "https")
 PIECE = 256 << 10
 REDIRECTS = 5
 ATTEMPTS = 5
-"""How often in a row a connection may bring nothing new."""
+"""How often in a row a connection may bring next to nothing."""
 
 CONNECTIONS = 200
 """How many connections one download may take."""
 
 
 class Patience(NamedTuple):
-    """Seconds: for an answer or the next bytes, between two attempts, and in which a `crawl` of bytes must come."""
+    """Seconds: for an answer or the next bytes, between two attempts, and in which ``crawl`` bytes must come."""
 
     silence: float = 30.0
     pause: float = 1.0
@@ -74,18 +74,20 @@ def _from_file(path: str, size: int) -> Iterator[bytes]:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise errors.SourceUnavailable(reference=path, reason=error.strerror or str(error)) from None
-    with open(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise errors.SourceUnavailable(reference=path, reason="it is no regular file")
         _check_length(path, status.st_size, size)
         left = size
         while left:
-            piece = file.read(min(PIECE, left))
+            piece = os.read(descriptor, min(PIECE, left))
             if not piece:
                 raise errors.SourceUnavailable(reference=path, reason="it became shorter while it was read")
             left -= len(piece)
             yield piece
+    finally:
+        os.close(descriptor)
 
 
 def _from_server(url: str, size: int, patience: Patience) -> Iterator[bytes]:
@@ -105,7 +107,7 @@ def _from_server(url: str, size: int, patience: Patience) -> Iterator[bytes]:
             broken = _Broken(f"the connection ended after {done} of {size} bytes")
         except (_Broken, OSError, http.client.HTTPException) as fault:
             broken = _Broken(_words(fault))
-        fruitless = 0 if done > before else fruitless + 1
+        fruitless = 0 if done - before >= patience.crawl else fruitless + 1
         if fruitless == ATTEMPTS or connection == CONNECTIONS:
             raise errors.SourceUnavailable(reference=printable(url, 200), reason=str(broken))
         time.sleep(patience.pause * max(1, fruitless))

@@ -207,16 +207,14 @@ def write_sparsely(descriptor: int, data: bytes, offset: int) -> int:
     if data == _ZEROS[: len(data)]:
         return 0
     written = begun = 0
-    blocks = [data[at : at + _BLOCK] for at in range(0, len(data), _BLOCK)]
-    for number, block in enumerate([*blocks, b""]):
-        empty = block == _ZEROS[: len(block)]
-        if empty:
-            piece = data[begun * _BLOCK : number * _BLOCK]
-            while piece:
-                count = os.pwrite(descriptor, piece, offset + number * _BLOCK - len(piece))
-                piece = piece[count:]
+    for at in range(0, len(data) + _BLOCK, _BLOCK):
+        block = data[at : at + _BLOCK]
+        if block == _ZEROS[: len(block)]:  # as is the nothing behind the last one
+            while begun < min(at, len(data)):
+                count = os.pwrite(descriptor, data[begun:at], offset + begun)
+                begun += count
                 written += count
-            begun = number + 1
+            begun = at + _BLOCK
     return written
 
 

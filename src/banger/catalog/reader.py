@@ -117,10 +117,9 @@ def read(file: str) -> list[Listed]:
 
 def _table(file: str) -> dict[str, object]:
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as source:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise entry.Wrong("(file)", "it is no regular file")
+        if not stat.S_ISREG(os.stat(file).st_mode):
+            raise entry.Wrong("(file)", "it is no regular file")
+        with open(file, "rb") as source:
             data = source.read(LIMIT + 1)
     except OSError as error:
         raise entry.Wrong("(file)", error.strerror or str(error)) from None

@@ -89,7 +89,7 @@ class Verb:
 
     @property
     def module(self) -> str:
-        return "banger.cli.cmd_" + self.path.replace(" ", "_")
+        return "banger.cli.cmd_" + self.path.replace(" ", "_").replace("-", "_")
 
     @property
     def options(self) -> list[Argument]:

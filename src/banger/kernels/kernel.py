@@ -99,7 +99,7 @@ async def refresh_initrd(directory: str, agent: str) -> Kernel:
 
 
 async def _assemble(source: str, staging: str, agent: str, origin: str, name: str | None, progress: Progress) -> Kernel:
-    path = _find_image(source)
+    path = find_image(source)
     progress("unpacking the kernel")
     image = await asyncio.to_thread(bzimage.read, path)
     tree = modules.find_tree(source, image.release)
@@ -142,7 +142,7 @@ async def _own_tree(tree: str, staging: str, release: str) -> str:
     return tree
 
 
-def _find_image(source: str) -> str:
+def find_image(source: str) -> str:
     """The one kernel in a directory, under the names that builds and packages give it."""
     found = []
     for place in ("", "boot", "arch/x86/boot"):
