@@ -49,6 +49,7 @@ TEST_PACKAGES = {
     "iproute2": "ip",
     "git": "git",
     "make": "make",
+    "umoci": "umoci",
 }
 """What the tests and benches need besides."""
 

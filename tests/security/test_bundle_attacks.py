@@ -243,7 +243,7 @@ def test_no_zstd_at_all_and_a_damaged_one(directory: Path) -> None:
     sound = bytearray(zstd.compress(image().bytes(), options={zstd.CompressionParameter.checksum_flag: 1}))
     sound[len(sound) // 2] ^= 0xFF
     for stream in (b"\x1f\x8b" + bytes(100), image().bytes(), b"<html>404</html>" * 100, bytes(sound)):
-        with pytest.raises(errors.BadBundle, match="zstd|early"):
+        with pytest.raises(errors.BadBundle, match=r"zstd|early"):
             inside(stream, directory)
 
 

@@ -16,11 +16,13 @@ class PullImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class ImportImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Make an image from a flat root filesystem archive on the host."""
+    """Make an image from a flat root filesystem archive on the host, or from a plain directory of it."""
 
     path: str
     name: str
     size: int | None = None
+    directory: bool = False
+    """``path`` is a directory."""
 
 
 class BuildImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,7 +57,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     name: str
-    kind: Literal["oci", "debian", "archive", "bundle", "file"]
+    kind: Literal["oci", "debian", "archive", "directory", "bundle", "file"]
     source: str
     digest: str
     architecture: str
@@ -79,6 +81,13 @@ class ImageList(msgspec.Struct, frozen=True, kw_only=True):
     images: list[Image]
 
 
+class CacheUse(msgspec.Struct, frozen=True, kw_only=True):
+    """What the downloads of all pulls take on this host. A pruning has the same members as its result."""
+
+    blobs: int
+    bytes: int
+
+
 class RegisterImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Use a root file system of one's own where it is. Without the last two nothing is ever written to it."""
 
@@ -89,28 +98,3 @@ class RegisterImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Give what belongs to the caller in it to root first."""
     assets: bool = False
     """Put the guest's part of banger into it first."""
-
-
-class CatalogEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """A name that `image pull` or `kernel pull` knows."""
-
-    name: str
-    noun: Literal["image", "kernel"]
-    kind: Literal["debian", "oci", "bundle", "package"]
-    description: str = ""
-    distribution: str = ""
-    architecture: str = "amd64"
-    kernel: str = ""
-    size: int | None = None
-    """What is downloaded, where that is known."""
-    present: bool = False
-    """Whether there is an image or kernel of that name here."""
-    source: str = "built in"
-    """The file that names it."""
-
-
-class CatalogList(msgspec.Struct, frozen=True, kw_only=True):
-    """``faults`` tells of catalogs that are broken and were passed over."""
-
-    entries: list[CatalogEntry]
-    faults: list[str] = []

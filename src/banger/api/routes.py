@@ -132,7 +132,7 @@ VM_HOLD = Route(
     "vm_hold", "GET /v1/vms/{ref}/hold", "Keep an ephemeral machine for as long as this stays open", stream="bytes"
 )
 
-CATALOG = Route("catalog", "GET /v1/catalog", "What can be pulled by a name", reply="image.CatalogList")
+CATALOG = Route("catalog", "GET /v1/catalog", "What can be pulled by a name", reply="catalog.CatalogList")
 
 IMAGE_LIST = Route("image_list", "GET /v1/images", "All images", reply="image.ImageList")
 IMAGE_SHOW = Route("image_show", "GET /v1/images/{ref}", "One image", reply="image.Image")
@@ -172,6 +172,13 @@ IMAGE_PROMOTE = Route(
 )
 IMAGE_DELETE = Route(
     "image_delete", "DELETE /v1/images/{ref}", "Delete an image that no machine uses", reply="operation.Operation"
+)
+IMAGE_CACHE = Route("image_cache", "GET /v1/cache", "What downloads take on this host", reply="image.CacheUse")
+IMAGE_CACHE_PRUNE = Route(
+    "image_cache_prune",
+    "POST /v1/cache/prune",
+    "Remove downloads that no pull needs",
+    reply="operation.Operation",
 )
 
 KERNEL_LIST = Route("kernel_list", "GET /v1/kernels", "All kernels", reply="kernel.KernelList")

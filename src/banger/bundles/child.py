@@ -10,9 +10,11 @@ The digest of the compressed stream is checked while it arrives; the last line i
 lies in the directory without that line is worthless. The directory's files are durable by then.
 """
 
+import ctypes
 import hashlib
 import os
 import resource
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -24,6 +26,7 @@ from banger.bundles.download import Patience
 from banger.bundles.manifest import Kind, Manifest
 
 MEMORY_LIMIT = 1 << 30
+_PR_SET_PDEATHSIG = 1
 _STEP = 1 << 20
 
 
@@ -90,6 +93,8 @@ def _make_durable(directory: str) -> None:
 
 def main() -> int:
     """The child: one request on stdin, lines on stdout."""
+    # it dies with whoever started it; a parent that is gone by now has sent no request
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     try:

@@ -1,7 +1,8 @@
 """Images and kernels. A handler is the function that has its route's name."""
 
+from banger.api.catalog import CatalogList
 from banger.api.daemon import Empty
-from banger.api.image import BuildImage, CatalogList, Image, ImageList, ImportImage, PullImage, RegisterImage
+from banger.api.image import BuildImage, CacheUse, Image, ImageList, ImportImage, PullImage, RegisterImage
 from banger.api.kernel import ImportKernel, KernelInfo, KernelList, PullKernel
 from banger.api.operation import Operation
 from banger.daemon.call import Call
@@ -42,6 +43,14 @@ async def image_promote(call: Call[Empty]) -> Operation:
 
 async def image_delete(call: Call[Empty]) -> Operation:
     return await call.services.images.delete(call.ref)
+
+
+async def image_cache(call: Call[None]) -> CacheUse:
+    return call.services.images.cache()
+
+
+async def image_cache_prune(call: Call[Empty]) -> Operation:
+    return await call.services.images.prune_cache()
 
 
 async def kernel_list(call: Call[None]) -> KernelList:

@@ -5,8 +5,9 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
+from banger.api.catalog import CatalogEntry, CatalogList
 from banger.api.daemon import Report
-from banger.api.image import BuildImage, CatalogEntry, CatalogList, Image, ImportImage, PullImage, RegisterImage
+from banger.api.image import BuildImage, CacheUse, Image, ImportImage, PullImage, RegisterImage
 from banger.api.kernel import ImportKernel, KernelInfo, PullKernel
 from banger.api.operation import Operation
 from banger.api.vm import CreateVm, ExecVm, Health, StopVm, Vm
@@ -74,6 +75,8 @@ class Images(Protocol):
     async def import_archive(self, request: ImportImage) -> Operation: ...
     async def build(self, request: BuildImage) -> Operation: ...
     async def delete(self, ref: str) -> Operation: ...
+    def cache(self) -> CacheUse: ...
+    async def prune_cache(self) -> Operation: ...
 
 
 class Kernels(Protocol):

@@ -45,20 +45,17 @@ def make(request: MakeBundle) -> Packed:
         raise errors.UsageError(detail=f"this banger has no guest agent for {arch}")
     with maker.workplace(request.out) as work:
         archive = _archive(request.rootfs_tar, work)
-        material = sources.Material()
-        material.digest = f"sha256:{pack.digest(archive)}"
-        material.layers = [LayerSource(path=archive, name=os.path.basename(request.rootfs_tar))]
-        sources.equip(material, agent, work)
+        digest = f"sha256:{pack.digest(archive)}"
+        flat = LayerSource(path=archive, name=os.path.basename(request.rootfs_tar))
+        top, equipment = sources.assets_layer(agent, work)
         rootfs = os.path.join(work, ROOTFS)
-        built = asyncio.run(
-            builder.build_in_child([*material.layers, *material.top], rootfs, size=request.size, seed=material.digest)
-        )
+        built = asyncio.run(builder.build_in_child([flat, top], rootfs, size=request.size, seed=digest))
         manifest = Manifest(
             name=request.name,
             arch=arch,
             distro=request.distro or built.distribution,
             kernel_ref=request.kernel_ref,
-            assets=material.assets,
+            assets=equipment,
             description=request.description,
             size=built.size,
             sha256=pack.digest(rootfs),

@@ -5,7 +5,7 @@ from collections.abc import Collection
 import msgspec
 
 from banger import errors
-from banger.api.image import CatalogEntry
+from banger.api.catalog import CatalogEntry
 from banger.bundles.receive import Source
 from banger.catalog.entry import Bundle, Entry, Packages, Pinned
 from banger.catalog.reader import Catalogs, Listed

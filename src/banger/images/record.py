@@ -12,7 +12,7 @@ import msgspec
 from banger.api.image import Image, ImageConfig, Step
 from banger.paths import Paths
 
-Origin = Literal["oci", "debian", "archive", "bundle", "file"]
+Origin = Literal["oci", "debian", "archive", "directory", "bundle", "file"]
 
 ROOTFS, RECORD = "rootfs.ext4", "image.json"
 

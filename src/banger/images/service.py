@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from banger import errors
-from banger.api.image import BuildImage, CatalogList, Image, ImageConfig, ImportImage, PullImage, RegisterImage
+from banger.api.catalog import CatalogList
+from banger.api.image import BuildImage, CacheUse, Image, ImageConfig, ImportImage, PullImage, RegisterImage
 from banger.api.operation import Operation
 from banger.catalog.reader import KERNEL_NAME, Catalogs
 from banger.config.settings import Config
@@ -23,11 +24,13 @@ from banger.engine.change import Kind, Recovery, Report, Spec, Task
 from banger.engine.engine import Engine
 from banger.engine.sharing import Sharing
 from banger.images import choosing, making, receiving, registering
+from banger.images.downloads import Downloads
 from banger.images.making import STAGING, Removed, Wanted
+from banger.images.pulling import Join, Prune
 from banger.images.record import ImageRecord, Origin, rootfs_path, view
 from banger.images.registering import Registered
 from banger.log import printable
-from banger.oci import reference, transport
+from banger.oci import reference
 from banger.paths import Paths
 from banger.store.records import Records
 
@@ -38,6 +41,7 @@ Users = Callable[[str, str], list[str]]
 
 PULL, IMPORT, BUILD, DELETE = "image.pull", "image.import", "image.build", "image.delete"
 REGISTER, PROMOTE = "image.register", "image.promote"
+PRUNE = "image.cache.prune"
 
 
 class ImageService:
@@ -53,12 +57,14 @@ class ImageService:
         self._settings = settings
         self._catalogs = Catalogs(paths.catalogs)
         self._sharing = Sharing(engine)
+        self._downloads = Downloads(paths.oci_cache)
         self._sweepers: set[asyncio.Task[None]] = set()
         self._users: Users = lambda image_id, name: []
         for name in (PULL, IMPORT, BUILD):
             engine.register(Kind(name, self._plan_make))
         for name in (REGISTER, PROMOTE):
             engine.register(Kind(name, self._plan_registered))
+        engine.register(Kind(PRUNE, self._plan_prune, recovery=Recovery.RESUME))
         engine.register(Kind(DELETE, self._plan_delete, recovery=Recovery.RESUME, cancellable=False))
 
     def guard(self, users: Users) -> None:
@@ -71,7 +77,7 @@ class ImageService:
             for name in os.listdir(self._paths.staging):
                 if name.startswith(STAGING):
                     shutil.rmtree(os.path.join(self._paths.staging, name), ignore_errors=True)
-        transport.sweep(self._paths.oci_cache)
+        self._downloads.cache.sweep()
         self._sweep()
 
     # -- looking ------------------------------------------------------------------------------------------------------
@@ -141,7 +147,7 @@ class ImageService:
         wanted = self._wanted(request)
         under_way = self._engine.under_way(_subject(wanted.name))
         if under_way is not None and under_way.kind == PULL:
-            return self._sharing.adopt(under_way)
+            return self._begin(PULL, msgspec.structs.replace(wanted, joined=True))
         present = self._records.by_name(wanted.name)
         if present is not None and not request.force:
             if present.source != wanted.source:
@@ -152,13 +158,16 @@ class ImageService:
         return self._begin(PULL, wanted)
 
     async def import_archive(self, request: ImportImage) -> Operation:
-        """Make an image from a flat archive of a root file system."""
+        """Make an image from a flat archive of a root file system, or from a plain directory."""
         if not os.path.isabs(request.path):
             raise errors.UsageError(detail=f"{request.path!r} is not an absolute path")
-        if not os.path.isfile(request.path):
+        if request.directory and not os.path.isdir(request.path):
+            raise errors.SourceUnavailable(reference=request.path, reason="there is no such directory")
+        if not request.directory and not os.path.isfile(request.path):
             raise errors.SourceUnavailable(reference=request.path, reason="there is no such file")
         self._check_free(request.name)
-        return self._begin(IMPORT, self._new(_name(request.name), "archive", request.path, request.size))
+        kind: Origin = "directory" if request.directory else "archive"
+        return self._begin(IMPORT, self._new(_name(request.name), kind, request.path, request.size))
 
     async def build(self, request: BuildImage) -> Operation:
         """Build an image of the distribution's packages."""
@@ -190,6 +199,16 @@ class ImageService:
             raise errors.UsageError(detail=f"{record.name} is a managed image already")
         wanted = self._new(record.name, "file", record.path, None)
         return self._begin_registered(PROMOTE, Registered(wanted=wanted, promoted=record.id))
+
+    def cache(self) -> CacheUse:
+        """What the downloads take."""
+        used = self._downloads.cache.used()
+        return CacheUse(blobs=used.blobs, bytes=used.size)
+
+    async def prune_cache(self) -> Operation:
+        """Remove what was downloaded, once no pull needs it. One that is under way already is shared."""
+        under_way = self._engine.under_way(PRUNE)
+        return under_way or self._engine.begin(PRUNE, subject="the cache of downloads", subject_id=PRUNE, spec={})
 
     async def delete(self, ref: str) -> Operation:
         """Raises `errors.NotFound`, `errors.InUse`."""
@@ -234,8 +253,13 @@ class ImageService:
             return record
         wanted = self._wanted(PullImage(reference=ref))
         report.notice(f"image {wanted.name} is not here: pulling it")
-        await self._sharing.wait(_subject(wanted.name), lambda: self._begin(PULL, wanted), report)
+        await self._pull_together(wanted, report)
         return self.find(wanted.name)
+
+    async def _pull_together(self, wanted: Wanted, report: Report) -> None:
+        """Pull with all others who want that name; what has been downloaded outlives each one's giving up."""
+        async with self._downloads.wanted(wanted.source):
+            await self._sharing.wait(_subject(wanted.name), lambda: self._begin(PULL, wanted), report)
 
     # -- what is asked for --------------------------------------------------------------------------------------------
 
@@ -262,7 +286,8 @@ class ImageService:
 
     def _begin(self, kind: str, wanted: Wanted, spec: Spec | None = None) -> Operation:
         spec = msgspec.to_builtins(wanted) if spec is None else spec
-        operation = self._engine.begin(kind, subject=wanted.name, subject_id=_subject(wanted.name), spec=spec)
+        subject = f"{_subject(wanted.name)}#{wanted.id}" if wanted.joined else _subject(wanted.name)
+        operation = self._engine.begin(kind, subject=wanted.name, subject_id=subject, spec=spec)
         sweeper = asyncio.get_running_loop().create_task(self._sweep_after(operation.id))
         self._sweepers.add(sweeper)  # it ends with the engine at the latest
         sweeper.add_done_callback(self._sweepers.discard)
@@ -270,9 +295,14 @@ class ImageService:
 
     def _plan_make(self, spec: Spec) -> Sequence[Task]:
         wanted = msgspec.convert(spec, Wanted)
+        if wanted.joined:
+            return [Join(wanted, self._records, self._pull_together)]
         if wanted.bundle is not None and not wanted.present:
             return receiving.plan(wanted, self._records, self._paths, self.check_unused)
-        return making.plan(wanted, self._records, self._paths, self.agent, self.check_unused)
+        return making.plan(wanted, self._records, self._paths, self.agent, self.check_unused, self._downloads)
+
+    def _plan_prune(self, spec: Spec) -> Sequence[Task]:
+        return [Prune(self._downloads.cache)]
 
     def _plan_registered(self, spec: Spec) -> Sequence[Task]:
         registered = msgspec.convert(spec, Registered)

@@ -9,17 +9,21 @@ import contextlib
 import hashlib
 import os
 import platform
+import stat
 from collections.abc import Callable, Sequence
 
+from banger import errors
 from banger.api.image import ImageConfig, Step
 from banger.api.operation import Progress
 from banger.engine.change import Report
 from banger.guest import assets
+from banger.images.downloads import Downloads
 from banger.log import printable
-from banger.oci import builder, debian, reference, transport
+from banger.oci import builder, debian, transport
 from banger.oci.build import BuildReport
 from banger.oci.layer import LayerSource
 from banger.oci.manifest import HistoryEntry
+from banger.oci.progress import Notice
 
 WRITER = 1
 """Grows when the same layers would be written as other bytes. The guest assets have a digest of their own."""
@@ -38,7 +42,8 @@ STAGES = {
 class Material:
     """Layers, oldest first, and what is known about them."""
 
-    def __init__(self) -> None:
+    def __init__(self, downloads: Downloads) -> None:
+        self.downloads = downloads
         self.layers: list[LayerSource] = []
         self.digest = ""
         self.architecture = architecture()
@@ -50,6 +55,18 @@ class Material:
         self.steps: tuple[Step, ...] = ()
         self.own: list[str] = []
         """Archives that were made for this one image."""
+        self._lease: int | None = None
+
+    async def keep(self, notice: Notice) -> None:
+        """Keep the blobs in the cache until `release`; they are read long after they were fetched."""
+        if self._lease is None:
+            self._lease = await self.downloads.cache.lease(notice)
+
+    def release(self) -> None:
+        """The blobs of the cache are not needed any more."""
+        if self._lease is not None:
+            os.close(self._lease)
+            self._lease = None
 
     def remove(self) -> None:
         """Remove what nobody needs once the file system is written."""
@@ -63,12 +80,12 @@ def architecture() -> str:
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 
-async def fetch(material: Material, source: str, cache: str, report: Report) -> None:
+async def fetch(material: Material, source: str, report: Report) -> None:
     """Bring the layers of a reference into the cache of blobs, or find them there."""
     report.stage(STAGES["fetch"])
-    found = await transport.fetch(
-        reference.parse(source), cache, platform=("linux", architecture()), progress=_teller(report)
-    )
+    await material.keep(report.notice)
+    platform = ("linux", architecture())
+    found = await material.downloads.fetch(source, platform, _teller(report), report.notice)
     material.digest = found.digest
     material.architecture = found.config.architecture
     material.layers = [
@@ -107,28 +124,40 @@ async def install(
 async def archive(material: Material, path: str, report: Report) -> None:
     """An archive of a root file system as a single layer."""
     report.stage("reading the archive")
-    material.digest = await asyncio.to_thread(_digest, path)
+    material.digest, size = await asyncio.to_thread(_digest, path)
     material.steps = material.steps or (Step(f"archive {printable(path, STEP_LENGTH)}"),)
-    material.layers = [LayerSource(path=path, name=os.path.basename(path))]
+    material.layers = [LayerSource(path=path, name=os.path.basename(path), digest=material.digest, size=size)]
+
+
+def directory(material: Material, path: str, without: Sequence[str], report: Report) -> None:
+    """A plain directory of this host as the lowest layer; its digest is known when it has been written."""
+    report.stage("reading the directory")
+    material.steps = (Step(f"directory {printable(path, STEP_LENGTH)}"),)
+    material.layers = [LayerSource(path=path, name=path, directory=True, without=tuple(without))]
 
 
 def equip(material: Material, agent: str, directory: str) -> None:
     """Put the guest assets on top, as one more layer in ``directory``; ``agent`` is the path of the agent's binary."""
+    layer, material.assets = assets_layer(agent, directory)
+    material.own.append(layer.path)
+    material.top = [layer]
+
+
+def assets_layer(agent: str, directory: str) -> tuple[LayerSource, str]:
+    """The guest assets as a layer in ``directory``, and their digest."""
     found = assets.load(agent)
     path = os.path.join(directory, "assets.tar")
     with open(path, "wb") as file:
         file.write(assets.layer(found.files))
-    material.own.append(path)
-    material.top = [LayerSource(path=path, name="banger's own files")]
-    material.assets = found.digest
+    return LayerSource(path=path, name="banger's own files"), found.digest
 
 
-async def refetch(material: Material, source: str, cache: str, report: Report) -> None:
+async def refetch(material: Material, source: str, report: Report) -> None:
     """Bring the layers again, after one of them turned out to be damaged."""
     report.notice("the cache is damaged; fetching again what is not sound")
     blobs = [(each.path, each.digest, each.size) for each in material.layers]
     await asyncio.to_thread(transport.discard, blobs)
-    await fetch(material, source, cache, report)
+    await fetch(material, source, report)
 
 
 async def write(material: Material, output: str, size: int | None, report: Report) -> BuildReport:
@@ -152,6 +181,16 @@ def _teller(report: Report) -> Callable[[str, int, int | None], None]:
     return tell
 
 
-def _digest(path: str) -> str:
-    with open(path, "rb") as file:
-        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+def _digest(path: str) -> tuple[str, int]:
+    """A file's digest and size. Raises `errors.SourceUnavailable` for what is no file with something in it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as fault:
+        raise errors.SourceUnavailable(reference=path, reason=fault.strerror or str(fault)) from None
+    with open(descriptor, "rb") as file:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            raise errors.SourceUnavailable(reference=path, reason="it is no file")
+        if about.st_size == 0:
+            raise errors.SourceUnavailable(reference=path, reason="it is empty")
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest(), about.st_size

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from banger import errors
-from banger.api.image import CatalogEntry
+from banger.api.catalog import CatalogEntry
 from banger.api.kernel import ImportKernel, KernelInfo, PullKernel
 from banger.api.operation import Operation
 from banger.bundles.receive import Source

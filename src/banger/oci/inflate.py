@@ -26,6 +26,9 @@ _INPUT = 128 << 10
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _XZ = b"\xfd7zXZ\0"
+_ZSTD_SKIPPABLE = tuple(bytes((0x50 + low, 0x2A, 0x4D, 0x18)) for low in range(16))
+"""Frames of zstd that hold no content (RFC 8878, 3.1.2); zstd:chunked layers end with some."""
+
 _GZIP_WINDOW = 31
 """zlib's largest window with a gzip header and trailer around it."""
 
@@ -41,8 +44,8 @@ class Damaged(ValueError):
 class _Codec:
     """One member or frame, and what the libraries' decompressors have in common."""
 
-    def __init__(self, magic: bytes, codec: Any) -> None:
-        self.magic = magic
+    def __init__(self, magics: tuple[bytes, ...], codec: Any) -> None:
+        self.magics = magics
         self._codec = codec
 
     @property
@@ -60,7 +63,7 @@ class _Codec:
 
 class _Gzip(_Codec):
     def __init__(self) -> None:
-        super().__init__(_GZIP, gzip_codec.decompressobj(_GZIP_WINDOW))
+        super().__init__((_GZIP,), gzip_codec.decompressobj(_GZIP_WINDOW))
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         while True:
@@ -75,8 +78,8 @@ class _Gzip(_Codec):
 class _Bounded(_Codec):
     """zstd and lzma, whose decompressors have one interface."""
 
-    def __init__(self, magic: bytes, make: Callable[[], Any]) -> None:
-        super().__init__(magic, make())
+    def __init__(self, magics: tuple[bytes, ...], make: Callable[[], Any]) -> None:
+        super().__init__(magics, make())
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         while True:
@@ -94,10 +97,10 @@ def pieces(read: Read) -> Iterator[bytes]:
     make: Callable[[], Any]
     if data.startswith(_GZIP):
         make = _Gzip
-    elif data.startswith(_ZSTD):
-        make = lambda: _Bounded(_ZSTD, zstd.ZstdDecompressor)  # noqa: E731
+    elif data.startswith((_ZSTD, *_ZSTD_SKIPPABLE)):
+        make = lambda: _Bounded((_ZSTD, *_ZSTD_SKIPPABLE), zstd.ZstdDecompressor)  # noqa: E731
     elif data.startswith(_XZ):
-        make = lambda: _Bounded(_XZ, lambda: lzma.LZMADecompressor(memlimit=256 << 20))  # noqa: E731
+        make = lambda: _Bounded((_XZ,), lambda: lzma.LZMADecompressor(memlimit=256 << 20))  # noqa: E731
     else:
         while data:
             yield data
@@ -118,8 +121,8 @@ def _members(read: Read, data: bytes, make: Callable[[], Any]) -> Iterator[bytes
             yield from codec.feed(data)
             data = codec.unused_data if codec.eof else read(_INPUT)
         data = data or read(_INPUT)
-        while data and not data.startswith(codec.magic):
-            if len(data) < len(codec.magic) and (more := read(_INPUT)):
+        while data and not data.startswith(codec.magics):
+            if len(data) < len(codec.magics[0]) and (more := read(_INPUT)):
                 data += more
             elif data.strip(b"\0"):
                 raise Damaged("something follows the end of the compressed stream")

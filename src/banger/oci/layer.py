@@ -28,10 +28,13 @@ FILE, FOLDER, SYMLINK, HARD_LINK, DEVICE, WHITEOUT, OPAQUE = range(7)
 NAME_LIMIT, PATH_LIMIT = 255, 4096
 TARGET_LIMIT = 4095
 ENTRY_LIMIT = 1 << 20
-"""Most entries of all layers together."""
+"""Most entries of all layers together, and most of one layer, those included that mean nothing."""
 
 DATA_LIMIT = 256 << 30
-"""Most inflated bytes of all layers together."""
+"""Most bytes of files of all layers together."""
+
+INFLATED_LIMIT = 2 * DATA_LIMIT
+"""Most inflated bytes of all layers together; a layer may be read twice."""
 
 METADATA_LIMIT = 256 << 20
 """Most bytes of names, link targets and attributes of all layers together."""
@@ -62,6 +65,10 @@ class LayerSource(msgspec.Struct, frozen=True):
     digest: str = ""
     size: int = 0
     diff_id: str = ""
+    directory: bool = False
+    """``path`` is a plain directory of the host (`banger.disk.host_tree`); only the oldest layer can be one."""
+    without: tuple[str, ...] = ()
+    """Directories below it that are left out."""
 
 
 class Entry:
@@ -127,7 +134,7 @@ class Reader:
     def __init__(self, area: DataArea, on_read: Callable[[int], None] = lambda count: None) -> None:
         self._area = area
         self._on_read = on_read
-        self._entries = self._metadata = 0
+        self._entries = self._metadata = self._inflated = 0
         self.bytes = 0
 
     def scan(self, source: LayerSource, shadow: Shadow, skipped: dict[Content, int]) -> list[Entry]:
@@ -169,7 +176,7 @@ class Reader:
         ) as blob:
             wrong: errors.BangerError | None = None
             try:
-                yield tar.Archive(iter(blob))
+                yield tar.Archive(self._counted(blob))
                 blob.check()
             except tar.Refused as refusal:
                 entry = printable(refusal.entry) or "(no name)"
@@ -182,6 +189,14 @@ class Reader:
                 raise errors.DamagedBlob(digest=source.digest or source.name)
             if wrong is not None:
                 raise wrong
+
+    def _counted(self, blob: Blob) -> Iterator[bytes]:
+        """The pieces of a layer; also those that become no file are counted."""
+        for piece in blob:
+            self._inflated += len(piece)
+            if self._inflated > INFLATED_LIMIT:
+                raise tar.Malformed("the layers inflate to too much")
+            yield piece
 
     def _count(self, entry: Entry, header: tar.Header) -> None:
         """Hold an entry against the limits of all layers together."""
@@ -235,7 +250,11 @@ class Reader:
 def _judged(archive: tar.Archive, source: LayerSource) -> Iterator[tuple[Entry, tar.Header]]:
     """The entries that mean something. Raises `tar.Refused`."""
     judge = _Judge(source)
+    seen = 0
     while (header := archive.next()) is not None:
+        seen += 1
+        if seen > ENTRY_LIMIT:
+            raise tar.Refused(header.name, "the layers hold too many entries")
         entry = judge.entry(header)
         if entry is not None:
             yield entry, header
@@ -320,8 +339,9 @@ def _attributes(header: tar.Header) -> dict[bytes, bytes] | None:
     """The attributes that ext4 can store; Linux has no others. Raises `tar.Refused`."""
     kept = {name: value for name, value in (header.xattrs or {}).items() if xattr.known(name)}
     try:
-        if not xattr.fits(kept):
-            raise tar.Refused(header.name, "its extended attributes are too large")
+        fits = xattr.fits(kept)
     except ValueError as fault:
         raise tar.Refused(header.name, str(fault)) from None
+    if not fits:
+        raise tar.Refused(header.name, "its extended attributes are too large")
     return kept or None

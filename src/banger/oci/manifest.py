@@ -33,6 +33,8 @@ LAYER_TYPES = (
 )
 """Followed by a compression's name, or by none."""
 
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+
 
 class Descriptor(msgspec.Struct, frozen=True):
     digest: Digest

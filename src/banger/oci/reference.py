@@ -57,11 +57,17 @@ class Reference(msgspec.Struct, frozen=True):
         """As skopeo wants it."""
         if self.transport != "docker":
             return f"{self.transport}:{self.rest}"
-        name, at, digest = self.rest.partition("@")
-        if at:  # skopeo refuses a tag beside a digest; the digest is what decides
-            head, slash, last = name.rpartition("/")
-            name = head + slash + last.partition(":")[0]
-        return f"docker://{name}{at}{digest}"
+        return self.at(self.digest) if self.digest else f"docker://{self.rest}"
+
+    @property
+    def digest(self) -> str:
+        """The digest that it names, or nothing."""
+        return self.rest.partition("@")[2] if self.transport == "docker" else ""
+
+    def at(self, digest: str) -> str:
+        """As skopeo wants the image of that digest in the same repository of a registry."""
+        head, slash, last = self.rest.partition("@")[0].rpartition("/")
+        return f"docker://{head}{slash}{last.partition(':')[0]}@{digest}"  # skopeo refuses a tag beside a digest
 
     @property
     def loopback(self) -> bool:

@@ -14,7 +14,10 @@ from collections.abc import Iterator
 
 BLOCK = 512
 HEADER_LIMIT = 1 << 20
-"""Most bytes of a PAX header or a GNU long name."""
+"""Most bytes of a PAX header or a GNU long name; all headers of one entry have twice that."""
+
+GLOBAL_LIMIT = 4096
+"""Most bytes of the PAX records that are meant for all entries."""
 
 SPARSE_LIMIT = 1 << 17
 """Most data segments of a sparse file."""
@@ -32,6 +35,7 @@ _WITH_DATA = frozenset((REGULAR, _CONTIGUOUS, _OLD_REGULAR, _GNU_SPARSE))
 _FIELDS = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
 _ZERO_BLOCK = bytes(BLOCK)
 _MEMORY = 1 << 16
+_DIGITS = 20
 _XATTR = b"SCHILY.xattr."
 _SPARSE = b"GNU.sparse."
 
@@ -75,9 +79,10 @@ class Header:
 class _Extra:
     """What PAX and GNU headers say about the entry that follows them."""
 
-    __slots__ = ("link", "name", "records", "sparse")
+    __slots__ = ("bytes", "link", "name", "records", "sparse")
 
     def __init__(self, records: dict[bytes, bytes]) -> None:
+        self.bytes = 0
         self.name = b""
         self.link = b""
         self.records = dict(records)
@@ -139,14 +144,15 @@ class Archive:
 
         Raises `Malformed` and `Refused`.
         """
-        extra: _Extra | None = None
+        extra = _Extra(self._global) if self._global else None
+        extended = False
         while True:
             if self._left or self._padding:
                 self._skip(self._left + self._padding)
                 self._left = self._padding = 0
             block = self._block()
             if not block or block == _ZERO_BLOCK:
-                if extra is not None:
+                if extended:
                     raise Malformed("an extended header has no entry")
                 self._drain()
                 return None
@@ -154,6 +160,7 @@ class Archive:
             kind = block[156:157]
             if kind in b"xgLK":
                 extra = self._extend(kind, block, extra)
+                extended = extended or kind != b"g"
             else:
                 return self._entry(block, extra)
 
@@ -197,11 +204,12 @@ class Archive:
 
     def _extend(self, kind: bytes, block: bytes, extra: _Extra | None) -> _Extra:
         size = self._number(block[124:136], b"")
-        if not 0 <= size <= HEADER_LIMIT:
+        extra = extra or _Extra(self._global)
+        extra.bytes += size + BLOCK
+        if not 0 <= size <= HEADER_LIMIT or extra.bytes > 2 * HEADER_LIMIT:
             raise Malformed(f"an extended header of {size} bytes")
         data = self._take(size)
         self._skip(-size % BLOCK)
-        extra = extra or _Extra(self._global)
         if kind == b"L":
             extra.name = data.partition(b"\0")[0]
         elif kind == b"K":
@@ -212,9 +220,15 @@ class Archive:
                     extra.sparse.append((key, value))
                 else:
                     extra.records[key] = value
-                    if kind == b"g":
-                        self._global[key] = value
+                    if kind == b"g" and key != b"comment":
+                        self._keep(key, value)
         return extra
+
+    def _keep(self, key: bytes, value: bytes) -> None:
+        """Remember a record that is meant for all entries that follow."""
+        self._global[key] = value
+        if sum(len(key) + len(value) for key, value in self._global.items()) > GLOBAL_LIMIT:
+            raise Malformed("the headers for all entries are too large")
 
     def _entry(self, block: bytes, extra: _Extra | None) -> Header:
         (name, mode, uid, gid, size, mtime, _, kind, link, magic, _, _, _, _, prefix) = _FIELDS.unpack(block)
@@ -291,6 +305,8 @@ class Archive:
             lines += whole
             if lines:
                 wanted = 1 + 2 * _decimal(lines[0], header.name)
+            if len(lines) < wanted and len(text) > _DIGITS:
+                raise Refused(header.name, "malformed map of a sparse file")
         header.stored = self._left
         return [_decimal(line, header.name) for line in lines[1:wanted]]
 
@@ -331,7 +347,7 @@ def _apply(header: Header, extra: _Extra) -> None:
 
 
 def _decimal(text: bytes, name: bytes) -> int:
-    if not text.isdigit() or len(text) > 20:
+    if not text.isdigit() or len(text) > _DIGITS:
         raise Refused(name, "malformed number in the header")
     return int(text)
 
@@ -339,7 +355,7 @@ def _decimal(text: bytes, name: bytes) -> int:
 def _time(text: bytes, name: bytes) -> int:
     """Nanoseconds of ``[-]SECONDS[.FRACTION]``."""
     whole, _, fraction = text.removeprefix(b"-").partition(b".")
-    if not whole.isdigit() or len(whole) > 20 or (fraction and not fraction.isdigit()):
+    if not whole.isdigit() or len(whole) > _DIGITS or (fraction and not fraction.isdigit()):
         raise Refused(name, "malformed time in the header")
     value = int(whole) * 1_000_000_000 + int(fraction[:9].ljust(9, b"0"))
     return -value if text.startswith(b"-") else value

@@ -1,43 +1,39 @@
 """Images fetched through skopeo, from every source and with every credential that its users already have.
 
-On disk, below the cache directory::
-
-    oci-layout                  says that it is one, for other tools
-    blobs/sha256/HEX            every blob of every pull, by its digest; shared, so that a second pull of the same
-                                layers downloads nothing
-    pull-XXXX/                  one fetch at work; removed at its end
+A fetch asks the source what the reference means (`resolve`), and copies what the cache (`cache`) does not have; what is
+all here already costs one request, or none when the reference names a digest. Blobs that arrived whole stay, so a
+connection that breaks costs no more than the blobs that were under way: those are asked for again, a few times in a row
+and then by the next pull.
 
 skopeo checks what it downloads, but believes a file that is there already. Manifest and config are therefore hashed
 here before they are trusted; of layers only the sizes are compared, because whoever reads a layer counts its digest
-while reading (`blob`), and calls `discard` when one is damaged. TLS is asked for everywhere but on this host's
-loopback. What skopeo says when it fails is mapped to errors by the table `_COMPLAINTS`.
+while reading (`blob`) and gives it to `discard` when it is damaged.
 """
 
 import asyncio
 import contextlib
 import errno
 import os
-import re
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 
 import msgspec
 
-from banger import errors, proc
+from banger import errors
 from banger.log import printable
-from banger.oci import manifest
-from banger.oci.progress import Progress, silent
+from banger.oci import manifest, skopeo
+from banger.oci.cache import STAGING, Cache
+from banger.oci.meter import Meter
+from banger.oci.progress import Notice, Progress, silent, unheard
 from banger.oci.reference import Reference
+from banger.oci.resolve import Wanted, resolve
 
-_STAGING = "pull-"
+PAUSES = (1.0, 3.0, 9.0)
+"""Seconds before another attempt when the connection broke and not one more blob had come; then it is given up."""
+
 _TAG = "image"
 _POLL = 0.2
-_PARTIAL = "oci-put-blob"
-"""How skopeo names a blob that is still coming."""
-
-_FATAL = re.compile(r'level=fatal msg="((?:[^"\\]|\\.)*)"')
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class Layer(msgspec.Struct, frozen=True):
@@ -79,21 +75,27 @@ async def fetch(
     *,
     platform: tuple[str, str] = ("linux", "amd64"),
     progress: Progress = silent,
+    notice: Notice = unheard,
 ) -> Fetched:
-    """Bring an image into ``cache``. ``progress`` hears the bytes that arrived, as stage ``fetch``.
+    """Bring an image into ``cache``; who reads the blobs later has a lease of the cache already.
 
+    ``progress`` hears of the bytes that are missing here, as stage ``fetch``; ``notice`` of waits and of attempts.
     Raises `errors.SourceUnavailable`, `errors.WrongPlatform`, `errors.CorruptBlob`, `errors.DiskFull`,
     `errors.ToolMissing`.
     """
-    return await _Fetch(reference, cache, platform, progress).run()
-
-
-def sweep(cache: str) -> None:
-    """Remove what the fetches of a process that died left in ``cache``; no fetch may be at work."""
-    with contextlib.suppress(FileNotFoundError):
-        for name in os.listdir(cache):
-            if name.startswith(_STAGING):
-                shutil.rmtree(os.path.join(cache, name), ignore_errors=True)
+    store = Cache(cache)
+    try:
+        lease = await store.lease(notice)
+        try:
+            store.prepare()
+            async with store.turn(str(reference), notice):
+                return await _Fetch(reference, store, platform, progress, notice).run()
+        finally:
+            os.close(lease)
+    except OSError as fault:
+        if fault.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise errors.DiskFull(path=cache) from None
+        raise errors.SourceUnavailable(reference=str(reference), reason=str(fault)) from None
 
 
 def discard(blobs: Iterable[tuple[str, str, int]]) -> None:
@@ -105,72 +107,119 @@ def discard(blobs: Iterable[tuple[str, str, int]]) -> None:
 
 
 class _Fetch:
-    def __init__(self, reference: Reference, cache: str, platform: tuple[str, str], progress: Progress) -> None:
+    def __init__(
+        self, reference: Reference, cache: Cache, platform: tuple[str, str], progress: Progress, notice: Notice
+    ) -> None:
         self._reference = reference
         self._cache = cache
         self._platform = platform
         self._progress = progress
-        self._blobs = os.path.join(cache, "blobs")
+        self._notice = notice
 
     async def run(self) -> Fetched:
-        try:
-            self._prepare()
-            found, damaged = await self._attempt()
-            if damaged:
-                for path in damaged:
-                    with contextlib.suppress(FileNotFoundError):  # another pull may have found it too
-                        os.unlink(path)
-                found, damaged = await self._attempt()
-            if damaged:
-                digest = "sha256:" + os.path.basename(damaged[0])
-                raise errors.DamagedBlob(digest=digest)
-        except OSError as fault:
-            if fault.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise errors.DiskFull(path=self._cache) from None
-            raise errors.SourceUnavailable(reference=str(self._reference), reason=str(fault)) from None
-        return found
+        """The image, from the cache where that has it."""
+        wanted = Wanted(self._reference.skopeo, tuple(filter(None, [self._reference.digest])))
+        found = await self._look(wanted)
+        if found is None:
+            wanted = await resolve(self._reference, self._platform, self._cache)
+            found = await self._look(wanted)
+        digests = wanted.digests
+        if found is None:
+            found = await self._bring(wanted)
+            digests = await self._still(wanted)
+        fetched, head = found
+        await self._cache.enter(str(self._reference), head, self._platform, digests)
+        return fetched
 
-    def _prepare(self) -> None:
-        os.makedirs(os.path.join(self._blobs, "sha256"), mode=0o700, exist_ok=True)
-        marker = os.path.join(self._cache, "oci-layout")
-        if not os.path.exists(marker):
-            with open(marker, "w") as file:
-                file.write('{"imageLayoutVersion": "1.0.0"}')
+    async def _still(self, wanted: Wanted) -> tuple[str, ...]:
+        """The digests of what was copied: none when files that have no digest to ask for changed meanwhile."""
+        if self._reference.transport == "docker":
+            return wanted.digests
+        after = await resolve(self._reference, self._platform, self._cache)
+        return wanted.digests if after.digests == wanted.digests else ()
 
-    async def _attempt(self) -> tuple[Fetched, list[str]]:
-        """The image, and the files of the cache that are not what they should be."""
-        staging = tempfile.mkdtemp(prefix=_STAGING, dir=self._cache)
+    async def _look(self, wanted: Wanted) -> tuple[Fetched, manifest.Descriptor] | None:
+        """The image, if all of it is here and sound; what is not is removed."""
+        entry = self._cache.find(wanted.digests, self._platform)
+        if entry is None:
+            return None
+        fetched, damaged = await asyncio.to_thread(self._read, entry.descriptor)
+        self._remove(damaged)
+        return None if damaged else (fetched, entry.descriptor)
+
+    async def _bring(self, wanted: Wanted) -> tuple[Fetched, manifest.Descriptor]:
+        """The image, copied; once more when the cache had files that are not what they should be."""
+        damaged: list[str] = []
+        for _ in range(2):
+            head = await self._copy(wanted)
+            fetched, damaged = await asyncio.to_thread(self._read, head)
+            if not damaged:
+                return fetched, head
+            self._remove(damaged)
+        raise errors.DamagedBlob(digest="sha256:" + os.path.basename(damaged[0]))
+
+    async def _copy(self, wanted: Wanted) -> manifest.Descriptor:
+        """Copy what is missing, over broken connections; the manifest's descriptor."""
+        meter = Meter(self._cache, wanted.blobs, self._progress)
+        pauses = list(PAUSES)
+        while True:
+            missing = meter.missing()
+            failure = await self._attempt(wanted, meter)
+            if isinstance(failure, manifest.Descriptor):
+                meter.finish()
+                return failure
+            if meter.missing() < missing:
+                pauses = list(PAUSES)
+            if not failure.broken or not pauses:
+                raise failure.error
+            pause = pauses.pop(0)
+            self._notice(f"{failure.error.message}; trying again in {pause:g} s")
+            await asyncio.sleep(pause)
+
+    async def _attempt(self, wanted: Wanted, meter: Meter) -> manifest.Descriptor | skopeo.Complaint:
+        staging = tempfile.mkdtemp(prefix=STAGING, dir=self._cache.directory)
+        copying = asyncio.ensure_future(skopeo.run(self._arguments(wanted, staging)))
         try:
-            await self._copy(staging)
-            return await asyncio.to_thread(self._read, staging)
+            while not (await asyncio.wait({copying}, timeout=_POLL))[0]:
+                meter.look(staging)
+                if self._reference.transport == "docker" and meter.idle() > skopeo.PATIENCE:
+                    return skopeo.silence(self._reference)
+            result = copying.result()
+            if result.status != 0:
+                return skopeo.complaint(result.stderr, self._reference, self._platform, self._cache.directory)
+            data = manifest.read_document(os.path.join(staging, "index.json"), None)
+            return manifest.decode(data, manifest.Index, "index.json").manifests[0]
         finally:
+            copying.cancel()
+            await asyncio.wait({copying})
             shutil.rmtree(staging, ignore_errors=True)
 
-    async def _copy(self, staging: str) -> None:
+    def _arguments(self, wanted: Wanted, staging: str) -> list[str]:
         os_name, architecture = self._platform
-        argv = ["skopeo", "--tmpdir", staging, "--override-os", os_name, "--override-arch", architecture, "copy"]
-        argv += ["--dest-shared-blob-dir", self._blobs, "--dest-oci-accept-uncompressed-layers"]
-        argv += ["--src-tls-verify=false"] if self._reference.loopback else []
-        async with _watched(staging, self._progress):
-            result = await proc.run([*argv, self._reference.skopeo, f"oci:{staging}:{_TAG}"], check=False)
-        if result.status != 0:
-            raise complaint(result.stderr, self._reference, self._platform, self._cache)
+        return [
+            *("--tmpdir", staging, "--override-os", os_name, "--override-arch", architecture, "copy"),
+            *("--dest-shared-blob-dir", self._cache.blobs, "--dest-oci-accept-uncompressed-layers"),
+            *skopeo.tls(self._reference, "--src-tls-verify"),
+            *(wanted.source, f"oci:{staging}:{_TAG}"),
+        ]
 
-    def _read(self, staging: str) -> tuple[Fetched, list[str]]:
-        index = manifest.decode(
-            manifest.read_document(os.path.join(staging, "index.json"), None), manifest.Index, "index.json"
-        )
-        head = index.manifests[0]
-        damaged = [path for path in [self._path(head)] if not manifest.verify_blob(path, head)]
+    def _remove(self, damaged: list[str]) -> None:
+        for path in damaged:
+            with contextlib.suppress(FileNotFoundError):  # it may be missing, or another pull has found it too
+                os.unlink(path)
+
+    def _read(self, head: manifest.Descriptor) -> tuple[Fetched, list[str]]:
+        """The image, and the files of the cache that are missing or not what they should be."""
+        damaged = self._damaged(head)
         if damaged:
             return _NOTHING, damaged
-        image = manifest.decode(manifest.read_document(self._path(head), head), manifest.Manifest, head.digest)
-        damaged = [self._path(each) for each in image.layers if os.stat(self._path(each)).st_size != each.size]
-        if not manifest.verify_blob(self._path(image.config), image.config):
-            damaged.append(self._path(image.config))
+        image = manifest.decode(manifest.read_document(self._cache.path(head), head), manifest.Manifest, head.digest)
+        damaged = self._damaged(image.config) + [
+            self._cache.path(each) for each in image.layers if not self._cache.has(each)
+        ]
         if damaged:
             return _NOTHING, damaged
-        data = manifest.read_document(self._path(image.config), image.config)
+        data = manifest.read_document(self._cache.path(image.config), image.config)
         config = manifest.decode(data, manifest.Config, image.config.digest)
         manifest.check_layers(image, config)
         found, wanted = (config.os, config.architecture), self._platform
@@ -179,13 +228,18 @@ class _Fetch:
                 reference=str(self._reference), found=printable("/".join(found), 80), wanted="/".join(wanted)
             )
         layers = tuple(
-            Layer(self._path(blob), blob.mediaType, blob.digest, blob.size, diff_id)
+            Layer(self._cache.path(blob), blob.mediaType, blob.digest, blob.size, diff_id)
             for blob, diff_id in zip(image.layers, config.rootfs.diff_ids, strict=True)
         )
         return Fetched(str(self._reference), head.digest, layers, _settings(config)), []
 
-    def _path(self, blob: manifest.Descriptor) -> str:
-        return os.path.join(self._blobs, *blob.digest.split(":"))
+    def _damaged(self, document: manifest.Descriptor) -> list[str]:
+        """The file of a document, when it is not that document."""
+        path = self._cache.path(document)
+        try:
+            return [] if manifest.verify_blob(path, document) else [path]
+        except FileNotFoundError:
+            return [path]
 
 
 _NOTHING = Fetched("", "", (), ImageConfig("", ""))
@@ -204,67 +258,3 @@ def _settings(config: manifest.Config) -> ImageConfig:
         labels=dict(said.labels or {}),
         history=tuple(config.history or ()),
     )
-
-
-@contextlib.asynccontextmanager
-async def _watched(staging: str, progress: Progress) -> AsyncIterator[None]:
-    """Report how many bytes have come, while the body runs."""
-    sizes: dict[str, int] = {}
-
-    def look() -> None:
-        with contextlib.suppress(FileNotFoundError), os.scandir(staging) as entries:
-            for entry in entries:
-                if entry.name.startswith(_PARTIAL):
-                    with contextlib.suppress(FileNotFoundError):
-                        sizes[entry.name] = entry.stat().st_size
-        progress("fetch", sum(sizes.values()), None)
-
-    async def watch() -> None:
-        while True:
-            await asyncio.sleep(_POLL)
-            look()
-
-    watcher = asyncio.create_task(watch())
-    try:
-        yield
-    finally:
-        watcher.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watcher
-
-
-_COMPLAINTS = (
-    (r"no space left on device", "disk"),
-    (r"no image found in (?:manifest list|image index)|choosing (?:an )?image", "platform"),
-    (r"[Dd]igest did not match|does not match expected|Blob size mismatch|unexpected EOF|invalid checksum", "blob"),
-    (r"manifest unknown|name unknown|NAME_UNKNOWN|MANIFEST_UNKNOWN|status code: 404", "there is no such image or tag"),
-    (r"unauthorized|authentication required|access to the resource is denied|\b40[13]\b",
-     "access refused; 'skopeo login' or 'docker login' stores credentials"),
-    (r"connection refused", "nothing answers there (connection refused)"),
-    (r"no such host|server misbehaving|Temporary failure in name resolution", "its host name cannot be resolved"),
-    (r"server gave HTTP response to HTTPS client", "the registry speaks plain HTTP, which is used on loopback only"),
-    (r"i/o timeout|Client\.Timeout|context deadline exceeded|no route to host|network is unreachable",
-     "the network gave no answer"),
-    (r"policy\.json", "skopeo has no /etc/containers/policy.json (package golang-github-containers-common)"),
-    (r"no such file or directory|does not exist", "there is no such file or directory"),
-)  # fmt: skip
-"""What skopeo says, and what it means: a kind of error, or the reason that is given to the user."""
-
-
-def complaint(stderr: bytes, reference: Reference, platform: tuple[str, str], cache: str) -> errors.BangerError:
-    """The error that skopeo's last words stand for."""
-    text = stderr.decode("utf-8", "replace")
-    fatal = _FATAL.findall(text)
-    words = (fatal[-1] if fatal else text.strip().rpartition("\n")[2]).replace('\\"', '"')
-    matching = (meaning for pattern, meaning in _COMPLAINTS if re.search(pattern, words))
-    meaning = next(matching, printable(words, 300) or "skopeo failed without a word")
-    if meaning == "disk":
-        return errors.DiskFull(path=cache)
-    if meaning == "platform":
-        return errors.WrongPlatform(reference=str(reference), found="other platforms", wanted="/".join(platform))
-    if meaning == "blob":
-        digest = _DIGEST.search(words)
-        return errors.CorruptBlob(
-            digest=digest.group() if digest else str(reference), reason="what arrived is not what was promised"
-        )
-    return errors.SourceUnavailable(reference=str(reference), reason=meaning)

@@ -2,7 +2,8 @@
 
 Symbolic links in the parents of a name are followed inside the tree: absolute ones from its root, ``..`` never above
 it, at most 40 for one name, as the kernel does. Parents that do not exist are made (root's, 0755). Devices and fifos
-are kept as nodes until the end, because they hide and are linked to like files; `finish` drops and counts them.
+are kept as nodes until the end, because they hide and are linked to like files; `finish` drops and counts them. It
+also drops a lost+found that is no directory: the file system has its own.
 """
 
 from collections.abc import Callable, Container
@@ -10,8 +11,12 @@ from collections.abc import Callable, Container
 from banger.disk.ext4.node import Content, Node
 
 HOPS = 40
+LOST_AND_FOUND = b"lost+found"
 IMPLIED_LIMIT = 1 << 18
 """Most directories that are made because no layer names them."""
+
+STEP_LIMIT = 1 << 25
+"""Most components of names that are looked up, all names together: a short name may lead through very long ones."""
 
 Found = tuple[Node, int]
 """A directory, and how deep it lies below the root."""
@@ -27,7 +32,7 @@ class Tree:
     def __init__(self) -> None:
         self.root = Node.directory()
         self._folders: dict[bytes, Found] = {}
-        self._made = 0
+        self._made = self._steps = 0
 
     def forget(self) -> None:
         """Drop what is remembered of lookups; to be called when a directory or a symbolic link goes away."""
@@ -79,6 +84,9 @@ class Tree:
         hops = 0
         while left:
             part = left.pop()
+            self._steps += 1
+            if self._steps > STEP_LIMIT:
+                raise OutOfBounds("the layers take too many steps to look up")
             if part in (b"", b"."):
                 continue
             if part == b"..":
@@ -109,6 +117,9 @@ class Tree:
         """Drop devices and fifos. Returns the contents of all files, and how many were dropped."""
         contents: set[Content] = set()
         dropped = 0
+        lost = self.root.children.get(LOST_AND_FOUND)
+        if lost is not None and not lost.is_directory:
+            del self.root.children[LOST_AND_FOUND]
         waiting = [self.root]
         while waiting:
             children = waiting.pop().children

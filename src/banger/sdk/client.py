@@ -20,8 +20,9 @@ TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a ten
 if TYPE_CHECKING:
     from typing import Any, Self, TypeVar
 
+    from banger.api.catalog import CatalogList
     from banger.api.daemon import DaemonStatus, OperationList, Report
-    from banger.api.image import BuildImage, CatalogList, Image, ImageList, ImportImage, PullImage, RegisterImage
+    from banger.api.image import BuildImage, CacheUse, Image, ImageList, ImportImage, PullImage, RegisterImage
     from banger.api.kernel import ImportKernel, KernelInfo, KernelList, PullKernel
     from banger.api.operation import Operation
     from banger.api.vm import CreateVm, ExecVm, Health, Vm, VmList
@@ -276,7 +277,7 @@ class Client:
 
     def catalog(self) -> "CatalogList":
         """What can be pulled by a name, images and kernels."""
-        from banger.api.image import CatalogList
+        from banger.api.catalog import CatalogList
 
         return self._call(routes.CATALOG, CatalogList)
 
@@ -314,6 +315,16 @@ class Client:
     def image_delete(self, ref: str) -> "Operation":
         """Delete an image. Raises `errors.InUse` while machines are made of it."""
         return self._begin(routes.IMAGE_DELETE, ref)
+
+    def image_cache(self) -> "CacheUse":
+        """What downloads take on this host."""
+        from banger.api.image import CacheUse
+
+        return self._call(routes.IMAGE_CACHE, CacheUse)
+
+    def image_cache_prune(self) -> "Operation":
+        """Remove downloads that no pull needs; ``result`` tells how much that was."""
+        return self._begin(routes.IMAGE_CACHE_PRUNE)
 
     def kernel_list(self) -> "KernelList":
         from banger.api.kernel import KernelList

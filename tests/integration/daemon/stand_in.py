@@ -17,8 +17,9 @@ from collections.abc import AsyncIterator, Sequence
 import msgspec
 
 from banger import errors
+from banger.api.catalog import CatalogEntry, CatalogList
 from banger.api.daemon import Check, Report
-from banger.api.image import BuildImage, CatalogEntry, CatalogList, Image, ImportImage, PullImage, RegisterImage
+from banger.api.image import BuildImage, CacheUse, Image, ImportImage, PullImage, RegisterImage
 from banger.api.kernel import ImportKernel, KernelInfo, PullKernel
 from banger.api.operation import Operation
 from banger.api.vm import CreateVm, ExecVm, Health, StopVm, Vm
@@ -240,6 +241,12 @@ class Images:
 
     async def delete(self, ref: str) -> Operation:
         raise errors.InUse(kind="image", name=ref, users="m")
+
+    def cache(self) -> CacheUse:
+        return CacheUse(blobs=0, bytes=0)
+
+    async def prune_cache(self) -> Operation:
+        raise errors.DiskFull(path="/")
 
 
 class Kernels:

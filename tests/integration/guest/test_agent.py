@@ -1,5 +1,5 @@
 """The agent's real binary on this host, through its operations and their worst cases."""
-# ruff: noqa: S311, ASYNC110 - repeatable randomness; a real process is waited for
+# ruff: noqa: ASYNC110 - repeatable randomness; a real process is waited for
 
 import asyncio
 import hashlib

@@ -1,5 +1,4 @@
 """Attachments to the agent: clients that die, dawdle, flood and lie."""
-# ruff: noqa: S311 - repeatable randomness; a real process is waited for
 
 import asyncio
 import os

@@ -1,5 +1,4 @@
 """Files into and out of the agent: archives with all that belongs to a file, and transfers that fail."""
-# ruff: noqa: S311 - repeatable randomness; a real process is waited for
 
 import io
 import os

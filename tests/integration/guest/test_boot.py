@@ -197,7 +197,7 @@ def test_sessions_of_a_guest_outlive_their_client(machine: Machine) -> None:
 
 
 def test_clients_that_die_with_half_a_frame_do_not_disturb_the_next(machine: Machine) -> None:
-    chance = random.Random(6)  # noqa: S311
+    chance = random.Random(6)
     for _ in range(6):
         half_a_life(machine.socket, chance)
 

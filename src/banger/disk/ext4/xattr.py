@@ -26,8 +26,9 @@ _NAMESPACES = (
 )
 _ENTRY = struct.Struct("<BBHIII")
 _BLOCK_HEADER = struct.Struct("<IIIII12x")
+_TAGS = (0x01, 0x02, 0x04, 0x08, 0x10, 0x20)
 _NO_ID_TAGS = (0x01, 0x04, 0x10, 0x20)
-"""ACL entries of the owner, the owning group, the mask and the others (linux/posix_acl.h)."""
+"""Tags of ACL entries, and those of the owner, the owning group, the mask and the others (linux/posix_acl.h)."""
 
 Sorted = tuple[int, bytes, bytes]
 """Namespace index, rest of the name, value in its form on disk."""
@@ -35,7 +36,10 @@ Sorted = tuple[int, bytes, bytes]
 
 def known(name: bytes) -> bool:
     """Whether ext4 can store an attribute of this name."""
-    return any(name == prefix or (prefix.endswith(b".") and name.startswith(prefix)) for prefix, _ in _NAMESPACES)
+    for prefix, _ in _NAMESPACES:
+        if name.startswith(prefix) and b"\0" not in name:
+            return (name != prefix) == prefix.endswith(b".")
+    return False
 
 
 def fits(attributes: dict[bytes, bytes]) -> bool:
@@ -61,6 +65,8 @@ def _acl(value: bytes) -> bytes:
         raise ValueError("malformed access control list")
     packed = [struct.pack("<I", 1)]
     for tag, permissions, identity in struct.iter_unpack("<HHI", value[4:]):
+        if tag not in _TAGS or permissions > 7:
+            raise ValueError("malformed access control list")
         packed.append(struct.pack("<HH", tag, permissions))
         if tag not in _NO_ID_TAGS:
             packed.append(struct.pack("<I", identity))

@@ -3,7 +3,7 @@
 import pytest
 
 from banger import errors
-from banger.oci import reference, transport
+from banger.oci import reference, skopeo
 
 WORDS = [
     ("writing blob: write /c/oci-put-blob1: no space left on device", errors.DiskFull, "/cache"),
@@ -28,11 +28,11 @@ WORDS = [
 @pytest.mark.parametrize(("words", "kind", "said"), WORDS)
 def test_complaints(words: str, kind: type[errors.BangerError], said: str) -> None:
     line = 'time="2026-01-01T00:00:00Z" level=fatal msg="' + words.replace('"', '\\"') + '"\n'
-    error = transport.complaint(b"level=info\n" + line.encode(), reference.parse("x"), ("linux", "amd64"), "/cache")
+    error = skopeo.complaint(b"level=info\n" + line.encode(), reference.parse("x"), ("linux", "amd64"), "/cache").error
     assert type(error) is kind
     assert said in error.message
 
 
 def test_silence_is_told_too() -> None:
-    error = transport.complaint(b"", reference.parse("x"), ("linux", "amd64"), "/cache")
+    error = skopeo.complaint(b"", reference.parse("x"), ("linux", "amd64"), "/cache").error
     assert "without a word" in error.message
