@@ -128,14 +128,18 @@ class Bundle(NamedTuple):
         return "\n".join(lines) + "\n"
 
 
-def image_bundle(directory: Path, rootfs: bytes | Path, **fields: str) -> Bundle:
+def image_bundle(directory: Path, rootfs: bytes | Path, *, kernel_ref: str = "", arch: str = "amd64") -> Bundle:
     """A sound bundle around a root file system."""
     directory.mkdir(exist_ok=True)
     path = rootfs if isinstance(rootfs, Path) else directory / ROOTFS
     if isinstance(rootfs, bytes):
         path.write_bytes(rootfs)
     described = manifest.Manifest(
-        name="box", arch="amd64", size=path.stat().st_size, sha256=pack.digest(str(path)), **fields
+        name="box",
+        arch=arch,
+        kernel_ref=kernel_ref,
+        size=path.stat().st_size,
+        sha256=pack.digest(str(path)),
     )
     packed = pack.pack(manifest.encode(described), [(ROOTFS, str(path))], str(directory / "bundle.tar.zst"))
     return Bundle(Path(packed.path).read_bytes(), packed)

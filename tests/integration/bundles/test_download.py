@@ -63,7 +63,10 @@ def test_a_server_that_falls_silent_is_asked_again(web: Web) -> None:
 
 
 def test_one_that_is_always_silent_or_always_breaks_is_given_up(web: Web) -> None:
-    web.paths["/silent"] = lambda handler: web.stopped.wait() and None
+    def silent(handler: Handler) -> None:
+        web.stopped.wait()
+
+    web.paths["/silent"] = silent
     web.serve("/broken", DATA, most=0)
     for path, said in (("/silent", "silent"), ("/broken", "ended after 0")):
         with pytest.raises(errors.SourceUnavailable, match=said):
