@@ -22,6 +22,7 @@ On disk::
              root-told                      root has been told what running as root means
              images/ID/                     rootfs.ext4, image.json
              kernels/NAME/                  bzImage, vmlinux, modules.ext4, initrd.cpio, kernel.json
+             builds/NAME.log                what the last build of that name said
              vms/ID/                        disk.qcow2, initrd.cpio, console.log, qemu.log
              staging/                       work in progress; whatever is here at start is removed
     cache/   oci/                           blobs shared by all pulls, in OCI image layout
@@ -115,6 +116,10 @@ class Paths:
     @property
     def vms(self) -> str:
         return os.path.join(self.state, "vms")
+
+    @property
+    def builds(self) -> str:
+        return os.path.join(self.state, "builds")
 
     @property
     def staging(self) -> str:

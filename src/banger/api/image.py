@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from banger.api.recipe import Built
+
 
 class PullImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Make an image from a catalog name or any reference that skopeo understands."""
@@ -23,16 +25,6 @@ class ImportImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     size: int | None = None
 
 
-class BuildImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Build an image of the distribution's own packages, without root."""
-
-    name: str
-    suite: str = "bookworm"
-    packages: list[str] = []
-    mirror: str | None = None
-    size: int | None = None
-
-
 class ImageConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How the image wants its commands to be run (the OCI image configuration)."""
 
@@ -48,7 +40,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     name: str
-    kind: Literal["oci", "debian", "archive"]
+    kind: Literal["oci", "debian", "archive", "build"]
     source: str
     digest: str
     architecture: str
@@ -60,6 +52,8 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     allocated: int
     """What it takes on the host's disk; the file is sparse."""
     created: float
+    history: list[Built] = []
+    """The recipes that it was built by, one on top of the other, oldest first."""
 
 
 class ImageList(msgspec.Struct, frozen=True, kw_only=True):

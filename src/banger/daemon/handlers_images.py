@@ -1,9 +1,10 @@
 """Images and kernels. A handler is the function that has its route's name."""
 
 from banger.api.daemon import Empty
-from banger.api.image import BuildImage, Image, ImageList, ImportImage, PullImage
+from banger.api.image import Image, ImageList, ImportImage, PullImage
 from banger.api.kernel import ImportKernel, KernelInfo, KernelList, PullKernel
 from banger.api.operation import Operation
+from banger.api.recipe import BuildImage
 from banger.daemon.call import Call
 
 
@@ -24,7 +25,7 @@ async def image_import(call: Call[ImportImage]) -> Operation:
 
 
 async def image_build(call: Call[BuildImage]) -> Operation:
-    return await call.services.images.build(call.body)
+    return await call.services.builds.build(call.body)
 
 
 async def image_delete(call: Call[Empty]) -> Operation:

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from banger.api.daemon import Report
-from banger.api.image import BuildImage, Image, ImportImage, PullImage
+from banger.api.image import Image, ImportImage, PullImage
 from banger.api.kernel import ImportKernel, KernelInfo, PullKernel
 from banger.api.operation import Operation
+from banger.api.recipe import BuildImage
 from banger.api.vm import CreateVm, ExecVm, Health, StopVm, Vm
 from banger.engine.engine import Engine
 from banger.paths import Paths
@@ -69,8 +70,13 @@ class Images(Protocol):
     def show(self, ref: str) -> Image: ...
     async def pull(self, request: PullImage) -> Operation: ...
     async def import_archive(self, request: ImportImage) -> Operation: ...
-    async def build(self, request: BuildImage) -> Operation: ...
     async def delete(self, ref: str) -> Operation: ...
+
+
+class Builds(Protocol):
+    """Images made by recipes."""
+
+    async def build(self, request: BuildImage) -> Operation: ...
 
 
 class Kernels(Protocol):
@@ -99,6 +105,7 @@ class Services:
         engine: Engine,
         vms: Vms,
         images: Images,
+        builds: Builds,
         kernels: Kernels,
         doctor: Examiner,
         started: float,
@@ -108,6 +115,7 @@ class Services:
         self.engine = engine
         self.vms = vms
         self.images = images
+        self.builds = builds
         self.kernels = kernels
         self.doctor = doctor
         self.started = started

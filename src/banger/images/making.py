@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from banger import errors
+from banger.api.recipe import Built
 from banger.engine.change import Report, Resource, Task
 from banger.images import sources
 from banger.images.record import RECORD, ROOTFS, ImageRecord, Origin
@@ -116,6 +117,9 @@ class Build(Fetch):
 
     name = "build"
 
+    history: tuple[Built, ...] = ()
+    key = ""
+
     async def do(self, report: Report) -> None:
         rootfs = os.path.join(self.staging, ROOTFS)
         try:
@@ -167,6 +171,8 @@ class Build(Fetch):
             config=material.config,
             size=built.size,
             created=time.time(),
+            history=self.history,
+            key=self.key,
         )
 
     async def _fitted(self, rootfs: str, report: Report) -> BuildReport:
@@ -182,7 +188,15 @@ class Build(Fetch):
     def _own(self, twin: ImageRecord) -> ImageRecord:
         wanted = self.wanted
         return msgspec.structs.replace(
-            twin, id=wanted.id, name=wanted.name, kind=wanted.kind, source=wanted.source, created=time.time()
+            twin,
+            id=wanted.id,
+            name=wanted.name,
+            kind=wanted.kind,
+            source=wanted.source,
+            config=self.material.config,
+            created=time.time(),
+            history=self.history,
+            key=self.key,
         )
 
 

@@ -9,8 +9,9 @@ from typing import Literal
 import msgspec
 
 from banger.api.image import Image, ImageConfig
+from banger.api.recipe import Built
 
-Origin = Literal["oci", "debian", "archive"]
+Origin = Literal["oci", "debian", "archive", "build"]
 
 ROOTFS, RECORD = "rootfs.ext4", "image.json"
 
@@ -33,6 +34,10 @@ class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
     config: ImageConfig = ImageConfig()
     size: int
     created: float
+    history: tuple[Built, ...] = ()
+    """The recipes that it was built by, oldest first."""
+    key: str = ""
+    """Digest of the last of them and of what it was carried out on: same key, same wishes. Empty without recipes."""
 
 
 def view(record: ImageRecord, directory: str) -> Image:
@@ -55,4 +60,5 @@ def view(record: ImageRecord, directory: str) -> Image:
         size=record.size,
         allocated=allocated,
         created=record.created,
+        history=list(record.history),
     )

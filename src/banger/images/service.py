@@ -1,4 +1,4 @@
-"""Images: list, pull, import, build, delete, and the one that a machine asks for.
+"""Images: list, pull, import, delete, and the one that a machine asks for.
 
 An image is found by its name, by its id's first letters, or by the reference that it came from. Pulled under no name
 of its own it is named by its canonical reference, which no catalog name can be: that always holds a slash or a colon.
@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from banger import errors
-from banger.api.image import BuildImage, CatalogEntry, Image, ImageConfig, ImportImage, PullImage
+from banger.api.image import CatalogEntry, Image, ImageConfig, ImportImage, PullImage
 from banger.api.operation import Operation
 from banger.config.settings import Config
 from banger.engine.change import Kind, Recovery, Report, Spec, Task
@@ -24,17 +24,15 @@ from banger.engine.sharing import Sharing
 from banger.images import catalog, making
 from banger.images.making import STAGING, Removed, Wanted
 from banger.images.record import ROOTFS, ImageRecord, Origin, view
-from banger.log import printable
 from banger.oci import reference, transport
 from banger.paths import Paths
 from banger.store.records import Records
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_MIRROR = re.compile(r"(https?|file|copy):/[!-~]+")
 Users = Callable[[str, str], list[str]]
 """Which machines need the image of an id and a name."""
 
-PULL, IMPORT, BUILD, DELETE = "image.pull", "image.import", "image.build", "image.delete"
+PULL, IMPORT, DELETE = "image.pull", "image.import", "image.delete"
 
 
 class ImageService:
@@ -51,7 +49,7 @@ class ImageService:
         self._sharing = Sharing(engine)
         self._sweepers: set[asyncio.Task[None]] = set()
         self._users: Users = lambda image_id, name: []
-        for name in (PULL, IMPORT, BUILD):
+        for name in (PULL, IMPORT):
             engine.register(Kind(name, self._plan_make))
         engine.register(Kind(DELETE, self._plan_delete, recovery=Recovery.RESUME, cancellable=False))
 
@@ -140,18 +138,6 @@ class ImageService:
         self._check_free(request.name)
         return self._begin(IMPORT, self._new(_name(request.name), "archive", request.path, request.size))
 
-    async def build(self, request: BuildImage) -> Operation:
-        """Build an image of the distribution's packages."""
-        self._check_free(request.name)
-        mirror = request.mirror or self._settings.debian_mirror
-        if mirror is not None and not _MIRROR.fullmatch(mirror):
-            raise errors.UsageError(detail=f"{printable(mirror, 80)!r} is not the address of an archive")
-        wanted = self._new(_name(request.name), "debian", f"debian:{request.suite}", request.size)
-        packages = tuple(request.packages)
-        return self._begin(
-            BUILD, msgspec.structs.replace(wanted, suite=request.suite, packages=packages, mirror=mirror)
-        )
-
     async def delete(self, ref: str) -> Operation:
         """Raises `errors.NotFound`, `errors.InUse`."""
         record = self.find(ref)
@@ -219,8 +205,21 @@ class ImageService:
         if self._records.by_name(_name(name)) is not None:
             raise errors.AlreadyExists(kind="image", name=name)
 
-    def _begin(self, kind: str, wanted: Wanted) -> Operation:
-        spec: Spec = msgspec.to_builtins(wanted)
+    def propose(self, name: str, kind: Origin, source: str, size: int | None) -> Wanted:
+        """What a change of another room that makes an image begins from. Raises `errors.InvalidName`."""
+        return self._new(_name(name), kind, source, size)
+
+    @staticmethod
+    def subject(name: str) -> str:
+        """The engine's subject of every change that makes or removes the image of a name."""
+        return _subject(name)
+
+    def begin(self, kind: str, wanted: Wanted, spec: Spec) -> Operation:
+        """Start a change of another room that makes an image. Raises `errors.Busy`."""
+        return self._begin(kind, wanted, spec)
+
+    def _begin(self, kind: str, wanted: Wanted, spec: Spec | None = None) -> Operation:
+        spec = msgspec.to_builtins(wanted) if spec is None else spec
         operation = self._engine.begin(kind, subject=wanted.name, subject_id=_subject(wanted.name), spec=spec)
         sweeper = asyncio.get_running_loop().create_task(self._sweep_after(operation.id))
         self._sweepers.add(sweeper)  # it ends with the engine at the latest

@@ -13,7 +13,7 @@ INIT_PATHS = ("/sbin/init", "/usr/sbin/init", "/lib/systemd/systemd", "/usr/lib/
 _OS_RELEASE = ("/etc/os-release", "/usr/lib/os-release")
 _OS_RELEASE_LIMIT = 16 << 10
 _BUSYBOX = ("/bin/busybox", "/usr/bin/busybox", "/sbin/busybox")
-_NO_INITS = (b"busybox", b"tini", b"dumb-init", b"catatonit", b"docker-init")
+NO_INITS = (b"busybox", b"tini", b"dumb-init", b"catatonit", b"docker-init")
 """Programs that /sbin/init may lead to and that do not bring a system up."""
 
 
@@ -46,7 +46,7 @@ def _init(tree: Tree) -> str | None:
     busybox = [node for path in _BUSYBOX if (node := _find(tree, path)) is not None]
     for path in INIT_PATHS:
         node = _executable(tree, path)
-        if node is not None and node not in busybox and not _leads_to(tree, path, _NO_INITS):
+        if node is not None and node not in busybox and not _leads_to(tree, path, NO_INITS):
             return path
     return None
 
