@@ -15,7 +15,10 @@ CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")
 ACL = bytes.fromhex(
     "02000000010007000000000002000600e90300000400050000000000080004000a00000010000700ffffffff20000500ffffffff"
 )
-"""Version 2: owner rwx, user 1001 rw-, group r-x, group 10 r--, mask rwx, others r-x."""
+"""Version 2: owner rwx, user 1001 rw-, group r-x, group 10 r--, mask rwx, others r-x.
+
+The mode of its file must be 0775, because the group of a mode is the mask.
+"""
 
 HOLES = ((0, b"first"), (1_000_000, b"second" * 2000), (7_000_001, b"third"))
 """The data of the sparse file: offset and bytes."""
@@ -115,7 +118,7 @@ def _attributes(tar: Tar) -> None:
     tar.add("edge/null", tarfile.CHRTYPE, devmajor=1, devminor=3).add("edge/disk", tarfile.BLKTYPE, devmajor=8)
     tar.add("edge/large-numbers", tarfile.CHRTYPE, devmajor=300, devminor=70_000).add("edge/fifo", tarfile.FIFOTYPE)
     tar.file("edge/capable", b"17", 0o755, pax_headers=_records(**{"security.capability": CAPABILITY}))
-    tar.file("edge/acl", b"18", 0o675, pax_headers=_records(**{"system.posix_acl_access": ACL}))
+    tar.file("edge/acl", b"18", 0o775, pax_headers=_records(**{"system.posix_acl_access": ACL}))
     default = {"system.posix_acl_default": ACL, "trusted.t": b"\x00\xff\n"}
     tar.directory("edge/acl-folder", pax_headers=_records(**default))
     large = {"user.large": b"v" * 3000, "user.small": b"1"}

@@ -21,6 +21,8 @@ SOURCES = (
     "src/banger/oci",
     "src/banger/disk",
     "src/banger/store",
+    "src/banger/guest/assets.py",
+    "src/banger/guest/image",
     "guest-agent",
 )
 """What decides the form of a kernel and an image on disk."""
@@ -40,8 +42,8 @@ def key() -> str:
     """A digest of the sources that decide what the stock looks like."""
     digest = hashlib.sha256()
     for source in SOURCES:
-        for path in sorted((TREE / source).rglob("*")):
-            if path.suffix in (".py", ".sql", ".c", ".h"):
+        for path in sorted(((TREE / source), *(TREE / source).rglob("*"))):
+            if path.is_file() and path.suffix != ".pyc":
                 digest.update(str(path.relative_to(TREE)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 

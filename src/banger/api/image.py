@@ -18,11 +18,13 @@ class PullImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class ImportImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Make an image from a flat root filesystem archive on the host."""
+    """Make an image from a flat root filesystem archive on the host, or from a plain directory of it."""
 
     path: str
     name: str
     size: int | None = None
+    directory: bool = False
+    """``path`` is a directory."""
 
 
 class ImageConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +42,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     name: str
-    kind: Literal["oci", "debian", "archive", "build"]
+    kind: Literal["oci", "debian", "archive", "directory", "build"]
     source: str
     digest: str
     architecture: str
@@ -58,6 +60,13 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 
 class ImageList(msgspec.Struct, frozen=True, kw_only=True):
     images: list[Image]
+
+
+class CacheUse(msgspec.Struct, frozen=True, kw_only=True):
+    """What the downloads of all pulls take on this host. A pruning has the same members as its result."""
+
+    blobs: int
+    bytes: int
 
 
 class CatalogEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -49,6 +49,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     progress: Progress | None = None
     notices: list[str] = []
     """What the user should know in passing: an image that had to be pulled first, say."""
+    result: dict[str, int | str] = {}
+    """What it came to, for changes whose outcome is a number or a word."""
     phases: list[Phase] = []
     started: float
     finished: float | None = None

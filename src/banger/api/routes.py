@@ -165,6 +165,13 @@ IMAGE_BUILD = Route(
 IMAGE_DELETE = Route(
     "image_delete", "DELETE /v1/images/{ref}", "Delete an image that no machine uses", reply="operation.Operation"
 )
+IMAGE_CACHE = Route("image_cache", "GET /v1/cache", "What downloads take on this host", reply="image.CacheUse")
+IMAGE_CACHE_PRUNE = Route(
+    "image_cache_prune",
+    "POST /v1/cache/prune",
+    "Remove downloads that no pull needs",
+    reply="operation.Operation",
+)
 
 KERNEL_LIST = Route("kernel_list", "GET /v1/kernels", "All kernels", reply="kernel.KernelList")
 KERNEL_SHOW = Route("kernel_show", "GET /v1/kernels/{ref}", "One kernel", reply="kernel.KernelInfo")

@@ -21,8 +21,9 @@ from banger.builds.steps import Always, LookUp, Stage, Step, Unless
 from banger.builds.work import Work
 from banger.engine.change import Kind, Report, Spec, Task
 from banger.images import making
-from banger.images.making import Unused, Wanted
+from banger.images.making import Wanted
 from banger.images.record import ImageRecord
+from banger.images.service import ImageService
 from banger.paths import Paths
 from banger.store.records import Records
 from banger.vms.record import VmRecord
@@ -57,7 +58,7 @@ class Base(Step):
         work.built = msgspec.structs.replace(work.built, base=base.name, base_digest=base.digest)
 
 
-def kind(records: Records[ImageRecord], workers: Workers, paths: Paths, unused: Unused, agent: str) -> Kind:
+def kind(records: Records[ImageRecord], workers: Workers, paths: Paths, images: ImageService) -> Kind:
     """The change, as the engine knows it."""
 
     def plan(spec: Spec) -> Sequence[Task]:
@@ -65,7 +66,7 @@ def kind(records: Records[ImageRecord], workers: Workers, paths: Paths, unused: 
         wanted = asked.wanted
         if wanted.present:
             return [making.Present(wanted, records, paths)]
-        work = Work(wanted, asked.built, paths, agent)
+        work = Work(wanted, asked.built, paths, images)
         look_up = LookUp(work, records, asked.force)
         if asked.worker is None:
             made = [look_up, *suite.tasks(work, records, paths)]
@@ -82,7 +83,7 @@ def kind(records: Records[ImageRecord], workers: Workers, paths: Paths, unused: 
                 *(Always(work, task) for task in workers.removing(vm_id)),
                 disk.TakeOver(work, records, paths),
             ]
-        finish = [making.Publish(wanted, records, paths), making.Enter(wanted, records, paths, unused)]
+        finish = [making.Publish(wanted, records, paths), making.Enter(wanted, records, paths, images.check_unused)]
         return [Stage(work, paths), *made, *finish]
 
     return Kind(BUILD, plan)

@@ -45,7 +45,7 @@ class BuildService:
         self._workers = vms.workers
         self._paths = paths
         self._settings = settings
-        engine.register(plans.kind(records, vms.workers, paths, images.check_unused, images.agent))
+        engine.register(plans.kind(records, vms.workers, paths, images))
 
     async def build(self, request: BuildImage) -> Operation:
         """Raises, before anything exists, whatever is wrong with the request."""

@@ -11,19 +11,20 @@ from banger.builds.transcript import Transcript
 from banger.images import sources
 from banger.images.making import Wanted
 from banger.images.record import ImageRecord
+from banger.images.service import ImageService
 from banger.paths import Paths
 
 
 class Work:
-    """``image`` is what is to be made, ``built`` how, ``agent`` the agent's binary; the rest is learned on the way."""
+    """``image`` is what is to be made, ``built`` how; the rest is learned on the way."""
 
-    def __init__(self, wanted: Wanted, built: Built, paths: Paths, agent: str) -> None:
+    def __init__(self, wanted: Wanted, built: Built, paths: Paths, images: ImageService) -> None:
         self.image = wanted
         self.built = built
-        self.agent = agent
+        self.agent = images.agent
         self.files = files_path(paths, wanted.id)
         self.transcript = Transcript(os.path.join(paths.builds, f"{wanted.name}.log"))
-        self.material = sources.Material()
+        self.material = images.material()
         self.base: ImageRecord | None = None
         self.twin: ImageRecord | None = None
         """An image that was built alike: nothing is to be done but to share its file."""

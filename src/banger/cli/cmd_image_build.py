@@ -23,7 +23,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
     with Client() as client:
         operation = carry_out(client, client.image_build(wanted), terminal)
         if arguments.json:
-            terminal.document(client.image_show(operation.subject_id or operation.subject))
+            terminal.document(client.image_show(operation.subject))
         else:
             terminal.print(cell(operation.subject))
     return 0

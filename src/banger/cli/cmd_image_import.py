@@ -1,8 +1,9 @@
-"""``banger image import``. The daemon reads the file, so its path must mean the same there."""
+"""``banger image import``. The daemon reads the file or directory, so its path must mean the same there."""
 
 import os
 from argparse import Namespace
 
+from banger import errors
 from banger.api.image import ImportImage
 from banger.cli.change import carry_out
 from banger.cli.terminal import Terminal, cell
@@ -10,11 +11,18 @@ from banger.sdk.client import Client
 
 
 def run(arguments: Namespace, terminal: Terminal) -> int:
-    wanted = ImportImage(path=os.path.abspath(arguments.file), name=arguments.name, size=arguments.size)
+    if (arguments.file is None) == (arguments.dir is None):
+        raise errors.UsageError(detail="give either an archive, FILE, or a directory, --dir DIR")
+    wanted = ImportImage(
+        path=os.path.abspath(arguments.dir if arguments.file is None else arguments.file),
+        name=arguments.name,
+        size=arguments.size,
+        directory=arguments.file is None,
+    )
     with Client() as client:
         operation = carry_out(client, client.image_import(wanted), terminal)
         if arguments.json:
-            terminal.document(client.image_show(operation.subject_id or operation.subject))
+            terminal.document(client.image_show(operation.subject))
         else:
             terminal.print(cell(operation.subject))
     return 0

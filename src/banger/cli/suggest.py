@@ -28,7 +28,7 @@ def suggestions(words: Sequence[str], names: Names) -> list[Suggestion]:
     if isinstance(found, Verb):
         every = _after_verb(found, before[length:], current, names)
     elif found is not None:
-        every = _verbs_of(found) if len(before) == 1 else iter(())
+        every = iter(_next_words(found, before).items())
     else:
         every = _first_words() if not before else iter(())
     return [each for each in every if each == FILES or each[0].startswith(current)]
@@ -42,8 +42,14 @@ def _first_words() -> Iterator[Suggestion]:
     yield "help", "explain a group or a verb"
 
 
-def _verbs_of(group: Group) -> Iterator[Suggestion]:
-    return ((verb.path.partition(" ")[2], verb.summary) for verb in group.verbs)
+def _next_words(group: Group, before: Sequence[str]) -> dict[str, str]:
+    """What may follow the words of a group's verbs that have been typed."""
+    found: dict[str, str] = {}
+    for verb in group.verbs:
+        words = verb.path.split()
+        if len(words) > len(before) and words[: len(before)] == list(before):
+            found.setdefault(words[len(before)], verb.summary)
+    return found
 
 
 def _after_verb(verb: Verb, before: Sequence[str], current: str, names: Names) -> Iterator[Suggestion]:

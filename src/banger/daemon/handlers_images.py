@@ -1,7 +1,7 @@
 """Images and kernels. A handler is the function that has its route's name."""
 
 from banger.api.daemon import Empty
-from banger.api.image import Image, ImageList, ImportImage, PullImage
+from banger.api.image import CacheUse, Image, ImageList, ImportImage, PullImage
 from banger.api.kernel import ImportKernel, KernelInfo, KernelList, PullKernel
 from banger.api.operation import Operation
 from banger.api.recipe import BuildImage
@@ -30,6 +30,14 @@ async def image_build(call: Call[BuildImage]) -> Operation:
 
 async def image_delete(call: Call[Empty]) -> Operation:
     return await call.services.images.delete(call.ref)
+
+
+async def image_cache(call: Call[None]) -> CacheUse:
+    return call.services.images.cache()
+
+
+async def image_cache_prune(call: Call[Empty]) -> Operation:
+    return await call.services.images.prune_cache()
 
 
 async def kernel_list(call: Call[None]) -> KernelList:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from banger.api.daemon import Report
-from banger.api.image import Image, ImportImage, PullImage
+from banger.api.image import CacheUse, Image, ImportImage, PullImage
 from banger.api.kernel import ImportKernel, KernelInfo, PullKernel
 from banger.api.operation import Operation
 from banger.api.recipe import BuildImage
@@ -71,6 +71,8 @@ class Images(Protocol):
     async def pull(self, request: PullImage) -> Operation: ...
     async def import_archive(self, request: ImportImage) -> Operation: ...
     async def delete(self, ref: str) -> Operation: ...
+    def cache(self) -> CacheUse: ...
+    async def prune_cache(self) -> Operation: ...
 
 
 class Builds(Protocol):

@@ -66,6 +66,10 @@ class Report(Protocol):
         """Something that the user should know in passing."""
         ...
 
+    def result(self, **values: int | str) -> None:
+        """What the change came to, in the words of its kind; who asked for it can read it in `Operation.result`."""
+        ...
+
     def record(self, **facts: object) -> None:
         """Commit facts about the task's resource that are known only now (a pid). They reach `Task.recorded`."""
         ...

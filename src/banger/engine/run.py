@@ -236,6 +236,8 @@ class _StepReport:
             return
         if field == "notices":
             value = [*operation.notices, value][-NOTICES_MAX:]
+        if field == "result" and isinstance(value, dict):
+            value = {**operation.result, **value}
         self._run.feed.publish(replace(operation, **{field: value}), at_once=field == "notices")
 
     def stage(self, text: str) -> None:
@@ -246,6 +248,9 @@ class _StepReport:
 
     def notice(self, text: str) -> None:
         self._publish("notices", printable(text))
+
+    def result(self, **values: int | str) -> None:
+        self._publish("result", values)
 
     def record(self, **facts: object) -> None:
         self._run.save_facts(self._position, facts)

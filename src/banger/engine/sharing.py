@@ -1,11 +1,12 @@
 """Changes that other changes wait for: an image that several new machines need is pulled once.
 
 A change that was begun only for those who wait is cancelled when the last of them gives up. One that somebody asked for
-by itself (`adopt`) goes on.
+by itself goes on; when that somebody gives it up, those who wait begin it anew.
 """
 
 from collections.abc import Callable
 
+from banger import errors
 from banger.api.operation import Operation
 from banger.engine.change import Report
 from banger.engine.engine import Engine
@@ -25,17 +26,23 @@ class Sharing:
 
     async def wait(self, subject_id: str, begin: Callable[[], Operation], report: Report) -> None:
         """Join the change that the subject is in, or ``begin`` one; its stages become ours. Raises its error."""
-        operation = self._engine.under_way(subject_id)
-        if operation is None:
-            operation = begin()
-            self._waiting[operation.id] = 0
-        if operation.id in self._waiting:
-            self._waiting[operation.id] += 1
-        try:
-            await self._follow(operation, report)
-            await self._engine.join(operation.id)
-        finally:
-            self._leave(operation.id)
+        while True:
+            operation = self._engine.under_way(subject_id)
+            if operation is None:
+                operation = begin()
+                self._waiting[operation.id] = 0
+            if operation.id in self._waiting:
+                self._waiting[operation.id] += 1
+            try:
+                await self._follow(operation, report)
+                await self._engine.join(operation.id)
+                return
+            except errors.Cancelled:
+                if operation.id in self._waiting:
+                    raise
+                report.notice(f"{operation.subject}: whoever began this has cancelled it; going on")
+            finally:
+                self._leave(operation.id)
 
     async def _follow(self, operation: Operation, report: Report) -> None:
         told = 0

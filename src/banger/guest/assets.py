@@ -27,7 +27,6 @@ FILES = (
     ("/usr/local/libexec/banger-network-bootstrap", 0o755, "network-bootstrap"),
     (f"{_UNITS}/banger-agent.service", 0o644, "banger-agent.service"),
     (f"{_UNITS}/banger-network.service", 0o644, "banger-network.service"),
-    (f"{_UNITS}/systemd-modules-load.service.d/banger.conf", 0o644, "modules-load.conf"),
     ("/etc/modules-load.d/banger.conf", 0o644, "modules.conf"),
 )
 """Path in the guest, mode, name in ``image``."""

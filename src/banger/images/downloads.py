@@ -64,6 +64,8 @@ class Downloads:
         if download is not None:
             download.task.cancel()
             await asyncio.wait({download.task})
+            if not download.task.cancelled():
+                download.task.exception()  # nobody is left who would want to know
 
     async def fetch(
         self, source: str, platform: tuple[str, str], progress: Progress, notice: Notice

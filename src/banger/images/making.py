@@ -17,6 +17,7 @@ from banger import errors
 from banger.api.recipe import Built
 from banger.engine.change import Report, Resource, Task
 from banger.images import sources
+from banger.images.downloads import Downloads
 from banger.images.record import RECORD, ROOTFS, ImageRecord, Origin
 from banger.oci.build import BuildReport
 from banger.paths import Paths
@@ -43,6 +44,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     mirror: str | None = None
     present: bool = False
     """It is here already and shall stay as it is."""
+    joined: bool = False
+    """Another change is pulling it."""
 
 
 class Removed(msgspec.Struct, frozen=True):
@@ -99,16 +102,23 @@ class Fetch(Present):
         try:
             os.makedirs(self.staging, mode=0o700)
             if wanted.kind == "oci":
-                await sources.fetch(self.material, wanted.source, self.paths.oci_cache, report)
+                await sources.fetch(self.material, wanted.source, report)
             elif wanted.kind == "debian":
                 await sources.install(self.material, wanted.suite, wanted.packages, wanted.mirror, self.staging, report)
+            elif wanted.kind == "directory":
+                own = (self.paths.state, self.paths.cache, self.paths.runtime)
+                sources.directory(self.material, wanted.source, own, report)
             else:
                 await sources.archive(self.material, wanted.source, report)
             await asyncio.to_thread(sources.equip, self.material, self.agent, self.staging)
-        except OSError as error:
-            raise errors.from_os(error, self.staging) from error
+        except BaseException as error:
+            self.material.release()
+            if isinstance(error, OSError):
+                raise errors.from_os(error, self.staging) from error
+            raise
 
     async def undo(self, report: Report) -> None:
+        self.material.release()
         await asyncio.to_thread(shutil.rmtree, self.staging, ignore_errors=True)
 
 
@@ -136,6 +146,8 @@ class Build(Fetch):
             await asyncio.to_thread(self.material.remove)
         except OSError as error:
             raise errors.from_os(error, self.staging) from error
+        finally:
+            self.material.release()
 
     async def undo(self, report: Report) -> None:
         """`Fetch` removes the directory."""
@@ -156,14 +168,16 @@ class Build(Fetch):
         except errors.DamagedBlob:
             if wanted.kind != "oci":  # it is not ours to fetch again, nor to remove
                 raise errors.SourceUnavailable(reference=wanted.source, reason="it changed while it was read") from None
-            await sources.refetch(material, wanted.source, self.paths.oci_cache, report)
+            await sources.refetch(material, wanted.source, report)
             built = await self._fitted(rootfs, report)
+        if built.skipped and wanted.kind == "directory":
+            report.notice(f"left out: {built.skipped} devices, sockets, fifos and mounted file systems")
         return ImageRecord(
             id=wanted.id,
             name=wanted.name,
             kind=wanted.kind,
             source=wanted.source,
-            digest=material.digest,
+            digest=material.digest or built.digest,
             writer=sources.WRITER,
             assets=material.assets,
             architecture=material.architecture,
@@ -301,11 +315,13 @@ def superseded(record: ImageRecord) -> str:
     return record.name if record.name.endswith(f"@{record.id}") else f"{record.name}@{record.id}"
 
 
-def plan(wanted: Wanted, records: Records[ImageRecord], paths: Paths, agent: str, unused: Unused) -> Sequence[Task]:
+def plan(
+    wanted: Wanted, records: Records[ImageRecord], paths: Paths, agent: str, unused: Unused, downloads: Downloads
+) -> Sequence[Task]:
     """The tasks that make an image. ``agent`` is the path of the guest agent that goes into it."""
     if wanted.present:
         return [Present(wanted, records, paths)]
-    material = sources.Material()
+    material = sources.Material(downloads)
     return [
         Fetch(wanted, records, paths, material, agent),
         Build(wanted, records, paths, material, agent),

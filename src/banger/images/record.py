@@ -11,7 +11,7 @@ import msgspec
 from banger.api.image import Image, ImageConfig
 from banger.api.recipe import Built
 
-Origin = Literal["oci", "debian", "archive", "build"]
+Origin = Literal["oci", "debian", "archive", "directory", "build"]
 
 ROOTFS, RECORD = "rootfs.ext4", "image.json"
 

@@ -15,16 +15,19 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from banger import errors
-from banger.api.image import CatalogEntry, Image, ImageConfig, ImportImage, PullImage
+from banger.api.image import CacheUse, CatalogEntry, Image, ImageConfig, ImportImage, PullImage
 from banger.api.operation import Operation
 from banger.config.settings import Config
 from banger.engine.change import Kind, Recovery, Report, Spec, Task
 from banger.engine.engine import Engine
 from banger.engine.sharing import Sharing
 from banger.images import catalog, making
+from banger.images.downloads import Downloads
 from banger.images.making import STAGING, Removed, Wanted
+from banger.images.pulling import Join, Prune
 from banger.images.record import ROOTFS, ImageRecord, Origin, view
-from banger.oci import reference, transport
+from banger.images.sources import Material
+from banger.oci import reference
 from banger.paths import Paths
 from banger.store.records import Records
 
@@ -33,6 +36,7 @@ Users = Callable[[str, str], list[str]]
 """Which machines need the image of an id and a name."""
 
 PULL, IMPORT, DELETE = "image.pull", "image.import", "image.delete"
+PRUNE = "image.cache.prune"
 
 
 class ImageService:
@@ -47,10 +51,12 @@ class ImageService:
         self._paths = paths
         self._settings = settings
         self._sharing = Sharing(engine)
+        self._downloads = Downloads(paths.oci_cache)
         self._sweepers: set[asyncio.Task[None]] = set()
         self._users: Users = lambda image_id, name: []
         for name in (PULL, IMPORT):
             engine.register(Kind(name, self._plan_make))
+        engine.register(Kind(PRUNE, self._plan_prune, recovery=Recovery.RESUME))
         engine.register(Kind(DELETE, self._plan_delete, recovery=Recovery.RESUME, cancellable=False))
 
     def guard(self, users: Users) -> None:
@@ -63,7 +69,7 @@ class ImageService:
             for name in os.listdir(self._paths.staging):
                 if name.startswith(STAGING):
                     shutil.rmtree(os.path.join(self._paths.staging, name), ignore_errors=True)
-        transport.sweep(self._paths.oci_cache)
+        self._downloads.cache.sweep()
         self._sweep()
 
     # -- looking ------------------------------------------------------------------------------------------------------
@@ -121,7 +127,7 @@ class ImageService:
         wanted = self._wanted(request)
         under_way = self._engine.under_way(_subject(wanted.name))
         if under_way is not None and under_way.kind == PULL:
-            return self._sharing.adopt(under_way)
+            return self._begin(PULL, msgspec.structs.replace(wanted, joined=True))
         present = self._records.by_name(wanted.name)
         if present is not None and not request.force:
             if present.source != wanted.source:
@@ -130,13 +136,26 @@ class ImageService:
         return self._begin(PULL, wanted)
 
     async def import_archive(self, request: ImportImage) -> Operation:
-        """Make an image from a flat archive of a root file system."""
+        """Make an image from a flat archive of a root file system, or from a plain directory."""
         if not os.path.isabs(request.path):
             raise errors.UsageError(detail=f"{request.path!r} is not an absolute path")
-        if not os.path.isfile(request.path):
+        if request.directory and not os.path.isdir(request.path):
+            raise errors.SourceUnavailable(reference=request.path, reason="there is no such directory")
+        if not request.directory and not os.path.isfile(request.path):
             raise errors.SourceUnavailable(reference=request.path, reason="there is no such file")
         self._check_free(request.name)
-        return self._begin(IMPORT, self._new(_name(request.name), "archive", request.path, request.size))
+        kind: Origin = "directory" if request.directory else "archive"
+        return self._begin(IMPORT, self._new(_name(request.name), kind, request.path, request.size))
+
+    def cache(self) -> CacheUse:
+        """What the downloads take."""
+        used = self._downloads.cache.used()
+        return CacheUse(blobs=used.blobs, bytes=used.size)
+
+    async def prune_cache(self) -> Operation:
+        """Remove what was downloaded, once no pull needs it. One that is under way already is shared."""
+        under_way = self._engine.under_way(PRUNE)
+        return under_way or self._engine.begin(PRUNE, subject="the cache of downloads", subject_id=PRUNE, spec={})
 
     async def delete(self, ref: str) -> Operation:
         """Raises `errors.NotFound`, `errors.InUse`."""
@@ -181,8 +200,13 @@ class ImageService:
             return record
         wanted = self._wanted(PullImage(reference=ref))
         report.notice(f"image {wanted.name} is not here: pulling it")
-        await self._sharing.wait(_subject(wanted.name), lambda: self._begin(PULL, wanted), report)
+        await self._pull_together(wanted, report)
         return self.find(wanted.name)
+
+    async def _pull_together(self, wanted: Wanted, report: Report) -> None:
+        """Pull with all others who want that name; what has been downloaded outlives each one's giving up."""
+        async with self._downloads.wanted(wanted.source):
+            await self._sharing.wait(_subject(wanted.name), lambda: self._begin(PULL, wanted), report)
 
     # -- what is asked for --------------------------------------------------------------------------------------------
 
@@ -209,6 +233,10 @@ class ImageService:
         """What a change of another room that makes an image begins from. Raises `errors.InvalidName`."""
         return self._new(_name(name), kind, source, size)
 
+    def material(self) -> Material:
+        """What such a change collects its content in."""
+        return Material(self._downloads)
+
     @staticmethod
     def subject(name: str) -> str:
         """The engine's subject of every change that makes or removes the image of a name."""
@@ -220,7 +248,8 @@ class ImageService:
 
     def _begin(self, kind: str, wanted: Wanted, spec: Spec | None = None) -> Operation:
         spec = msgspec.to_builtins(wanted) if spec is None else spec
-        operation = self._engine.begin(kind, subject=wanted.name, subject_id=_subject(wanted.name), spec=spec)
+        subject = f"{_subject(wanted.name)}#{wanted.id}" if wanted.joined else _subject(wanted.name)
+        operation = self._engine.begin(kind, subject=wanted.name, subject_id=subject, spec=spec)
         sweeper = asyncio.get_running_loop().create_task(self._sweep_after(operation.id))
         self._sweepers.add(sweeper)  # it ends with the engine at the latest
         sweeper.add_done_callback(self._sweepers.discard)
@@ -228,7 +257,12 @@ class ImageService:
 
     def _plan_make(self, spec: Spec) -> Sequence[Task]:
         wanted = msgspec.convert(spec, Wanted)
-        return making.plan(wanted, self._records, self._paths, self.agent, self.check_unused)
+        if wanted.joined:
+            return [Join(wanted, self._records, self._pull_together)]
+        return making.plan(wanted, self._records, self._paths, self.agent, self.check_unused, self._downloads)
+
+    def _plan_prune(self, spec: Spec) -> Sequence[Task]:
+        return [Prune(self._downloads.cache)]
 
     def _plan_delete(self, spec: Spec) -> Sequence[Task]:
         removed = msgspec.convert(spec, Removed)

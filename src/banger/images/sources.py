@@ -17,9 +17,11 @@ from banger.api.image import ImageConfig
 from banger.api.operation import Progress
 from banger.engine.change import Report
 from banger.guest import assets
-from banger.oci import builder, debian, reference, transport
+from banger.images.downloads import Downloads
+from banger.oci import builder, debian, transport
 from banger.oci.build import BuildReport
 from banger.oci.layer import LayerSource
+from banger.oci.progress import Notice
 
 WRITER = 1
 """Grows when the same layers would be written as other bytes. The guest assets have a digest of their own."""
@@ -35,7 +37,8 @@ STAGES = {
 class Material:
     """Layers, oldest first, and what is known about them."""
 
-    def __init__(self) -> None:
+    def __init__(self, downloads: Downloads) -> None:
+        self.downloads = downloads
         self.layers: list[LayerSource] = []
         self.digest = ""
         self.architecture = architecture()
@@ -46,6 +49,18 @@ class Material:
         """The digest of the guest assets."""
         self.own: list[str] = []
         """Archives that were made for this one image."""
+        self._lease: int | None = None
+
+    async def keep(self, notice: Notice) -> None:
+        """Keep the blobs in the cache until `release`; they are read long after they were fetched."""
+        if self._lease is None:
+            self._lease = await self.downloads.cache.lease(notice)
+
+    def release(self) -> None:
+        """The blobs of the cache are not needed any more."""
+        if self._lease is not None:
+            os.close(self._lease)
+            self._lease = None
 
     def remove(self) -> None:
         """Remove what nobody needs once the file system is written."""
@@ -59,12 +74,12 @@ def architecture() -> str:
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 
-async def fetch(material: Material, source: str, cache: str, report: Report) -> None:
+async def fetch(material: Material, source: str, report: Report) -> None:
     """Bring the layers of a reference into the cache of blobs, or find them there."""
     report.stage(STAGES["fetch"])
-    found = await transport.fetch(
-        reference.parse(source), cache, platform=("linux", architecture()), progress=_teller(report)
-    )
+    await material.keep(report.notice)
+    platform = ("linux", architecture())
+    found = await material.downloads.fetch(source, platform, _teller(report), report.notice)
     material.digest = found.digest
     material.architecture = found.config.architecture
     material.layers = [
@@ -98,6 +113,12 @@ async def archive(material: Material, path: str, report: Report) -> None:
     material.layers = [LayerSource(path=path, name=os.path.basename(path), digest=material.digest, size=size)]
 
 
+def directory(material: Material, path: str, without: Sequence[str], report: Report) -> None:
+    """A plain directory of this host as the lowest layer; its digest is known when it has been written."""
+    report.stage("reading the directory")
+    material.layers = [LayerSource(path=path, name=path, directory=True, without=tuple(without))]
+
+
 def equip(material: Material, agent: str, directory: str) -> None:
     """Put the guest assets on top, as one more layer in ``directory``; ``agent`` is the path of the agent's binary."""
     found = assets.load(agent)
@@ -109,12 +130,12 @@ def equip(material: Material, agent: str, directory: str) -> None:
     material.assets = found.digest
 
 
-async def refetch(material: Material, source: str, cache: str, report: Report) -> None:
+async def refetch(material: Material, source: str, report: Report) -> None:
     """Bring the layers again, after one of them turned out to be damaged."""
     report.notice("the cache is damaged; fetching again what is not sound")
     blobs = [(each.path, each.digest, each.size) for each in material.layers]
     await asyncio.to_thread(transport.discard, blobs)
-    await fetch(material, source, cache, report)
+    await fetch(material, source, report)
 
 
 async def write(material: Material, output: str, size: int | None, report: Report) -> BuildReport:

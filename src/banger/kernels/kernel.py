@@ -107,10 +107,7 @@ async def _assemble(source: str, staging: str, agent: str, origin: str, name: st
     if tree is not None:
         progress("building the image of its modules")
         tree = await _own_tree(tree, staging, image.release)
-        scratch = os.path.join(staging, "scratch")
-        os.makedirs(scratch)
-        await modules.build_image(tree, os.path.join(staging, MODULES), scratch)
-        os.rmdir(scratch)
+        await asyncio.to_thread(modules.build_image, tree, os.path.join(staging, MODULES))
     with open(agent, "rb") as file:
         content = file.read()
     loaded = await asyncio.to_thread(initrd.modules_archive, tree)

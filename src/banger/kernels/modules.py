@@ -12,9 +12,14 @@ import gzip
 import lzma
 import os
 import re
-import shutil
 
 from banger import errors, proc
+from banger.disk import host_tree
+from banger.disk.ext4 import volume
+from banger.disk.ext4.data import DataArea
+from banger.disk.ext4.geometry import Geometry
+from banger.disk.ext4.node import Node
+from banger.disk.fresh import new_file
 from banger.kernels import bzimage, lz4
 
 NEEDED = ("virtio_mmio", "virtio_pci", "virtio_blk", "virtio_console", "virtio_net", "virtio_rng", "ext4")
@@ -95,56 +100,17 @@ def _zstd(file: str) -> bytes:
         return bzimage.zstd_decompress(stream.read(MODULE_LIMIT), MODULE_LIMIT)
 
 
-async def build_image(tree: str, destination: str, scratch: str) -> None:
-    """Write the tree as a read-only ext4 image in which root owns every file, without being root.
+def build_image(tree: str, destination: str) -> None:
+    """Write the tree to the new file ``destination`` as an ext4 image in which root owns every file.
 
-    ``scratch`` is an empty directory on the same file system, for links to the tree's files.
+    The links ``build`` and ``source``, which lead to where the kernel was built, are left out. Raises
+    `errors.SourceUnavailable`, `errors.DiskFull`.
     """
-    release = os.path.basename(tree)
-    top = os.path.join(scratch, release)
-    used = _link_tree(tree, top)
-    size = (used + used // 16 + (8 << 20)) & ~4095
-    with open(destination, "wb") as image:
-        image.truncate(size)
-    await proc.run(
-        [
-            "mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0", "-L", "modules",
-            "-O", "^has_journal,^resize_inode", "-E", "root_owner=0:0,lazy_itable_init=0,nodiscard",
-            "-d", scratch, destination,
-        ],
-        timeout=300,
-    )  # fmt: skip
-    if os.geteuid() != 0:
-        await _give_to_root(scratch, destination)
-    shutil.rmtree(top)
-
-
-def _link_tree(tree: str, top: str) -> int:
-    """Hard links to a tree's files, less its ``build`` and ``source`` links; returns the blocks' bytes."""
-    used = 0
-    for place, directories, files in os.walk(tree):
-        target = os.path.normpath(os.path.join(top, os.path.relpath(place, tree)))
-        os.makedirs(target, mode=0o755)
-        os.chmod(target, 0o755)  # noqa: S103 - a tree for everybody to read
-        used += 4096
-        directories[:] = [each for each in directories if not os.path.islink(os.path.join(place, each))]
-        for name in files:
-            file = os.path.join(place, name)
-            if os.path.islink(file):
-                continue
-            try:
-                os.link(file, os.path.join(target, name))
-            except OSError:  # another file system, or somebody else's file under protected_hardlinks
-                shutil.copy2(file, os.path.join(target, name))
-            used += (os.path.getsize(file) + 4095 & ~4095) + 256
-    return used
-
-
-async def _give_to_root(tree: str, image: str) -> None:
-    """mke2fs copies the builder's ids; debugfs sets them to 0 in the finished image."""
-    commands = []
-    for place, directories, files in os.walk(tree):
-        for name in (*directories, *files):
-            path = "/" + os.path.relpath(os.path.join(place, name), tree)
-            commands += [f'set_inode_field "{path}" uid 0', f'set_inode_field "{path}" gid 0']
-    await proc.run(["debugfs", "-w", "-f", "-", image], input="\n".join(commands).encode() + b"\n", timeout=120)
+    with new_file(destination) as descriptor:
+        area = DataArea(descriptor, Geometry(None))
+        found = host_tree.read(tree, area, ids=host_tree.as_root)
+        for name in (b"build", b"source"):
+            found.root.children.pop(name, None)
+        root = Node.directory(mtime=found.root.mtime)
+        root.children[os.fsencode(os.path.basename(tree))] = found.root
+        volume.write(descriptor, area, root, size=volume.fitting(area), seed=found.digest)

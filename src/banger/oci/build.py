@@ -5,23 +5,28 @@ its place in the file. Then the entries are applied oldest first to a tree in me
 was stepped over but turned out to be visible is read now, data of files that do not exist after all is given back.
 Last, the filesystem's metadata is written behind the data.
 
+The oldest layer may be a plain directory of the host. It takes the same way as an archive's entries, in one pass and
+with its owners as they shall be, rather than through ``mke2fs -d`` and a second pass over the owners. Its digest is
+known only when it has been read, and joins the seed then.
+
 The output is created, never overwritten, and does not exist after a failure. The same layers, size and seed give the
 same bytes. Nothing is synced to disk: whoever commits the file does that. `banger.oci.builder` runs this in a process
 of its own, because archives are hostile and memory should go back to the system.
 """
 
-import contextlib
-import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from banger import errors
+from banger.disk import host_tree
 from banger.disk.ext4 import volume
 from banger.disk.ext4.data import DataArea
 from banger.disk.ext4.geometry import SMALLEST, Geometry
 from banger.disk.ext4.node import Content
+from banger.disk.fresh import new_file
+from banger.disk.host_tree import HostTree
 from banger.oci import merge, probe
 from banger.oci.layer import Entry, LayerSource, Reader, Shadow
 from banger.oci.progress import Progress, silent
@@ -34,7 +39,10 @@ _STEP = 4 << 20
 
 
 class BuildReport(msgspec.Struct, frozen=True):
-    """What was made. ``content`` is the inflated size of all layers, ``skipped`` counts devices and fifos left out."""
+    """What was made. ``content`` is the inflated size of all layers, ``skipped`` counts devices and fifos left out.
+
+    ``digest`` is that of a directory's content, empty when there was none.
+    """
 
     size: int
     allocated: int
@@ -46,6 +54,7 @@ class BuildReport(msgspec.Struct, frozen=True):
     init: str | None
     distribution: str
     shell: bool
+    digest: str = ""
 
 
 def build_image(
@@ -64,34 +73,8 @@ def build_image(
     """
     if size is not None and size < SMALLEST:
         raise errors.ImageTooSmall(size=f"{size >> 20} MiB", needed=f"{SMALLEST >> 20} MiB")
-    with _new_file(output) as descriptor:
+    with new_file(output) as descriptor:
         return _Build(descriptor, layers, size, seed, progress).run()
-
-
-@contextlib.contextmanager
-def _new_file(path: str) -> Iterator[int]:
-    """A file that did not exist before, and does not exist after a failure."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        raise errors.AlreadyExists(kind="file", name=path) from None
-    except OSError as fault:
-        raise _from_os(fault, path) from None
-    try:
-        yield descriptor
-    except BaseException as fault:
-        os.unlink(path)
-        if isinstance(fault, OSError):
-            raise _from_os(fault, path) from None
-        raise
-    finally:
-        os.close(descriptor)
-
-
-def _from_os(fault: OSError, path: str) -> errors.BangerError:
-    if fault.errno in (errno.ENOSPC, errno.EDQUOT):
-        return errors.DiskFull(path=path)
-    return errors.BuildFailed(name=path, reason=fault.strerror or str(fault))
 
 
 class _Build:
@@ -99,41 +82,58 @@ class _Build:
         self, descriptor: int, layers: Sequence[LayerSource], size: int | None, seed: str, progress: Progress
     ) -> None:
         self._descriptor = descriptor
-        self._layers = layers
+        self._base = layers[0] if layers and layers[0].directory else None
+        self._layers = layers if self._base is None else layers[1:]
         self._size = size
         self._seed = seed
         self._progress = progress
         self._area = DataArea(descriptor, Geometry(size))
         self._reader = Reader(self._area, self._on_read)
-        self._total = sum(os.stat(layer.path).st_size for layer in layers)
+        self._total = sum(os.stat(layer.path).st_size for layer in self._layers)
         self._read = self._told = 0
         self._skipped: dict[Content, tuple[int, int]] = {}
         """Files that were stepped over: their layer, and the number of their entry in it."""
 
     def run(self) -> BuildReport:
-        scanned = self._scan()
-        content = self._reader.bytes
         tree = Tree()
+        base = self._read_base(tree)
+        below = tree.finish()[0]
+        scanned = self._scan()
         for layer, entries in zip(self._layers, scanned, strict=True):
             merge.apply(tree, layer.name, entries)
         live, dropped = tree.finish()
         self._settle(scanned, live)
+        for content in below - live:
+            self._area.release(content)
         self._progress("write", 0, None)
         nature = probe.examine(tree, self._area)
-        summary = volume.write(self._descriptor, self._area, tree.root, size=self._size, seed=self._seed)
+        seed = self._seed + base.digest
+        summary = volume.write(self._descriptor, self._area, tree.root, size=self._size, seed=seed)
         self._progress("write", summary.used, summary.used)
         return BuildReport(
             size=summary.size,
             allocated=os.fstat(self._descriptor).st_blocks * 512,
             used=summary.used,
             inodes=summary.inodes,
-            content=content,
-            skipped=dropped,
+            content=self._reader.bytes + base.bytes,
+            skipped=dropped + base.skipped,
             uuid=summary.uuid,
             init=nature.init,
             distribution=nature.distribution,
             shell=nature.shell,
+            digest=base.digest,
         )
+
+    def _read_base(self, tree: Tree) -> HostTree:
+        """Begin the tree with a directory's, if there is one."""
+        if self._base is None:
+            return HostTree(tree.root, "", 0, 0)
+        ids = host_tree.callers_as_root()
+        found = host_tree.read(
+            self._base.path, self._area, ids=ids, without=self._base.without, on_read=self._on_directory
+        )
+        tree.root = found.root
+        return found
 
     def _scan(self) -> list[list[Entry]]:
         """The entries of all layers, oldest first, read newest first."""
@@ -160,6 +160,12 @@ class _Build:
             for entry in entries:
                 if entry.content is not None and entry.content.extents and entry.content not in live:
                     self._area.release(entry.content)
+
+    def _on_directory(self, count: int) -> None:
+        self._read += count
+        if self._read - self._told >= _STEP:
+            self._told = self._read
+            self._progress("read", self._read, None)
 
     def _on_read(self, count: int) -> None:
         self._read += count

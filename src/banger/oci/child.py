@@ -6,10 +6,12 @@ The request is one JSON document on the child's stdin; on its stdout come lines 
     {"report": {...}}                                       a BuildReport, the last line of a build that worked
     {"error": {"code": ..., "message": ..., "hint": ..., "data": {...}}}
 
-The child bounds its own address space, so that an archive that beats every other limit ends the child alone.
+The child bounds its own address space, so that an archive that beats every other limit ends the child alone, and it
+dies with whoever started it, so that nothing is written into what the next daemon has swept.
 """
 
 import gc
+import signal
 import sys
 
 import msgspec
@@ -18,6 +20,7 @@ from banger import errors
 from banger.oci.build import BuildReport, LayerSource, build_image
 
 MEMORY_LIMIT = 4 << 30
+_PR_SET_PDEATHSIG = 1
 _SWITCH_SECONDS = 5e-5
 """How long the main thread may keep the interpreter from the one that inflates."""
 
@@ -47,8 +50,10 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def main() -> int:
     """The child: one request on stdin, lines on stdout."""
+    import ctypes
     import resource
 
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # a parent that is gone by now has sent no request
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
     resource.setrlimit(resource.RLIMIT_AS, (request.memory, request.memory))
     gc.disable()

@@ -65,6 +65,10 @@ class LayerSource(msgspec.Struct, frozen=True):
     digest: str = ""
     size: int = 0
     diff_id: str = ""
+    directory: bool = False
+    """``path`` is a plain directory of the host (`banger.disk.host_tree`); only the oldest layer can be one."""
+    without: tuple[str, ...] = ()
+    """Directories below it that are left out."""
 
 
 class Entry:

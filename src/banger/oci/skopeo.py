@@ -78,8 +78,11 @@ def complaint(stderr: bytes, reference: Reference, platform: tuple[str, str], ca
     text = stderr.decode("utf-8", "replace")
     fatal = _FATAL.findall(text)
     words = (fatal[-1] if fatal else text.strip().rpartition("\n")[2]).replace('\\"', '"')
-    fallback = (printable(words, 300) or "skopeo failed without a word", False)
-    meaning, broken = next((rest for pattern, *rest in _COMPLAINTS if re.search(pattern, words)), fallback)
+    meaning, broken = printable(words, 300) or "skopeo failed without a word", False
+    for pattern, means, passing in _COMPLAINTS:
+        if re.search(pattern, words):
+            meaning, broken = means, passing
+            break
     if meaning == _CUT:
         meaning, broken = ("the connection broke", True) if reference.transport == "docker" else (_BLOB, False)
     if meaning == _DISK:

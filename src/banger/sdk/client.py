@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any, Self, TypeVar
 
     from banger.api.daemon import DaemonStatus, OperationList, Report
-    from banger.api.image import Image, ImageList, ImportImage, PullImage
+    from banger.api.image import CacheUse, Image, ImageList, ImportImage, PullImage
     from banger.api.kernel import ImportKernel, KernelInfo, KernelList, PullKernel
     from banger.api.operation import Operation
     from banger.api.recipe import BuildImage
@@ -301,6 +301,16 @@ class Client:
     def image_delete(self, ref: str) -> "Operation":
         """Delete an image. Raises `errors.InUse` while machines are made of it."""
         return self._begin(routes.IMAGE_DELETE, ref)
+
+    def image_cache(self) -> "CacheUse":
+        """What downloads take on this host."""
+        from banger.api.image import CacheUse
+
+        return self._call(routes.IMAGE_CACHE, CacheUse)
+
+    def image_cache_prune(self) -> "Operation":
+        """Remove downloads that no pull needs; ``result`` tells how much that was."""
+        return self._begin(routes.IMAGE_CACHE_PRUNE)
 
     def kernel_list(self) -> "KernelList":
         from banger.api.kernel import KernelList

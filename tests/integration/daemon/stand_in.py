@@ -18,7 +18,7 @@ import msgspec
 
 from banger import errors
 from banger.api.daemon import Check, Report
-from banger.api.image import Image, ImportImage, PullImage
+from banger.api.image import CacheUse, Image, ImportImage, PullImage
 from banger.api.kernel import ImportKernel, KernelInfo, PullKernel
 from banger.api.operation import Operation
 from banger.api.recipe import BuildImage
@@ -232,6 +232,12 @@ class Images:
 
     async def delete(self, ref: str) -> Operation:
         raise errors.InUse(kind="image", name=ref, users="m")
+
+    def cache(self) -> CacheUse:
+        return CacheUse(blobs=0, bytes=0)
+
+    async def prune_cache(self) -> Operation:
+        raise errors.DiskFull(path="/")
 
 
 class Kernels:

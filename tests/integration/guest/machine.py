@@ -111,24 +111,36 @@ def busybox_root(directory: Path) -> Path:
 
 
 class Machine:
-    """A QEMU process that boots ``root`` with the agent as its initramfs."""
+    """A QEMU process that boots ``root``, with the agent as its initramfs unless that is something else.
+
+    With ``keep`` the root is only read: what the guest writes goes with it.
+    """
 
     def __init__(
-        self, directory: Path, root: Path, modules: Path, initramfs: bytes, command_line: str, memory: int = 256
+        self,
+        directory: Path,
+        root: Path,
+        modules: Path | None,
+        initramfs: bytes,
+        command_line: str,
+        memory: int = 256,
+        keep: bool = False,
     ) -> None:
         self.socket = str(directory / "agent.sock")
         self.console = directory / "console.log"
         (directory / "initrd").write_bytes(initramfs)
         drive = "if=none,format=raw,cache=unsafe"
+        second = ("-drive", f"{drive},id=mods,file={modules},readonly=on",
+                  "-device", "virtio-blk-pci,drive=mods,serial=the-modules") if modules else ()  # fmt: skip
         self._process = subprocess.Popen([
             "qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi,tb-size=128", "-cpu", "max",
             "-m", str(memory), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-serial", f"file:{self.console}",
             "-kernel", next((kernel() / "boot").glob("vmlinuz-*")), "-initrd", directory / "initrd",
             "-append", f"console=ttyS0 quiet panic=-1 net.ifnames=0 mitigations=off {command_line}",
+            *(["-snapshot"] if keep else []),
             "-drive", f"{drive},id=root,file={root}", "-device", "virtio-blk-pci,drive=root,serial=the-root",
-            "-drive", f"{drive},id=mods,file={modules},readonly=on",
-            "-device", "virtio-blk-pci,drive=mods,serial=the-modules",
+            *second,
             "-netdev", "user,id=net,restrict=on", "-device", "virtio-net-pci,netdev=net,romfile=",
             "-device", "virtio-serial-pci", "-chardev", f"socket,id=agent,path={self.socket},server=on,wait=off",
             "-device", "virtserialport,chardev=agent,name=banger.agent.0",

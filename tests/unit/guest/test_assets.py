@@ -17,7 +17,6 @@ WANTED = {
     "/usr/local/libexec/banger-network-bootstrap": 0o755,
     f"{UNITS}/banger-agent.service": 0o644,
     f"{UNITS}/banger-network.service": 0o644,
-    f"{UNITS}/systemd-modules-load.service.d/banger.conf": 0o644,
     "/etc/modules-load.d/banger.conf": 0o644,
 }
 LINKED = {

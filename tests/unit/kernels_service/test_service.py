@@ -151,6 +151,9 @@ class Steps:
     def notice(self, text: str) -> None:
         pass
 
+    def result(self, **values: int | str) -> None:
+        pass
+
     def record(self, **facts: object) -> None:
         self.task.recorded = facts
 

@@ -14,7 +14,7 @@ VERBS: tuple[Verb, ...] = (*(verb for group in GROUPS for verb in group.verbs), 
 
 def find(words: Sequence[str]) -> tuple[Verb | Group | None, int]:
     """The row or group that the first words name, and how many of them did; None when they name nothing."""
-    for length in (2, 1):
+    for length in (3, 2, 1):
         typed = " ".join(words[:length])
         if len(words) >= length:
             for verb in VERBS:

@@ -37,14 +37,22 @@ oci:DIR[:TAG] or docker-archive:FILE. Credentials are those that skopeo, podman 
         ),
         Verb(
             "image import",
-            "make an image from an archive of a root filesystem",
+            "make an image from an archive of a root filesystem, or from a directory",
+            description="""\
+A directory is read as it is, without following links: types, modes, times, hard links, holes and the extended
+attributes that can be read. What belongs to you belongs to root in the image; other owners stay. Devices, fifos,
+sockets and file systems mounted below it are left out.""",
             arguments=(
-                Argument("FILE", "tar archive, compressed or not", complete="file"),
+                Argument("FILE", "tar archive, compressed or not", many="optional", complete="file"),
+                Argument("--dir", "a directory that holds a root filesystem", metavar="DIR", complete="file"),
                 Argument("--name", "name of the image", metavar="NAME", required=True),
                 _SIZE,
                 JSON,
             ),
-            examples=("banger image import rootfs.tar.zst --name mine",),
+            examples=(
+                "banger image import rootfs.tar.zst --name mine",
+                "banger image import --dir ./rootfs --name mine",
+            ),
         ),
         Verb(
             "image build",
@@ -96,6 +104,19 @@ the place of its single values. A recipe that was carried out before costs nothi
             arguments=(_IMAGES, JSON),
             examples=("banger image delete alpine",),
             aliases=("image rm",),
+        ),
+        Verb(
+            "image cache prune",
+            "remove what pulls have downloaded",
+            description="""\
+What pulls download is kept, so that the next version of an image brings only the layers that are new. Images and
+machines do not need it: this removes all of it, and the next pull downloads again. Pulls that are under way are waited
+for, and Ctrl-C ends the wait.""",
+            arguments=(
+                Argument("-n/--dry-run", "show how much there is and remove nothing", kind="flag"),
+                JSON,
+            ),
+            examples=("banger image cache prune --dry-run", "banger image cache prune"),
         ),
     ),
 )

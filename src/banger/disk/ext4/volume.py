@@ -60,6 +60,11 @@ def write(descriptor: int, area: DataArea, root: Node, *, size: int | None, seed
     return _Volume(descriptor, area, root, seed).write(size)
 
 
+def fitting(area: DataArea) -> int:
+    """A size for a small filesystem of its own: half as much again as the data in ``area``, at least the smallest."""
+    return max(SMALLEST, _whole(area.next * BLOCK * 3 // 2))
+
+
 class _Volume:
     def __init__(self, descriptor: int, area: DataArea, root: Node, seed: str) -> None:
         self._descriptor = descriptor

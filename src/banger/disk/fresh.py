@@ -1,0 +1,37 @@
+"""A new file that becomes a file system: created, never overwritten, and gone after a failure."""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+
+from banger import errors
+
+
+@contextlib.contextmanager
+def new_file(path: str) -> Iterator[int]:
+    """A descriptor of a file that did not exist before, and does not exist after a failure.
+
+    Raises `errors.AlreadyExists`, `errors.DiskFull`, `errors.BuildFailed`.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise errors.AlreadyExists(kind="file", name=path) from None
+    except OSError as fault:
+        raise _from_os(fault, path) from None
+    try:
+        yield descriptor
+    except BaseException as fault:
+        os.unlink(path)
+        if isinstance(fault, OSError):
+            raise _from_os(fault, path) from None
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _from_os(fault: OSError, path: str) -> errors.BangerError:
+    if fault.errno in (errno.ENOSPC, errno.EDQUOT):
+        return errors.DiskFull(path=path)
+    return errors.BuildFailed(name=path, reason=fault.strerror or str(fault))

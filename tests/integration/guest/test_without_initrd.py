@@ -1,0 +1,128 @@
+"""Images boot without banger's initrd: by their own systemd, which starts the agent, and by the agent as process 1.
+
+The stock kernel cannot reach a disk by itself. Its modules are loaded by an initrd of this file, which knows nothing of
+banger and does what a kernel with everything built in would do: mount the root, and start the init that it is told.
+"""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from banger.guest import assets
+from banger.guest.channel import Channel
+from banger.kernels import cpio, kernel
+from tests.guest_images import busybox
+from tests.home import Home
+from tests.integration.guest.machine import Machine
+from tests.integration.guest.rig import on_channel, ran
+
+pytestmark = [pytest.mark.qemu, pytest.mark.timeout(600)]
+
+INIT = rb"""#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc; mount -t devtmpfs dev /dev
+for module in $(cat /banger/modules); do insmod $module; done
+how=ro
+for word in $(cat /proc/cmdline); do
+    case $word in rw) how=rw;; init=*) init=${word#*=};; esac
+done
+until [ -b /dev/vda ]; do usleep 10000; done
+mount -t ext4 -o $how /dev/vda /root
+umount -l /dev; umount -l /proc
+exec switch_root /root $init
+"""
+NET = "banger.net=10.0.2.15/24,10.0.2.2 banger.dns=10.0.2.3"
+MASKED = "systemd.mask=serial-getty@ttyS0.service"  # without udev its device would be waited for
+
+
+def machine(home: Home, image: str, line: str, tmp_path: Path, memory: int = 256) -> Machine:
+    """The image, as banger has made it, below that initrd."""
+    shown = home.banger("image", "show", image, "--json", check=True).json()
+    assert isinstance(shown, dict)
+    directory = next(Path(home.paths.kernels).iterdir())
+    record = json.loads((directory / kernel.RECORD).read_text())
+    own = [
+        *(cpio.directory(name) for name in ("bin", "dev", "proc", "root")),
+        cpio.character_device("dev/console", 0o600, 5, 1),
+        cpio.regular("bin/busybox", Path("/bin/busybox").read_bytes(), 0o755),
+        cpio.regular("init", INIT, 0o755),
+    ]
+    modules = (directory / kernel.INITRD).read_bytes()[: record["modules_size"]]
+    return Machine(tmp_path, Path(shown["rootfs"]), None, modules + cpio.archive(own), line, memory, keep=True)
+
+
+async def told(channel: Channel, script: str) -> str:
+    result = await ran(channel, "sh", "-c", script)
+    return (result.stdout + result.stderr).decode()
+
+
+async def connected(channel: Channel) -> None:
+    assert "inet 10.0.2.15/24" in await told(channel, "ip address show dev eth0")
+    assert "default via 10.0.2.2 dev eth0" in await told(channel, "ip route")
+    assert await told(channel, "cat /etc/resolv.conf") == "nameserver 10.0.2.3\n"
+
+
+def test_systemd_starts_the_agent_and_the_network(stocked: Home, tmp_path: Path) -> None:
+    started = machine(stocked, "debian-bookworm", f"rw init=/sbin/init {NET} {MASKED}", tmp_path, memory=512)
+
+    async def use(channel: Channel) -> None:
+        assert (await channel.health()).pid1 == "/usr/lib/systemd/systemd"
+        assert await told(channel, "systemctl is-system-running --wait") == "running\n", await told(
+            channel, "systemctl --failed; journalctl --no-pager -b -p warning"
+        )
+        units = "banger-agent.service banger-network.service"
+        assert (await told(channel, f"systemctl is-active {units}")) == "active\nactive\n"
+        assert (await told(channel, f"systemctl is-enabled {units}")) == "enabled\nenabled\n"
+        assert await told(channel, f"systemd-analyze verify {' '.join(units.split())} 2>&1") == ""
+        await connected(channel)
+        await survives(channel)
+        await channel.poweroff()
+        await channel.wait_closed()
+
+    try:
+        on_channel(started.socket, use, timeout=400)
+        assert started.wait(120) == 0
+    finally:
+        print(started.console.read_text())
+        started.kill()
+
+
+async def survives(channel: Channel) -> None:
+    """What a command does harms neither the agent nor the commands beside it."""
+    agent = (await told(channel, "systemctl show -P MainPID banger-agent")).strip()
+    assert (await told(channel, f"tr -d '\\0' </proc/{agent}/cmdline")) == "@banger-agent"
+    assert "INVOCATION_ID" not in await told(channel, "env")
+    assert await told(channel, f"cat /proc/{agent}/oom_score_adj; cat /proc/self/oom_score_adj") == "-1000\n0\n"
+    assert await told(channel, "systemctl isolate rescue.target; systemctl is-active banger-agent") == "active\n"
+
+
+def test_without_an_init_the_agent_is_process_1(stocked: Home, tmp_path: Path) -> None:
+    layout = busybox(tmp_path / "layout")
+    stocked.banger("image", "pull", layout, "--name", "bb", timeout=300, check=True)
+    started = machine(stocked, "bb", f"init={assets.AGENT} banger.hostname=unit {NET}", tmp_path)
+
+    async def use(channel: Channel) -> None:
+        health = await channel.health()
+        assert (health.pid1, health.hostname) == ("agent", "unit")
+        mounts = await told(channel, "mount")
+        for line in ("on / type ext4 (rw", "proc on /proc ", "sysfs on /sys ", "devtmpfs on /dev ", "tmpfs on /run "):
+            assert line in mounts
+        await connected(channel)
+        script = "sh /usr/local/libexec/banger-network-bootstrap && echo again"
+        assert (await told(channel, script)) == "again\n", "busybox has an ip(8) of its own"
+        await connected(channel)
+        reap = "for i in 1 2 3; do (sleep 0.1 &) ; done"
+        assert await told(channel, reap) == ""
+        while "sleep" in await told(channel, "ps -o comm"):
+            await asyncio.sleep(0.1)
+        await channel.poweroff()
+        await channel.wait_closed()
+
+    try:
+        on_channel(started.socket, use)
+        assert started.wait(60) == 0
+    finally:
+        print(started.console.read_text())
+        started.kill()
