@@ -11,6 +11,7 @@ a sparse file in the old GNU format (type S)          refuses the image: not mad
 an extended attribute without a value                 drops it: not made here
 a name below what an older entry made a file          refuses the image, where we put a directory in its place
 a hard link to something below what it replaces       refuses the image, where we link to it
+a directory that no layer names, in a setgid one      lets it inherit, where ours is 0755 root:root: not made here
 a directory that no layer names                       gives it, and the directory it is in, the time of the unpacking:
                                                       that time is not compared (`layer_oracle.difference`)
 ====================================================  ================================================================
@@ -85,7 +86,7 @@ class Maker:
     """Makes up stacks: the same ones for the same seed."""
 
     def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)  # noqa: S311
+        self._random = random.Random(seed)
         self._files: list[str] = []
 
     def stack(self) -> Stack:
@@ -137,7 +138,7 @@ def entry(step: Step) -> bytes:
     elif step.kind == "sparse":
         data = sparse(info, step, records)
     elif step.kind == "directory":
-        info.type = tarfile.DIRTYPE
+        info.type, info.mode = tarfile.DIRTYPE, step.mode & ~0o2000
     elif step.kind == "symlink":
         info.type, info.linkname = tarfile.SYMTYPE, step.target
     elif step.kind == "hardlink":
