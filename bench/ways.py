@@ -1,8 +1,8 @@
 """The ways from an OCI image to an ext4 file that `bench_images` compares, and what each of them costs.
 
 A way is a list of programs. Every file system that comes out is checked by e2fsck, and what a round leaves is removed
-at its end, both outside of the timing. Nothing is synced to disk in any of them. The digests of the blobs and of what is
-in them (diff_id) are checked in all of them but `inflate` and what is not `checked`.
+at its end, both outside of the timing. Nothing is synced to disk in any of them. The digests of the blobs and of what
+is in them (diff_id) are checked in all of them but `inflate` and what is not `checked`.
 """
 
 import os
