@@ -130,7 +130,10 @@ def _ways(name: str, image: Layout, scratch: Path, staging: Path, registry: Regi
     if name == MANY:
         return {OURS: ours, SEED: seed}
     if name == SECOND:
-        return {OURS: ours, UMOCI: umoci}
+        indexes = scratch / "indexes"
+        indexes.mkdir(0o700)
+        ways.spend(ways.building(layout(LARGE), scratch / "first.ext4", size, indexes=indexes))
+        return {OURS: ways.banger(image, made[OURS], size, indexes=indexes), UMOCI: umoci}
     reference = registry.push(f"oci:{image.reference}", f"bench/{name}:latest")
     return {
         OURS: ours,

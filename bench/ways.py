@@ -156,11 +156,21 @@ def inflate(layout: Layout) -> Way:
     return Way([Step([sys.executable, "-c", INFLATE, *(each.path for each in layout.layers)])])
 
 
-def banger(layout: Layout, image: Path, size: int, *, checked: bool = True) -> Way:
-    """Ours: the process that the daemon starts for a build, with the request that it gets."""
+def banger(layout: Layout, image: Path, size: int, *, checked: bool = True, indexes: Path | None = None) -> Way:
+    """Ours (`building`)."""
+    return Way([building(layout, image, size, checked=checked, indexes=indexes)], image)
+
+
+def building(layout: Layout, image: Path, size: int, *, checked: bool = True, indexes: Path | None = None) -> Step:
+    """The process that the daemon starts for a build, with the request that it gets.
+
+    ``indexes`` is where it notes what it learns of layers, for the next image that has them.
+    """
     layers = [_described(each.path, each.digest, each.diff_id, checked) for each in layout.layers]
-    request = {"layers": layers, "output": str(image), "seed": layout.digest, "size": size}
-    return Way([Step([sys.executable, "-P", "-m", "banger.oci.child"], msgspec.json.encode(request))], image)
+    request: dict[str, object] = {"layers": layers, "output": str(image), "seed": layout.digest, "size": size}
+    if indexes is not None:
+        request |= {"indexes": str(indexes), "home": str(image)}
+    return Step([sys.executable, "-P", "-m", "banger.oci.child"], msgspec.json.encode(request))
 
 
 def _described(path: Path, digest: str, diff_id: str, checked: bool) -> Mapping[str, object]:
