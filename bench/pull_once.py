@@ -1,10 +1,13 @@
-"""An image from its reference to a file system, as ``image pull`` makes it, without a daemon.
+"""An image from its reference to a file system, as ``image pull`` makes it, without a daemon: not synced, not entered.
 
-python -m bench.pull_once REFERENCE CACHE IMAGE SIZE
+Run as ``python -m bench.pull_once REFERENCE CACHE IMAGE SIZE``.
 """
 
 import asyncio
+import os
 import sys
+
+from tests.installation import agent
 
 from banger.api.operation import Progress
 from banger.engine.change import Report
@@ -27,7 +30,7 @@ class Silent:
         """How far it is."""
 
     def result(self, **values: int | str) -> None:
-        """What it came to."""
+        """What came of it."""
 
     def record(self, **facts: object) -> None:
         """Facts to be committed."""
@@ -37,7 +40,9 @@ async def pull(reference: str, cache: str, image: str, size: int) -> None:
     material = sources.Material(Downloads(cache))
     report: Report = Silent()
     await sources.fetch(material, reference, report)
+    sources.equip(material, agent(), os.path.dirname(image))
     await sources.write(material, image, size, report)
+    material.remove()
     material.release()
 
 
