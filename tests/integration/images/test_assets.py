@@ -63,6 +63,20 @@ async def test_each_file_is_there_with_its_mode_and_owner(installation: Installa
 
 
 @scenario
+async def test_a_plain_directory_gets_them_too(installation: Installation, tmp_path: Path) -> None:
+    (tmp_path / "tree" / "etc").mkdir(parents=True)
+    async with installation.daemon() as daemon:
+        request = ImportImage(path=str(tmp_path / "tree"), name="made", size=SIZE, directory=True)
+        await daemon.done(await daemon.images.import_archive(request))
+        record = daemon.images.find("made")
+        wanted = assets.load(daemon.images.agent)
+        image = Ext4Image(daemon.images.rootfs(record), tmp_path)
+        image.check()
+        found = image.read()
+    assert record.assets == wanted.digest and {file.path.lstrip("/").encode() for file in wanted.files} <= set(found)
+
+
+@scenario
 async def test_what_the_image_has_stays_as_it_is(installation: Installation, tmp_path: Path) -> None:
     theirs = (
         Tar()
