@@ -192,8 +192,8 @@ def _copy(area: DataArea, path: str, size: int) -> Content:
     if size:
         with open(path, "rb") as file:
             for at in range(0, size, _CHUNK):
-                data = file.read(_CHUNK)
-                area.write_sparse(content, at // BLOCK, data, 0, len(data))
+                piece = file.read(_CHUNK)
+                area.write_sparse(content, at // BLOCK, piece, 0, len(piece))
     return content
 
 

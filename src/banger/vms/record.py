@@ -24,11 +24,14 @@ class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
     image_id: str = ""
     """Empty until the image is there."""
     kernel: str
+    """Empty until it is known: what was asked for, or what the image names, or the default."""
     vcpu: int
     memory: int
     disk_size: int
     env: dict[str, str] = {}
     ephemeral: bool = False
+    worker_of: str = ""
+    """The subject of the change that made it for itself (see `workers`); empty for a machine of its own."""
     driver: str
     network: UserNetwork | None = None
     assets: str = ""
