@@ -155,7 +155,7 @@ STEPS = [
     *("stage", "machine-reserve", "machine-image", "base", "look-up"),
     *("machine-kernel", "machine-disk", "machine-initrd", "machine-monitor", "machine-agent"),
     *("packages", "recipe-files", "commands", "clean", "machine-power-off", "machine-switch-off"),
-    *("flatten", "machine-files", "machine-row", "build", "publish", "row"),
+    *("flatten", "machine-files", "machine-row", "build", "seed", "publish", "row"),
 ]
 
 
