@@ -58,7 +58,8 @@ async def test_each_file_is_there_with_its_mode_and_owner(installation: Installa
                 assert (there.kind, there.mode, there.data) == ("regular", file.mode, file.content)
         for path in (b"usr/local/libexec", b"etc/systemd/system/multi-user.target.wants"):
             assert (found[path].kind, found[path].mode, found[path].uid) == ("directory", 0o755, 0)
-        assert sorted(os.listdir(os.path.dirname(daemon.images.rootfs(record)))) == ["image.json", "rootfs.ext4"]
+        own = sorted(os.listdir(os.path.dirname(daemon.images.rootfs(record))))
+        assert own == ["image.json", "rootfs.ext4", "work-seed.ext4", "work-seed.json"]
 
 
 @scenario
