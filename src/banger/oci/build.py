@@ -14,6 +14,7 @@ same bytes. Nothing is synced to disk: whoever commits the file does that. `bang
 of its own, because archives are hostile and memory should go back to the system.
 """
 
+import contextlib
 import os
 from collections.abc import Sequence
 
