@@ -168,7 +168,7 @@ async def test_a_name_of_a_users_catalog_becomes_an_image(installation: Installa
         image = daemon.images.show("box")
         assert (image.kind, image.source, image.kernel, image.managed) == ("bundle", url, "debian-cloud", True)
         assert image.digest == f"sha256:{bundle.packed.sha256}" and image.size == 64 * MIB and image.init is None
-        assert image.allocated < 8 * MIB and [step.text for step in image.steps][0] == f"bundle {url}"
+        assert image.allocated < 8 * MIB and image.steps[0].text == f"bundle {url}"
         assert record.assets.startswith("sha256:")
         assert os.stat(image.rootfs).st_mode & 0o777 == 0o644
         path = "/usr/sbin:/sbin:/usr/bin:/bin"
