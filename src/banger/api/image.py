@@ -52,6 +52,15 @@ class Step(msgspec.Struct, frozen=True):
     empty: bool = False
 
 
+class WorkSeed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a machine's home of root begins as: a small file system made of the image's own."""
+
+    size: int
+    allocated: int
+    key: str = ""
+    """Fingerprint of the ssh key that it lets in, empty for none."""
+
+
 class Image(msgspec.Struct, frozen=True, kw_only=True):
     """An image on this host. ``rootfs`` is the path of its ext4 file."""
 
@@ -75,6 +84,8 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     created: float
     steps: list[Step] = []
     """How it was made, oldest first; left out of lists."""
+    work_seed: WorkSeed | None = None
+    """None where it is still to be made."""
 
 
 class ImageList(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 import time
 from argparse import Namespace
 
+from banger.api.image import WorkSeed
 from banger.cli.durations import format_age
 from banger.cli.terminal import Terminal
 from banger.config.sizes import format_size
@@ -29,6 +30,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
             ("rootfs", image.rootfs),
             ("managed", "yes" if image.managed else "no: the file is its owner's"),
             ("size", f"{format_size(image.size)}, {format_size(image.allocated)} on disk"),
+            ("work seed", _seed(image.work_seed)),
             ("created", format_age(time.time() - image.created)),
             ("entrypoint", " ".join(config.entrypoint)),
             ("command", " ".join(config.cmd)),
@@ -39,3 +41,9 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         )
     )
     return 0
+
+
+def _seed(seed: WorkSeed | None) -> str:
+    if seed is None:
+        return "not made yet"
+    return f"{format_size(seed.size)}, {format_size(seed.allocated)} on disk, {seed.key or 'no key'}"

@@ -20,8 +20,9 @@ from banger.bundles.receive import receive
 from banger.catalog.reader import KERNEL_NAME
 from banger.engine.change import Report, Task
 from banger.images import making, nature, sources
-from banger.images.making import Enter, Made, Present, Publish, Unused, Wanted
+from banger.images.making import Enter, Made, Present, Publish, Seed, Unused, Wanted
 from banger.images.record import RECORD, ROOTFS, ImageRecord
+from banger.images.seeds import Seeds
 from banger.log import printable
 from banger.paths import Paths
 from banger.store.records import Records
@@ -132,12 +133,13 @@ def _kernel(manifest: Manifest) -> str:
     return manifest.kernel_ref if KERNEL_NAME.fullmatch(manifest.kernel_ref) else ""
 
 
-def plan(wanted: Wanted, records: Records[ImageRecord], paths: Paths, unused: Unused) -> Sequence[Task]:
+def plan(wanted: Wanted, records: Records[ImageRecord], paths: Paths, unused: Unused, seeds: Seeds) -> Sequence[Task]:
     """The tasks that make an image of a bundle."""
     arrived = Arrived()
     return [
         Receive(wanted, records, paths, arrived),
         Examine(wanted, records, paths, arrived),
+        Seed(wanted, records, paths, seeds),
         Publish(wanted, records, paths),
         Enter(wanted, records, paths, unused),
     ]

@@ -1,7 +1,8 @@
 """What is on record about an image.
 
-Its files are ``images/ID/rootfs.ext4`` and ``image.json``, a copy of the record for whoever reads the directory. One
-that was registered has the record alone: its root file system stays where its owner keeps it.
+Its files are ``images/ID/rootfs.ext4`` and ``image.json``, a copy of the record for whoever reads the directory, and
+its work seed (`banger.images.seeds`). One that was registered has no root file system there: that stays where its owner
+keeps it.
 """
 
 import os
@@ -10,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from banger.api.image import Image, ImageConfig, Step
+from banger.images import seeds
 from banger.paths import Paths
 
 Origin = Literal["oci", "debian", "archive", "directory", "bundle", "file"]
@@ -86,4 +88,5 @@ def view(record: ImageRecord, paths: Paths, steps: bool = False) -> Image:
         allocated=allocated,
         created=record.created,
         steps=list(record.steps) if steps else [],
+        work_seed=seeds.view(paths.image(record.id)),
     )

@@ -149,9 +149,9 @@ async def test_what_cannot_be_a_root_file_system_is_refused_before_anything_begi
                 await daemon.images.register(RegisterImage(name="mine", path=path))
         with pytest.raises(errors.AlreadyExists):
             await daemon.images.register(RegisterImage(name="tiny", path=str(rootfs)))
-        for fields in ({"name": "Not OK"}, {"name": "mine", "kernel": "../x"}):
+        for name, kernel in (("Not OK", ""), ("mine", "../x")):
             with pytest.raises(errors.InvalidName):
-                await daemon.images.register(RegisterImage(path=str(rootfs), **fields))
+                await daemon.images.register(RegisterImage(path=str(rootfs), name=name, kernel=kernel))
         assert [each.kind for each in daemon.engine.operations()] == ["image.import"]
 
 
