@@ -45,13 +45,6 @@ class ImageConfig(msgspec.Struct, frozen=True, kw_only=True):
     user: str = ""
 
 
-class Step(msgspec.Struct, frozen=True):
-    """A line of an image's history. An empty one changed no file."""
-
-    text: str
-    empty: bool = False
-
-
 class WorkSeed(msgspec.Struct, frozen=True, kw_only=True):
     """What a machine's home of root begins as: a small file system made of the image's own."""
 
@@ -59,6 +52,13 @@ class WorkSeed(msgspec.Struct, frozen=True, kw_only=True):
     allocated: int
     key: str = ""
     """Fingerprint of the ssh key that it lets in, empty for none."""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """A line of an image's history. An empty one changed no file."""
+
+    text: str
+    empty: bool = False
 
 
 class Image(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,10 +82,10 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     allocated: int
     """What it takes on the host's disk; the file is sparse."""
     created: float
-    steps: list[Step] = []
-    """How it was made, oldest first; left out of lists."""
     work_seed: WorkSeed | None = None
     """None where it is still to be made."""
+    steps: list[Step] = []
+    """How it was made, oldest first; left out of lists."""
 
 
 class ImageList(msgspec.Struct, frozen=True, kw_only=True):

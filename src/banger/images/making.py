@@ -210,25 +210,28 @@ class Build(Fetch):
 
 
 class Seed(Present):
-    """The work seed, in the staging area. Undone by `Fetch`, whose directory it is in."""
+    """The work seed of a root file system, in the staging area. Undone with that by the task that made it."""
 
     name = "seed"
 
-    def __init__(self, wanted: Wanted, records: Records[ImageRecord], paths: Paths, seeds: Seeds) -> None:
+    def __init__(
+        self, wanted: Wanted, records: Records[ImageRecord], paths: Paths, seeds: Seeds, rootfs: str = ""
+    ) -> None:
         super().__init__(wanted, records, paths)
         self.seeds = seeds
+        self.rootfs = rootfs or os.path.join(self.staging, ROOTFS)
 
     async def do(self, report: Report) -> None:
         report.stage("making the seed of root's home")
         try:
-            await self.seeds.make(os.path.join(self.staging, ROOTFS), self.staging)
+            await self.seeds.make(self.rootfs, self.staging)
         except errors.UnusableDisk as fault:
             report.notice(f"there is no work seed: {fault}")
         except OSError as error:
             raise errors.from_os(error, self.staging) from error
 
     async def undo(self, report: Report) -> None:
-        """`Fetch` removes the directory."""
+        """The staging area goes as a whole."""
 
 
 class Publish(Present):

@@ -1,8 +1,8 @@
 """What is on record about an image.
 
 Its files are ``images/ID/rootfs.ext4`` and ``image.json``, a copy of the record for whoever reads the directory, and
-its work seed (`banger.images.seeds`). One that was registered has no root file system there: that stays where its owner
-keeps it.
+its work seed (`banger.images.seeds`). One that was registered has no root file system there: that stays where its
+owner keeps it.
 """
 
 import os
@@ -87,6 +87,6 @@ def view(record: ImageRecord, paths: Paths, steps: bool = False) -> Image:
         size=record.size,
         allocated=allocated,
         created=record.created,
-        steps=list(record.steps) if steps else [],
         work_seed=seeds.view(paths.image(record.id)),
+        steps=list(record.steps) if steps else [],
     )

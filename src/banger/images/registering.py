@@ -25,9 +25,10 @@ from banger.disk.guest_file import Owner
 from banger.engine.change import Report, Task
 from banger.guest import assets
 from banger.images import making, nature, sources
-from banger.images.making import Enter, Made, Present, Publish, Unused, Wanted
+from banger.images.making import Enter, Made, Present, Publish, Seed, Unused, Wanted
 from banger.images.receiving import WRITER
 from banger.images.record import RECORD, ROOTFS, ImageRecord, Stamp, stamp_of
+from banger.images.seeds import Seeds
 from banger.log import printable
 from banger.paths import Paths
 from banger.store.records import Records
@@ -209,12 +210,13 @@ async def _give_to_root(path: str) -> None:
 
 
 def plan(
-    registered: Registered, records: Records[ImageRecord], paths: Paths, agent: str, unused: Unused
+    registered: Registered, records: Records[ImageRecord], paths: Paths, agent: str, unused: Unused, seeds: Seeds
 ) -> Sequence[Task]:
     """The tasks that register a file, or make a managed image of one that is registered."""
     kind = Promote if registered.promoted else Register
     return [
         kind(registered, records, paths, agent),
+        Seed(registered.wanted, records, paths, seeds, "" if registered.promoted else registered.wanted.source),
         Publish(registered.wanted, records, paths),
         Enter(registered.wanted, records, paths, unused),
     ]

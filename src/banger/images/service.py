@@ -316,7 +316,7 @@ class ImageService:
 
     def _plan_registered(self, spec: Spec) -> Sequence[Task]:
         registered = msgspec.convert(spec, Registered)
-        return registering.plan(registered, self._records, self._paths, self.agent, self.check_unused)
+        return registering.plan(registered, self._records, self._paths, self.agent, self.check_unused, self._seeds)
 
     def _plan_delete(self, spec: Spec) -> Sequence[Task]:
         removed = msgspec.convert(spec, Removed)
