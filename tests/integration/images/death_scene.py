@@ -35,22 +35,17 @@ FILES = ("rename", "replace", "link", "chmod", "fsync", "unlink", "makedirs", "m
 Begin = Callable[[Daemon], Coroutine[Any, Any, Operation]]
 
 
-class Killer:
-    """Counts boundaries, and ends this process at one of them. What it passes goes to a file."""
+class Boundaries:
+    """Hears of every boundary of a change that this process passes; ``hear`` is told in whatever thread it is."""
 
-    def __init__(self, root: str, log: Path, at: int) -> None:
+    def __init__(self, root: str, hear: Callable[[str], None]) -> None:
         self._root = root
-        self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        self._left = at
+        self._hear = hear
         self._turn = threading.Lock()
 
     def __call__(self, boundary: str) -> None:
         with self._turn:
-            os.write(self._log, boundary.encode() + b"\n")
-            if self._left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-                signal.pause()
-            self._left -= 1
+            self._hear(boundary)
 
     def around(self, owner: Any, name: str, concerns: Callable[..., str | None], *, after: bool = False) -> None:
         """Count before each call of ``owner.name`` that ``concerns`` has a word for; the next boundary is after it."""
@@ -156,8 +151,19 @@ class Scene:
         return status == 0
 
     async def _life(self, at: int) -> None:
+        log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        left = at
+
+        def hear(boundary: str) -> None:
+            nonlocal left
+            os.write(log, boundary.encode() + b"\n")
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+                signal.pause()
+            left -= 1
+
         async with self.installation.daemon() as daemon:
-            Killer(str(self.directory), self.log, at).install()
+            Boundaries(str(self.directory), hear).install()
             await daemon.done(await self.begin(daemon))
 
     def passed(self) -> list[str]:
@@ -176,7 +182,7 @@ class Scene:
             last = next((each.state for each in daemon.engine.operations() if each.kind == kind), "failed")
             assert last in ("done", "failed"), (where, last)
             now = self.images(daemon)
-            self._files(now, where)
+            self.files(now, where)
             if last == "failed":
                 assert now == self.settled, (where, now, self.settled)
                 return
@@ -196,7 +202,7 @@ class Scene:
                 await daemon.done(await daemon.images.delete(NAME))
         self.settled = self.images(daemon)
 
-    def _files(self, images: dict[str, str], where: str) -> None:
+    def files(self, images: dict[str, str], where: str) -> None:
         paths = self.installation.paths
         assert sorted(os.listdir(paths.images)) == sorted(images.values()), where
         for identity in images.values():
