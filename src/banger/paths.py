@@ -20,9 +20,10 @@ On disk::
     state/   banger.db                      the store
              bangerd.log
              root-told                      root has been told what running as root means
-             images/ID/                     rootfs.ext4, image.json
+             images/ID/                     rootfs.ext4, image.json, work-seed.ext4, work-seed.json
              kernels/NAME/                  bzImage, vmlinux, modules.ext4, initrd.cpio, kernel.json
              vms/ID/                        disk.qcow2, initrd.cpio, console.log, qemu.log
+             ssh/                           id_ed25519, id_ed25519.pub: the installation's own key; never removed
              staging/                       work in progress; whatever is here at start is removed
     cache/   oci/                           blobs shared by all pulls, in OCI image layout
              probe/                         what this host's QEMU can do
@@ -115,6 +116,10 @@ class Paths:
     @property
     def vms(self) -> str:
         return os.path.join(self.state, "vms")
+
+    @property
+    def ssh_key(self) -> str:
+        return os.path.join(self.state, "ssh", "id_ed25519")
 
     @property
     def staging(self) -> str:

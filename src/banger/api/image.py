@@ -45,6 +45,15 @@ class ImageConfig(msgspec.Struct, frozen=True, kw_only=True):
     user: str = ""
 
 
+class WorkSeed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a machine's home of root begins as: a small file system made of the image's own."""
+
+    size: int
+    allocated: int
+    key: str = ""
+    """Fingerprint of the ssh key that it lets in, empty for none."""
+
+
 class Image(msgspec.Struct, frozen=True, kw_only=True):
     """An image on this host. ``rootfs`` is the path of its ext4 file."""
 
@@ -62,6 +71,8 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     allocated: int
     """What it takes on the host's disk; the file is sparse."""
     created: float
+    work_seed: WorkSeed | None = None
+    """None where it is still to be made."""
 
 
 class ImageList(msgspec.Struct, frozen=True, kw_only=True):

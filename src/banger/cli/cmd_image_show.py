@@ -3,6 +3,7 @@
 import time
 from argparse import Namespace
 
+from banger.api.image import WorkSeed
 from banger.cli.durations import format_age
 from banger.cli.terminal import Terminal
 from banger.config.sizes import format_size
@@ -27,6 +28,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
             ("init", image.init or "none: the agent is PID 1"),
             ("rootfs", image.rootfs),
             ("size", f"{format_size(image.size)}, {format_size(image.allocated)} on disk"),
+            ("work seed", _seed(image.work_seed)),
             ("created", format_age(time.time() - image.created)),
             ("entrypoint", " ".join(config.entrypoint)),
             ("command", " ".join(config.cmd)),
@@ -36,3 +38,9 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         )
     )
     return 0
+
+
+def _seed(seed: WorkSeed | None) -> str:
+    if seed is None:
+        return "not made yet"
+    return f"{format_size(seed.size)}, {format_size(seed.allocated)} on disk, {seed.key or 'no key'}"

@@ -18,6 +18,7 @@ from banger.engine.change import Report, Resource, Task
 from banger.images import sources
 from banger.images.downloads import Downloads
 from banger.images.record import RECORD, ROOTFS, ImageRecord, Origin
+from banger.images.seeds import Seeds
 from banger.oci.build import BuildReport
 from banger.paths import Paths
 from banger.store.records import Records
@@ -200,6 +201,28 @@ class Build(Fetch):
         )
 
 
+class Seed(Present):
+    """The work seed, in the staging area. Undone by `Fetch`, whose directory it is in."""
+
+    name = "seed"
+
+    def __init__(self, wanted: Wanted, records: Records[ImageRecord], paths: Paths, seeds: Seeds) -> None:
+        super().__init__(wanted, records, paths)
+        self.seeds = seeds
+
+    async def do(self, report: Report) -> None:
+        report.stage("making the seed of root's home")
+        try:
+            await self.seeds.make(os.path.join(self.staging, ROOTFS), self.staging)
+        except errors.UnusableDisk as fault:
+            report.notice(f"there is no work seed: {fault}")
+        except OSError as error:
+            raise errors.from_os(error, self.staging) from error
+
+    async def undo(self, report: Report) -> None:
+        """`Fetch` removes the directory."""
+
+
 class Publish(Present):
     """The directory at its place, by one rename."""
 
@@ -302,7 +325,13 @@ def superseded(record: ImageRecord) -> str:
 
 
 def plan(
-    wanted: Wanted, records: Records[ImageRecord], paths: Paths, agent: str, unused: Unused, downloads: Downloads
+    wanted: Wanted,
+    records: Records[ImageRecord],
+    paths: Paths,
+    agent: str,
+    unused: Unused,
+    downloads: Downloads,
+    seeds: Seeds,
 ) -> Sequence[Task]:
     """The tasks that make an image. ``agent`` is the path of the guest agent that goes into it."""
     if wanted.present:
@@ -311,6 +340,7 @@ def plan(
     return [
         Fetch(wanted, records, paths, material, agent),
         Build(wanted, records, paths, material, agent),
+        Seed(wanted, records, paths, seeds),
         Publish(wanted, records, paths),
         Enter(wanted, records, paths, unused),
     ]

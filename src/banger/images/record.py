@@ -1,6 +1,7 @@
 """What is on record about an image.
 
-Its files are ``images/ID/rootfs.ext4`` and ``image.json``, a copy of the record for whoever reads the directory.
+Its files are ``images/ID/rootfs.ext4`` and ``image.json``, a copy of the record for whoever reads the directory, and
+its work seed (`banger.images.seeds`).
 """
 
 import os
@@ -9,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from banger.api.image import Image, ImageConfig
+from banger.images import seeds
 
 Origin = Literal["oci", "debian", "archive", "directory"]
 
@@ -55,4 +57,5 @@ def view(record: ImageRecord, directory: str) -> Image:
         size=record.size,
         allocated=allocated,
         created=record.created,
+        work_seed=seeds.view(directory),
     )

@@ -21,7 +21,7 @@ from banger.config.settings import Config
 from banger.engine.change import Kind, Recovery, Report, Spec, Task
 from banger.engine.engine import Engine
 from banger.engine.sharing import Sharing
-from banger.images import catalog, making
+from banger.images import catalog, making, seeds
 from banger.images.downloads import Downloads
 from banger.images.making import STAGING, Removed, Wanted
 from banger.images.pulling import Join, Prune
@@ -53,6 +53,7 @@ class ImageService:
         self._settings = settings
         self._sharing = Sharing(engine)
         self._downloads = Downloads(paths.oci_cache)
+        self._seeds = seeds.Seeds(paths, settings)
         self._sweepers: set[asyncio.Task[None]] = set()
         self._users: Users = lambda image_id, name: []
         for name in (PULL, IMPORT, BUILD):
@@ -112,6 +113,13 @@ class ImageService:
     def rootfs(self, record: ImageRecord) -> str:
         """The path of the root file system, which is only ever read."""
         return os.path.join(self._paths.image(record.id), ROOTFS)
+
+    async def work_seed(self, image_id: str) -> str:
+        """The path of the file system that a machine's home of root begins as; made again when the key has changed.
+
+        Whoever opens it may keep it open: it is only ever replaced. Raises `errors.NotFound`, `errors.UnusableDisk`.
+        """
+        return await self._seeds.current(image_id, self.rootfs(self.get(image_id)))
 
     def config(self, image_id: str) -> ImageConfig:
         """How the image wants its commands to be run."""
@@ -255,7 +263,9 @@ class ImageService:
         wanted = msgspec.convert(spec, Wanted)
         if wanted.joined:
             return [Join(wanted, self._records, self._pull_together)]
-        return making.plan(wanted, self._records, self._paths, self.agent, self.check_unused, self._downloads)
+        return making.plan(
+            wanted, self._records, self._paths, self.agent, self.check_unused, self._downloads, self._seeds
+        )
 
     def _plan_prune(self, spec: Spec) -> Sequence[Task]:
         return [Prune(self._downloads.cache)]

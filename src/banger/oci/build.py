@@ -73,13 +73,19 @@ def build_image(
     """
     if size is not None and size < SMALLEST:
         raise errors.ImageTooSmall(size=f"{size >> 20} MiB", needed=f"{SMALLEST >> 20} MiB")
-    with new_file(output) as descriptor:
-        return _Build(descriptor, layers, size, seed, progress).run()
+    with new_file(output) as descriptor, contextlib.closing(DataArea(descriptor, Geometry(size))) as area:
+        return _Build(descriptor, area, layers, size, seed, progress).run()
 
 
 class _Build:
     def __init__(
-        self, descriptor: int, layers: Sequence[LayerSource], size: int | None, seed: str, progress: Progress
+        self,
+        descriptor: int,
+        area: DataArea,
+        layers: Sequence[LayerSource],
+        size: int | None,
+        seed: str,
+        progress: Progress,
     ) -> None:
         self._descriptor = descriptor
         self._base = layers[0] if layers and layers[0].directory else None
@@ -87,7 +93,7 @@ class _Build:
         self._size = size
         self._seed = seed
         self._progress = progress
-        self._area = DataArea(descriptor, Geometry(size))
+        self._area = area
         self._reader = Reader(self._area, self._on_read)
         self._total = sum(os.stat(layer.path).st_size for layer in self._layers)
         self._read = self._told = 0
@@ -142,7 +148,8 @@ class _Build:
         for number in reversed(range(len(self._layers))):
             skipped: dict[Content, int] = {}
             entries = self._reader.scan(self._layers[number], shadow, skipped)
-            shadow.add(entries)
+            if number:
+                shadow.add(entries)
             scanned.insert(0, entries)
             self._skipped.update((content, (number, entry)) for content, entry in skipped.items())
         self._progress("read", self._total, self._total)

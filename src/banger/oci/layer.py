@@ -16,7 +16,7 @@ import msgspec
 
 from banger import errors
 from banger.disk.ext4 import xattr
-from banger.disk.ext4.data import DataArea
+from banger.disk.ext4.data import HOLE_UNIT, DataArea
 from banger.disk.ext4.geometry import BLOCK
 from banger.disk.ext4.node import Content
 from banger.log import printable
@@ -217,12 +217,11 @@ class Reader:
             self._store_sparse(archive, content, header.segments)
             return
         left, block = header.size, 0
-        while left > _CHUNK:
-            self._area.write_sparse(content, block, archive.read(_CHUNK))
-            left -= _CHUNK
-            block += _CHUNK // BLOCK
-        if left:
-            self._area.write_sparse(content, block, archive.read(left))
+        while left:
+            piece, begin, end = archive.window(left, HOLE_UNIT)
+            self._area.write_sparse(content, block, piece, begin, end)
+            block += (end - begin) // BLOCK
+            left -= end - begin
 
     def _store_sparse(self, archive: tar.Archive, content: Content, segments: list[tar.Segment]) -> None:
         """Write the segments; those that share a block, or whose blocks touch, are put together."""
@@ -266,16 +265,29 @@ class _Judge:
     def __init__(self, source: LayerSource) -> None:
         self._strip = source.strip.strip("/").encode()
         self._prefix = source.prefix.strip("/").encode()
+        self._folders: dict[bytes, bytes] = {}
+        """Directories of entries seen, as they were spelled and as they are; most entries share theirs."""
 
     def entry(self, header: tar.Header) -> Entry | None:
         """The entry, or None when it means nothing here. Raises `tar.Refused`."""
-        path = self._moved(judged(header.name, header.name))
-        if path is None:
-            return None
+        name = header.name
+        folder, _, last = name.rpartition(b"/")
+        known = self._folders.get(folder)
         kind = _KINDS[header.kind]
-        if _WHITEOUT in path and (marked := _whiteout(path, header.name)) is not None:
-            kind, path = marked
-            return Entry(path, kind, header) if kind >= 0 else None
+        if known is not None and _is_plain(last) and len(name) <= PATH_LIMIT:
+            path = known + last
+        else:
+            found = self._moved(judged(name, name))
+            if found is None:
+                return None
+            path = found
+            if _WHITEOUT in path:
+                marked = _whiteout(path, name)
+                if marked is not None:
+                    kind, path = marked
+                    return Entry(path, kind, header) if kind >= 0 else None
+            elif folder and last and path.endswith(b"/" + last) and not self._strip:
+                self._folders[folder] = path[: -len(last)]
         if not path and kind != FOLDER:
             raise tar.Refused(header.name, "the root can only be a directory")
         if header.xattrs:
@@ -295,6 +307,11 @@ class _Judge:
         if self._prefix:
             path = self._prefix + b"/" + path if path else self._prefix
         return path
+
+
+def _is_plain(name: bytes) -> bool:
+    """Whether a name can only mean itself."""
+    return 0 < len(name) <= NAME_LIMIT and name[0] != 46 and b"\0" not in name  # 46: a dot
 
 
 def judged(name: bytes, entry: bytes) -> bytes:

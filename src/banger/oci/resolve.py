@@ -16,11 +16,9 @@ from banger.oci import manifest, skopeo
 from banger.oci.cache import Cache
 from banger.oci.reference import Reference
 
-_COSTLY = ("docker-daemon", "oci-archive", "sif", "tarball")
-"""Transports that convert or unpack everything before they can say anything: asking them first would do it twice."""
-
-_EXACT = ("docker", "oci", "dir", "docker-archive")
-"""Transports whose manifest tells the bytes that will be copied."""
+_UNASKED = ("containers-storage", "docker-daemon", "oci-archive", "sif", "tarball")
+"""Transports that are not asked first: most convert or unpack everything before they can say anything, and would do so
+twice; containers-storage tells the manifest of the image as it once was, with other blobs than it has now."""
 
 _VARIANTS = {"arm64": ("", "v8")}
 _INDEX_LIMIT = 4096
@@ -59,7 +57,7 @@ class _Document(msgspec.Struct, frozen=True):
 
 async def resolve(reference: Reference, platform: tuple[str, str], cache: Cache) -> Wanted:
     """Ask the source. Raises `errors.SourceUnavailable`, `errors.WrongPlatform`, `errors.CorruptBlob`."""
-    if reference.transport in _COSTLY:
+    if reference.transport in _UNASKED:
         return Wanted(reference.skopeo)
     data = await _raw(reference, reference.skopeo, platform, cache)
     digests: tuple[str, ...] = (_digest(data),)
@@ -80,7 +78,7 @@ async def resolve(reference: Reference, platform: tuple[str, str], cache: Cache)
     if reference.transport == "docker" and not reference.digest:
         source = reference.at(digests[-1])
     blobs = tuple({each.digest: each for each in (document.config, *document.layers)}.values())
-    return Wanted(source, digests, blobs if reference.transport in _EXACT else None)
+    return Wanted(source, digests, blobs)
 
 
 async def _raw(reference: Reference, source: str, platform: tuple[str, str], cache: Cache) -> bytes:

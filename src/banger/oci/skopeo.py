@@ -24,15 +24,16 @@ _COMPLAINTS = (
     (r"no space left on device", _DISK, False),
     (r"no image found in (?:manifest list|image index)|choosing (?:an )?image", _PLATFORM, False),
     (r"unexpected EOF|connection reset by peer|broken pipe|: EOF$|http2: |tls: bad record MAC", _CUT, True),
-    (r"[Dd]igest did not match|does not match expected|[Ss]ize mismatch|invalid checksum|does not match digest|"
-     r"error hashing|cannot unmarshal|invalid character", _BLOB, False),
+    (r"[Dd]igest did not match|does not match expected|[Ss]ize mismatch|invalid checksum|"
+     r"does not match (?:provided manifest )?digest|error hashing|cannot unmarshal|invalid character", _BLOB, False),
     (r"exceeded maximum allowed size", "a document of it is larger than any image's", False),
     (r"unsupported protocol scheme|stopped after \d+ redirects", "it redirects to where no image can be", False),
-    (r"manifest unknown|name unknown|NAME_UNKNOWN|MANIFEST_UNKNOWN|status code: 404",
+    (r"manifest unknown|name unknown|NAME_UNKNOWN|MANIFEST_UNKNOWN|status code: 404|no descriptor found|"
+     r"Tag \S+ not found",
      "there is no such image or tag", False),
     (r"unauthorized|authentication required|access to the resource is denied|\b40[13]\b",
      "access refused; 'skopeo login' or 'docker login' stores credentials", False),
-    (r"toomanyrequests|StatusCode: 429|\b429\b", "it has had too many requests from here", False),
+    (r"toomanyrequests|StatusCode: 429", "it has had too many requests from here", False),
     (r"connection refused", "nothing answers there (connection refused)", True),
     (r"no such host|server misbehaving|Temporary failure in name resolution",
      "its host name cannot be resolved", True),

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from banger.api.image import ImportImage, PullImage
+from banger.disk import edit
 from banger.guest import assets
 from banger.images.record import ImageRecord
+from banger.oci.build import LayerSource, build_image
 from tests import guest_images
 from tests.ext4_image import Ext4Image
 from tests.guest_images import EPOCH, Tar
@@ -56,7 +58,22 @@ async def test_each_file_is_there_with_its_mode_and_owner(installation: Installa
                 assert (there.kind, there.mode, there.data) == ("regular", file.mode, file.content)
         for path in (b"usr/local/libexec", b"etc/systemd/system/multi-user.target.wants"):
             assert (found[path].kind, found[path].mode, found[path].uid) == ("directory", 0o755, 0)
-        assert sorted(os.listdir(os.path.dirname(daemon.images.rootfs(record)))) == ["image.json", "rootfs.ext4"]
+        own = sorted(os.listdir(os.path.dirname(daemon.images.rootfs(record))))
+        assert own == ["image.json", "rootfs.ext4", "work-seed.ext4", "work-seed.json"]
+
+
+@scenario
+async def test_a_plain_directory_gets_them_too(installation: Installation, tmp_path: Path) -> None:
+    (tmp_path / "tree" / "etc").mkdir(parents=True)
+    async with installation.daemon() as daemon:
+        request = ImportImage(path=str(tmp_path / "tree"), name="made", size=SIZE, directory=True)
+        await daemon.done(await daemon.images.import_archive(request))
+        record = daemon.images.find("made")
+        wanted = assets.load(daemon.images.agent)
+        image = Ext4Image(daemon.images.rootfs(record), tmp_path)
+        image.check()
+        found = image.read()
+    assert record.assets == wanted.digest and {file.path.lstrip("/").encode() for file in wanted.files} <= set(found)
 
 
 @scenario
@@ -105,6 +122,26 @@ async def test_a_file_or_directory_in_the_way_gives_place(installation: Installa
         found = image.read()
     assert found[b"usr"].kind == "directory" and found[b"usr/local/bin/banger-agent"].mode == 0o755
     assert found[b"etc/systemd/system/banger-agent.service"].kind == "regular"
+
+
+@scenario
+async def test_an_offline_edit_makes_the_same_of_an_image_that_has_none(
+    installation: Installation, tmp_path: Path
+) -> None:
+    content = Tar().directory("etc/systemd/system", 0o750, uid=3).directory("usr/local", 0o700).bytes()
+    (tmp_path / "layer.tar").write_bytes(content)
+    plain = tmp_path / "plain.ext4"
+    build_image([LayerSource(str(tmp_path / "layer.tar"), "layer")], str(plain), size=SIZE, seed="sha256:0")
+    async with installation.daemon() as daemon:
+        await edit.apply(str(plain), assets.load(daemon.images.agent).files)
+        made = await make(daemon, tmp_path / "made.tar", content)
+        images = [Ext4Image(each, tmp_path) for each in (str(plain), daemon.images.rootfs(made))]
+    for image in images:
+        image.check()
+    first, second = (
+        {path: each._replace(inode=0, mtime=0) for path, each in image.read().items() if path} for image in images
+    )
+    assert first == second
 
 
 @scenario

@@ -73,8 +73,8 @@ def tree(tmp_path: Path) -> Path:
     (top / "lost+found").mkdir()
     os.setxattr(top / "etc/one", "user.note", b"kept\0")
     for place, directories, files in os.walk(top):
-        for name in (*directories, *files):
-            os.utime(os.path.join(place, name), ns=(0, 1_600_000_000_123_456_789), follow_symlinks=False)
+        for each in (*directories, *files):
+            os.utime(os.path.join(place, each), ns=(0, 1_600_000_000_123_456_789), follow_symlinks=False)
     os.utime(top, ns=(0, 1_500_000_000_000_000_001))
     return top
 

@@ -4,16 +4,18 @@ Random stacks of layers in every form of archive; the layers of `tests.edge_laye
 compared in type, mode, ids, nanosecond times, links, extended attributes and content; devices and fifos aside. Where
 umoci itself deviates from the layers:
 
-====================================================  ================================================================
-the layers say                                        umoci
-====================================================  ================================================================
-a sparse file in the old GNU format (type S)          refuses the image: not made here, `test_build` has it
-an extended attribute without a value                 drops it: not made here
-a name below what an older entry made a file          refuses the image, where we put a directory in its place
-a hard link to something below what it replaces       refuses the image, where we link to it
-a directory that no layer names                       gives it, and the directory it is in, the time of the unpacking:
-                                                      that time is not compared (`layer_oracle.difference`)
-====================================================  ================================================================
+=====================================================  ===============================================================
+the layers say                                         umoci
+=====================================================  ===============================================================
+a sparse file in the old GNU format (type S)           refuses the image: not made here, `test_build` has it
+an extended attribute without a value                  drops it: not made here
+a name below what an older entry made a file           refuses the image, where we put a directory in its place
+a hard link to something below what it replaces        refuses the image, where we link to it
+a whiteout behind entries below what it hides          keeps what they went through: whiteouts come first here
+a directory that no layer names, in a setgid one       lets it inherit, where ours is 0755 root:root: not made here
+a directory that no layer names                        gives it, and the directory it is in, the time of the unpacking:
+                                                       that time is not compared (`layer_oracle.difference`)
+=====================================================  ===============================================================
 
 ``BANGER_ORACLE_STACKS=1000:500`` takes 500 stacks from seed 1000 on.
 """
@@ -45,7 +47,10 @@ PARTS = ("a", "b", "c")
 AWKWARD = ("new\nline", "\udcff\udcfe", "n" * 255, 'quote"', "back\\slash", "ü")
 TARGETS = ("a", "b", "a/b", "../a", "../b/c", "/a", "/b/a", "/c", "..", "./c", "t" * 59, "t" * 60, "t" * 61)
 CONTENTS = (b"", b"x", b"data" * 1500, bytes(70_000), b"a" + bytes(9_000) + b"b")
-REFUSED_BY_UMOCI_ALONE = (": not a directory", "link: no such file or directory")
+REFUSED_BY_UMOCI_ALONE = (
+    ": not a directory",
+    "link: no such file or directory",
+)
 COMPRESSIONS = ("gzip", "zstd", "none", "members")
 
 KINDS = ("file", "file", "file", "directory", "directory", "symlink", "hardlink", "sparse", "whiteout", "opaque")
@@ -85,7 +90,7 @@ class Maker:
     """Makes up stacks: the same ones for the same seed."""
 
     def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)  # noqa: S311
+        self._random = random.Random(seed)
         self._files: list[str] = []
 
     def stack(self) -> Stack:
@@ -122,7 +127,8 @@ class Maker:
 
 def packed(layer: Sequence[Step]) -> bytes:
     """A layer as an archive."""
-    return b"".join(entry(each) for each in layer) + bytes(2 * BLOCK)
+    ordered = sorted(layer, key=lambda step: step.kind != "whiteout")
+    return b"".join(entry(each) for each in ordered) + bytes(2 * BLOCK)
 
 
 def entry(step: Step) -> bytes:
@@ -137,7 +143,7 @@ def entry(step: Step) -> bytes:
     elif step.kind == "sparse":
         data = sparse(info, step, records)
     elif step.kind == "directory":
-        info.type = tarfile.DIRTYPE
+        info.type, info.mode = tarfile.DIRTYPE, step.mode & ~0o2000
     elif step.kind == "symlink":
         info.type, info.linkname = tarfile.SYMTYPE, step.target
     elif step.kind == "hardlink":
@@ -204,7 +210,7 @@ def compared(directory: Path, layers: list[bytes], compression: str) -> Mapping[
     image = directory / "image"
     build_image(sources, str(image), seed="oracle")
     Ext4Image(image, directory).check()
-    write_layout(directory / "layout", layers)
+    write_layout(directory / "layout", layers, compression="none" if compression == "none" else "gzip")
     expected = layer_oracle.facts(layer_oracle.umoci(directory / "layout", directory / "bundle"))
     return layer_oracle.difference(expected, layer_oracle.mounted(image), began)
 
@@ -243,4 +249,4 @@ def test_a_random_stack_is_what_umoci_makes_of_it() -> None:
 
 def test_the_edge_layers_on_debian_are_what_umoci_makes_of_them(tmp_path: Path) -> None:
     layers = [debian_tar().read_bytes(), edge_layers.below(), edge_layers.above()]
-    assert compared(tmp_path, layers, "gzip") == {}
+    assert compared(tmp_path, layers, "none") == {}

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import hashlib
 import os
 import shutil
 import tempfile
@@ -17,8 +18,9 @@ from banger.kernels.service import DISTRIBUTION
 from banger.paths import Paths
 from banger.vmm.driver import Driver
 from banger.vmm.qemu.driver import QemuDriver
-from tests import guest_images
-from tests.installation import Installation, agent, build_cache, scenario
+from tests import edge_layers, guest_images
+from tests.ext4_image import Ext4Image
+from tests.installation import Daemon, Installation, agent, build_cache, scenario
 
 pytestmark = pytest.mark.qemu
 
@@ -59,13 +61,42 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
         made.close()
 
 
+async def the_edge_is_seen(daemon: Daemon, scratch: Path) -> None:
+    """What layers may do to a file system looks from inside as it was meant, and as e2fsprogs read it."""
+    hexadecimal = r"""cd /edge && find . -exec stat -c '%n|%f|%u|%g|%Y|%h|/' {} + | od -An -v -tx1 | tr -d ' \n'"""
+    code, told = await daemon.run("one", "sh", "-c", hexadecimal)
+    assert code == 0, told
+    lines = bytes.fromhex(told).split(b"|/\n")[:-1]
+    found = {name.removeprefix(b"."): facts.split(b"|") for name, _, facts in (each.partition(b"|") for each in lines)}
+    kinds = {"regular": 0o100000, "directory": 0o040000, "symlink": 0o120000}
+    image = Ext4Image(daemon.images.show(daemon.vms.show("one").image).rootfs, scratch)
+    image.check()
+    assert found == {
+        name.removeprefix(b"edge"): [
+            *(b"%x" % (kinds[each.kind] | each.mode), b"%d" % each.uid, b"%d" % each.gid),
+            *(b"%d" % (each.mtime // 1_000_000_000), b"%d" % each.links),
+        ]
+        for name, each in image.read(xattr_values=False).items()
+        if name.split(b"/")[0] == b"edge"
+    }
+    for path, content in edge_layers.SEEN.items():
+        shown = await daemon.run("one", "cat", f"/edge/{path.decode()}")
+        assert shown[0] == 1 if content is None else shown == (0, content.decode()), path
+    digest = hashlib.sha256(edge_layers.sparse_content()).hexdigest()
+    assert (await daemon.run("one", "sha256sum", "/edge/sparse"))[1].split() == [digest, "/edge/sparse"]
+    assert len((await daemon.run("one", "readlink", "/edge/link/of-4000"))[1]) == 4001
+
+
 @scenario
 async def test_from_a_layout_to_a_command_and_what_was_written_is_kept(
     installation: Installation, tmp_path: Path
 ) -> None:
-    layout = guest_images.busybox(tmp_path / "layout")
+    layers = [guest_images.busybox_tar(), edge_layers.below(), edge_layers.above()]
+    config = {"Cmd": ["/bin/sh"], "Env": ["PATH=/bin:/sbin"]}
+    layout = guest_images.write_layout(tmp_path / "layout", layers, config=config)
     async with installation.daemon() as daemon:
         created = await daemon.create(image=layout, env={"FROM": "machine"}, disk_size=20 << 30)
+        await the_edge_is_seen(daemon, tmp_path)
         assert {"image", "disk", "initrd", "monitor", "agent"} < {each.name for each in created.phases}
         health = await daemon.vms.health("one")
         assert (health.init, health.hostname) == ("agent", "one") and abs(health.clock_offset) < 60

@@ -1,6 +1,6 @@
 """The blocks of a new filesystem, handed out in the order in which data arrives, and the writes that fill them.
 
-Data goes straight to its final place: a few hundred small files with their padding make one pwritev of some 4 MiB.
+Data goes straight to its final place: a few hundred small files with their padding make one write of 4 MiB (`writer`).
 The area jumps over superblock copies. Blocks whose file turns out not to exist (a later layer hid it in a way that
 its name did not show) are given back with `release` and become holes of the host's file.
 
@@ -13,10 +13,7 @@ import os
 
 from banger.disk.ext4.geometry import BLOCK, GROUP_BLOCKS, Geometry, has_superblock
 from banger.disk.ext4.node import Content
-
-WRITE_BYTES = 4 << 20
-WRITE_BUFFERS = 1000
-"""A pwritev takes at most IOV_MAX (1024) buffers."""
+from banger.disk.ext4.writer import BUFFER, Writer
 
 HOLE_UNIT = 64 << 10
 """Runs of zeros become holes in units of this size, counted from the start of the file, so that the result does not
@@ -29,7 +26,7 @@ _PUNCH_HOLE = 0x01 | 0x02
 
 
 class DataArea:
-    """Blocks of the file ``descriptor`` from behind the first group's head on."""
+    """Blocks of the file ``descriptor`` from behind the first group's head on. To be closed."""
 
     def __init__(self, descriptor: int, geometry: Geometry) -> None:
         self.geometry = geometry
@@ -39,9 +36,11 @@ class DataArea:
         """Blocks before `next` that are free after all: (start, count)."""
         self._descriptor = descriptor
         self._limit = geometry.blocks_limit
-        self._pending: list[bytes | bytearray] = []
-        self._pending_bytes = 0
-        self._pending_at = self.next
+        self._writer = Writer(descriptor)
+        self._buffer: memoryview | None = None
+        self._start = self.next
+        """The block that the buffer begins with."""
+        self._fill = 0
         self._stop = self._run_end(self.next)
 
     @property
@@ -80,7 +79,7 @@ class DataArea:
         self.next += self.geometry.head_blocks
         self._stop = self._run_end(self.next)
 
-    def write(self, content: Content, block: int, data: bytes | bytearray) -> None:
+    def write(self, content: Content, block: int, data: bytes | bytearray | memoryview) -> None:
         """Append ``data`` at block ``block`` of a file, on the next free blocks of the disk."""
         length = len(data)
         count = -(-length // BLOCK)
@@ -88,52 +87,77 @@ class DataArea:
         if start + count <= self._stop:
             self.next = start + count
             _extend(content, block, start, count)
-            self._queue(start, data, length)
+            self._stage(start, data, length)
             return
-        done = 0
+        view = memoryview(data)
         for start, taken in self.reserve(count):
-            part = data[done * BLOCK : (done + taken) * BLOCK]
-            _extend(content, block + done, start, taken)
-            self._queue(start, part, len(part))
-            done += taken
+            part = view[: taken * BLOCK]
+            _extend(content, block, start, taken)
+            self._stage(start, part, len(part))
+            view = view[taken * BLOCK :]
+            block += taken
 
-    def write_sparse(self, content: Content, block: int, data: bytes) -> None:
-        """As `write`, but leave out the `HOLE_UNIT`s that are zero. ``block`` is a multiple of the unit's blocks."""
-        begin = 0
-        for at in range(0, len(data), HOLE_UNIT):
-            if data[at] == 0 and data.startswith(_ZERO_UNIT[: len(data) - at], at):
-                if begin < at:
-                    self.write(content, block + begin // BLOCK, data[begin:at])
-                begin = at + HOLE_UNIT
-        if begin < len(data):
-            self.write(content, block + begin // BLOCK, data[begin:] if begin else data)
+    def write_sparse(self, content: Content, block: int, piece: bytes, begin: int, end: int) -> None:
+        """As `write`, of ``piece[begin:end]``, but leave out the `HOLE_UNIT`s that are zero.
 
-    def _queue(self, start: int, data: bytes | bytearray, length: int) -> None:
-        if start * BLOCK != self._pending_at * BLOCK + self._pending_bytes:
+        ``block`` is a multiple of the unit's blocks.
+        """
+        view = memoryview(piece)
+        done = begin
+        for at in range(begin, end, HOLE_UNIT):
+            if piece[at] == 0 and piece.startswith(_ZERO_UNIT[: end - at], at):
+                if done < at:
+                    self.write(content, block + (done - begin) // BLOCK, view[done:at])
+                done = at + HOLE_UNIT
+        if done < end:
+            self.write(content, block + (done - begin) // BLOCK, view[done:end])
+
+    def _stage(self, start: int, data: bytes | bytearray | memoryview, length: int) -> None:
+        """Put data and the zeros that fill its last block into the buffer."""
+        fill = self._fill
+        if start != self._start + fill // BLOCK:
             self.flush()
-            self._pending_at = start
-        self._pending.append(data)
+            self._start, fill = start, 0
+        buffer = self._buffer
+        if buffer is None:
+            buffer = self._buffer = self._writer.buffer()
+        end = fill + length
+        if end > BUFFER:
+            view = memoryview(data)
+            taken = BUFFER - fill
+            buffer[fill:] = view[:taken]
+            self._fill = BUFFER
+            self.flush()
+            self._stage(self._start, view[taken:], length - taken)
+            return
+        buffer[fill:end] = data
         padding = -length % BLOCK
         if padding:
-            self._pending.append(_ZEROS[:padding])
-        self._pending_bytes += length + padding
-        if self._pending_bytes >= WRITE_BYTES or len(self._pending) >= WRITE_BUFFERS:
+            buffer[end : end + padding] = _ZEROS[:padding]
+        self._fill = end + padding
+        if self._fill == BUFFER:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits. Raises OSError."""
-        buffers, offset = self._pending, self._pending_at * BLOCK
-        remaining = self._pending_bytes
-        self._pending, self._pending_bytes = [], 0
-        self._pending_at = offset // BLOCK + remaining // BLOCK
-        if self._pending_at > self._limit:
+        """Hand over what is staged. Raises OSError."""
+        start, fill, buffer = self._start, self._fill, self._buffer
+        if buffer is None:
             return
-        while remaining:
-            written = os.pwritev(self._descriptor, buffers, offset)
-            remaining -= written
-            offset += written
-            if remaining:
-                buffers = [b"".join(buffers)[written:]]
+        self._start, self._fill, self._buffer = start + fill // BLOCK, 0, None
+        if self._start > self._limit or not fill:
+            self._writer.drop(buffer)
+        else:
+            self._writer.write(buffer, fill, start * BLOCK)
+
+    def settle(self) -> None:
+        """Wait until all that was handed over is in the file. Raises OSError."""
+        self.flush()
+        self._writer.drain()
+
+    def close(self) -> None:
+        """Let the thread that writes end."""
+        self.flush()
+        self._writer.close()
 
     def put(self, block: int, data: bytes | bytearray | memoryview) -> None:
         """Write metadata to a reserved block."""
@@ -142,7 +166,7 @@ class DataArea:
 
     def read(self, content: Content, limit: int) -> bytes:
         """The first ``limit`` bytes of a file that was written here."""
-        self.flush()
+        self.settle()
         size = min(content.size, limit)
         data = bytearray(-(-size // BLOCK) * BLOCK)
         for block, start, count in content.extents:
@@ -154,7 +178,7 @@ class DataArea:
 
     def release(self, content: Content) -> None:
         """Give back the blocks of a file that does not exist after all."""
-        self.flush()
+        self.settle()
         for _, start, count in content.extents:
             self.free.append((start, count))
             if start + count <= self._limit:
