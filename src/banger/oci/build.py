@@ -14,6 +14,7 @@ same bytes. Nothing is synced to disk: whoever commits the file does that. `bang
 of its own, because archives are hostile and memory should go back to the system.
 """
 
+import contextlib
 import os
 from collections.abc import Sequence
 
@@ -95,7 +96,7 @@ class _Build:
         self._progress = progress
         self._area = area
         self._reader = Reader(self._area, self._on_read)
-        self._total = sum(os.stat(layer.path).st_size for layer in self._layers)
+        self._total = sum(layer.size or os.stat(layer.path).st_size for layer in self._layers)
         self._read = self._told = 0
         self._skipped: dict[Content, tuple[int, int]] = {}
         """Files that were stepped over: their layer, and the number of their entry in it."""
