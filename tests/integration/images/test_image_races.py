@@ -76,7 +76,7 @@ async def test_two_pulls_of_one_name_by_force(installation: Installation, tmp_pa
     async with installation.daemon() as daemon:
         request = PullImage(reference=one, name="x", size=SIZE, force=True)
         for _ in range(2):
-            first, second = await daemon.images.pull(request), await daemon.images.pull(request)
+            first, second = await asyncio.gather(daemon.images.pull(request), daemon.images.pull(request))
             assert first.id == second.id
             await daemon.done(first)
         running = await daemon.images.pull(request)
