@@ -309,6 +309,14 @@ class BuildFailed(BangerError):
     hint = ""
 
 
+class BadBundle(BangerError):
+    """``reason`` is safe to print."""
+
+    code, http, exit_status = "bad_bundle", 422, 1
+    template = "{bundle}: {reason}"
+    hint = "the bundle is broken or hostile; nothing of it was kept"
+
+
 class NotAKernel(BangerError):
     code, http, exit_status = "not_a_kernel", 422, 1
     template = "{path} is not a usable kernel: {reason}"

@@ -17,6 +17,7 @@ runtime    BANGER_RUNTIME_DIR      $XDG_RUNTIME_DIR/banger, or           /run/ba
 On disk::
 
     config/  config.toml
+             catalogs/*.toml                names that can be pulled, besides the built-in ones
     state/   banger.db                      the store
              bangerd.log
              root-told                      root has been told what running as root means
@@ -80,6 +81,10 @@ class Paths:
     @property
     def config_file(self) -> str:
         return os.path.join(self.config, "config.toml")
+
+    @property
+    def catalogs(self) -> str:
+        return os.path.join(self.config, "catalogs")
 
     @property
     def database(self) -> str:

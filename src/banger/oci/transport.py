@@ -57,6 +57,7 @@ class ImageConfig(msgspec.Struct, frozen=True):
     workdir: str = ""
     user: str = ""
     labels: dict[str, str] = {}
+    history: tuple[manifest.HistoryEntry, ...] = ()
 
 
 class Fetched(msgspec.Struct, frozen=True):
@@ -255,4 +256,5 @@ def _settings(config: manifest.Config) -> ImageConfig:
         workdir=said.working_dir or "",
         user=said.user or "",
         labels=dict(said.labels or {}),
+        history=tuple(config.history or ()),
     )

@@ -72,7 +72,11 @@ class Launch(Step):
         report.stage("starting the machine")
         record = parts.need(self.vm_id)
         spec = boot.launch_spec(
-            record, parts.images.get(record.image_id), parts.kernels.get(record.kernel), parts.paths, parts.uid(record)
+            record,
+            parts.images.usable(record.image_id),
+            parts.kernels.get(record.kernel),
+            parts.paths,
+            parts.uid(record),
         )
         try:
             os.makedirs(spec.runtime, mode=0o700, exist_ok=True)

@@ -24,6 +24,7 @@ class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
     image_id: str = ""
     """Empty until the image is there."""
     kernel: str
+    """Empty until it is known: what was asked for, or what the image names, or the default."""
     vcpu: int
     memory: int
     disk_size: int

@@ -180,10 +180,11 @@ def test_who_replaces_directories_by_links_meanwhile_does_not_lead_outside(tmp_p
     try:
         for _ in range(300):
             with tempfile.TemporaryFile() as output:
-                area = DataArea(output.fileno(), Geometry(None))
-                with contextlib.suppress(errors.SourceUnavailable):
+                with (
+                    contextlib.closing(DataArea(output.fileno(), Geometry(None))) as area,
+                    contextlib.suppress(errors.SourceUnavailable),
+                ):
                     host_tree.read(str(top), area)
-                area.flush()
                 output.seek(Geometry(None).head_blocks * BLOCK)
                 assert b"SECRET" not in output.read()
     finally:
