@@ -14,7 +14,6 @@ from banger import errors
 from tests.installation import Daemon
 from tests.integration.images.death_scene import NAME, Boundaries, Scene, sound
 
-
 STRIDE = 2
 """A cancellation takes effect where the change next waits, so neighbours among the boundaries are alike."""
 

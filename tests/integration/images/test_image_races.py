@@ -70,24 +70,27 @@ async def test_an_image_that_is_deleted_while_a_machine_is_made_of_it(installati
 
 @scenario
 async def test_two_pulls_of_one_name_by_force(installation: Installation, tmp_path: Path) -> None:
-    """Of one reference they are one change; of two, the second waits for nobody and is told so."""
+    """Of one reference they make one image; of two, the second is told that the name went to another."""
     one = guest_images.write_layout(tmp_path / "one", [Tar().file("a", b"1").bytes()])
     two = guest_images.write_layout(tmp_path / "two", [Tar().file("a", b"2").bytes()])
     async with installation.daemon() as daemon:
         request = PullImage(reference=one, name="x", size=SIZE, force=True)
-        for _ in range(2):
-            first, second = await asyncio.gather(daemon.images.pull(request), daemon.images.pull(request))
-            assert first.id == second.id
-            await daemon.done(first)
-        running = await daemon.images.pull(request)
         other = PullImage(reference=two, name="x", size=SIZE, force=True)
-        with pytest.raises(errors.Busy):
-            await daemon.images.pull(other)
+        made = set()
+        for _ in range(3):
+            pulls = [await daemon.images.pull(request), await daemon.images.pull(request)]
+            await asyncio.gather(*(daemon.done(each) for each in pulls))
+            made.add(daemon.images.find("x").id)
+        assert len(made) == 3
+        running, late = await daemon.images.pull(request), await daemon.images.pull(other)
+        with pytest.raises(errors.AlreadyExists, match="x"):
+            await daemon.done(late)
         await daemon.done(running)
+        assert daemon.images.find("x").source == one
         await daemon.done(await daemon.images.pull(other))
         assert daemon.images.find("x").source == two
         await daemon.until(lambda: len(daemon.images.list()) == 2)  # the replaced ones are swept
-        assert len(os.listdir(installation.paths.images)) == 2 and work(installation) == []
+        await daemon.until(lambda: len(os.listdir(installation.paths.images)) == 2 and not work(installation))
 
 
 # -- archives ---------------------------------------------------------------------------------------------------------
