@@ -83,7 +83,7 @@ class Boundaries:
             self(f"after the start of {os.path.basename(program)}")
             return child
 
-        asyncio.create_subprocess_exec = started
+        asyncio.create_subprocess_exec = started  # type: ignore[assignment]
 
     def _file(self, name: str, path: object, *rest: object, **named: object) -> str | None:
         if isinstance(path, int):
@@ -172,7 +172,7 @@ class Scene:
     # -- the next daemon ----------------------------------------------------------------------------------------------
 
     async def check(self, where: str) -> None:
-        """A new daemon starts; all is as it was, or, when the last commit was made, as it should be. Undo the latter."""
+        """A new daemon starts: all is as it was, or, after the last commit, as it should be; that is undone."""
         async with self.installation.daemon() as daemon:
             for each in daemon.engine.operations():
                 if not each.ended:

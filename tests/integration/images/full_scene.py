@@ -1,4 +1,4 @@
-"""Run by test_image_deaths in a mount namespace: an image is made on file systems that are full a little later each time.
+"""Run by test_image_deaths in a mount namespace: an image is made on disks that are full a little later each time.
 
 One of the installation's directories is a small file system, and a ballast leaves a little more of it free with each
 attempt, until one comes to its end. All the others say that the disk is full, and leave everything as it was.
@@ -56,7 +56,7 @@ async def attempt(scene: Scene, daemon: Daemon, place: Path, free: int) -> str:
 
 async def run(directory: Path, kind: str, place: str, step: int) -> list[str]:
     scene = await asyncio.to_thread(Scene, directory, kind)
-    ends = []
+    ends: list[str] = []
     try:
         async with scene.installation.daemon() as daemon:
             while not ends or ends[-1] != "done":
