@@ -27,7 +27,8 @@ On disk::
              vms/ID/                        disk.qcow2, initrd.cpio, console.log, qemu.log
              ssh/                           id_ed25519, id_ed25519.pub: the installation's own key; never removed
              staging/                       work in progress; whatever is here at start is removed
-    cache/   oci/                           blobs shared by all pulls, in OCI image layout
+    cache/   oci/                           what pulls have downloaded, in OCI image layout: index.json, blobs/,
+                                            lock, and pull-*/ and gone-*/ for what comes and goes
              probe/                         what this host's QEMU can do
     runtime/ bangerd.sock, bangerd.lock
              start.lock                     held by the client that is starting the daemon

@@ -23,6 +23,9 @@ CONTENT_LIMIT = 16 << 20
 FILES_LIMIT = PACKAGES_LIMIT = 1024
 COMMANDS_LIMIT = 256
 COMMAND_LIMIT = 64 << 10
+SCRIPT_LIMIT = 256 << 10
+"""Most bytes of all commands: they are kept in the record of the change, and of the image."""
+
 DESCRIPTION_LIMIT = 1000
 
 DEFAULT_SUITE = "bookworm"
@@ -142,6 +145,8 @@ def _commands(commands: list[str]) -> list[str]:
         if not command.strip() or "\0" in command or len(command.encode("utf-8", "replace")) > COMMAND_LIMIT:
             reason = f"it is empty, longer than {COMMAND_LIMIT >> 10} KiB, or holds a NUL character"
             raise errors.UsageError(detail=f"command {number}: {reason}")
+    if sum(map(len, commands)) > SCRIPT_LIMIT:
+        raise errors.UsageError(detail=f"a recipe's commands have at most {SCRIPT_LIMIT >> 10} KiB together")
     return commands
 
 

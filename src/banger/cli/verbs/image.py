@@ -25,8 +25,9 @@ here, machines made of it share it: deleting it is refused while one does.""",
             "make an image from a name that banger knows, or from any reference",
             description="""\
 REFERENCE is a name of a catalog ('banger image list --catalog' shows them), a registry reference
-(docker.io/library/debian:bookworm), oci:DIR[:TAG] or docker-archive:FILE. Catalogs of your own are TOML files in the
-directory 'catalogs' beside config.toml. Credentials are those that skopeo, podman or docker already have.""",
+(docker.io/library/debian:bookworm), oci:DIR[:TAG], docker-archive:FILE, or whatever else skopeo reads. Catalogs of
+your own are TOML files in the directory 'catalogs' beside config.toml. What is downloaded is kept for the next pull;
+'banger image cache prune' removes it. Credentials are those that skopeo, podman or docker already have.""",
             arguments=(
                 Argument("REFERENCE", "catalog name or reference", complete="image-catalog"),
                 Argument("--name", "name of the image; follows from the reference when left out", metavar="NAME"),
