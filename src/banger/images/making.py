@@ -132,6 +132,8 @@ class Build(Fetch):
 
     name = "build"
 
+    key = ""
+
     async def do(self, report: Report) -> None:
         rootfs = os.path.join(self.staging, ROOTFS)
         try:
@@ -189,6 +191,7 @@ class Build(Fetch):
             steps=material.steps,
             size=built.size,
             created=time.time(),
+            key=self.key,
         )
 
     async def _fitted(self, rootfs: str, report: Report) -> BuildReport:
@@ -205,7 +208,7 @@ class Build(Fetch):
         wanted = self.wanted
         return msgspec.structs.replace(
             twin, id=wanted.id, name=wanted.name, kind=wanted.kind, source=wanted.source, kernel=wanted.kernel,
-            steps=self.material.steps, created=time.time(),
+            config=self.material.config, steps=self.material.steps, key=self.key, created=time.time(),
         )  # fmt: skip
 
 

@@ -30,6 +30,8 @@ class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
     disk_size: int
     env: dict[str, str] = {}
     ephemeral: bool = False
+    worker_of: str = ""
+    """The subject of the change that made it for itself (see `workers`); empty for a machine of its own."""
     driver: str
     network: UserNetwork | None = None
     assets: str = ""
