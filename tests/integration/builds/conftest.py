@@ -30,7 +30,8 @@ class Rig(Installation):
         subprocess.run(["tar", "-xC", self.guest], input=guest_images.busybox_tar(), check=True)
         shutil.copy(agent(), self.guest / "agent")
         inside = shlex.quote(
-            f"mount --rbind /dev {self.guest}/dev && exec setpriv --pdeathsig KILL /usr/sbin/chroot {self.guest} /agent serve-fd 0"
+            f"mount --rbind /dev {self.guest}/dev && "
+            f"exec setpriv --pdeathsig KILL /usr/sbin/chroot {self.guest} /agent serve-fd 0"
         )
         user = [] if os.geteuid() == 0 else ["--map-root-user", "--map-auto"]
         self.answer(" ".join(["/usr/bin/unshare", "--mount", *user, "/bin/sh", "-c", inside]))
