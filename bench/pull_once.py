@@ -1,14 +1,18 @@
-"""An image from its reference to a file system, as ``image pull`` makes it, without a daemon.
+"""An image from its reference to a file system, as ``image pull`` makes it, without a daemon: not synced, not entered.
 
-python -m bench.pull_once REFERENCE CACHE IMAGE SIZE
+Run as ``python -m bench.pull_once REFERENCE CACHE IMAGE SIZE``.
 """
 
 import asyncio
+import os
 import sys
+
+from tests.installation import agent
 
 from banger.api.operation import Progress
 from banger.engine.change import Report
 from banger.images import sources
+from banger.images.downloads import Downloads
 
 
 class Silent:
@@ -25,15 +29,21 @@ class Silent:
     def progress(self, progress: Progress | None) -> None:
         """How far it is."""
 
+    def result(self, **values: int | str) -> None:
+        """What came of it."""
+
     def record(self, **facts: object) -> None:
         """Facts to be committed."""
 
 
 async def pull(reference: str, cache: str, image: str, size: int) -> None:
-    material = sources.Material()
+    material = sources.Material(Downloads(cache))
     report: Report = Silent()
-    await sources.fetch(material, reference, cache, report)
+    await sources.fetch(material, reference, report)
+    sources.equip(material, agent(), os.path.dirname(image))
     await sources.write(material, image, size, report)
+    material.remove()
+    material.release()
 
 
 if __name__ == "__main__":

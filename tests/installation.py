@@ -127,7 +127,7 @@ class Installation:
         self.paths = Paths(str(root / "config"), str(root / "state"), str(root / "cache"), self._runtime)
         self._driver = driver or (lambda paths: FakeDriver())
         self._agent = agent()
-        os.makedirs(self.paths.state)
+        os.makedirs(self.paths.state, exist_ok=True)
         self.answer()
 
     def answer(self, command: str | None = None) -> None:

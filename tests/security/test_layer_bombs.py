@@ -5,7 +5,6 @@ import gzip
 import io
 import struct
 import tarfile
-import uuid
 import zlib
 from pathlib import Path
 
@@ -13,7 +12,8 @@ import pytest
 
 from banger import errors
 from banger.disk.ext4 import htree, volume
-from banger.oci import builder, layer, tar, tree
+from banger.oci import builder, layer, tree
+from banger.oci import header as headers
 from banger.oci.build import BuildReport
 from tests.ext4_image import Ext4Image
 from tests.guest_images import Tar
@@ -76,7 +76,7 @@ def test_memory_that_runs_out_ends_the_child_alone(tmp_path: Path) -> None:
 
 
 def test_limits_are_those_that_are_documented() -> None:
-    assert (layer.ENTRY_LIMIT, layer.DATA_LIMIT, tar.HEADER_LIMIT) == (1 << 20, 256 << 30, 1 << 20)
+    assert (layer.ENTRY_LIMIT, layer.DATA_LIMIT, headers.HEADER_LIMIT) == (1 << 20, 256 << 30, 1 << 20)
     assert (layer.INFLATED_LIMIT, tree.STEP_LIMIT, tree.HOPS) == (512 << 30, 1 << 25, 40)
 
 
@@ -84,8 +84,12 @@ def test_a_hundred_thousand_files_in_one_directory(tmp_path: Path) -> None:
     """Their hashes collide by chance; forty-eight more of 255 bytes collide on purpose and fill several blocks."""
     hashed = [b"h" * 224 + middle + b"z" * 19 for middle in COLLIDING]
     names = [b"%05d" % number for number in range(100_000)] + hashed
-    report = in_child(tmp_path, b"".join(header(b"d/" + name[:98], b"0", 0) for name in names[:100_000])
-                      + b"".join(entry(b"x", records=record(b"path", b"d/" + name)) for name in hashed), memory=400 << 20)  # fmt: skip
+    report = in_child(
+        tmp_path,
+        b"".join(header(b"d/" + name[:98], b"0", 0) for name in names[:100_000])
+        + b"".join(entry(b"x", records=record(b"path", b"d/" + name)) for name in hashed),
+        memory=400 << 20,
+    )
     assert report.inodes == len(names) + 3
     image = Ext4Image(tmp_path / "image", tmp_path)
     image.check()
@@ -94,7 +98,7 @@ def test_a_hundred_thousand_files_in_one_directory(tmp_path: Path) -> None:
 
 def test_names_that_collide_do_so(tmp_path: Path) -> None:
     """The table below is only an attack while the writer hashes as it did when the table was made."""
-    seed = struct.unpack("<4I", uuid.uuid5(volume._IDENTITY, "attack directory hash").bytes)
+    seed = struct.unpack("<4I", volume._uuid5("attack directory hash"))
     names = [b"h" * 224 + middle + b"z" * 19 for middle in COLLIDING]
     assert len(set(names)) == 48 and len({htree.name_hash(name, seed)[0] for name in names}) == 1
 

@@ -55,8 +55,24 @@ def test_root_that_is_no_directory(tmp_path: Path, kind: bytes, name: bytes) -> 
 
 
 def test_names_of_all_bytes_are_kept(tmp_path: Path) -> None:
-    names = [b"new\nline", b"qu\"ot'e", b"back\\slash", b"..\\..\\up", b"C:\\x", b"\xff\xfe\x80", b"\x1b[31m", b"\x7f\x01",
-             b" ", b"...", b"-rf", b"$(id)", b"%s%n", b"\xe2\x80\xae", "\u00e9".encode(), "e\u0301".encode()]  # fmt: skip
+    names = [
+        b"new\nline",
+        b"qu\"ot'e",
+        b"back\\slash",
+        b"..\\..\\up",
+        b"C:\\x",
+        b"\xff\xfe\x80",
+        b"\x1b[31m",
+        b"\x7f\x01",
+        b" ",
+        b"...",
+        b"-rf",
+        b"$(id)",
+        b"%s%n",
+        b"\xe2\x80\xae",
+        "\u00e9".encode(),
+        "e\u0301".encode(),
+    ]
     found = accepted(tmp_path, b"".join(entry(name, name) for name in names))
     assert {name: file.data for name, file in found.items()} == {name: name for name in names}
 

@@ -138,6 +138,8 @@ VM_HOLD = Route(
     "vm_hold", "GET /v1/vms/{ref}/hold", "Keep an ephemeral machine for as long as this stays open", stream="bytes"
 )
 
+CATALOG = Route("catalog", "GET /v1/catalog", "What can be pulled by a name", reply="catalog.CatalogList")
+
 IMAGE_LIST = Route("image_list", "GET /v1/images", "All images", reply="image.ImageList")
 IMAGE_SHOW = Route("image_show", "GET /v1/images/{ref}", "One image", reply="image.Image")
 IMAGE_PULL = Route(
@@ -162,6 +164,19 @@ IMAGE_BUILD = Route(
     reply="operation.Operation",
     limit=24 << 20,  # 16 MiB of files as base64, and all else
 )
+IMAGE_REGISTER = Route(
+    "image_register",
+    "POST /v1/images/register",
+    "Use a root file system where it is",
+    request="image.RegisterImage",
+    reply="operation.Operation",
+)
+IMAGE_PROMOTE = Route(
+    "image_promote",
+    "POST /v1/images/{ref}/promote",
+    "Make a managed copy of a registered image",
+    reply="operation.Operation",
+)
 IMAGE_DELETE = Route(
     "image_delete", "DELETE /v1/images/{ref}", "Delete an image that no machine uses", reply="operation.Operation"
 )
@@ -178,7 +193,7 @@ KERNEL_SHOW = Route("kernel_show", "GET /v1/kernels/{ref}", "One kernel", reply=
 KERNEL_PULL = Route(
     "kernel_pull",
     "POST /v1/kernels/pull",
-    "Take the distribution's kernel out of its package",
+    "Take a kernel of a catalog, or the distribution's",
     request="kernel.PullKernel",
     reply="operation.Operation",
 )

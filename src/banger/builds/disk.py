@@ -63,7 +63,8 @@ class TakeOver(Assemble):
             config=work.material.config,
             size=os.path.getsize(rootfs),
             created=time.time(),
-            history=self.history,
+            kernel=work.base.kernel,
+            steps=work.material.steps,
             key=self.key,
         )
 

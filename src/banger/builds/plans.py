@@ -6,7 +6,7 @@ On a base image::
     machine-kernel  machine-disk  machine-initrd  machine-monitor  machine-agent
     packages  recipe-files  commands  clean
     machine-power-off  machine-switch-off  flatten  machine-files  machine-row
-    build  publish  row
+    build  seed  publish  row
 
 The machine is gone before the image appears, and its row holds the base image until then.
 """
@@ -83,7 +83,11 @@ def kind(records: Records[ImageRecord], workers: Workers, paths: Paths, images: 
                 *(Always(work, task) for task in workers.removing(vm_id)),
                 disk.TakeOver(work, records, paths),
             ]
-        finish = [making.Publish(wanted, records, paths), making.Enter(wanted, records, paths, images.check_unused)]
+        finish = [
+            making.Seed(wanted, records, paths, images.seeds),
+            making.Publish(wanted, records, paths),
+            making.Enter(wanted, records, paths, images.check_unused),
+        ]
         return [Stage(work, paths), *made, *finish]
 
     return Kind(BUILD, plan)

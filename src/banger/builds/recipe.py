@@ -11,8 +11,9 @@ import re
 import msgspec
 
 from banger import errors
-from banger.api.image import ImageConfig
+from banger.api.image import ImageConfig, Step
 from banger.api.recipe import BuildImage, Built, BuiltFile, RecipeConfig, RecipeFile
+from banger.images.sources import STEP_LENGTH
 from banger.log import printable
 
 VERSION = 1
@@ -67,6 +68,16 @@ def key(built: Built, size: int, writer: int, base: ImageConfig) -> str:
     plain = msgspec.structs.replace(built, description="", base="")
     text = msgspec.json.encode([VERSION, writer, size, plain, base], order="sorted")
     return "sha256:" + hashlib.sha256(text).hexdigest()
+
+
+def steps(built: Built) -> tuple[Step, ...]:
+    """What the recipe did, as lines of the image's history."""
+    extras = ["systemd"] * built.systemd + ["an ssh server"] * built.ssh
+    lines = [f"built on {built.base}" if built.base else f"built of debian:{built.suite}"]
+    lines += [f"packages {' '.join([*built.packages, *extras])}"] if built.packages or extras else []
+    lines += [f"file {each.path}" for each in built.files]
+    lines += [f"run {each}" for each in built.commands]
+    return tuple(Step(printable(each, STEP_LENGTH)) for each in lines)
 
 
 def config(base: ImageConfig, change: RecipeConfig) -> ImageConfig:

@@ -114,7 +114,7 @@ class Assemble(making.Build):
         work = self.work
         base = work.base.config if work.base is not None else work.material.config
         work.material.config = recipe.config(base, work.built.config)
-        self.history, self.key = work.history, work.key
+        work.material.steps, self.key = work.steps, work.key
         await super().do(report)
         await asyncio.to_thread(shutil.rmtree, os.path.dirname(work.files), ignore_errors=True)
 

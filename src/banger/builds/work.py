@@ -3,7 +3,7 @@
 import os
 
 from banger import errors
-from banger.api.image import ImageConfig
+from banger.api.image import ImageConfig, Step
 from banger.api.recipe import Built
 from banger.builds import recipe
 from banger.builds.distribution import Tool
@@ -37,8 +37,9 @@ class Work:
         return recipe.key(self.built, self.image.size, sources.WRITER, base)
 
     @property
-    def history(self) -> tuple[Built, ...]:
-        return (*(self.base.history if self.base is not None else ()), self.built)
+    def steps(self) -> tuple[Step, ...]:
+        """How the image comes about, beginning with its base."""
+        return (*(self.base.steps if self.base is not None else ()), *recipe.steps(self.built))
 
     def failed(self, reason: str) -> errors.BuildFailed:
         """The error of a step that failed; what was said is in the log."""

@@ -3,16 +3,11 @@
 import time
 from argparse import Namespace
 
+from banger.api.image import WorkSeed
 from banger.cli.durations import format_age
 from banger.cli.terminal import Terminal
 from banger.config.sizes import format_size
 from banger.sdk.client import Client
-
-TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from banger.api.recipe import Built
 
 
 def run(arguments: Namespace, terminal: Terminal) -> int:
@@ -31,26 +26,24 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
             ("digest", image.digest),
             ("architecture", image.architecture),
             ("init", image.init or "none: the agent is PID 1"),
+            ("kernel", image.kernel or "the default"),
             ("rootfs", image.rootfs),
+            ("managed", "yes" if image.managed else "no: the file is its owner's"),
             ("size", f"{format_size(image.size)}, {format_size(image.allocated)} on disk"),
+            ("work seed", _seed(image.work_seed)),
             ("created", format_age(time.time() - image.created)),
             ("entrypoint", " ".join(config.entrypoint)),
             ("command", " ".join(config.cmd)),
             ("environment", " ".join(config.env)),
             ("directory", config.cwd),
             ("user", config.user),
-            *(row for built in image.history for row in _recipe(built)),
+            *(("history" if number == 0 else "", step.text) for number, step in enumerate(image.steps)),
         )
     )
     return 0
 
 
-def _recipe(built: "Built") -> "Iterator[tuple[str, str]]":
-    """A recipe that was carried out, each command on a line of its own."""
-    yield "built on" if built.base else "built of", built.base or f"Debian {built.suite}"
-    yield "description", built.description
-    extras = ["systemd"] * built.systemd + ["ssh"] * built.ssh
-    yield "packages", " ".join([*(f"({each})" for each in extras), *built.packages])
-    yield "files", " ".join(file.path for file in built.files)
-    for number, command in enumerate(built.commands, 1):
-        yield f"command {number}", " ".join(command.split())
+def _seed(seed: WorkSeed | None) -> str:
+    if seed is None:
+        return "not made yet"
+    return f"{format_size(seed.size)}, {format_size(seed.allocated)} on disk, {seed.key or 'no key'}"

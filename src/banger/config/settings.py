@@ -36,6 +36,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     console_limit: int
     boot_timeout: float
     debian_mirror: str | None
+    ssh_key_path: str | None
+    seed_ssh_key: bool
     vmm_uid_base: int
     vm_defaults: VmDefaults
 
@@ -82,6 +84,12 @@ def _truth(value: object) -> bool:
     return value
 
 
+def _absolute(value: object) -> str:
+    if not isinstance(value, str) or not value.startswith(("/", "~/")) or "\0" in value:
+        raise ValueError
+    return os.path.normpath(os.path.expanduser(value))
+
+
 def _size(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError
@@ -112,6 +120,10 @@ SETTINGS = (
             "How long a guest's agent may take to answer after the machine was started."),
     Setting("debian_mirror", "a string", None, _text,
             "The archive that kernels and Debian images come from; unset means the one that the host's apt uses."),
+    Setting("ssh_key_path", "an absolute path, or one that begins with ~/", None, _absolute,
+            "The installation's ssh key, made when it is missing; unset means ssh/id_ed25519 in the state directory."),
+    Setting("seed_ssh_key", "true or false", False, _truth,
+            "Whether the home of root in new machines lets the installation's ssh key in."),
     Setting("vmm_uid_base", "a whole number from 1000 to 2000000000", 900000, _whole(1000, 2_000_000_000),
             "When the daemon is root, each monitor runs as a user id of its own from here upwards."),
     Setting("vm_defaults.vcpu", "a whole number from 1 to 64", None, _whole(1, 64),

@@ -5,9 +5,10 @@ inode number. Directories that contain themselves, files that claim to be larger
 can hold: each ends in `errors.UnusableDisk`, and all of it within the limits of `banger.disk.debugfs`.
 """
 
+import os
 import re
 import stat as modes
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from banger import errors
@@ -16,6 +17,7 @@ from banger.disk.debugfs import Answer
 from banger.text import printable
 
 HOPS = 40
+_DUMP_BYTES_PER_SECOND = 20 << 20
 DEPTH_LIMIT = 256
 TYPES = {
     b"regular": modes.S_IFREG, b"directory": modes.S_IFDIR, b"symlink": modes.S_IFLNK, b"FIFO": modes.S_IFIFO,
@@ -96,7 +98,8 @@ def rows_of(image: str, answer: Answer) -> list[Entry]:
             break
         at = row.end()
         number, mode, uid, gid, name, size = row.groups()
-        if name not in (b".", b".."):
+        unused = name == b"" and int(number) == 0  # room in a block, as mke2fs leaves it in lost+found
+        if name not in (b".", b"..") and not unused:
             found.append(
                 Entry(name, int(number), int(mode, 8), int(uid) % (1 << 32), int(gid) % (1 << 32), int(size or 0))
             )
@@ -160,6 +163,22 @@ async def _bytes(image: str, inode: Inode, limit: int) -> bytes:
             )
         )
     return answer.output
+
+
+async def dump(image: str, sizes: Mapping[int, int], directory: str) -> None:
+    """Write files to ``directory``, each under its inode's number; ``sizes`` are the inodes and what they hold.
+
+    Raises `errors.UnusableDisk` for a file that cannot be read whole.
+    """
+    numbers = list(sizes)
+    asked = [[f"dump <{number}> {debugfs.quoted(os.path.join(directory, str(number)))}"] for number in numbers]
+    seconds = debugfs.SECONDS + sum(sizes.values()) / _DUMP_BYTES_PER_SECOND
+    for number, answer in zip(numbers, await debugfs.ask(image, asked, seconds=seconds), strict=True):
+        path = os.path.join(directory, str(number))
+        if answer.complaints:
+            raise complaint(image, answer)
+        if not os.path.exists(path) or os.path.getsize(path) != sizes[number]:
+            raise errors.UnusableDisk(path=image, reason=f"inode {number} could not be read whole")
 
 
 class Place(NamedTuple):

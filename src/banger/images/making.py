@@ -14,11 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from banger import errors
-from banger.api.recipe import Built
+from banger.bundles.receive import Source
 from banger.engine.change import Report, Resource, Task
 from banger.images import sources
 from banger.images.downloads import Downloads
 from banger.images.record import RECORD, ROOTFS, ImageRecord, Origin
+from banger.images.seeds import Seeds
 from banger.oci.build import BuildReport
 from banger.paths import Paths
 from banger.store.records import Records
@@ -42,6 +43,10 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     suite: str = ""
     packages: tuple[str, ...] = ()
     mirror: str | None = None
+    bundle: Source | None = None
+    """What a bundle is fetched from."""
+    kernel: str = ""
+    """What the image's machines are to boot."""
     present: bool = False
     """It is here already and shall stay as it is."""
     joined: bool = False
@@ -127,7 +132,6 @@ class Build(Fetch):
 
     name = "build"
 
-    history: tuple[Built, ...] = ()
     key = ""
 
     async def do(self, report: Report) -> None:
@@ -142,7 +146,7 @@ class Build(Fetch):
                 record = await self._written(rootfs, report)
             os.chmod(rootfs, 0o644)  # monitors that run as other users read it
             text = msgspec.json.format(msgspec.json.encode(record))
-            await asyncio.to_thread(_keep, os.path.join(self.staging, RECORD), text, rootfs)
+            await asyncio.to_thread(keep, os.path.join(self.staging, RECORD), text, rootfs)
             await asyncio.to_thread(self.material.remove)
         except OSError as error:
             raise errors.from_os(error, self.staging) from error
@@ -183,9 +187,10 @@ class Build(Fetch):
             architecture=material.architecture,
             init=built.init,
             config=material.config,
+            kernel=wanted.kernel,
+            steps=material.steps,
             size=built.size,
             created=time.time(),
-            history=self.history,
             key=self.key,
         )
 
@@ -202,16 +207,34 @@ class Build(Fetch):
     def _own(self, twin: ImageRecord) -> ImageRecord:
         wanted = self.wanted
         return msgspec.structs.replace(
-            twin,
-            id=wanted.id,
-            name=wanted.name,
-            kind=wanted.kind,
-            source=wanted.source,
-            config=self.material.config,
-            created=time.time(),
-            history=self.history,
-            key=self.key,
-        )
+            twin, id=wanted.id, name=wanted.name, kind=wanted.kind, source=wanted.source, kernel=wanted.kernel,
+            config=self.material.config, steps=self.material.steps, key=self.key, created=time.time(),
+        )  # fmt: skip
+
+
+class Seed(Present):
+    """The work seed of a root file system, in the staging area. Undone with that by the task that made it."""
+
+    name = "seed"
+
+    def __init__(
+        self, wanted: Wanted, records: Records[ImageRecord], paths: Paths, seeds: Seeds, rootfs: str = ""
+    ) -> None:
+        super().__init__(wanted, records, paths)
+        self.seeds = seeds
+        self.rootfs = rootfs or os.path.join(self.staging, ROOTFS)
+
+    async def do(self, report: Report) -> None:
+        report.stage("making the seed of root's home")
+        try:
+            await self.seeds.make(self.rootfs, self.staging)
+        except errors.UnusableDisk as fault:
+            report.notice(f"there is no work seed: {fault}")
+        except OSError as error:
+            raise errors.from_os(error, self.staging) from error
+
+    async def undo(self, report: Report) -> None:
+        """The staging area goes as a whole."""
 
 
 class Publish(Present):
@@ -316,7 +339,13 @@ def superseded(record: ImageRecord) -> str:
 
 
 def plan(
-    wanted: Wanted, records: Records[ImageRecord], paths: Paths, agent: str, unused: Unused, downloads: Downloads
+    wanted: Wanted,
+    records: Records[ImageRecord],
+    paths: Paths,
+    agent: str,
+    unused: Unused,
+    downloads: Downloads,
+    seeds: Seeds,
 ) -> Sequence[Task]:
     """The tasks that make an image. ``agent`` is the path of the guest agent that goes into it."""
     if wanted.present:
@@ -325,12 +354,13 @@ def plan(
     return [
         Fetch(wanted, records, paths, material, agent),
         Build(wanted, records, paths, material, agent),
+        Seed(wanted, records, paths, seeds),
         Publish(wanted, records, paths),
         Enter(wanted, records, paths, unused),
     ]
 
 
-def _keep(path: str, text: bytes, *others: str) -> None:
+def keep(path: str, text: bytes, *others: str) -> None:
     """Write a file, and make it and ``others`` durable: what the row will promise must survive a power cut."""
     with open(path, "wb") as file:
         file.write(text)

@@ -15,18 +15,23 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from banger import errors
-from banger.api.image import CacheUse, CatalogEntry, Image, ImageConfig, ImportImage, PullImage
+from banger.api.catalog import CatalogList
+from banger.api.image import CacheUse, Image, ImageConfig, ImportImage, PullImage, RegisterImage
 from banger.api.operation import Operation
+from banger.catalog.reader import KERNEL_NAME, Catalogs
 from banger.config.settings import Config
 from banger.engine.change import Kind, Recovery, Report, Spec, Task
 from banger.engine.engine import Engine
 from banger.engine.sharing import Sharing
-from banger.images import catalog, making
+from banger.images import choosing, making, receiving, registering
 from banger.images.downloads import Downloads
 from banger.images.making import STAGING, Removed, Wanted
 from banger.images.pulling import Join, Prune
-from banger.images.record import ROOTFS, ImageRecord, Origin, view
+from banger.images.record import ImageRecord, Origin, rootfs_path, view
+from banger.images.registering import Registered
+from banger.images.seeds import Seeds
 from banger.images.sources import Material
+from banger.log import printable
 from banger.oci import reference
 from banger.paths import Paths
 from banger.store.records import Records
@@ -36,6 +41,7 @@ Users = Callable[[str, str], list[str]]
 """Which machines need the image of an id and a name."""
 
 PULL, IMPORT, DELETE = "image.pull", "image.import", "image.delete"
+REGISTER, PROMOTE = "image.register", "image.promote"
 PRUNE = "image.cache.prune"
 
 
@@ -50,12 +56,16 @@ class ImageService:
         self._records = records
         self._paths = paths
         self._settings = settings
+        self._catalogs = Catalogs(paths.catalogs)
         self._sharing = Sharing(engine)
         self._downloads = Downloads(paths.oci_cache)
+        self.seeds = Seeds(paths, settings)
         self._sweepers: set[asyncio.Task[None]] = set()
         self._users: Users = lambda image_id, name: []
         for name in (PULL, IMPORT):
             engine.register(Kind(name, self._plan_make))
+        for name in (REGISTER, PROMOTE):
+            engine.register(Kind(name, self._plan_registered))
         engine.register(Kind(PRUNE, self._plan_prune, recovery=Recovery.RESUME))
         engine.register(Kind(DELETE, self._plan_delete, recovery=Recovery.RESUME, cancellable=False))
 
@@ -75,21 +85,23 @@ class ImageService:
     # -- looking ------------------------------------------------------------------------------------------------------
 
     def list(self) -> "list[Image]":
-        return [view(each, self._paths.image(each.id)) for each in self._records.list()]
+        return [view(each, self._paths) for each in self._records.list()]
 
     def show(self, ref: str) -> Image:
-        record = self.find(ref)
-        return view(record, self._paths.image(record.id))
+        return view(self.find(ref), self._paths, steps=True)
 
-    def catalog(self) -> Sequence[CatalogEntry]:
-        return catalog.entries()
+    def catalog(self) -> CatalogList:
+        """What can be pulled by a name, and what is wrong with catalogs that were passed over."""
+        present = {each.name for each in self._records.list()}
+        entries = [choosing.listed(each, present) for each in self._catalogs.entries("image")]
+        return CatalogList(entries=entries, faults=[each.message for each in self._catalogs.faults()])
 
     def find(self, ref: str) -> ImageRecord:
         """By name, id or source. Raises `errors.NotFound`, `errors.Ambiguous`."""
         try:
             return self._records.resolve(ref)
         except errors.NotFound:
-            found = None if ref in catalog.ENTRIES else self._from(ref)
+            found = None if self._catalogs.image(ref) is not None else self._from(ref)
             if found is None:
                 raise
             return found
@@ -108,14 +120,31 @@ class ImageService:
             raise errors.NotFound(kind="image", name=image_id)
         return record
 
+    def usable(self, image_id: str) -> ImageRecord:
+        """The image of a machine that starts. Raises `errors.NotFound`, `errors.UnusableDisk`."""
+        record = self.get(image_id)
+        registering.check_unchanged(record)
+        return record
+
     def rootfs(self, record: ImageRecord) -> str:
         """The path of the root file system, which is only ever read."""
-        return os.path.join(self._paths.image(record.id), ROOTFS)
+        return rootfs_path(record, self._paths)
+
+    async def work_seed(self, image_id: str) -> str:
+        """The path of the file system that a machine's home of root begins as; made again when the key has changed.
+
+        Whoever opens it may keep it open: it is only ever replaced. Raises `errors.NotFound`, `errors.UnusableDisk`.
+        """
+        return await self.seeds.current(image_id, self.rootfs(self.get(image_id)))
 
     def config(self, image_id: str) -> ImageConfig:
         """How the image wants its commands to be run."""
         record = self._records.by_id(image_id)
         return record.config if record is not None else ImageConfig()
+
+    def naming(self, kernel: str) -> Sequence[str]:
+        """Names of the images whose machines are to boot a kernel."""
+        return [each.name for each in self._records.list() if each.kernel == kernel]
 
     # -- changing -----------------------------------------------------------------------------------------------------
 
@@ -131,7 +160,9 @@ class ImageService:
         present = self._records.by_name(wanted.name)
         if present is not None and not request.force:
             if present.source != wanted.source:
-                raise errors.AlreadyExists(kind="image", name=wanted.name)
+                taken = errors.AlreadyExists(kind="image", name=wanted.name)
+                taken.advise(f"it was made from something else ({printable(present.source, 200)}); --force replaces it")
+                raise taken
             wanted = msgspec.structs.replace(wanted, present=True)
         return self._begin(PULL, wanted)
 
@@ -146,6 +177,25 @@ class ImageService:
         self._check_free(request.name)
         kind: Origin = "directory" if request.directory else "archive"
         return self._begin(IMPORT, self._new(_name(request.name), kind, request.path, request.size))
+
+    async def register(self, request: RegisterImage) -> Operation:
+        """Use a file where it is. Raises `errors.UsageError`, `errors.SourceUnavailable`, `errors.UnusableDisk`."""
+        self._check_free(request.name)
+        if request.kernel and not KERNEL_NAME.fullmatch(request.kernel):
+            raise errors.InvalidName(name=request.kernel[:80])
+        path = registering.real_path(request.path, self._paths)
+        wanted = msgspec.structs.replace(self._new(request.name, "file", path, None), kernel=request.kernel)
+        return self._begin_registered(
+            REGISTER, Registered(wanted=wanted, root_owned=request.root_owned, assets=request.assets)
+        )
+
+    async def promote(self, ref: str) -> Operation:
+        """Make a managed image of a registered one. Raises `errors.NotFound`, `errors.UsageError`."""
+        record = self.find(ref)
+        if not record.path:
+            raise errors.UsageError(detail=f"{record.name} is a managed image already")
+        wanted = self._new(record.name, "file", record.path, None)
+        return self._begin_registered(PROMOTE, Registered(wanted=wanted, promoted=record.id))
 
     def cache(self) -> CacheUse:
         """What the downloads take."""
@@ -211,12 +261,11 @@ class ImageService:
     # -- what is asked for --------------------------------------------------------------------------------------------
 
     def _wanted(self, request: PullImage) -> Wanted:
-        entry = catalog.ENTRIES.get(request.reference)
+        entry = self._catalogs.image(request.reference)
         if entry is not None:
-            name = _name(request.name) if request.name else entry.name
-            wanted = self._new(name, "debian", f"debian:{entry.suite}", request.size)
-            mirror = self._settings.debian_mirror
-            return msgspec.structs.replace(wanted, suite=entry.suite, packages=entry.packages, mirror=mirror)
+            wanted = self._new(_name(request.name or request.reference), "oci", "", request.size)
+            return choosing.complete(wanted, request.reference, entry, self._settings.debian_mirror)
+        choosing.check_faults(self._catalogs, request.reference)
         source = str(reference.parse(request.reference))
         name = _name(request.name) if request.name else source
         return self._new(name, "oci", source, request.size)
@@ -228,6 +277,11 @@ class ImageService:
     def _check_free(self, name: str) -> None:
         if self._records.by_name(_name(name)) is not None:
             raise errors.AlreadyExists(kind="image", name=name)
+
+    def _begin_registered(self, kind: str, registered: Registered) -> Operation:
+        return self._begin(kind, registered.wanted, msgspec.to_builtins(registered))
+
+    # -- for rooms that make images -----------------------------------------------------------------------------------
 
     def propose(self, name: str, kind: Origin, source: str, size: int | None) -> Wanted:
         """What a change of another room that makes an image begins from. Raises `errors.InvalidName`."""
@@ -259,10 +313,18 @@ class ImageService:
         wanted = msgspec.convert(spec, Wanted)
         if wanted.joined:
             return [Join(wanted, self._records, self._pull_together)]
-        return making.plan(wanted, self._records, self._paths, self.agent, self.check_unused, self._downloads)
+        if wanted.bundle is not None and not wanted.present:
+            return receiving.plan(wanted, self._records, self._paths, self.check_unused, self.seeds)
+        return making.plan(
+            wanted, self._records, self._paths, self.agent, self.check_unused, self._downloads, self.seeds
+        )
 
     def _plan_prune(self, spec: Spec) -> Sequence[Task]:
         return [Prune(self._downloads.cache)]
+
+    def _plan_registered(self, spec: Spec) -> Sequence[Task]:
+        registered = msgspec.convert(spec, Registered)
+        return registering.plan(registered, self._records, self._paths, self.agent, self.check_unused, self.seeds)
 
     def _plan_delete(self, spec: Spec) -> Sequence[Task]:
         removed = msgspec.convert(spec, Removed)

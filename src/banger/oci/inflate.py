@@ -6,16 +6,10 @@ than `PIECE`, however well its input was compressed.
 """
 
 import contextlib
-import lzma
 import sys
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 gzip_codec: Any = zlib
 with contextlib.suppress(ImportError):  # without it: slower by half, the same bytes
@@ -34,7 +28,6 @@ _GZIP_WINDOW = 31
 
 
 Read = Callable[[int], bytes]
-_FAULTS: tuple[type[Exception], ...] = (zlib.error, gzip_codec.error, zstd.ZstdError, lzma.LZMAError, EOFError)
 
 
 class Damaged(ValueError):
@@ -42,10 +35,9 @@ class Damaged(ValueError):
 
 
 class _Codec:
-    """One member or frame, and what the libraries' decompressors have in common."""
+    """A decompressor of one member or frame, and what the libraries' have in common."""
 
-    def __init__(self, magics: tuple[bytes, ...], codec: Any) -> None:
-        self.magics = magics
+    def __init__(self, codec: Any) -> None:
         self._codec = codec
 
     @property
@@ -58,12 +50,17 @@ class _Codec:
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The inflated pieces of ``data``, each at most `PIECE` bytes."""
-        raise NotImplementedError
+        while True:
+            piece = self._codec.decompress(data, PIECE)
+            if piece:
+                yield piece
+            data = b""
+            if self._codec.eof or self._codec.needs_input:
+                return
 
 
 class _Gzip(_Codec):
-    def __init__(self) -> None:
-        super().__init__((_GZIP,), gzip_codec.decompressobj(_GZIP_WINDOW))
+    """zlib's interface differs from that of zstd and lzma."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         while True:
@@ -75,54 +72,58 @@ class _Gzip(_Codec):
                 return
 
 
-class _Bounded(_Codec):
-    """zstd and lzma, whose decompressors have one interface."""
+class _Format:
+    """How a member or frame begins, what decompresses it, what is raised when it is damaged."""
 
-    def __init__(self, magics: tuple[bytes, ...], make: Callable[[], Any]) -> None:
-        super().__init__(magics, make())
+    def __init__(self, magics: tuple[bytes, ...], make: Callable[[], _Codec], *faults: type[Exception]) -> None:
+        self.magics = magics
+        self.make = make
+        self.faults: tuple[type[Exception], ...] = (*faults, EOFError)
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        while True:
-            piece = self._codec.decompress(data, PIECE)
-            if piece:
-                yield piece
-            data = b""
-            if self._codec.eof or self._codec.needs_input:
-                return
+
+def _format(start: bytes) -> _Format | None:
+    """The format of a stream that begins so. Libraries are imported when they are needed: most layers are gzip."""
+    if start.startswith(_GZIP):
+        return _Format((_GZIP,), lambda: _Gzip(gzip_codec.decompressobj(_GZIP_WINDOW)), zlib.error, gzip_codec.error)
+    if start.startswith((_ZSTD, *_ZSTD_SKIPPABLE)):
+        if sys.version_info >= (3, 14):
+            from compression import zstd
+        else:
+            from backports import zstd
+        return _Format((_ZSTD, *_ZSTD_SKIPPABLE), lambda: _Codec(zstd.ZstdDecompressor()), zstd.ZstdError)
+    if start.startswith(_XZ):
+        import lzma
+
+        return _Format((_XZ,), lambda: _Codec(lzma.LZMADecompressor(memlimit=256 << 20)), lzma.LZMAError)
+    return None
 
 
 def pieces(read: Read) -> Iterator[bytes]:
     """The inflated bytes of what ``read`` gives, which is read to its end. Raises `Damaged`, OSError."""
     data = read(_INPUT)
-    make: Callable[[], Any]
-    if data.startswith(_GZIP):
-        make = _Gzip
-    elif data.startswith((_ZSTD, *_ZSTD_SKIPPABLE)):
-        make = lambda: _Bounded((_ZSTD, *_ZSTD_SKIPPABLE), zstd.ZstdDecompressor)  # noqa: E731
-    elif data.startswith(_XZ):
-        make = lambda: _Bounded((_XZ,), lambda: lzma.LZMADecompressor(memlimit=256 << 20))  # noqa: E731
-    else:
+    form = _format(data)
+    if form is None:
         while data:
             yield data
             data = read(PIECE)
         return
     try:
-        yield from _members(read, data, make)
-    except _FAULTS as fault:
+        yield from _members(read, data, form)
+    except form.faults as fault:
         raise Damaged(f"the compressed stream is damaged ({fault})") from None
 
 
-def _members(read: Read, data: bytes, make: Callable[[], Any]) -> Iterator[bytes]:
+def _members(read: Read, data: bytes, form: _Format) -> Iterator[bytes]:
     while True:
-        codec = make()
+        codec = form.make()
         while not codec.eof:
             if not data:
                 raise Damaged("the compressed stream ends early")
             yield from codec.feed(data)
             data = codec.unused_data if codec.eof else read(_INPUT)
         data = data or read(_INPUT)
-        while data and not data.startswith(codec.magics):
-            if len(data) < len(codec.magics[0]) and (more := read(_INPUT)):
+        while data and not data.startswith(form.magics):
+            if len(data) < len(form.magics[0]) and (more := read(_INPUT)):
                 data += more
             elif data.strip(b"\0"):
                 raise Damaged("something follows the end of the compressed stream")

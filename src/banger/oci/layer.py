@@ -16,7 +16,7 @@ import msgspec
 
 from banger import errors
 from banger.disk.ext4 import xattr
-from banger.disk.ext4.data import DataArea
+from banger.disk.ext4.data import HOLE_UNIT, DataArea
 from banger.disk.ext4.geometry import BLOCK
 from banger.disk.ext4.node import Content
 from banger.log import printable
@@ -74,7 +74,7 @@ class LayerSource(msgspec.Struct, frozen=True):
 class Entry:
     """One entry of a layer, its name judged and its data placed."""
 
-    __slots__ = ("content", "gid", "kind", "link", "mode", "mtime", "path", "uid", "xattrs")
+    __slots__ = ("content", "gid", "kind", "link", "mode", "mtime", "path", "stored", "uid", "xattrs")
 
     def __init__(self, path: bytes, kind: int, header: tar.Header) -> None:
         self.path = path
@@ -85,7 +85,17 @@ class Entry:
         self.mtime = header.mtime
         self.link = header.link
         self.xattrs = header.xattrs
+        self.stored = header.stored
+        """Bytes of data in the archive."""
         self.content: Content | None = None
+
+    @property
+    def metadata(self) -> int:
+        """Bytes of its names and attributes."""
+        count = len(self.path) + len(self.link)
+        if self.xattrs:
+            count += sum(len(name) + len(value) for name, value in self.xattrs.items())
+        return count
 
 
 class Shadow:
@@ -171,9 +181,15 @@ class Reader:
         What goes wrong with it is told by the layer's name. Damage of the file is told before any other fault, since
         it may be the cause of all.
         """
-        with Blob(
-            source.path, digest=source.digest, size=source.size, diff_id=source.diff_id, on_read=self._on_read
-        ) as blob:
+        try:
+            opened = Blob(
+                source.path, digest=source.digest, size=source.size, diff_id=source.diff_id, on_read=self._on_read
+            )
+        except OSError:
+            if source.digest:
+                raise errors.DamagedBlob(digest=source.digest) from None
+            raise
+        with opened as blob:
             wrong: errors.BangerError | None = None
             try:
                 yield tar.Archive(self._counted(blob))
@@ -201,9 +217,7 @@ class Reader:
     def _count(self, entry: Entry, header: tar.Header) -> None:
         """Hold an entry against the limits of all layers together."""
         self._entries += 1
-        self._metadata += len(entry.path) + len(entry.link)
-        if entry.xattrs:
-            self._metadata += sum(len(name) + len(value) for name, value in entry.xattrs.items())
+        self._metadata += entry.metadata
         self.bytes += header.stored
         if self._entries > ENTRY_LIMIT:
             raise tar.Refused(header.name, "the layers hold too many entries")
@@ -212,17 +226,24 @@ class Reader:
         if self.bytes > DATA_LIMIT:
             raise tar.Refused(header.name, "the layers hold too much data")
 
+    def admit(self, entries: int, metadata: int, size: int) -> bool:
+        """Count a layer that is not read; False, and nothing counted, when that is beyond a limit."""
+        counted = self._entries + entries, self._metadata + metadata, self.bytes + size
+        if counted[0] > ENTRY_LIMIT or counted[1] > METADATA_LIMIT or counted[2] > DATA_LIMIT:
+            return False
+        self._entries, self._metadata, self.bytes = counted
+        return True
+
     def _store(self, archive: tar.Archive, content: Content, header: tar.Header) -> None:
         if header.segments is not None:
             self._store_sparse(archive, content, header.segments)
             return
         left, block = header.size, 0
-        while left > _CHUNK:
-            self._area.write_sparse(content, block, archive.read(_CHUNK))
-            left -= _CHUNK
-            block += _CHUNK // BLOCK
-        if left:
-            self._area.write_sparse(content, block, archive.read(left))
+        while left:
+            piece, begin, end = archive.window(left, HOLE_UNIT)
+            self._area.write_sparse(content, block, piece, begin, end)
+            block += (end - begin) // BLOCK
+            left -= end - begin
 
     def _store_sparse(self, archive: tar.Archive, content: Content, segments: list[tar.Segment]) -> None:
         """Write the segments; those that share a block, or whose blocks touch, are put together."""
@@ -266,16 +287,29 @@ class _Judge:
     def __init__(self, source: LayerSource) -> None:
         self._strip = source.strip.strip("/").encode()
         self._prefix = source.prefix.strip("/").encode()
+        self._folders: dict[bytes, bytes] = {}
+        """Directories of entries seen, as they were spelled and as they are; most entries share theirs."""
 
     def entry(self, header: tar.Header) -> Entry | None:
         """The entry, or None when it means nothing here. Raises `tar.Refused`."""
-        path = self._moved(judged(header.name, header.name))
-        if path is None:
-            return None
+        name = header.name
+        folder, _, last = name.rpartition(b"/")
+        known = self._folders.get(folder)
         kind = _KINDS[header.kind]
-        if _WHITEOUT in path and (marked := _whiteout(path, header.name)) is not None:
-            kind, path = marked
-            return Entry(path, kind, header) if kind >= 0 else None
+        if known is not None and _is_plain(last) and len(name) <= PATH_LIMIT:
+            path = known + last
+        else:
+            found = self._moved(judged(name, name))
+            if found is None:
+                return None
+            path = found
+            if _WHITEOUT in path:
+                marked = _whiteout(path, name)
+                if marked is not None:
+                    kind, path = marked
+                    return Entry(path, kind, header) if kind >= 0 else None
+            elif folder and last and path.endswith(b"/" + last) and not self._strip:
+                self._folders[folder] = path[: -len(last)]
         if not path and kind != FOLDER:
             raise tar.Refused(header.name, "the root can only be a directory")
         if header.xattrs:
@@ -295,6 +329,11 @@ class _Judge:
         if self._prefix:
             path = self._prefix + b"/" + path if path else self._prefix
         return path
+
+
+def _is_plain(name: bytes) -> bool:
+    """Whether a name can only mean itself."""
+    return 0 < len(name) <= NAME_LIMIT and name[0] != 46 and b"\0" not in name  # 46: a dot
 
 
 def judged(name: bytes, entry: bytes) -> bytes:

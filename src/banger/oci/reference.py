@@ -28,7 +28,7 @@ TRANSPORTS = (
     "tarball",
 )  # fmt: skip
 
-_PATH_TRANSPORTS = ("oci", "oci-archive", "docker-archive", "dir", "sif", "tarball", "ostree")
+_PATH_TRANSPORTS = ("oci", "oci-archive", "docker-archive", "dir", "sif", "tarball")
 """What follows is a path; a relative one is made absolute, since the daemon has another directory than its client."""
 
 _LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"

@@ -18,21 +18,22 @@ PATIENCE = 120.0
 
 _FATAL = re.compile(r'level=fatal msg="((?:[^"\\]|\\.)*)"')
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_PLATFORM, _BLOB, _DISK, _CUT = "platform", "blob", "disk", "cut"
+_PLATFORM, _BLOB, _DISK, _CUT, _UNSQUASHFS = "platform", "blob", "disk", "cut", "unsquashfs"
 
 _COMPLAINTS = (
     (r"no space left on device", _DISK, False),
     (r"no image found in (?:manifest list|image index)|choosing (?:an )?image", _PLATFORM, False),
     (r"unexpected EOF|connection reset by peer|broken pipe|: EOF$|http2: |tls: bad record MAC", _CUT, True),
-    (r"[Dd]igest did not match|does not match expected|[Ss]ize mismatch|invalid checksum|does not match digest|"
-     r"error hashing|cannot unmarshal|invalid character", _BLOB, False),
+    (r"[Dd]igest did not match|does not match expected|[Ss]ize mismatch|invalid checksum|"
+     r"does not match (?:provided manifest )?digest|error hashing|cannot unmarshal|invalid character", _BLOB, False),
     (r"exceeded maximum allowed size", "a document of it is larger than any image's", False),
     (r"unsupported protocol scheme|stopped after \d+ redirects", "it redirects to where no image can be", False),
-    (r"manifest unknown|name unknown|NAME_UNKNOWN|MANIFEST_UNKNOWN|status code: 404",
+    (r"manifest unknown|name unknown|NAME_UNKNOWN|MANIFEST_UNKNOWN|status code: 404|no descriptor found|"
+     r"Tag \S+ not found",
      "there is no such image or tag", False),
     (r"unauthorized|authentication required|access to the resource is denied|\b40[13]\b",
      "access refused; 'skopeo login' or 'docker login' stores credentials", False),
-    (r"toomanyrequests|StatusCode: 429|\b429\b", "it has had too many requests from here", False),
+    (r"toomanyrequests|StatusCode: 429", "it has had too many requests from here", False),
     (r"connection refused", "nothing answers there (connection refused)", True),
     (r"no such host|server misbehaving|Temporary failure in name resolution",
      "its host name cannot be resolved", True),
@@ -42,6 +43,7 @@ _COMPLAINTS = (
      r"TLS handshake timeout|connection timed out", "the network gave no answer", True),
     (r"unexpected HTTP status:? 5\d\d|status code: 5\d\d|StatusCode: 5\d\d", "the registry is out of order", True),
     (r"policy\.json", "skopeo has no /etc/containers/policy.json (package golang-github-containers-common)", False),
+    (r"unsquashfs: not found", _UNSQUASHFS, False),
     (r"[Cc]annot connect to the Docker daemon", "there is no Docker daemon to ask", False),
     (r"is not supported in this build", "the skopeo of this host was built without that transport", False),
     (r"does not resolve to an image ID", "there is no such image in that storage", False),
@@ -87,6 +89,8 @@ def complaint(stderr: bytes, reference: Reference, platform: tuple[str, str], ca
         meaning, broken = ("the connection broke", True) if reference.transport == "docker" else (_BLOB, False)
     if meaning == _DISK:
         return Complaint(errors.DiskFull(path=cache), False)
+    if meaning == _UNSQUASHFS:
+        return Complaint(errors.ToolMissing(tool=meaning, package=proc.PACKAGES[meaning]), False)
     if meaning == _PLATFORM:
         wanted = "/".join(platform)
         return Complaint(errors.WrongPlatform(reference=str(reference), found="other platforms", wanted=wanted), False)

@@ -3,7 +3,7 @@
 import os
 import re
 
-from banger.images.record import ImageRecord
+from banger.images.record import ImageRecord, rootfs_path
 from banger.kernels import kernel as kernels
 from banger.paths import Paths
 from banger.vmm.driver import Drive, LaunchSpec, UserNetwork
@@ -46,7 +46,7 @@ def launch_spec(
             serial="root",
             path=os.path.join(directory, DISK),
             format="qcow2",
-            backing=os.path.join(paths.image(image.id), "rootfs.ext4"),
+            backing=rootfs_path(image, paths),
             durable=not record.ephemeral,  # a host that crashed has no use for the disk of a machine that is deleted
         )
     ]

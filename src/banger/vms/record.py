@@ -24,6 +24,7 @@ class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
     image_id: str = ""
     """Empty until the image is there."""
     kernel: str
+    """Empty until it is known: what was asked for, or what the image names, or the default."""
     vcpu: int
     memory: int
     disk_size: int
@@ -34,7 +35,7 @@ class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
     driver: str
     network: UserNetwork | None = None
     assets: str = ""
-    """Digest of the guest assets that a start has put onto its disk; empty while it has those of its image."""
+    """Digest of the guest assets that its root has had since its last start; empty while it has those of its image."""
     slot: int = 0
     """Smallest number that no other machine had: under root, the monitor's uid follows from it."""
     handle: Handle | None = None

@@ -78,7 +78,9 @@ class VmService:
         )
         self.workers = Workers(self._parts, self._decide)
         images.guard(self._machines.users_of_image)
-        kernels.guard(self._machines.users_of_kernel)
+        kernels.guard(
+            lambda name: [*self._machines.users_of_kernel(name), *(f"image {each}" for each in images.naming(name))]
+        )
         for kind in plans.kinds(self._parts):
             engine.register(kind)
 
@@ -125,7 +127,7 @@ class VmService:
         image = parts.images.expect(record.image)
         if image is not None:
             wanted.disk_size(record.disk_size, parts.settings.vm_defaults.disk_size, image.size)
-        parts.kernels.expect(record.kernel)
+        parts.kernels.expect(record.kernel or (image.kernel if image is not None else ""))
         self._promised.append(record.name)
         return record
 

@@ -17,8 +17,9 @@ from collections.abc import AsyncIterator, Sequence
 import msgspec
 
 from banger import errors
+from banger.api.catalog import CatalogEntry, CatalogList
 from banger.api.daemon import Check, Report
-from banger.api.image import CacheUse, Image, ImportImage, PullImage
+from banger.api.image import CacheUse, Image, ImportImage, PullImage, RegisterImage
 from banger.api.kernel import ImportKernel, KernelInfo, PullKernel
 from banger.api.operation import Operation
 from banger.api.recipe import BuildImage
@@ -221,6 +222,15 @@ class Images:
     def show(self, ref: str) -> Image:
         raise errors.NotFound(kind="image", name=ref)
 
+    def catalog(self) -> CatalogList:
+        return CatalogList(entries=[])
+
+    async def register(self, request: RegisterImage) -> Operation:
+        raise errors.SourceUnavailable(reference=request.path, reason="no such file")
+
+    async def promote(self, ref: str) -> Operation:
+        raise errors.NotFound(kind="image", name=ref)
+
     async def pull(self, request: PullImage) -> Operation:
         raise errors.SourceUnavailable(reference=request.reference, reason="there is no network here")
 
@@ -246,6 +256,9 @@ class Kernels:
 
     def show(self, ref: str) -> KernelInfo:
         raise errors.NotFound(kind="kernel", name=ref)
+
+    def catalog(self) -> Sequence[CatalogEntry]:
+        return []
 
     async def pull(self, request: PullKernel) -> Operation:
         raise errors.DiskFull(path="/")

@@ -30,6 +30,10 @@ FILES: dict[str, bytes | Path | None] = {
     "banger/files/lib/tool": b"#!/bin/sh\n",
     "banger/files/opt": None,
     "banger/files/opt/link": b"-> /etc/hosts",
+    "banger/assets": None,
+    "banger/assets/data": b"where the root has a directory",
+    "banger/assets/lib": None,
+    "banger/assets/lib/newer": b"from today\n",
 }
 INIT = """#!/bin/sh
 trap 'echo init saw a signal' TERM
@@ -107,6 +111,15 @@ def test_the_machine_s_files_replace_links_and_keep_directories(machine: Machine
         assert await told(channel, "stat -c '%a %u %g' /usr/lib/tool") == "4711 1000 77\n"
         assert await told(channel, "readlink /lib; readlink /opt/link") == "usr/lib\n/etc/hosts\n"
         assert await told(channel, "stat -c %a /opt /etc") == "750\n755\n"
+
+    on_channel(machine.socket, use)
+
+
+def test_what_cannot_be_brought_to_the_root_does_not_stop_a_start(machine: Machine) -> None:
+    async def use(channel: Channel) -> None:
+        assert await told(channel, "cat /usr/lib/newer; stat -c %F /data") == "from today\ndirectory\n"
+        assert await told(channel, "ls -a / /lib | grep banger-new") == ""
+        assert "banger: the file data: Is a directory" in machine.console.read_text()
 
     on_channel(machine.socket, use)
 

@@ -58,7 +58,22 @@ async def test_each_file_is_there_with_its_mode_and_owner(installation: Installa
                 assert (there.kind, there.mode, there.data) == ("regular", file.mode, file.content)
         for path in (b"usr/local/libexec", b"etc/systemd/system/multi-user.target.wants"):
             assert (found[path].kind, found[path].mode, found[path].uid) == ("directory", 0o755, 0)
-        assert sorted(os.listdir(os.path.dirname(daemon.images.rootfs(record)))) == ["image.json", "rootfs.ext4"]
+        own = sorted(os.listdir(os.path.dirname(daemon.images.rootfs(record))))
+        assert own == ["image.json", "rootfs.ext4", "work-seed.ext4", "work-seed.json"]
+
+
+@scenario
+async def test_a_plain_directory_gets_them_too(installation: Installation, tmp_path: Path) -> None:
+    (tmp_path / "tree" / "etc").mkdir(parents=True)
+    async with installation.daemon() as daemon:
+        request = ImportImage(path=str(tmp_path / "tree"), name="made", size=SIZE, directory=True)
+        await daemon.done(await daemon.images.import_archive(request))
+        record = daemon.images.find("made")
+        wanted = assets.load(daemon.images.agent)
+        image = Ext4Image(daemon.images.rootfs(record), tmp_path)
+        image.check()
+        found = image.read()
+    assert record.assets == wanted.digest and {file.path.lstrip("/").encode() for file in wanted.files} <= set(found)
 
 
 @scenario

@@ -73,8 +73,8 @@ def tree(tmp_path: Path) -> Path:
     (top / "lost+found").mkdir()
     os.setxattr(top / "etc/one", "user.note", b"kept\0")
     for place, directories, files in os.walk(top):
-        for name in (*directories, *files):
-            os.utime(os.path.join(place, name), ns=(0, 1_600_000_000_123_456_789), follow_symlinks=False)
+        for each in (*directories, *files):
+            os.utime(os.path.join(place, each), ns=(0, 1_600_000_000_123_456_789), follow_symlinks=False)
     os.utime(top, ns=(0, 1_500_000_000_000_000_001))
     return top
 
@@ -180,10 +180,11 @@ def test_who_replaces_directories_by_links_meanwhile_does_not_lead_outside(tmp_p
     try:
         for _ in range(300):
             with tempfile.TemporaryFile() as output:
-                area = DataArea(output.fileno(), Geometry(None))
-                with contextlib.suppress(errors.SourceUnavailable):
+                with (
+                    contextlib.closing(DataArea(output.fileno(), Geometry(None))) as area,
+                    contextlib.suppress(errors.SourceUnavailable),
+                ):
                     host_tree.read(str(top), area)
-                area.flush()
                 output.seek(Geometry(None).head_blocks * BLOCK)
                 assert b"SECRET" not in output.read()
     finally:

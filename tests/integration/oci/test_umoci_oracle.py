@@ -4,21 +4,23 @@ Random stacks of layers in every form of archive; the layers of `tests.edge_laye
 compared in type, mode, ids, nanosecond times, links, extended attributes and content; devices and fifos aside. Where
 umoci itself deviates from the layers:
 
-====================================================  ================================================================
-the layers say                                        umoci
-====================================================  ================================================================
-a sparse file in the old GNU format (type S)          refuses the image: not made here, `test_build` has it
-an extended attribute without a value                 drops it: not made here
-a name below what an older entry made a file          refuses the image, where we put a directory in its place
-a hard link to something below what it replaces       refuses the image, where we link to it
-a directory that no layer names, in a setgid one      lets it inherit, where ours is 0755 root:root: not made here
-a directory that no layer names                       gives it, and the directory it is in, the time of the unpacking:
-                                                      that time is not compared (`layer_oracle.difference`)
-====================================================  ================================================================
+=====================================================  ===============================================================
+the layers say                                         umoci
+=====================================================  ===============================================================
+a sparse file in the old GNU format (type S)           refuses the image: not made here, `test_build` has it
+an extended attribute without a value                  drops it: not made here
+a name below what an older entry made a file           refuses the image, where we put a directory in its place
+a hard link to something below what it replaces        refuses the image, where we link to it
+a whiteout behind entries below what it hides          keeps what they went through: whiteouts come first here
+a directory that no layer names, in a setgid one       lets it inherit, where ours is 0755 root:root: not made here
+a directory that no layer names                        gives it, and the directory it is in, the time of the unpacking:
+                                                       that time is not compared (`layer_oracle.difference`)
+=====================================================  ===============================================================
 
 ``BANGER_ORACLE_STACKS=1000:500`` takes 500 stacks from seed 1000 on.
 """
 
+import contextlib
 import gzip
 import os
 import random
@@ -43,14 +45,18 @@ FIRST, STACKS = (int(each) for each in os.environ.get("BANGER_ORACLE_STACKS", "0
 BLOCK = 512
 
 PARTS = ("a", "b", "c")
-AWKWARD = ("new\nline", "\udcff\udcfe", "n" * 255, 'quote"', "back\\slash", "ü")
+LENGTHS = (1, 1, 2, 2, 2, 3, 3, 7)
+AWKWARD = ("new\nline", "\udcff\udcfe", "n" * 255, 'quote"', "back\\slash", "ü", "m" * 120)
 TARGETS = ("a", "b", "a/b", "../a", "../b/c", "/a", "/b/a", "/c", "..", "./c", "t" * 59, "t" * 60, "t" * 61)
 CONTENTS = (b"", b"x", b"data" * 1500, bytes(70_000), b"a" + bytes(9_000) + b"b")
-REFUSED_BY_UMOCI_ALONE = (": not a directory", "link: no such file or directory")
+REFUSED_BY_UMOCI_ALONE = (
+    ": not a directory",
+    "link: no such file or directory",
+)
 COMPRESSIONS = ("gzip", "zstd", "none", "members")
 
 KINDS = ("file", "file", "file", "directory", "directory", "symlink", "hardlink", "sparse", "whiteout", "opaque")
-FORMS = ("pax", "pax", "pax", "gnu")
+FORMS = ("pax", "pax", "pax", "gnu", "ustar")
 ATTRIBUTES = {
     "user.a": b"1",
     "user.large": b"v" * 3000,
@@ -64,6 +70,8 @@ class Step(NamedTuple):
 
     kind: str
     path: str
+    prefix: str
+    """Before the path as it is written."""
     form: str
     target: str
     content: int
@@ -94,7 +102,7 @@ class Maker:
         return tuple(tuple(self._step() for _ in range(pick(1, 8))) for _ in range(pick(1, 4)))
 
     def _path(self) -> str:
-        return "/".join(self._random.choice(PARTS * 5 + AWKWARD) for _ in range(self._random.randint(1, 3)))
+        return "/".join(self._random.choice(PARTS * 5 + AWKWARD) for _ in range(self._random.choice(LENGTHS)))
 
     def _step(self) -> Step:
         chance = self._random
@@ -107,6 +115,7 @@ class Maker:
         return Step(
             kind=kind,
             path=path,
+            prefix=chance.choice(("", "./", ".//")),
             form=chance.choice(FORMS),
             target=target,
             content=chance.randrange(len(CONTENTS)),
@@ -123,7 +132,8 @@ class Maker:
 
 def packed(layer: Sequence[Step]) -> bytes:
     """A layer as an archive."""
-    return b"".join(entry(each) for each in layer) + bytes(2 * BLOCK)
+    ordered = sorted(layer, key=lambda step: step.kind != "whiteout")
+    return b"".join(entry(each) for each in ordered) + bytes(2 * BLOCK)
 
 
 def entry(step: Step) -> bytes:
@@ -152,12 +162,18 @@ def entry(step: Step) -> bytes:
             f"SCHILY.xattr.{each}": ATTRIBUTES[each].decode("utf-8", "surrogateescape") for each in step.attributes
         }
     info.size = len(data)
+    info.name = step.prefix + info.name
+    return header(info, step, records) + data.ljust(-(-len(data) // BLOCK) * BLOCK, b"\0")
+
+
+def header(info: tarfile.TarInfo, step: Step, records: dict[str, str]) -> bytes:
     if step.form == "gnu" and step.kind != "sparse":
-        header = info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
-    else:
-        info.pax_headers = records
-        header = info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
-    return header + data.ljust(-(-len(data) // BLOCK) * BLOCK, b"\0")
+        return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+    if step.form == "ustar" and step.kind != "sparse":
+        with contextlib.suppress(ValueError):  # it has no room for long names and large numbers
+            return info.tobuf(tarfile.USTAR_FORMAT, "utf-8", "surrogateescape")
+    info.pax_headers = records
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
 def pax_time(second: int, nanosecond: int) -> str:
@@ -205,7 +221,7 @@ def compared(directory: Path, layers: list[bytes], compression: str) -> Mapping[
     image = directory / "image"
     build_image(sources, str(image), seed="oracle")
     Ext4Image(image, directory).check()
-    write_layout(directory / "layout", layers)
+    write_layout(directory / "layout", layers, compression="none" if compression == "none" else "gzip")
     expected = layer_oracle.facts(layer_oracle.umoci(directory / "layout", directory / "bundle"))
     return layer_oracle.difference(expected, layer_oracle.mounted(image), began)
 
@@ -244,4 +260,4 @@ def test_a_random_stack_is_what_umoci_makes_of_it() -> None:
 
 def test_the_edge_layers_on_debian_are_what_umoci_makes_of_them(tmp_path: Path) -> None:
     layers = [debian_tar().read_bytes(), edge_layers.below(), edge_layers.above()]
-    assert compared(tmp_path, layers, "gzip") == {}
+    assert compared(tmp_path, layers, "none") == {}

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,7 @@ from banger.api.vm import CreateVm, ExecVm, StopVm
 from banger.store.database import Database
 from banger.store.records import Records
 from banger.vms.record import VmRecord
-from tests.installation import IMAGE, MIB, Daemon, Installation, scenario
+from tests.installation import IMAGE, MIB, Daemon, Installation, agent, scenario
 
 REFUSED = [
     ({"name": "Upper"}, errors.InvalidName),
@@ -31,6 +32,33 @@ REFUSED = [
     ({"kernel": "../kernels"}, errors.NotFound),
     ({"ephemeral": True, "start": False}, errors.UsageError),
 ]
+
+
+@scenario
+async def test_a_start_brings_the_assets_of_today_to_a_root_that_has_others(
+    installation: Installation, tmp_path: Path
+) -> None:
+    newer = tmp_path / "newer-agent"
+    newer.write_bytes(Path(agent()).read_bytes() + b"newer")
+
+    def brought(daemon: Daemon) -> bool:
+        initrd = Path(installation.paths.vm(daemon.vms.show("one").id), "initrd.cpio").read_bytes()
+        return b"banger/assets/usr/local/bin/banger-agent" in initrd
+
+    async with installation.daemon() as daemon:
+        await daemon.create()
+        assert not brought(daemon), "the image has them"
+        daemon.images.agent = str(newer)
+        installation.answer("/bin/sh -c 'kill -9 $PPID'")
+        with pytest.raises(errors.VmmFailed):
+            await daemon.done(await daemon.vms.restart("one", StopVm(timeout=5)))
+        assert brought(daemon)
+        installation.answer()
+        await daemon.done(await daemon.vms.start("one"))
+        assert brought(daemon), "nobody knows how far the first attempt came"
+        await daemon.done(await daemon.vms.restart("one", StopVm(timeout=5)))
+        assert not brought(daemon), "its root has them by now"
+        await daemon.done(await daemon.vms.delete("one"))
 
 
 @scenario

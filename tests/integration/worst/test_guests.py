@@ -88,6 +88,21 @@ def test_health_names_the_first_process(room: Home, guest: Guest) -> None:
     assert (health["init"], health["hostname"]) == (guest.kind.init, guest.name)
 
 
+def test_the_agent_of_the_image_is_there_and_leaves_the_port_to_the_one_that_was_first(
+    room: Home, guest: Guest
+) -> None:
+    command: tuple[str, ...] = ("/usr/local/bin/banger-agent", "version")
+    health = room.banger("vm", "health", guest.name, "--json", check=True).json()
+    assert isinstance(health, dict)
+    wanted = f"{health['agent_version']}\n"
+    if guest.kind.init != "agent":
+        units = "banger-agent banger-network"
+        wait = "until [ -S /run/systemd/private ]; do sleep 0.2; done"
+        command = ("sh", "-c", f"{wait}; systemctl start {units}; systemctl is-active {units}")
+        wanted = "inactive\ninactive\n"
+    assert room.banger("exec", "-u", "0", guest.name, "--", *command).stdout == wanted
+
+
 def test_what_is_said_on_the_console_is_in_the_log(room: Home, guest: Guest) -> None:
     """A boot without trouble says nothing."""
     say = ("exec", "-u", "0", guest.name, "--", "sh", "-c", "echo said aloud >/dev/console")

@@ -1,5 +1,6 @@
 """Pieces of the ext4 writer that need no image: numbers with known answers."""
 
+import contextlib
 import os
 import struct
 import tempfile
@@ -16,8 +17,8 @@ from banger.disk.ext4.node import Content
 
 @pytest.fixture
 def area() -> Iterator[DataArea]:
-    with tempfile.TemporaryFile() as file:
-        yield DataArea(file.fileno(), Geometry(None))
+    with tempfile.TemporaryFile() as file, contextlib.closing(DataArea(file.fileno(), Geometry(None))) as made:
+        yield made
 
 
 def test_the_raw_register_chains() -> None:
@@ -83,7 +84,7 @@ def test_zero_units_become_holes(area: DataArea) -> None:
 def test_released_blocks_are_free_and_holes(area: DataArea) -> None:
     content = Content(BLOCK * 100)
     area.write(content, 0, b"x" * BLOCK * 100)
-    area.flush()
+    area.settle()
     held = os.fstat(area._descriptor).st_blocks
     area.release(content)
     assert area.free == [(area.geometry.head_blocks, 100)]

@@ -11,7 +11,7 @@ that a guest never starts to initialise inode tables: holes of the sparse file r
 ==============  ==================================================================================================
 `node`          the tree that is written: inodes and directories in memory
 `geometry`      groups, superblock backups, sizes
-`data`          blocks handed out in order of arrival, and the writes of file data
+`data`          blocks handed out in order of arrival; `writer` brings their data to the disk
 `extent`        extent trees
 `directory`     linear directory blocks and the choice between them and an index
 `htree`         hashed directory indexes

@@ -3,9 +3,30 @@
 The usual function inverts its register before and after; ``crc`` undoes both, so that results chain.
 """
 
-from crc32c import crc32c
+from collections.abc import Callable
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
 
 ALL_ONES = 0xFFFFFFFF
+
+
+def _compiled() -> Callable[[bytes | bytearray | memoryview, int], int]:
+    """The library's one function, without the package around it.
+
+    The package imports importlib.metadata and argparse, which a build of a small image would pay with a tenth of its
+    time.
+    """
+    package = PathFinder.find_spec("crc32c")
+    assert package is not None
+    inner = PathFinder.find_spec("crc32c._crc32c", package.submodule_search_locations)
+    assert inner is not None and inner.loader is not None
+    module = module_from_spec(inner)
+    inner.loader.exec_module(module)
+    function: Callable[[bytes | bytearray | memoryview, int], int] = module.crc32c
+    return function
+
+
+crc32c = _compiled()
 
 
 def crc(seed: int, data: bytes | bytearray | memoryview) -> int:

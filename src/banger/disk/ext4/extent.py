@@ -20,19 +20,26 @@ IN_BLOCK = 340
 _HEADER = struct.Struct("<HHHHI")
 _EXTENT = struct.Struct("<IHHI")
 _INDEX = struct.Struct("<IIHH")
+_ROOT = struct.Struct("<HHHHIIHHI36x")
 _MAGIC = 0xF30A
 EMPTY = _HEADER.pack(_MAGIC, 0, IN_INODE, 0, 0).ljust(60, b"\0")
 
 
+def root(extents: list[Extent]) -> bytes | None:
+    """The i_block of a file whose extents are in the inode alone: none, or one that is not too long."""
+    if not extents:
+        return EMPTY
+    block, start, count = extents[0]
+    if len(extents) > 1 or count > LONGEST:
+        return None
+    return _ROOT.pack(_MAGIC, 1, IN_INODE, 0, 0, block, count, start >> 32, start & 0xFFFFFFFF)
+
+
 def tree(area: DataArea, seed: int, extents: list[Extent]) -> tuple[bytes, int]:
-    """The i_block of a file with these extents, and how many blocks of the disk the tree takes itself.
+    """The i_block of any file, and how many blocks of the disk the tree takes itself.
 
     ``seed`` is the inode's. Blocks are taken from ``area`` and written.
     """
-    if len(extents) == 1 and extents[0][2] <= LONGEST:
-        block, start, count = extents[0]
-        packed = _EXTENT.pack(block, count, start >> 32, start & 0xFFFFFFFF)
-        return _HEADER.pack(_MAGIC, 1, IN_INODE, 0, 0) + packed + bytes(36), 0
     entries = [
         (block, _EXTENT.pack(block, count, start >> 32, start & 0xFFFFFFFF)) for block, start, count in _split(extents)
     ]

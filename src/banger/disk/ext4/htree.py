@@ -17,16 +17,7 @@ ROOT_LIMIT = 507
 NODE_LIMIT = 510
 
 _MASK = 0xFFFFFFFF
-_ROUNDS = (
-    (0, 0, (0, 1, 2, 3, 4, 5, 6, 7), (3, 7, 11, 19)),
-    (1, 0x5A827999, (1, 3, 5, 7, 0, 2, 4, 6), (3, 5, 9, 13)),
-    (2, 0x6ED9EBA1, (3, 7, 2, 6, 1, 5, 0, 4), (3, 9, 11, 15)),
-)
-"""Function, constant, order of the words, rotations of each of the three rounds."""
-
-_STEPS = tuple(
-    (kind, constant, word, shifts[at % 4]) for kind, constant, words, shifts in _ROUNDS for at, word in enumerate(words)
-)
+_SECOND, _THIRD = 0x5A827999, 0x6ED9EBA1
 
 
 def name_hash(name: bytes, seed: tuple[int, ...]) -> tuple[int, int]:
@@ -54,16 +45,57 @@ def _words(part: bytes, remaining: int) -> list[int]:
 
 
 def _transform(state: tuple[int, ...], words: list[int]) -> tuple[int, ...]:
+    """Half MD4 of eight words. Written out, it takes half the time of a loop: a directory may have 100,000 names."""
     a, b, c, d = state
-    for kind, constant, word, shift in _STEPS:
-        if kind == 0:
-            mixed = d ^ (b & (c ^ d))
-        elif kind == 1:
-            mixed = (b & c) + ((b ^ c) & d)
-        else:
-            mixed = b ^ c ^ d
-        turned = (a + mixed + words[word] + constant) & _MASK
-        a, d, c, b = d, c, b, (turned << shift | turned >> 32 - shift) & _MASK
+    s, t, u, v, w, x, y, z = words
+    a = a + (d ^ (b & (c ^ d))) + s & _MASK
+    a = (a << 3 | a >> 29) & _MASK
+    d = d + (c ^ (a & (b ^ c))) + t & _MASK
+    d = (d << 7 | d >> 25) & _MASK
+    c = c + (b ^ (d & (a ^ b))) + u & _MASK
+    c = (c << 11 | c >> 21) & _MASK
+    b = b + (a ^ (c & (d ^ a))) + v & _MASK
+    b = (b << 19 | b >> 13) & _MASK
+    a = a + (d ^ (b & (c ^ d))) + w & _MASK
+    a = (a << 3 | a >> 29) & _MASK
+    d = d + (c ^ (a & (b ^ c))) + x & _MASK
+    d = (d << 7 | d >> 25) & _MASK
+    c = c + (b ^ (d & (a ^ b))) + y & _MASK
+    c = (c << 11 | c >> 21) & _MASK
+    b = b + (a ^ (c & (d ^ a))) + z & _MASK
+    b = (b << 19 | b >> 13) & _MASK
+    a = a + (b & c) + ((b ^ c) & d) + _SECOND + t & _MASK
+    a = (a << 3 | a >> 29) & _MASK
+    d = d + (a & b) + ((a ^ b) & c) + _SECOND + v & _MASK
+    d = (d << 5 | d >> 27) & _MASK
+    c = c + (d & a) + ((d ^ a) & b) + _SECOND + x & _MASK
+    c = (c << 9 | c >> 23) & _MASK
+    b = b + (c & d) + ((c ^ d) & a) + _SECOND + z & _MASK
+    b = (b << 13 | b >> 19) & _MASK
+    a = a + (b & c) + ((b ^ c) & d) + _SECOND + s & _MASK
+    a = (a << 3 | a >> 29) & _MASK
+    d = d + (a & b) + ((a ^ b) & c) + _SECOND + u & _MASK
+    d = (d << 5 | d >> 27) & _MASK
+    c = c + (d & a) + ((d ^ a) & b) + _SECOND + w & _MASK
+    c = (c << 9 | c >> 23) & _MASK
+    b = b + (c & d) + ((c ^ d) & a) + _SECOND + y & _MASK
+    b = (b << 13 | b >> 19) & _MASK
+    a = a + (b ^ c ^ d) + _THIRD + v & _MASK
+    a = (a << 3 | a >> 29) & _MASK
+    d = d + (a ^ b ^ c) + _THIRD + z & _MASK
+    d = (d << 9 | d >> 23) & _MASK
+    c = c + (d ^ a ^ b) + _THIRD + u & _MASK
+    c = (c << 11 | c >> 21) & _MASK
+    b = b + (c ^ d ^ a) + _THIRD + y & _MASK
+    b = (b << 15 | b >> 17) & _MASK
+    a = a + (b ^ c ^ d) + _THIRD + t & _MASK
+    a = (a << 3 | a >> 29) & _MASK
+    d = d + (a ^ b ^ c) + _THIRD + x & _MASK
+    d = (d << 9 | d >> 23) & _MASK
+    c = c + (d ^ a ^ b) + _THIRD + s & _MASK
+    c = (c << 11 | c >> 21) & _MASK
+    b = b + (c ^ d ^ a) + _THIRD + w & _MASK
+    b = (b << 15 | b >> 17) & _MASK
     return (state[0] + a & _MASK, state[1] + b & _MASK, state[2] + c & _MASK, state[3] + d & _MASK)
 
 

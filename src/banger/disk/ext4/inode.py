@@ -2,7 +2,8 @@
 
 import struct
 
-from banger.disk.ext4.checksum import crc
+from banger.disk.ext4.checksum import ALL_ONES, crc32c
+from banger.disk.ext4.geometry import INODE
 from banger.disk.ext4.node import TIME_MAX, TIME_MIN
 
 EXTENTS = 0x80000
@@ -10,6 +11,10 @@ INDEX = 0x1000
 
 _EXTRA = 32
 _LAYOUT = struct.Struct("<HHIIIIIHHIII60sIIIIHHHHHHHHIIIIIII96s")
+_NUMBER = struct.Struct("<II")
+"""An inode's number and generation, which its checksum begins with."""
+
+_CHECKSUM = struct.Struct("<H")
 _CHECKSUM_LOW = 0x7C
 _CHECKSUM_HIGH = 0x82
 
@@ -23,32 +28,33 @@ def time_fields(nanoseconds: int) -> tuple[int, int]:
     return low, rest << 2 | (seconds - signed) >> 32 & 3
 
 
-def pack(
-    *,
-    mode: int,
-    uid: int,
-    gid: int,
-    size: int,
-    links: int,
-    sectors: int,
-    flags: int,
-    block: bytes,
-    mtime: int,
-    seed: int,
-    xattrs: bytes = b"",
-    xattr_block: int = 0,
-) -> bytearray:
-    """An inode. ``sectors`` counts units of 512 bytes, ``seed`` is the inode's own."""
-    low, extra = time_fields(mtime)
-    packed = bytearray(
-        _LAYOUT.pack(
+class InodeTable:
+    """The inodes of a filesystem, in order of their numbers, which begin with 1. ``seed`` is the filesystem's."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.bytes = bytearray(count * INODE)
+        self._view = memoryview(self.bytes)
+        self._start = seed ^ ALL_ONES
+        self._times: dict[int, tuple[int, int]] = {}
+
+    def put(
+        self, number: int, mode: int, owner: tuple[int, int], size: int, links: int, sectors: int, flags: int,
+        block: bytes, mtime: int, xattrs: bytes = b"", xattr_block: int = 0,
+    ) -> None:  # fmt: skip
+        """Write an inode. ``sectors`` counts units of 512 bytes."""
+        times = self._times.get(mtime)
+        if times is None:
+            times = self._times[mtime] = time_fields(mtime)
+        low, extra = times
+        uid, gid = owner
+        begin = (number - 1) * INODE
+        _LAYOUT.pack_into(
+            self.bytes, begin,
             mode, uid & 0xFFFF, size & 0xFFFFFFFF, low, low, low, 0, gid & 0xFFFF, links,
             sectors & 0xFFFFFFFF, flags, 0, block, 0, xattr_block & 0xFFFFFFFF, size >> 32, 0,
             sectors >> 32, xattr_block >> 32, uid >> 16, gid >> 16, 0, 0,
             _EXTRA, 0, extra, extra, extra, low, extra, 0, 0, xattrs,
-        )
-    )  # fmt: skip
-    checksum = crc(seed, packed)
-    struct.pack_into("<H", packed, _CHECKSUM_LOW, checksum & 0xFFFF)
-    struct.pack_into("<H", packed, _CHECKSUM_HIGH, checksum >> 16)
-    return packed
+        )  # fmt: skip
+        checksum = crc32c(self._view[begin : begin + INODE], crc32c(_NUMBER.pack(number, 0), self._start)) ^ ALL_ONES
+        _CHECKSUM.pack_into(self.bytes, begin + _CHECKSUM_LOW, checksum & 0xFFFF)
+        _CHECKSUM.pack_into(self.bytes, begin + _CHECKSUM_HIGH, checksum >> 16)

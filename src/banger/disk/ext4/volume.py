@@ -6,9 +6,9 @@ given, places inode tables and bitmaps, and ends with the superblocks. The same 
 same bytes.
 """
 
+import hashlib
 import os
 import struct
-import uuid
 from typing import NamedTuple
 
 from banger import errors
@@ -27,6 +27,7 @@ from banger.disk.ext4.geometry import (
     groups_of,
     has_superblock,
 )  # fmt: skip
+from banger.disk.ext4.inode import InodeTable
 from banger.disk.ext4.node import Content, Node
 from banger.disk.ext4.superblock import MADE_AT, Superblock
 
@@ -39,7 +40,9 @@ MOST_SUBDIRECTORIES = 64_998
 """With more, a directory's link count is 1, which means that nobody counts (dir_nlink)."""
 
 DEFAULT_LEAST = 1 << 30
-_IDENTITY = uuid.UUID("8d3f2c0e-5b7a-5e0c-9c7e-3f6f1d2a4b59")
+_MADE = MADE_AT * 1_000_000_000
+_EMPTY = Content()
+_IDENTITY = bytes.fromhex("8d3f2c0e5b7a5e0c9c7e3f6f1d2a4b59")
 _MIB = 1 << 20
 
 
@@ -70,16 +73,16 @@ class _Volume:
         self._descriptor = descriptor
         self._area = area
         self._root = root
-        self._uuid = uuid.uuid5(_IDENTITY, seed)
-        self._hash_seed = uuid.uuid5(_IDENTITY, seed + " directory hash").bytes
-        self._seed = filesystem_seed(self._uuid.bytes)
+        self._uuid = _uuid5(seed)
+        self._hash_seed = _uuid5(seed + " directory hash")
+        self._seed = filesystem_seed(self._uuid)
         self._xattr_blocks = xattr.XattrBlocks(area, self._seed)
         self._nodes: list[Node] = []
-        self._inodes = bytearray()
+        self._inodes = InodeTable(0, self._seed)
 
     def write(self, size: int | None) -> Summary:
         self._number()
-        self._inodes = bytearray((LOST_AND_FOUND - 1 + len(self._nodes) - 1) * INODE)
+        self._inodes = InodeTable(LOST_AND_FOUND - 1 + len(self._nodes) - 1, self._seed)
         hash_seed = struct.unpack("<4I", self._hash_seed)
         self._write_tree(self._root, hash_seed)
         self._xattr_blocks.write()
@@ -94,25 +97,25 @@ class _Volume:
         os.ftruncate(self._descriptor, size)
         descriptor_blocks = -(-count // DESCRIPTORS_PER_BLOCK)
         self._write_resize(indirect, 1 + descriptor_blocks, count)
-        self._area.flush()
+        self._area.settle()
         self._write_inodes(groups, per_group)
         table = group.GroupTable(
             self._area,
             groups,
             blocks=blocks,
             inodes_per_group=per_group,
-            inodes_used=len(self._inodes) // INODE,
+            inodes_used=len(self._inodes.bytes) // INODE,
             seed=self._seed,
         )
         descriptors, counts = table.write(self._directories(per_group))
         superblock = Superblock(
             blocks, count * per_group, per_group, *counts, self._area.geometry.table_blocks - descriptor_blocks,
-            self._uuid.bytes, self._hash_seed, JOURNAL, journal_block, journal_size,
+            self._uuid, self._hash_seed, JOURNAL, journal_block, journal_size,
         )  # fmt: skip
         for number in filter(has_superblock, range(count)):
             self._area.put(number * GROUP_BLOCKS, superblock.block(number))
             self._area.put(number * GROUP_BLOCKS + 1, descriptors)
-        return Summary(size, (blocks - counts.free_blocks) * BLOCK, len(self._nodes), str(self._uuid))
+        return Summary(size, (blocks - counts.free_blocks) * BLOCK, len(self._nodes), _spelled(self._uuid))
 
     def _number(self) -> None:
         """Give each inode its number and count its names."""
@@ -163,7 +166,7 @@ class _Volume:
 
     def _pack_leaf(self, node: Node) -> None:
         if not node.is_symlink:
-            self._pack(node, node.content or Content(), 0)
+            self._pack(node, node.content or _EMPTY, 0)
         elif len(node.target) < FAST_SYMLINK:
             self._pack(node, Content(len(node.target)), 0, inline=node.target)
         else:
@@ -172,9 +175,16 @@ class _Volume:
             self._pack(node, content, 0)
 
     def _pack(self, node: Node, content: Content, flags: int, inline: bytes = b"") -> None:
-        own_seed = inode_seed(self._seed, node.number)
-        block, tree_blocks = (inline, 0) if inline else extent.tree(self._area, own_seed, content.extents)
-        blocks = sum(count for _, _, count in content.extents) + tree_blocks
+        blocks = 0
+        block: bytes | None = inline
+        if not inline:
+            flags |= inode.EXTENTS
+            extents = content.extents
+            block = extent.root(extents)
+            if block is None:
+                block, blocks = extent.tree(self._area, inode_seed(self._seed, node.number), extents)
+            for _, _, count in extents:
+                blocks += count
         xattrs, xattr_block = b"", 0
         if node.xattrs:
             entries = xattr.on_disk(node.xattrs)
@@ -184,35 +194,30 @@ class _Volume:
             else:
                 xattr_block = self._xattr_blocks.block_for(entries)
                 blocks += 1
-        self._store(node.number, inode.pack(
-            mode=node.mode, uid=node.uid, gid=node.gid, size=content.size, links=node.links, sectors=blocks * 8,
-            flags=flags if inline else flags | inode.EXTENTS, block=block, mtime=node.mtime, seed=own_seed,
-            xattrs=xattrs, xattr_block=xattr_block,
-        ))  # fmt: skip
+        self._inodes.put(
+            node.number, node.mode, (node.uid, node.gid), content.size, node.links, blocks * 8, flags, block or b"",
+            node.mtime, xattrs, xattr_block,
+        )  # fmt: skip
 
     def _write_journal(self, size: int | None) -> tuple[bytes, int]:
         """Returns the journal's i_block and its size."""
         blocks = journal.blocks_for(DEFAULT_LEAST if size is None else size)
         runs = self._area.reserve(blocks)
-        self._area.put(runs[0][0], journal.superblock(blocks, self._uuid.bytes))
+        self._area.put(runs[0][0], journal.superblock(blocks, self._uuid))
         own_seed = inode_seed(self._seed, JOURNAL)
         block, tree_blocks = extent.tree(self._area, own_seed, extents_of(runs))
-        self._store(JOURNAL, inode.pack(
-            mode=0o100600, uid=0, gid=0, size=blocks * BLOCK, links=1, sectors=(blocks + tree_blocks) * 8,
-            flags=inode.EXTENTS, block=block, mtime=MADE_AT * 1_000_000_000, seed=own_seed,
-        ))  # fmt: skip
+        sectors = (blocks + tree_blocks) * 8
+        self._inodes.put(JOURNAL, 0o100600, (0, 0), blocks * BLOCK, 1, sectors, inode.EXTENTS, block, _MADE)
         return block, blocks * BLOCK
 
     def _write_resize(self, indirect: int, first: int, groups: int) -> None:
         reserved = self._area.geometry.head_blocks - first
         double, listed, blocks = resize.plan(first, reserved, groups)
         self._area.put(indirect, double)
-        for block, data in listed:
-            self._area.put(block, data)
-        self._store(resize.NUMBER, inode.pack(
-            mode=0o100600, uid=0, gid=0, size=resize.SIZE, links=1, sectors=blocks * 8, flags=0,
-            block=resize.i_block(indirect), mtime=MADE_AT * 1_000_000_000, seed=inode_seed(self._seed, resize.NUMBER),
-        ))  # fmt: skip
+        for reserved_block, data in listed:
+            self._area.put(reserved_block, data)
+        block = resize.i_block(indirect)
+        self._inodes.put(resize.NUMBER, 0o100600, (0, 0), resize.SIZE, 1, blocks * 8, 0, block, _MADE)
 
     def _choose_size(self, size: int | None) -> tuple[int, int]:
         """The size, and how many inodes each group gets. Raises `errors.ImageTooSmall`."""
@@ -236,12 +241,9 @@ class _Volume:
         least += count * (2 + per_group // INODES_PER_BLOCK) + self._area.geometry.head_blocks * 2
         return max(SMALLEST, _whole(least * BLOCK))
 
-    def _store(self, number: int, packed: bytearray) -> None:
-        self._inodes[(number - 1) * INODE : number * INODE] = packed
-
     def _write_inodes(self, groups: list[group.Group], per_group: int) -> None:
         length = per_group * INODE
-        table = memoryview(self._inodes)
+        table = memoryview(self._inodes.bytes)
         for number, each in enumerate(groups):
             part = table[number * length : (number + 1) * length]
             if not part:
@@ -262,6 +264,19 @@ def _inodes_per_group(size: int, needed: int) -> int:
     wanted = max(size // BYTES_PER_INODE, needed + needed // 8)
     each = -(-wanted // count)
     return -(-each // INODES_PER_BLOCK) * INODES_PER_BLOCK
+
+
+def _uuid5(name: str) -> bytes:
+    """The UUID of a name (RFC 9562, version 5), without the start-up time of the module uuid."""
+    digest = bytearray(hashlib.sha1(_IDENTITY + name.encode(), usedforsecurity=False).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    return bytes(digest)
+
+
+def _spelled(uuid: bytes) -> str:
+    text = uuid.hex()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
 def _whole(size: int) -> int:
