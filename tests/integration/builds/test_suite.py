@@ -5,6 +5,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from banger import errors, proc
@@ -93,12 +94,8 @@ async def test_a_suite_becomes_an_image_by_its_recipe(rig: Rig) -> None:
         assert "games 640\nit's a $day\n" in told.stdout and "banger-build" not in told.stdout.split("ls -l")[1]
         assert not os.path.exists("/host-file")  # the host's own
         assert (image.kind, image.source) == ("debian", "debian:bookworm") and ended.notices == []
-        assert [each.suite for each in image.history] == ["bookworm"]
-        again = await daemon.done(await daemon.builds.build(BuildImage(**{**_fields(recipe), "name": "again"})))
+        assert image.steps[0].text == "built of debian:bookworm"
+        again = await daemon.done(await daemon.builds.build(msgspec.structs.replace(recipe, name="again")))
         assert any("built was built alike" in each for each in again.notices)
         with pytest.raises(errors.UsageError):
             await daemon.builds.build(BuildImage(name="other", packages=["Bad_Name"]))
-
-
-def _fields(recipe: BuildImage) -> dict[str, object]:
-    return {name: getattr(recipe, name) for name in recipe.__struct_fields__}
