@@ -242,7 +242,7 @@ class TimedOut(BangerError):
 class DiskFull(BangerError):
     code, http, exit_status = "disk_full", 507, 1
     template = "no space left on the disk that holds {path}"
-    hint = "free some space ('banger image list' shows what is large) and try again; nothing was kept"
+    hint = "free some space and try again; 'banger image list' and 'banger image cache prune -n' show what is large"
 
 
 class SubordinateIdsMissing(BangerError):
@@ -307,6 +307,14 @@ class BuildFailed(BangerError):
     code, http, exit_status = "build_failed", 500, 1
     template = "building {name} failed: {reason}"
     hint = ""
+
+
+class BadBundle(BangerError):
+    """``reason`` is safe to print."""
+
+    code, http, exit_status = "bad_bundle", 422, 1
+    template = "{bundle}: {reason}"
+    hint = "the bundle is broken or hostile; nothing of it was kept"
 
 
 class NotAKernel(BangerError):

@@ -17,15 +17,18 @@ runtime    BANGER_RUNTIME_DIR      $XDG_RUNTIME_DIR/banger, or           /run/ba
 On disk::
 
     config/  config.toml
+             catalogs/*.toml                names that can be pulled, besides the built-in ones
     state/   banger.db                      the store
              bangerd.log
              root-told                      root has been told what running as root means
              images/ID/                     rootfs.ext4, image.json, work-seed.ext4, work-seed.json
              kernels/NAME/                  bzImage, vmlinux, modules.ext4, initrd.cpio, kernel.json
+             builds/NAME.log                what the last build of that name said
              vms/ID/                        disk.qcow2, initrd.cpio, console.log, qemu.log
              ssh/                           id_ed25519, id_ed25519.pub: the installation's own key; never removed
              staging/                       work in progress; whatever is here at start is removed
-    cache/   oci/                           blobs shared by all pulls, in OCI image layout
+    cache/   oci/                           what pulls have downloaded, in OCI image layout: index.json, blobs/,
+                                            lock, and pull-*/ and gone-*/ for what comes and goes
              layers/                        what is known of layers that images here hold (banger.oci.index)
              probe/                         what this host's QEMU can do
     runtime/ bangerd.sock, bangerd.lock
@@ -83,6 +86,10 @@ class Paths:
         return os.path.join(self.config, "config.toml")
 
     @property
+    def catalogs(self) -> str:
+        return os.path.join(self.config, "catalogs")
+
+    @property
     def database(self) -> str:
         return os.path.join(self.state, "banger.db")
 
@@ -121,6 +128,10 @@ class Paths:
     @property
     def ssh_key(self) -> str:
         return os.path.join(self.state, "ssh", "id_ed25519")
+
+    @property
+    def builds(self) -> str:
+        return os.path.join(self.state, "builds")
 
     @property
     def staging(self) -> str:

@@ -35,8 +35,11 @@ def test_attributes_of_exactly_one_block_and_a_byte_more(tmp_path: Path) -> None
     room = 4096 - 32 - 4 - 16 - 4
     found = accepted(tmp_path, entry(b"x", records=attribute(b"user.a", b"v" * room)))
     assert found[b"x"].xattrs == {"user.a": b"v" * room}
-    refused(tmp_path, entry(b"x", records=attribute(b"user.a", b"v" * (room + 1))), reason="^.*: its extended attributes "
-            "are too large$")  # fmt: skip
+    refused(
+        tmp_path,
+        entry(b"x", records=attribute(b"user.a", b"v" * (room + 1))),
+        reason="^.*: its extended attributes are too large$",
+    )
     many = b"".join(attribute(b"user.%d" % number, b"v") for number in range(1000))
     refused(tmp_path, entry(b"x", records=many), reason="attributes are too large")
     refused(tmp_path, entry(b"x", records=attribute(b"user." + b"n" * 256, b"v")), reason="attributes are too large")
@@ -51,10 +54,16 @@ def test_attributes_that_no_kernel_reads(tmp_path: Path, name: bytes) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        b"", b"\2\0\0", b"\1\0\0\0" + bytes(8), b"\2\0\0\0" + bytes(7), acl((0x99, 7, 0)), acl((0, 0, 0)),
-        acl((1, 0xFFFF, 0)), acl((1, 7, 0), (0x40, 7, 0)),
+        b"",
+        b"\2\0\0",
+        b"\1\0\0\0" + bytes(8),
+        b"\2\0\0\0" + bytes(7),
+        acl((0x99, 7, 0)),
+        acl((0, 0, 0)),
+        acl((1, 0xFFFF, 0)),
+        acl((1, 7, 0), (0x40, 7, 0)),
     ],
-)  # fmt: skip
+)
 def test_access_control_lists_that_are_malformed(tmp_path: Path, value: bytes) -> None:
     for name in (ACL.encode(), b"system.posix_acl_default"):
         refused(tmp_path, entry(b"x", records=attribute(name, value)), reason="malformed access control list")

@@ -84,8 +84,12 @@ def test_a_hundred_thousand_files_in_one_directory(tmp_path: Path) -> None:
     """Their hashes collide by chance; forty-eight more of 255 bytes collide on purpose and fill several blocks."""
     hashed = [b"h" * 224 + middle + b"z" * 19 for middle in COLLIDING]
     names = [b"%05d" % number for number in range(100_000)] + hashed
-    report = in_child(tmp_path, b"".join(header(b"d/" + name[:98], b"0", 0) for name in names[:100_000])
-                      + b"".join(entry(b"x", records=record(b"path", b"d/" + name)) for name in hashed), memory=400 << 20)  # fmt: skip
+    report = in_child(
+        tmp_path,
+        b"".join(header(b"d/" + name[:98], b"0", 0) for name in names[:100_000])
+        + b"".join(entry(b"x", records=record(b"path", b"d/" + name)) for name in hashed),
+        memory=400 << 20,
+    )
     assert report.inodes == len(names) + 3
     image = Ext4Image(tmp_path / "image", tmp_path)
     image.check()

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import lzma
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from tests.security.layer_scene import accepted, build, corrupt, read
 
 SKIPPABLE = b"\x50\x2a\x4d\x18\4\0\0\0abcd"
 WHOLE = Tar().file("x", b"1" * 9000).file("y", b"2").bytes()
-PACK = {"gzip": gzip.compress, "zstd": zstd.compress, "xz": lzma.compress}
+PACK: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "zstd": zstd.compress, "xz": lzma.compress}
 
 
 def test_truncated_gzip(tmp_path: Path) -> None:
@@ -118,7 +119,7 @@ def test_xz_with_a_dictionary_that_takes_gigabytes(tmp_path: Path) -> None:
     at = data.index(b"\x21\x01")  # LZMA2's id, the length of its properties, the size of its dictionary
     data[at + 2] = 40
     size = (data[12] + 1) * 4
-    data[12 + size - 4 : 12 + size] = _crc32(data[12 : 12 + size - 4])
+    data[12 + size - 4 : 12 + size] = _crc32(bytes(data[12 : 12 + size - 4]))
     corrupt(tmp_path, bytes(data), "[Mm]emory")
 
 

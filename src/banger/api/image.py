@@ -25,16 +25,6 @@ class ImportImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """``path`` is a directory."""
 
 
-class BuildImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Build an image of the distribution's own packages, without root."""
-
-    name: str
-    suite: str = "bookworm"
-    packages: list[str] = []
-    mirror: str | None = None
-    size: int | None = None
-
-
 class ImageConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How the image wants its commands to be run (the OCI image configuration)."""
 
@@ -54,18 +44,29 @@ class WorkSeed(msgspec.Struct, frozen=True, kw_only=True):
     """Fingerprint of the ssh key that it lets in, empty for none."""
 
 
+class Step(msgspec.Struct, frozen=True):
+    """A line of an image's history. An empty one changed no file."""
+
+    text: str
+    empty: bool = False
+
+
 class Image(msgspec.Struct, frozen=True, kw_only=True):
     """An image on this host. ``rootfs`` is the path of its ext4 file."""
 
     id: str
     name: str
-    kind: Literal["oci", "debian", "archive", "directory"]
+    kind: Literal["oci", "debian", "archive", "directory", "bundle", "file", "build"]
     source: str
     digest: str
     architecture: str
     init: str | None
     """The init that the image brings; None means that banger's agent is PID 1."""
     config: ImageConfig = ImageConfig()
+    kernel: str = ""
+    """What its machines boot unless they are told otherwise; empty for the default."""
+    managed: bool = True
+    """Whether the file is banger's own; otherwise it is its owner's, and only ever read."""
     rootfs: str
     size: int
     allocated: int
@@ -73,6 +74,8 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     created: float
     work_seed: WorkSeed | None = None
     """None where it is still to be made."""
+    steps: list[Step] = []
+    """How it was made, oldest first; left out of lists."""
 
 
 class ImageList(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,9 +89,13 @@ class CacheUse(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
 
 
-class CatalogEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """A name that `image pull` knows without a registry."""
+class RegisterImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Use a root file system of one's own where it is. Without the last two nothing is ever written to it."""
 
     name: str
-    kind: Literal["debian", "oci"]
-    description: str
+    path: str
+    kernel: str = ""
+    root_owned: bool = False
+    """Give what belongs to the caller in it to root first."""
+    assets: bool = False
+    """Put the guest's part of banger into it first."""

@@ -4,9 +4,11 @@ import msgspec
 
 
 class PullKernel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Take the distribution's cloud kernel out of its package."""
+    """Take a kernel of a catalog; without ``kernel`` the distribution's, out of its package."""
 
+    kernel: str | None = None
     name: str | None = None
+    """What it is to be called; as in the catalog when left out."""
     force: bool = False
 
 

@@ -14,13 +14,17 @@ API_VERSION = 1
 """Grows when a change breaks an older client."""
 
 
+BODY_LIMIT = 1 << 20
+"""Most bytes of a body that is decoded, unless the row says otherwise; archives are streamed and have no limit."""
+
+
 class Route:
     """A row: ``name`` is the handler's and the SDK method's; ``{ref}`` in the path is a name or an id.
 
     ``request`` and ``reply`` are written ``module.Structure`` below `banger.api`; ``query`` names the parameters.
     """
 
-    __slots__ = ("method", "name", "path", "query", "reply", "request", "stream", "summary")
+    __slots__ = ("limit", "method", "name", "path", "query", "reply", "request", "stream", "summary")
 
     def __init__(
         self,
@@ -32,6 +36,7 @@ class Route:
         reply: str = "daemon.Empty",
         stream: str = "",
         query: tuple[str, ...] = (),
+        limit: int = BODY_LIMIT,
     ) -> None:
         self.name = name
         self.method, self.path = call.split()
@@ -40,6 +45,7 @@ class Route:
         self.reply = reply
         self.stream = stream
         self.query = query
+        self.limit = limit
 
 
 def structure(name: str) -> type:
@@ -132,6 +138,8 @@ VM_HOLD = Route(
     "vm_hold", "GET /v1/vms/{ref}/hold", "Keep an ephemeral machine for as long as this stays open", stream="bytes"
 )
 
+CATALOG = Route("catalog", "GET /v1/catalog", "What can be pulled by a name", reply="catalog.CatalogList")
+
 IMAGE_LIST = Route("image_list", "GET /v1/images", "All images", reply="image.ImageList")
 IMAGE_SHOW = Route("image_show", "GET /v1/images/{ref}", "One image", reply="image.Image")
 IMAGE_PULL = Route(
@@ -151,8 +159,22 @@ IMAGE_IMPORT = Route(
 IMAGE_BUILD = Route(
     "image_build",
     "POST /v1/images/build",
-    "Build an image of packages",
-    request="image.BuildImage",
+    "Build an image by a recipe",
+    request="recipe.BuildImage",
+    reply="operation.Operation",
+    limit=24 << 20,  # 16 MiB of files as base64, and all else
+)
+IMAGE_REGISTER = Route(
+    "image_register",
+    "POST /v1/images/register",
+    "Use a root file system where it is",
+    request="image.RegisterImage",
+    reply="operation.Operation",
+)
+IMAGE_PROMOTE = Route(
+    "image_promote",
+    "POST /v1/images/{ref}/promote",
+    "Make a managed copy of a registered image",
     reply="operation.Operation",
 )
 IMAGE_DELETE = Route(
@@ -171,7 +193,7 @@ KERNEL_SHOW = Route("kernel_show", "GET /v1/kernels/{ref}", "One kernel", reply=
 KERNEL_PULL = Route(
     "kernel_pull",
     "POST /v1/kernels/pull",
-    "Take the distribution's kernel out of its package",
+    "Take a kernel of a catalog, or the distribution's",
     request="kernel.PullKernel",
     reply="operation.Operation",
 )

@@ -21,6 +21,10 @@ COLUMNS = (
 
 
 def run(arguments: Namespace, terminal: Terminal) -> int:
+    if arguments.catalog:
+        from banger.cli.catalog import show_catalog
+
+        return show_catalog("image", arguments, terminal)
     with Client() as client:
         document = client.document(routes.IMAGE_LIST)
     images = document["images"]

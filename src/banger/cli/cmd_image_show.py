@@ -26,7 +26,9 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
             ("digest", image.digest),
             ("architecture", image.architecture),
             ("init", image.init or "none: the agent is PID 1"),
+            ("kernel", image.kernel or "the default"),
             ("rootfs", image.rootfs),
+            ("managed", "yes" if image.managed else "no: the file is its owner's"),
             ("size", f"{format_size(image.size)}, {format_size(image.allocated)} on disk"),
             ("work seed", _seed(image.work_seed)),
             ("created", format_age(time.time() - image.created)),
@@ -35,6 +37,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
             ("environment", " ".join(config.env)),
             ("directory", config.cwd),
             ("user", config.user),
+            *(("history" if number == 0 else "", step.text) for number, step in enumerate(image.steps)),
         )
     )
     return 0

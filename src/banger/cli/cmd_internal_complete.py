@@ -25,9 +25,13 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
 
 
 def _names(kind: str) -> Sequence[str]:
-    route, key = LISTS[kind]
     try:
         with Client(start=False, timeout=PATIENCE) as client:
+            noun, _, catalog = kind.partition("-")
+            if catalog:
+                entries = client.document(routes.CATALOG)["entries"]
+                return [printable(each["name"]) for each in entries if each["noun"] == noun]
+            route, key = LISTS[kind]
             return [printable(each["name"]) for each in client.document(route)[key]]
     except (errors.BangerError, ValueError, KeyError, TypeError):
         return []

@@ -20,6 +20,10 @@ COLUMNS = (
 
 
 def run(arguments: Namespace, terminal: Terminal) -> int:
+    if arguments.catalog:
+        from banger.cli.catalog import show_catalog
+
+        return show_catalog("kernel", arguments, terminal)
     with Client() as client:
         document = client.document(routes.KERNEL_LIST)
     kernels = document["kernels"]

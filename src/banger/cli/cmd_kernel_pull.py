@@ -10,7 +10,7 @@ from banger.sdk.client import Client
 
 def run(arguments: Namespace, terminal: Terminal) -> int:
     with Client() as client:
-        wanted = PullKernel(name=arguments.name, force=arguments.force)
+        wanted = PullKernel(kernel=arguments.kernel, name=arguments.name, force=arguments.force)
         operation = carry_out(client, client.kernel_pull(wanted), terminal)
         if arguments.json:
             terminal.document(client.kernel_show(operation.subject))

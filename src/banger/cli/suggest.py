@@ -93,4 +93,5 @@ def _values(argument: Argument, current: str, names: Names) -> Iterator[Suggesti
         if "/" not in current and ":" not in current:
             yield from ((f"{name}:", "machine") for name in names("vm"))
     elif argument.complete:
-        yield from ((name, argument.complete) for name in names(argument.complete))
+        noun = argument.complete.partition("-")[0]
+        yield from ((name, noun) for name in names(argument.complete))

@@ -8,7 +8,8 @@ class Argument:
 
     ``kind`` is how its value is read: ``flag`` (no value), ``text``, ``size``, ``duration``, ``count``, ``env``
     (K=V, repeatable), ``list`` (text, repeatable). ``many`` is for positionals: ``one``, ``optional`` or ``several``.
-    ``complete`` names what a shell may suggest: ``vm``, ``image``, ``kernel``, ``file``, ``vm-or-file``.
+    ``complete`` names what a shell may suggest: ``vm``, ``image``, ``kernel``, ``file``, ``vm-or-file``,
+    ``image-catalog`` and ``kernel-catalog`` (what can be pulled).
     """
 
     __slots__ = ("choices", "complete", "flags", "help", "kind", "many", "metavar", "name", "required")
@@ -88,7 +89,7 @@ class Verb:
 
     @property
     def module(self) -> str:
-        return "banger.cli.cmd_" + self.path.replace(" ", "_")
+        return "banger.cli.cmd_" + self.path.replace(" ", "_").replace("-", "_")
 
     @property
     def options(self) -> list[Argument]:

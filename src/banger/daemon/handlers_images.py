@@ -1,10 +1,17 @@
 """Images and kernels. A handler is the function that has its route's name."""
 
+from banger.api.catalog import CatalogList
 from banger.api.daemon import Empty
-from banger.api.image import BuildImage, CacheUse, Image, ImageList, ImportImage, PullImage
+from banger.api.image import CacheUse, Image, ImageList, ImportImage, PullImage, RegisterImage
 from banger.api.kernel import ImportKernel, KernelInfo, KernelList, PullKernel
 from banger.api.operation import Operation
+from banger.api.recipe import BuildImage
 from banger.daemon.call import Call
+
+
+async def catalog(call: Call[None]) -> CatalogList:
+    found = call.services.images.catalog()
+    return CatalogList(entries=[*found.entries, *call.services.kernels.catalog()], faults=found.faults)
 
 
 async def image_list(call: Call[None]) -> ImageList:
@@ -24,7 +31,15 @@ async def image_import(call: Call[ImportImage]) -> Operation:
 
 
 async def image_build(call: Call[BuildImage]) -> Operation:
-    return await call.services.images.build(call.body)
+    return await call.services.builds.build(call.body)
+
+
+async def image_register(call: Call[RegisterImage]) -> Operation:
+    return await call.services.images.register(call.body)
+
+
+async def image_promote(call: Call[Empty]) -> Operation:
+    return await call.services.images.promote(call.ref)
 
 
 async def image_delete(call: Call[Empty]) -> Operation:

@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
+from banger.api.catalog import CatalogEntry, CatalogList
 from banger.api.daemon import Report
-from banger.api.image import BuildImage, CacheUse, Image, ImportImage, PullImage
+from banger.api.image import CacheUse, Image, ImportImage, PullImage, RegisterImage
 from banger.api.kernel import ImportKernel, KernelInfo, PullKernel
 from banger.api.operation import Operation
+from banger.api.recipe import BuildImage
 from banger.api.vm import CreateVm, ExecVm, Health, StopVm, Vm
 from banger.engine.engine import Engine
 from banger.paths import Paths
@@ -67,12 +69,20 @@ class Images(Protocol):
 
     def list(self) -> "list[Image]": ...
     def show(self, ref: str) -> Image: ...
+    def catalog(self) -> CatalogList: ...
+    async def register(self, request: RegisterImage) -> Operation: ...
+    async def promote(self, ref: str) -> Operation: ...
     async def pull(self, request: PullImage) -> Operation: ...
     async def import_archive(self, request: ImportImage) -> Operation: ...
-    async def build(self, request: BuildImage) -> Operation: ...
     async def delete(self, ref: str) -> Operation: ...
     def cache(self) -> CacheUse: ...
     async def prune_cache(self) -> Operation: ...
+
+
+class Builds(Protocol):
+    """Images made by recipes."""
+
+    async def build(self, request: BuildImage) -> Operation: ...
 
 
 class Kernels(Protocol):
@@ -80,6 +90,7 @@ class Kernels(Protocol):
 
     def list(self) -> "list[KernelInfo]": ...
     def show(self, ref: str) -> KernelInfo: ...
+    def catalog(self) -> Sequence[CatalogEntry]: ...
     async def pull(self, request: PullKernel) -> Operation: ...
     async def import_directory(self, request: ImportKernel) -> Operation: ...
     async def delete(self, ref: str) -> Operation: ...
@@ -101,6 +112,7 @@ class Services:
         engine: Engine,
         vms: Vms,
         images: Images,
+        builds: Builds,
         kernels: Kernels,
         doctor: Examiner,
         started: float,
@@ -110,6 +122,7 @@ class Services:
         self.engine = engine
         self.vms = vms
         self.images = images
+        self.builds = builds
         self.kernels = kernels
         self.doctor = doctor
         self.started = started

@@ -238,7 +238,7 @@ class _Reader:
 
     def _keep(self, content: Content, at: int, data: bytes) -> None:
         try:
-            self._area.write_sparse(content, at // BLOCK, data)
+            self._area.write_sparse(content, at // BLOCK, data, 0, len(data))
         except OSError as fault:
             raise _DiskFault(fault) from None
         self._on_read(len(data))

@@ -45,9 +45,9 @@ class Assets(NamedTuple):
     digest: str
 
 
-def agent_path() -> str:
-    """The guest agent for this host's machines, as the package carries it."""
-    return os.path.join(_HERE, "agent", os.uname().machine, "banger-agent")
+def agent_path(machine: str = "") -> str:
+    """The guest agent for machines like this host, or for another ``machine`` (uname -m), as the package carries it."""
+    return os.path.join(_HERE, "agent", machine or os.uname().machine, "banger-agent")
 
 
 def load(agent: str) -> Assets:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from banger import errors
+from banger.bundles.receive import Source
 from banger.engine.change import Report, Resource, Task
 from banger.images import sources
 from banger.images.downloads import Downloads
@@ -43,6 +44,10 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     suite: str = ""
     packages: tuple[str, ...] = ()
     mirror: str | None = None
+    bundle: Source | None = None
+    """What a bundle is fetched from."""
+    kernel: str = ""
+    """What the image's machines are to boot."""
     present: bool = False
     """It is here already and shall stay as it is."""
     joined: bool = False
@@ -128,6 +133,8 @@ class Build(Fetch):
 
     name = "build"
 
+    key = ""
+
     async def do(self, report: Report) -> None:
         rootfs = os.path.join(self.staging, ROOTFS)
         try:
@@ -140,7 +147,7 @@ class Build(Fetch):
                 record = await self._written(rootfs, report)
             os.chmod(rootfs, 0o644)  # monitors that run as other users read it
             text = msgspec.json.format(msgspec.json.encode(record))
-            await asyncio.to_thread(_keep, os.path.join(self.staging, RECORD), text, rootfs)
+            await asyncio.to_thread(keep, os.path.join(self.staging, RECORD), text, rootfs)
             await asyncio.to_thread(self.material.remove)
         except OSError as error:
             raise errors.from_os(error, self.staging) from error
@@ -181,8 +188,11 @@ class Build(Fetch):
             architecture=material.architecture,
             init=built.init,
             config=material.config,
+            kernel=wanted.kernel,
+            steps=material.steps,
             size=built.size,
             created=time.time(),
+            key=self.key,
         )
 
     async def _fitted(self, rootfs: str, report: Report) -> BuildReport:
@@ -199,30 +209,34 @@ class Build(Fetch):
     def _own(self, twin: ImageRecord) -> ImageRecord:
         wanted = self.wanted
         return msgspec.structs.replace(
-            twin, id=wanted.id, name=wanted.name, kind=wanted.kind, source=wanted.source, created=time.time()
-        )
+            twin, id=wanted.id, name=wanted.name, kind=wanted.kind, source=wanted.source, kernel=wanted.kernel,
+            config=self.material.config, steps=self.material.steps, key=self.key, created=time.time(),
+        )  # fmt: skip
 
 
 class Seed(Present):
-    """The work seed, in the staging area. Undone by `Fetch`, whose directory it is in."""
+    """The work seed of a root file system, in the staging area. Undone with that by the task that made it."""
 
     name = "seed"
 
-    def __init__(self, wanted: Wanted, records: Records[ImageRecord], paths: Paths, seeds: Seeds) -> None:
+    def __init__(
+        self, wanted: Wanted, records: Records[ImageRecord], paths: Paths, seeds: Seeds, rootfs: str = ""
+    ) -> None:
         super().__init__(wanted, records, paths)
         self.seeds = seeds
+        self.rootfs = rootfs or os.path.join(self.staging, ROOTFS)
 
     async def do(self, report: Report) -> None:
         report.stage("making the seed of root's home")
         try:
-            await self.seeds.make(os.path.join(self.staging, ROOTFS), self.staging)
+            await self.seeds.make(self.rootfs, self.staging)
         except errors.UnusableDisk as fault:
             report.notice(f"there is no work seed: {fault}")
         except OSError as error:
             raise errors.from_os(error, self.staging) from error
 
     async def undo(self, report: Report) -> None:
-        """`Fetch` removes the directory."""
+        """The staging area goes as a whole."""
 
 
 class Publish(Present):
@@ -350,7 +364,7 @@ def plan(
     ]
 
 
-def _keep(path: str, text: bytes, *others: str) -> None:
+def keep(path: str, text: bytes, *others: str) -> None:
     """Write a file, and make it and ``others`` durable: what the row will promise must survive a power cut."""
     with open(path, "wb") as file:
         file.write(text)

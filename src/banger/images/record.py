@@ -1,7 +1,8 @@
 """What is on record about an image.
 
 Its files are ``images/ID/rootfs.ext4`` and ``image.json``, a copy of the record for whoever reads the directory, and
-its work seed (`banger.images.seeds`).
+its work seed (`banger.images.seeds`). One that was registered has no root file system there: that stays where its
+owner keeps it.
 """
 
 import os
@@ -9,12 +10,22 @@ from typing import Literal
 
 import msgspec
 
-from banger.api.image import Image, ImageConfig
+from banger.api.image import Image, ImageConfig, Step
 from banger.images import seeds
+from banger.paths import Paths
 
-Origin = Literal["oci", "debian", "archive", "directory"]
+Origin = Literal["oci", "debian", "archive", "directory", "bundle", "file", "build"]
 
 ROOTFS, RECORD = "rootfs.ext4", "image.json"
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """What tells that a file is still the one that it was."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
 
 
 class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,13 +44,32 @@ class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
     architecture: str
     init: str | None = None
     config: ImageConfig = ImageConfig()
+    kernel: str = ""
+    """What its machines boot unless they are told otherwise."""
+    path: str = ""
+    """Of a registered image: where its owner keeps the root file system. Empty for a file of ours."""
+    stamp: Stamp | None = None
+    """Of the file at ``path``, as it was looked at."""
     size: int
     created: float
+    steps: tuple[Step, ...] = ()
+    """How it was made, oldest first."""
+    key: str = ""
+    """Digest of the recipe that it was built by and of what that was carried out on. Empty for what is no build."""
 
 
-def view(record: ImageRecord, directory: str) -> Image:
-    """The image as clients see it."""
-    rootfs = os.path.join(directory, ROOTFS)
+def rootfs_path(record: ImageRecord, paths: Paths) -> str:
+    """The root file system, which is only ever read."""
+    return record.path or os.path.join(paths.image(record.id), ROOTFS)
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    return Stamp(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def view(record: ImageRecord, paths: Paths, steps: bool = False) -> Image:
+    """The image as clients see it, with its ``steps`` if they are asked for."""
+    rootfs = rootfs_path(record, paths)
     try:
         allocated = os.stat(rootfs).st_blocks * 512
     except FileNotFoundError:
@@ -53,9 +83,12 @@ def view(record: ImageRecord, directory: str) -> Image:
         architecture=record.architecture,
         init=record.init,
         config=record.config,
+        kernel=record.kernel,
+        managed=not record.path,
         rootfs=rootfs,
         size=record.size,
         allocated=allocated,
         created=record.created,
-        work_seed=seeds.view(directory),
+        work_seed=seeds.view(paths.image(record.id)),
+        steps=list(record.steps) if steps else [],
     )

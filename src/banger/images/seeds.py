@@ -163,8 +163,7 @@ async def _dump(rootfs: str, places: Sequence[Place], scratch: str) -> None:
 
 def _write(home_mode: int, places: Sequence[Place], scratch: str, key: KeyPair | None, output: str) -> int:
     """Write the file system; returns its size."""
-    with new_file(output) as descriptor:
-        area = DataArea(descriptor, Geometry(None))
+    with new_file(output) as descriptor, contextlib.closing(DataArea(descriptor, Geometry(None))) as area:
         root = Node.directory(home_mode, mtime=_TIME)
         folders: dict[tuple[bytes, ...], Node] = {(): root}
         files: dict[int, Node] = {}
@@ -193,7 +192,8 @@ def _copy(area: DataArea, path: str, size: int) -> Content:
     if size:
         with open(path, "rb") as file:
             for at in range(0, size, _CHUNK):
-                area.write_sparse(content, at // BLOCK, file.read(_CHUNK))
+                piece = file.read(_CHUNK)
+                area.write_sparse(content, at // BLOCK, piece, 0, len(piece))
     return content
 
 

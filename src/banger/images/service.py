@@ -1,4 +1,4 @@
-"""Images: list, pull, import, build, delete, and the one that a machine asks for.
+"""Images: list, pull, import, delete, and the one that a machine asks for.
 
 An image is found by its name, by its id's first letters, or by the reference that it came from. Pulled under no name
 of its own it is named by its canonical reference, which no catalog name can be: that always holds a slash or a colon.
@@ -15,28 +15,33 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from banger import errors
-from banger.api.image import BuildImage, CacheUse, CatalogEntry, Image, ImageConfig, ImportImage, PullImage
+from banger.api.catalog import CatalogList
+from banger.api.image import CacheUse, Image, ImageConfig, ImportImage, PullImage, RegisterImage
 from banger.api.operation import Operation
+from banger.catalog.reader import KERNEL_NAME, Catalogs
 from banger.config.settings import Config
 from banger.engine.change import Kind, Recovery, Report, Spec, Task
 from banger.engine.engine import Engine
 from banger.engine.sharing import Sharing
-from banger.images import catalog, making, seeds
+from banger.images import choosing, making, receiving, registering
 from banger.images.downloads import Downloads
 from banger.images.making import STAGING, Removed, Wanted
 from banger.images.pulling import Join, Prune
-from banger.images.record import ROOTFS, ImageRecord, Origin, view
+from banger.images.record import ImageRecord, Origin, rootfs_path, view
+from banger.images.registering import Registered
+from banger.images.seeds import Seeds
+from banger.images.sources import Material
 from banger.log import printable
 from banger.oci import index, reference
 from banger.paths import Paths
 from banger.store.records import Records
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_MIRROR = re.compile(r"(https?|file|copy):/[!-~]+")
 Users = Callable[[str, str], list[str]]
 """Which machines need the image of an id and a name."""
 
-PULL, IMPORT, BUILD, DELETE = "image.pull", "image.import", "image.build", "image.delete"
+PULL, IMPORT, DELETE = "image.pull", "image.import", "image.delete"
+REGISTER, PROMOTE = "image.register", "image.promote"
 PRUNE = "image.cache.prune"
 
 
@@ -51,13 +56,16 @@ class ImageService:
         self._records = records
         self._paths = paths
         self._settings = settings
+        self._catalogs = Catalogs(paths.catalogs)
         self._sharing = Sharing(engine)
         self._downloads = Downloads(paths.oci_cache)
-        self._seeds = seeds.Seeds(paths, settings)
+        self.seeds = Seeds(paths, settings)
         self._sweepers: set[asyncio.Task[None]] = set()
         self._users: Users = lambda image_id, name: []
-        for name in (PULL, IMPORT, BUILD):
+        for name in (PULL, IMPORT):
             engine.register(Kind(name, self._plan_make))
+        for name in (REGISTER, PROMOTE):
+            engine.register(Kind(name, self._plan_registered))
         engine.register(Kind(PRUNE, self._plan_prune, recovery=Recovery.RESUME))
         engine.register(Kind(DELETE, self._plan_delete, recovery=Recovery.RESUME, cancellable=False))
 
@@ -78,21 +86,23 @@ class ImageService:
     # -- looking ------------------------------------------------------------------------------------------------------
 
     def list(self) -> "list[Image]":
-        return [view(each, self._paths.image(each.id)) for each in self._records.list()]
+        return [view(each, self._paths) for each in self._records.list()]
 
     def show(self, ref: str) -> Image:
-        record = self.find(ref)
-        return view(record, self._paths.image(record.id))
+        return view(self.find(ref), self._paths, steps=True)
 
-    def catalog(self) -> Sequence[CatalogEntry]:
-        return catalog.entries()
+    def catalog(self) -> CatalogList:
+        """What can be pulled by a name, and what is wrong with catalogs that were passed over."""
+        present = {each.name for each in self._records.list()}
+        entries = [choosing.listed(each, present) for each in self._catalogs.entries("image")]
+        return CatalogList(entries=entries, faults=[each.message for each in self._catalogs.faults()])
 
     def find(self, ref: str) -> ImageRecord:
         """By name, id or source. Raises `errors.NotFound`, `errors.Ambiguous`."""
         try:
             return self._records.resolve(ref)
         except errors.NotFound:
-            found = None if ref in catalog.ENTRIES else self._from(ref)
+            found = None if self._catalogs.image(ref) is not None else self._from(ref)
             if found is None:
                 raise
             return found
@@ -111,21 +121,31 @@ class ImageService:
             raise errors.NotFound(kind="image", name=image_id)
         return record
 
+    def usable(self, image_id: str) -> ImageRecord:
+        """The image of a machine that starts. Raises `errors.NotFound`, `errors.UnusableDisk`."""
+        record = self.get(image_id)
+        registering.check_unchanged(record)
+        return record
+
     def rootfs(self, record: ImageRecord) -> str:
         """The path of the root file system, which is only ever read."""
-        return os.path.join(self._paths.image(record.id), ROOTFS)
+        return rootfs_path(record, self._paths)
 
     async def work_seed(self, image_id: str) -> str:
         """The path of the file system that a machine's home of root begins as; made again when the key has changed.
 
         Whoever opens it may keep it open: it is only ever replaced. Raises `errors.NotFound`, `errors.UnusableDisk`.
         """
-        return await self._seeds.current(image_id, self.rootfs(self.get(image_id)))
+        return await self.seeds.current(image_id, self.rootfs(self.get(image_id)))
 
     def config(self, image_id: str) -> ImageConfig:
         """How the image wants its commands to be run."""
         record = self._records.by_id(image_id)
         return record.config if record is not None else ImageConfig()
+
+    def naming(self, kernel: str) -> Sequence[str]:
+        """Names of the images whose machines are to boot a kernel."""
+        return [each.name for each in self._records.list() if each.kernel == kernel]
 
     # -- changing -----------------------------------------------------------------------------------------------------
 
@@ -141,7 +161,9 @@ class ImageService:
         present = self._records.by_name(wanted.name)
         if present is not None and not request.force:
             if present.source != wanted.source:
-                raise errors.AlreadyExists(kind="image", name=wanted.name)
+                taken = errors.AlreadyExists(kind="image", name=wanted.name)
+                taken.advise(f"it was made from something else ({printable(present.source, 200)}); --force replaces it")
+                raise taken
             wanted = msgspec.structs.replace(wanted, present=True)
         return self._begin(PULL, wanted)
 
@@ -157,17 +179,24 @@ class ImageService:
         kind: Origin = "directory" if request.directory else "archive"
         return self._begin(IMPORT, self._new(_name(request.name), kind, request.path, request.size))
 
-    async def build(self, request: BuildImage) -> Operation:
-        """Build an image of the distribution's packages."""
+    async def register(self, request: RegisterImage) -> Operation:
+        """Use a file where it is. Raises `errors.UsageError`, `errors.SourceUnavailable`, `errors.UnusableDisk`."""
         self._check_free(request.name)
-        mirror = request.mirror or self._settings.debian_mirror
-        if mirror is not None and not _MIRROR.fullmatch(mirror):
-            raise errors.UsageError(detail=f"{printable(mirror, 80)!r} is not the address of an archive")
-        wanted = self._new(_name(request.name), "debian", f"debian:{request.suite}", request.size)
-        packages = tuple(request.packages)
-        return self._begin(
-            BUILD, msgspec.structs.replace(wanted, suite=request.suite, packages=packages, mirror=mirror)
+        if request.kernel and not KERNEL_NAME.fullmatch(request.kernel):
+            raise errors.InvalidName(name=request.kernel[:80])
+        path = registering.real_path(request.path, self._paths)
+        wanted = msgspec.structs.replace(self._new(request.name, "file", path, None), kernel=request.kernel)
+        return self._begin_registered(
+            REGISTER, Registered(wanted=wanted, root_owned=request.root_owned, assets=request.assets)
         )
+
+    async def promote(self, ref: str) -> Operation:
+        """Make a managed image of a registered one. Raises `errors.NotFound`, `errors.UsageError`."""
+        record = self.find(ref)
+        if not record.path:
+            raise errors.UsageError(detail=f"{record.name} is a managed image already")
+        wanted = self._new(record.name, "file", record.path, None)
+        return self._begin_registered(PROMOTE, Registered(wanted=wanted, promoted=record.id))
 
     def cache(self) -> CacheUse:
         """What the downloads take."""
@@ -233,12 +262,11 @@ class ImageService:
     # -- what is asked for --------------------------------------------------------------------------------------------
 
     def _wanted(self, request: PullImage) -> Wanted:
-        entry = catalog.ENTRIES.get(request.reference)
+        entry = self._catalogs.image(request.reference)
         if entry is not None:
-            name = _name(request.name) if request.name else entry.name
-            wanted = self._new(name, "debian", f"debian:{entry.suite}", request.size)
-            mirror = self._settings.debian_mirror
-            return msgspec.structs.replace(wanted, suite=entry.suite, packages=entry.packages, mirror=mirror)
+            wanted = self._new(_name(request.name or request.reference), "oci", "", request.size)
+            return choosing.complete(wanted, request.reference, entry, self._settings.debian_mirror)
+        choosing.check_faults(self._catalogs, request.reference)
         source = str(reference.parse(request.reference))
         name = _name(request.name) if request.name else source
         return self._new(name, "oci", source, request.size)
@@ -251,8 +279,30 @@ class ImageService:
         if self._records.by_name(_name(name)) is not None:
             raise errors.AlreadyExists(kind="image", name=name)
 
-    def _begin(self, kind: str, wanted: Wanted) -> Operation:
-        spec: Spec = msgspec.to_builtins(wanted)
+    def _begin_registered(self, kind: str, registered: Registered) -> Operation:
+        return self._begin(kind, registered.wanted, msgspec.to_builtins(registered))
+
+    # -- for rooms that make images -----------------------------------------------------------------------------------
+
+    def propose(self, name: str, kind: Origin, source: str, size: int | None) -> Wanted:
+        """What a change of another room that makes an image begins from. Raises `errors.InvalidName`."""
+        return self._new(_name(name), kind, source, size)
+
+    def material(self) -> Material:
+        """What such a change collects its content in."""
+        return Material(self._downloads)
+
+    @staticmethod
+    def subject(name: str) -> str:
+        """The engine's subject of every change that makes or removes the image of a name."""
+        return _subject(name)
+
+    def begin(self, kind: str, wanted: Wanted, spec: Spec) -> Operation:
+        """Start a change of another room that makes an image. Raises `errors.Busy`."""
+        return self._begin(kind, wanted, spec)
+
+    def _begin(self, kind: str, wanted: Wanted, spec: Spec | None = None) -> Operation:
+        spec = msgspec.to_builtins(wanted) if spec is None else spec
         subject = f"{_subject(wanted.name)}#{wanted.id}" if wanted.joined else _subject(wanted.name)
         operation = self._engine.begin(kind, subject=wanted.name, subject_id=subject, spec=spec)
         sweeper = asyncio.get_running_loop().create_task(self._sweep_after(operation.id))
@@ -264,12 +314,18 @@ class ImageService:
         wanted = msgspec.convert(spec, Wanted)
         if wanted.joined:
             return [Join(wanted, self._records, self._pull_together)]
+        if wanted.bundle is not None and not wanted.present:
+            return receiving.plan(wanted, self._records, self._paths, self.check_unused, self.seeds)
         return making.plan(
-            wanted, self._records, self._paths, self.agent, self.check_unused, self._downloads, self._seeds
+            wanted, self._records, self._paths, self.agent, self.check_unused, self._downloads, self.seeds
         )
 
     def _plan_prune(self, spec: Spec) -> Sequence[Task]:
         return [Prune(self._downloads.cache)]
+
+    def _plan_registered(self, spec: Spec) -> Sequence[Task]:
+        registered = msgspec.convert(spec, Registered)
+        return registering.plan(registered, self._records, self._paths, self.agent, self.check_unused, self.seeds)
 
     def _plan_delete(self, spec: Spec) -> Sequence[Task]:
         removed = msgspec.convert(spec, Removed)

@@ -13,18 +13,23 @@ import stat
 from collections.abc import Callable, Sequence
 
 from banger import errors
-from banger.api.image import ImageConfig
+from banger.api.image import ImageConfig, Step
 from banger.api.operation import Progress
 from banger.engine.change import Report
 from banger.guest import assets
 from banger.images.downloads import Downloads
+from banger.log import printable
 from banger.oci import builder, debian, transport
 from banger.oci.build import BuildReport
 from banger.oci.layer import LayerSource
+from banger.oci.manifest import HistoryEntry
 from banger.oci.progress import Notice
 
 WRITER = 1
 """Grows when the same layers would be written as other bytes. The guest assets have a digest of their own."""
+
+STEPS, STEP_LENGTH = 256, 300
+"""Most lines of a history that are kept, and of their characters."""
 
 STAGES = {
     "fetch": "downloading",
@@ -47,6 +52,7 @@ class Material:
         """Layers of our own, above the source's: the guest assets."""
         self.assets = ""
         """The digest of the guest assets."""
+        self.steps: tuple[Step, ...] = ()
         self.own: list[str] = []
         """Archives that were made for this one image."""
         self._lease: int | None = None
@@ -93,6 +99,14 @@ async def fetch(material: Material, source: str, report: Report) -> None:
         cwd=found.config.workdir,
         user=found.config.user,
     )
+    material.steps = steps(found.config.history)
+
+
+def steps(history: Sequence[HistoryEntry]) -> tuple[Step, ...]:
+    """An image's own history, fit to be shown: its author wrote it."""
+    kept = [Step(printable(each.created_by, STEP_LENGTH), each.empty_layer) for each in history[:STEPS]]
+    left = len(history) - len(kept)
+    return (*kept, Step(f"... and {left} more", True)) if left else tuple(kept)
 
 
 async def install(
@@ -102,6 +116,7 @@ async def install(
     report.stage(f"installing the packages of {suite}")
     path = os.path.join(directory, "rootfs.tar")
     material.own.append(path)
+    material.steps = (Step(f"suite {suite}"), *(Step(f"package {each}") for each in packages))
     await debian.build_rootfs_tar(suite, packages, path, mirror=mirror, progress=_teller(report))
     await archive(material, path, report)
 
@@ -110,24 +125,31 @@ async def archive(material: Material, path: str, report: Report) -> None:
     """An archive of a root file system as a single layer."""
     report.stage("reading the archive")
     material.digest, size = await asyncio.to_thread(_digest, path)
+    material.steps = material.steps or (Step(f"archive {printable(path, STEP_LENGTH)}"),)
     material.layers = [LayerSource(path=path, name=os.path.basename(path), digest=material.digest, size=size)]
 
 
 def directory(material: Material, path: str, without: Sequence[str], report: Report) -> None:
     """A plain directory of this host as the lowest layer; its digest is known when it has been written."""
     report.stage("reading the directory")
+    material.steps = (Step(f"directory {printable(path, STEP_LENGTH)}"),)
     material.layers = [LayerSource(path=path, name=path, directory=True, without=tuple(without))]
 
 
 def equip(material: Material, agent: str, directory: str) -> None:
     """Put the guest assets on top, as one more layer in ``directory``; ``agent`` is the path of the agent's binary."""
+    layer, material.assets = assets_layer(agent, directory)
+    material.own.append(layer.path)
+    material.top = [layer]
+
+
+def assets_layer(agent: str, directory: str) -> tuple[LayerSource, str]:
+    """The guest assets as a layer in ``directory``, and their digest."""
     found = assets.load(agent)
     path = os.path.join(directory, "assets.tar")
     with open(path, "wb") as file:
         file.write(assets.layer(found.files))
-    material.own.append(path)
-    material.top = [LayerSource(path=path, name="banger's own files")]
-    material.assets = found.digest
+    return LayerSource(path=path, name="banger's own files"), found.digest
 
 
 async def refetch(material: Material, source: str, report: Report) -> None:

@@ -77,13 +77,15 @@ async def pull(staging: str, agent: str, progress: Progress, name: str | None = 
     return kernel
 
 
-async def import_directory(source: str, staging: str, name: str, agent: str, progress: Progress) -> Kernel:
+async def import_directory(
+    source: str, staging: str, name: str, agent: str, progress: Progress, origin: str | None = None
+) -> Kernel:
     """Any directory that holds a bzImage or vmlinux and, unless all is built in, its module tree.
 
-    ``source`` is only read. Raises `errors.NotAKernel`.
+    ``source`` is only read; ``origin`` is what goes on record in its place. Raises `errors.NotAKernel`.
     """
     os.makedirs(staging, exist_ok=True)
-    return await _assemble(source, staging, agent, source, name, progress)
+    return await _assemble(source, staging, agent, origin or source, name, progress)
 
 
 async def refresh_initrd(directory: str, agent: str) -> Kernel:
@@ -97,7 +99,7 @@ async def refresh_initrd(directory: str, agent: str) -> Kernel:
 
 
 async def _assemble(source: str, staging: str, agent: str, origin: str, name: str | None, progress: Progress) -> Kernel:
-    path = _find_image(source)
+    path = find_image(source)
     progress("unpacking the kernel")
     image = await asyncio.to_thread(bzimage.read, path)
     tree = modules.find_tree(source, image.release)
@@ -137,7 +139,7 @@ async def _own_tree(tree: str, staging: str, release: str) -> str:
     return tree
 
 
-def _find_image(source: str) -> str:
+def find_image(source: str) -> str:
     """The one kernel in a directory, under the names that builds and packages give it."""
     found = []
     for place in ("", "boot", "arch/x86/boot"):

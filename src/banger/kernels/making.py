@@ -13,17 +13,23 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from banger import errors
+from banger.api.operation import Progress
+from banger.bundles.receive import Source, receive
 from banger.engine.change import Report, Resource
 from banger.kernels import kernel as kernels
 from banger.paths import Paths
 
 
 class Made(msgspec.Struct, frozen=True):
-    """Spec of every change of a kernel. ``path`` is what is imported; None stands for the distribution's package."""
+    """Spec of every change of a kernel.
+
+    ``path`` is what is imported, ``bundle`` what is fetched; without either it is the distribution's package.
+    """
 
     name: str
     staging: str
     path: str | None = None
+    bundle: Source | None = None
     present: bool = False
     """It is here already and shall stay as it is."""
 
@@ -64,13 +70,16 @@ class Assemble(Present):
         self.made = made
         self.agent = agent
         self.staging = os.path.join(paths.staging, made.staging)
+        self.received = self.staging + "-bundle"
         self.resource = Directory(self.staging)
 
     async def do(self, report: Report) -> None:
         try:
             os.makedirs(self.staging)
             os.chmod(self.staging, 0o711)  # noqa: S103 - monitors that run as other users read these files
-            if self.made.path is None:
+            if self.made.bundle is not None:
+                await self._receive(self.made.bundle, report)
+            elif self.made.path is None:
                 await kernels.pull(self.staging, self.agent, report.stage, self.made.name)
             else:
                 await kernels.import_directory(self.made.path, self.staging, self.made.name, self.agent, report.stage)
@@ -79,8 +88,21 @@ class Assemble(Present):
         except OSError as error:
             raise errors.from_os(error, self.staging) from error
 
+    async def _receive(self, bundle: Source, report: Report) -> None:
+        os.makedirs(self.received)
+        report.stage("downloading")
+        await receive(
+            bundle, self.received, "kernel", lambda done: report.progress(Progress(done=done, total=bundle.size))
+        )
+        report.progress(None)
+        await kernels.import_directory(
+            self.received, self.staging, self.made.name, self.agent, report.stage, origin=bundle.url
+        )
+        await asyncio.to_thread(shutil.rmtree, self.received)
+
     async def undo(self, report: Report) -> None:
-        await asyncio.to_thread(shutil.rmtree, self.staging, ignore_errors=True)
+        for directory in (self.staging, self.received):
+            await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
 
 
 class Publish(Present):

@@ -8,6 +8,7 @@ The guest's loader inserts modules itself, with neither libkmod nor a decompress
 order.
 """
 
+import contextlib
 import gzip
 import lzma
 import os
@@ -106,8 +107,7 @@ def build_image(tree: str, destination: str) -> None:
     The links ``build`` and ``source``, which lead to where the kernel was built, are left out. Raises
     `errors.SourceUnavailable`, `errors.DiskFull`.
     """
-    with new_file(destination) as descriptor:
-        area = DataArea(descriptor, Geometry(None))
+    with new_file(destination) as descriptor, contextlib.closing(DataArea(descriptor, Geometry(None))) as area:
         found = host_tree.read(tree, area, ids=host_tree.as_root)
         for name in (b"build", b"source"):
             found.root.children.pop(name, None)

@@ -7,7 +7,6 @@ rename and is replaced by another: machines that run keep what they have open, t
 import asyncio
 import contextlib
 import os
-import re
 import secrets
 import shutil
 from collections.abc import Callable, Sequence
@@ -15,8 +14,12 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from banger import errors
+from banger.api.catalog import CatalogEntry
 from banger.api.kernel import ImportKernel, KernelInfo, PullKernel
 from banger.api.operation import Operation
+from banger.bundles.receive import Source
+from banger.catalog.entry import Bundle
+from banger.catalog.reader import KERNEL_NAME, Catalogs, Listed
 from banger.config.settings import Config
 from banger.engine.change import Kind, Recovery, Report, Spec, Task
 from banger.engine.engine import Engine
@@ -30,7 +33,9 @@ from banger.paths import Paths
 DISTRIBUTION = "debian-cloud"
 """The name that the distribution's kernel gets unless another is asked for."""
 
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+ARCHITECTURE = "amd64"
+"""Of all kernels that can be booted by now."""
+
 STAGING = "kernel-"
 
 
@@ -42,6 +47,7 @@ class KernelService:
         self.agent = agent
         self._engine = engine
         self._settings = settings
+        self._catalogs = Catalogs(paths.catalogs)
         self._sharing = Sharing(engine)
         self._initrd_lock = asyncio.Lock()
         self._users: Callable[[str], list[str]] = lambda name: []
@@ -73,7 +79,7 @@ class KernelService:
 
     def get(self, name: str) -> Kernel:
         """Raises `errors.NotFound`."""
-        if not NAME.fullmatch(name) or not os.path.isdir(self.paths.kernel(name)):
+        if not KERNEL_NAME.fullmatch(name) or not os.path.isdir(self.paths.kernel(name)):
             raise errors.NotFound(kind="kernel", name=name)
         return kernels.load(self.paths.kernel(name))
 
@@ -92,6 +98,17 @@ class KernelService:
 
     def show(self, ref: str) -> KernelInfo:
         return self._view(self.get(ref), self.default())
+
+    def catalog(self) -> Sequence[CatalogEntry]:
+        """What can be pulled by a name: the distribution's kernel, and those of the catalogs."""
+        present = {each.name for each in self.all()}
+        known = self._catalogs.entries("kernel")
+        package = CatalogEntry(
+            name=DISTRIBUTION, noun="kernel", kind="package", present=DISTRIBUTION in present,
+            description="the distribution's own kernel for virtual machines, out of its package",
+        )  # fmt: skip
+        own = [] if any(each.name == DISTRIBUTION for each in known) else [package]
+        return own + [_listed(each, each.name in present) for each in known]
 
     def _view(self, kernel: Kernel, default: str) -> KernelInfo:
         return KernelInfo(
@@ -115,13 +132,38 @@ class KernelService:
     # -- changing -----------------------------------------------------------------------------------------------------
 
     async def pull(self, request: PullKernel) -> Operation:
-        """Take the distribution's kernel. One that is here already stays as it is without ``force``."""
-        name = _check(request.name or DISTRIBUTION)
+        """Take the distribution's kernel, which stays as it is when it is here, or a catalog's.
+
+        Raises `errors.NotFound`, `errors.WrongPlatform`, and `errors.AlreadyExists` for another than the distribution's
+        that is here, unless ``force`` is given.
+        """
+        wanted = request.kernel or DISTRIBUTION
+        name = _check(request.name or wanted)
+        made = self._made(name, wanted)
         under_way = self._engine.under_way(_subject(name))
         if under_way is not None and under_way.kind == "kernel.pull":
             return self._sharing.adopt(under_way)
-        present = not request.force and os.path.isdir(self.paths.kernel(name))
-        return self._begin("kernel.pull", Made(name, _staging(), present=present))
+        here = not request.force and os.path.isdir(self.paths.kernel(name))
+        if here and made.bundle is not None:
+            taken = errors.AlreadyExists(kind="kernel", name=name)
+            taken.advise("--force replaces it; machines that run keep what they have")
+            raise taken
+        return self._begin("kernel.pull", msgspec.structs.replace(made, present=here))
+
+    def _made(self, name: str, wanted: str) -> Made:
+        """The spec of a pull. Raises `errors.NotFound`, `errors.WrongPlatform`, `errors.BadSetting`."""
+        entry = self._catalogs.kernel(wanted)
+        if entry is None and wanted == DISTRIBUTION:
+            return Made(name, _staging())
+        if entry is None:
+            for fault in self._catalogs.faults():
+                raise fault
+            unknown = errors.NotFound(kind="kernel", name=wanted)
+            unknown.advise("'banger kernel list --catalog' shows what can be pulled")
+            raise unknown
+        if entry.arch != ARCHITECTURE:
+            raise errors.WrongPlatform(reference=wanted, found=entry.arch, wanted=ARCHITECTURE)
+        return Made(name, _staging(), bundle=Source(entry.url, entry.sha256, entry.size))
 
     async def import_directory(self, request: ImportKernel) -> Operation:
         """Take a kernel from a directory. Raises `errors.AlreadyExists`, `errors.UsageError`."""
@@ -149,16 +191,19 @@ class KernelService:
     def expect(self, name: str) -> None:
         """Raises `errors.NotFound` when `ensure` is going to."""
         name = name or self.default()
-        if name != DISTRIBUTION:
+        if name != DISTRIBUTION and self._catalogs.kernel(name) is None:
             self.get(name)
 
     async def ensure(self, name: str, report: Report) -> Kernel:
-        """The kernel of that name; the default one is pulled when it is missing. Raises `errors.NotFound`."""
+        """The kernel of that name; the default one and those of the catalogs are pulled when they are missing.
+
+        Raises `errors.NotFound`.
+        """
         name = name or self.default()
         self.expect(name)
         if not os.path.isdir(self.paths.kernel(name)):
             report.notice(f"kernel {name} is not here: pulling it")
-            made = Made(name, _staging())
+            made = self._made(name, name)
             await self._sharing.wait(_subject(name), lambda: self._begin("kernel.pull", made), report)
         return self.get(name)
 
@@ -176,8 +221,23 @@ class KernelService:
         return [making.Remove(self.paths, msgspec.convert(spec, Made), self.check_unused)]
 
 
+def _listed(found: Listed, present: bool) -> CatalogEntry:
+    entry = found.entry
+    return CatalogEntry(
+        name=found.name,
+        noun="kernel",
+        kind="bundle",
+        description=entry.description,
+        distribution=entry.distribution,
+        architecture=entry.arch,
+        size=entry.size if isinstance(entry, Bundle) else None,
+        present=present,
+        source=found.source,
+    )
+
+
 def _check(name: str) -> str:
-    if not NAME.fullmatch(name):
+    if not KERNEL_NAME.fullmatch(name):
         raise errors.InvalidName(name=name[:80])
     return name
 

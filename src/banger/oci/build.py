@@ -114,7 +114,7 @@ class _Build:
         self._fresh: dict[int, Aside] = {}
         """Layers that were read, in contrast to those that were known, and what was put aside of them."""
         self._reader = Reader(self._area, self._on_read)
-        self._total = sum(os.stat(layer.path).st_size for layer in self._layers)
+        self._total = sum(layer.size or os.stat(layer.path).st_size for layer in self._layers)
         self._read = self._told = 0
         self._skipped: dict[Content, tuple[int, int]] = {}
         """Files that were stepped over: their layer, and the number of their entry in it."""

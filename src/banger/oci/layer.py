@@ -183,9 +183,15 @@ class Reader:
         What goes wrong with it is told by the layer's name. Damage of the file is told before any other fault, since
         it may be the cause of all.
         """
-        with Blob(
-            source.path, digest=source.digest, size=source.size, diff_id=source.diff_id, on_read=self._on_read
-        ) as blob:
+        try:
+            opened = Blob(
+                source.path, digest=source.digest, size=source.size, diff_id=source.diff_id, on_read=self._on_read
+            )
+        except OSError:
+            if source.digest:
+                raise errors.DamagedBlob(digest=source.digest) from None
+            raise
+        with opened as blob:
             wrong: errors.BangerError | None = None
             try:
                 yield tar.Archive(self._counted(blob))

@@ -66,11 +66,19 @@ class RootFilesystem(msgspec.Struct, frozen=True):
     diff_ids: Annotated[list[Digest], msgspec.Meta(max_length=LAYER_LIMIT)]
 
 
+class HistoryEntry(msgspec.Struct, frozen=True):
+    """A step that the image was built in."""
+
+    created_by: str = ""
+    empty_layer: bool = False
+
+
 class Config(msgspec.Struct, frozen=True):
     architecture: Text
     os: Text
     rootfs: RootFilesystem
     config: Settings | None = None
+    history: list[HistoryEntry] | None = None
 
 
 def read_document(path: str, expected: Descriptor | None) -> bytes:

@@ -10,10 +10,10 @@ INIT_PATHS = ("/sbin/init", "/usr/sbin/init", "/lib/systemd/systemd", "/usr/lib/
               "/sbin/runit-init", "/sbin/runit", "/bin/s6-svscan")  # fmt: skip
 """Where an init is looked for, in this order."""
 
-_OS_RELEASE = ("/etc/os-release", "/usr/lib/os-release")
-_OS_RELEASE_LIMIT = 16 << 10
-_BUSYBOX = ("/bin/busybox", "/usr/bin/busybox", "/sbin/busybox")
-_NO_INITS = (b"busybox", b"tini", b"dumb-init", b"catatonit", b"docker-init")
+OS_RELEASE = ("/etc/os-release", "/usr/lib/os-release")
+OS_RELEASE_LIMIT = 16 << 10
+BUSYBOX = ("/bin/busybox", "/usr/bin/busybox", "/sbin/busybox")
+NO_INITS = (b"busybox", b"tini", b"dumb-init", b"catatonit", b"docker-init")
 """Programs that /sbin/init may lead to and that do not bring a system up."""
 
 
@@ -43,10 +43,10 @@ def _executable(tree: Tree, path: str) -> Node | None:
 
 
 def _init(tree: Tree) -> str | None:
-    busybox = [node for path in _BUSYBOX if (node := _find(tree, path)) is not None]
+    busybox = [node for path in BUSYBOX if (node := _find(tree, path)) is not None]
     for path in INIT_PATHS:
         node = _executable(tree, path)
-        if node is not None and node not in busybox and not _leads_to(tree, path, _NO_INITS):
+        if node is not None and node not in busybox and not _leads_to(tree, path, NO_INITS):
             return path
     return None
 
@@ -64,15 +64,20 @@ def _leads_to(tree: Tree, path: str, names: tuple[bytes, ...]) -> bool:
 
 def _distribution(tree: Tree, area: DataArea) -> str:
     """``debian-12`` and the like, from os-release(5); empty when there is none."""
-    for path in _OS_RELEASE:
+    for path in OS_RELEASE:
         node = _find(tree, path)
         if node is None or not node.is_regular or node.content is None or area.overflowed:
             continue
-        fields = {}
-        for line in area.read(node.content, _OS_RELEASE_LIMIT).decode("utf-8", "replace").splitlines():
-            key, equals, value = line.partition("=")
-            if equals:
-                fields[key.strip()] = value.strip().strip("\"'")
-        name = "-".join(filter(None, (fields.get("ID", ""), fields.get("VERSION_ID", ""))))
-        return "".join(each for each in name if each.isalnum() or each in "-._")[:64]
+        return distribution(area.read(node.content, OS_RELEASE_LIMIT))
     return ""
+
+
+def distribution(os_release: bytes) -> str:
+    """ID and VERSION_ID of the content of an os-release(5), as one word."""
+    fields = {}
+    for line in os_release.decode("utf-8", "replace").splitlines():
+        key, equals, value = line.partition("=")
+        if equals:
+            fields[key.strip()] = value.strip().strip("\"'")
+    name = "-".join(filter(None, (fields.get("ID", ""), fields.get("VERSION_ID", ""))))
+    return "".join(each for each in name if each.isalnum() or each in "-._")[:64]

@@ -57,6 +57,7 @@ class ImageConfig(msgspec.Struct, frozen=True):
     workdir: str = ""
     user: str = ""
     labels: dict[str, str] = {}
+    history: tuple[manifest.HistoryEntry, ...] = ()
 
 
 class Fetched(msgspec.Struct, frozen=True):
@@ -169,6 +170,8 @@ class _Fetch:
                 return failure
             if meter.missing() < missing:
                 pauses = list(PAUSES)
+            if failure.broken and not pauses:
+                failure.error.advise("try again later: what has arrived whole is kept")
             if not failure.broken or not pauses:
                 raise failure.error
             pause = pauses.pop(0)
@@ -255,4 +258,5 @@ def _settings(config: manifest.Config) -> ImageConfig:
         workdir=said.working_dir or "",
         user=said.user or "",
         labels=dict(said.labels or {}),
+        history=tuple(config.history or ()),
     )

@@ -20,10 +20,12 @@ TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a ten
 if TYPE_CHECKING:
     from typing import Any, Self, TypeVar
 
+    from banger.api.catalog import CatalogList
     from banger.api.daemon import DaemonStatus, OperationList, Report
-    from banger.api.image import BuildImage, CacheUse, Image, ImageList, ImportImage, PullImage
+    from banger.api.image import CacheUse, Image, ImageList, ImportImage, PullImage, RegisterImage
     from banger.api.kernel import ImportKernel, KernelInfo, KernelList, PullKernel
     from banger.api.operation import Operation
+    from banger.api.recipe import BuildImage
     from banger.api.vm import CreateVm, ExecVm, Health, Vm, VmList
     from banger.sdk.exec import Command
 
@@ -274,6 +276,12 @@ class Client:
 
     # -- images and kernels ------------------------------------------------------------------------------------------
 
+    def catalog(self) -> "CatalogList":
+        """What can be pulled by a name, images and kernels."""
+        from banger.api.catalog import CatalogList
+
+        return self._call(routes.CATALOG, CatalogList)
+
     def image_list(self) -> "ImageList":
         from banger.api.image import ImageList
 
@@ -294,8 +302,16 @@ class Client:
         return self._begin(routes.IMAGE_IMPORT, request=request)
 
     def image_build(self, request: "BuildImage") -> "Operation":
-        """Build an image of the distribution's packages."""
+        """Build an image by a recipe (`banger.sdk.recipe.read` reads one from a file)."""
         return self._begin(routes.IMAGE_BUILD, request=request)
+
+    def image_register(self, request: "RegisterImage") -> "Operation":
+        """Use a root file system on this host where it is. Raises `errors.UsageError`, `errors.AlreadyExists`."""
+        return self._begin(routes.IMAGE_REGISTER, request=request)
+
+    def image_promote(self, ref: str) -> "Operation":
+        """Make a managed copy of a registered image, under its name. Raises `errors.NotFound`, `errors.UsageError`."""
+        return self._begin(routes.IMAGE_PROMOTE, ref)
 
     def image_delete(self, ref: str) -> "Operation":
         """Delete an image. Raises `errors.InUse` while machines are made of it."""
@@ -323,7 +339,7 @@ class Client:
         return self._call(routes.KERNEL_SHOW, KernelInfo, ref)
 
     def kernel_pull(self, request: "PullKernel") -> "Operation":
-        """Take the distribution's kernel out of its package."""
+        """Take a kernel of a catalog, or the distribution's out of its package. Raises `errors.AlreadyExists`."""
         return self._begin(routes.KERNEL_PULL, request=request)
 
     def kernel_import(self, request: "ImportKernel") -> "Operation":

@@ -3,7 +3,7 @@
 import os
 import re
 
-from banger.images.record import ImageRecord
+from banger.images.record import ImageRecord, rootfs_path
 from banger.kernels import kernel as kernels
 from banger.paths import Paths
 from banger.vmm.driver import Drive, LaunchSpec, UserNetwork
@@ -20,7 +20,7 @@ def command_line(record: VmRecord, image: ImageRecord, modules: bool) -> tuple[s
     words = ["banger.root=root", f"banger.hostname={record.name}"]
     if modules:
         words.append("banger.modules=modules")
-    if image.init is not None and _PLAIN.fullmatch(image.init):
+    if image.init is not None and not record.worker_of and _PLAIN.fullmatch(image.init):
         words.append(f"banger.init={image.init}")
         # Nobody types at the console. Without udev, systemd would wait 90 s for its device before giving up.
         words.append("systemd.mask=serial-getty@ttyS0.service")
@@ -46,7 +46,7 @@ def launch_spec(
             serial="root",
             path=os.path.join(directory, DISK),
             format="qcow2",
-            backing=os.path.join(paths.image(image.id), "rootfs.ext4"),
+            backing=rootfs_path(image, paths),
             durable=not record.ephemeral,  # a host that crashed has no use for the disk of a machine that is deleted
         )
     ]

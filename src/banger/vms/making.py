@@ -62,13 +62,15 @@ class EnsureImage(_Making):
 
 
 class EnsureKernel(_Making):
-    """The kernel, pulled when it is missing. It stays when the machine is undone."""
+    """The kernel that was asked for, or the image's, or the default; pulled when a catalog has it. It stays."""
 
     name = "kernel"
 
     async def do(self, report: Report) -> None:
         report.stage("looking for the kernel")
-        kernel = await self.parts.kernels.ensure(self.parts.need(self.vm_id).kernel, report)
+        record = self.parts.need(self.vm_id)
+        wanted = record.kernel or self.parts.images.get(record.image_id).kernel
+        kernel = await self.parts.kernels.ensure(wanted, report)
         self.parts.machines.change(self.vm_id, kernel=kernel.name)
 
 
@@ -85,7 +87,7 @@ class MakeDisk(_Making):
     async def do(self, report: Report) -> None:
         report.stage("making the disk")
         record = self.parts.need(self.vm_id)
-        image = self.parts.images.get(record.image_id)
+        image = self.parts.images.usable(record.image_id)
         try:
             os.makedirs(self.directory, mode=0o700)
             disk = os.path.join(self.directory, boot.DISK)

@@ -48,7 +48,7 @@ def decide(
         id=secrets.token_hex(8),
         name=name,
         image=request.image if request.image is not None else settings.default_image,
-        kernel=request.kernel if request.kernel is not None else settings.default_kernel or "",
+        kernel=request.kernel if request.kernel is not None else "",
         vcpu=_vcpu(settings.vm_defaults.vcpu if request.vcpu is None else request.vcpu),
         memory=_memory(settings.vm_defaults.memory if request.memory is None else request.memory),
         disk_size=_disk(0 if request.disk_size is None else request.disk_size),

@@ -17,10 +17,12 @@ from collections.abc import AsyncIterator, Sequence
 import msgspec
 
 from banger import errors
+from banger.api.catalog import CatalogEntry, CatalogList
 from banger.api.daemon import Check, Report
-from banger.api.image import BuildImage, CacheUse, Image, ImportImage, PullImage
+from banger.api.image import CacheUse, Image, ImportImage, PullImage, RegisterImage
 from banger.api.kernel import ImportKernel, KernelInfo, PullKernel
 from banger.api.operation import Operation
+from banger.api.recipe import BuildImage
 from banger.api.vm import CreateVm, ExecVm, Health, StopVm, Vm
 from banger.config.settings import Config
 from banger.daemon import main
@@ -220,6 +222,15 @@ class Images:
     def show(self, ref: str) -> Image:
         raise errors.NotFound(kind="image", name=ref)
 
+    def catalog(self) -> CatalogList:
+        return CatalogList(entries=[])
+
+    async def register(self, request: RegisterImage) -> Operation:
+        raise errors.SourceUnavailable(reference=request.path, reason="no such file")
+
+    async def promote(self, ref: str) -> Operation:
+        raise errors.NotFound(kind="image", name=ref)
+
     async def pull(self, request: PullImage) -> Operation:
         raise errors.SourceUnavailable(reference=request.reference, reason="there is no network here")
 
@@ -246,6 +257,9 @@ class Kernels:
     def show(self, ref: str) -> KernelInfo:
         raise errors.NotFound(kind="kernel", name=ref)
 
+    def catalog(self) -> Sequence[CatalogEntry]:
+        return []
+
     async def pull(self, request: PullKernel) -> Operation:
         raise errors.DiskFull(path="/")
 
@@ -267,7 +281,7 @@ async def wire(paths: Paths, config: Config) -> Services:
     vms = Vms(engine, Records(database, "vms", Vm), paths.state)
     await engine.recover()
     return Services(
-        paths=paths, engine=engine, vms=vms, images=Images(), kernels=Kernels(), doctor=Doctor(),
+        paths=paths, engine=engine, vms=vms, images=Images(), builds=Images(), kernels=Kernels(), doctor=Doctor(),
         started=time.time(), close=database.close,
     )  # fmt: skip
 

@@ -24,10 +24,12 @@ here, machines made of it share it: deleting it is refused while one does.""",
             "image pull",
             "make an image from a name that banger knows, or from any reference",
             description="""\
-REFERENCE is a name of the catalog (debian-bookworm), a registry reference (docker.io/library/debian:bookworm),
-oci:DIR[:TAG] or docker-archive:FILE. Credentials are those that skopeo, podman or docker already have.""",
+REFERENCE is a name of a catalog ('banger image list --catalog' shows them), a registry reference
+(docker.io/library/debian:bookworm), oci:DIR[:TAG], docker-archive:FILE, or whatever else skopeo reads. Catalogs of
+your own are TOML files in the directory 'catalogs' beside config.toml. What is downloaded is kept for the next pull;
+'banger image cache prune' removes it. Credentials are those that skopeo, podman or docker already have.""",
             arguments=(
-                Argument("REFERENCE", "catalog name or reference", complete="image"),
+                Argument("REFERENCE", "catalog name or reference", complete="image-catalog"),
                 Argument("--name", "name of the image; follows from the reference when left out", metavar="NAME"),
                 _SIZE,
                 Argument("--force", "make it again although it is here", kind="flag"),
@@ -56,23 +58,76 @@ sockets and file systems mounted below it are left out.""",
         ),
         Verb(
             "image build",
-            "build an image of Debian packages, without root",
+            "build an image by a recipe: packages, files, commands",
+            description="""\
+Packages are installed first, then files are put in place, then commands run as root; each must succeed. Of a Debian
+suite (the default) the image is built without root and without a machine. On a base, which is an image here or any
+reference, a machine is made for it, and its disk becomes the image. What is given here is added to the recipe, or takes
+the place of its single values. A recipe that was carried out before costs nothing: the images share one file.""",
             arguments=(
-                Argument("NAME", "name of the image"),
-                Argument("--suite", "suite of the distribution (bookworm)", metavar="SUITE"),
+                Argument("NAME", "name of the image; may be left out when the recipe has one", many="optional"),
+                Argument("--recipe", "a recipe: a TOML file", metavar="FILE", complete="file"),
+                Argument("--base", "the image to build on: a name or a reference", metavar="REF", complete="image"),
+                Argument("--suite", "the Debian suite to build of (bookworm)", metavar="SUITE"),
                 Argument("--package", "a package to install (repeatable)", kind="list", metavar="PACKAGE"),
-                Argument("--mirror", "where packages come from", metavar="URL"),
+                Argument("--command/--run", "a shell line to run (repeatable)", kind="list", metavar="LINE"),
+                Argument(
+                    "--file",
+                    "a file to put in: HOST:GUEST[:MODE] (repeatable)",
+                    kind="list",
+                    metavar="FILE",
+                    complete="file",
+                ),
+                Argument("--systemd", "install systemd: machines of the image boot it", kind="flag"),
+                Argument("--ssh", "install an ssh server; each machine makes its own host keys", kind="flag"),
+                Argument("--mirror", "where a suite's packages come from", metavar="URL"),
                 _SIZE,
+                Argument("--force", "build anew, and take the name of an image that has it", kind="flag"),
                 JSON,
             ),
-            examples=("banger image build tools --suite bookworm --package git --package make",),
+            examples=(
+                "banger image build tools --package git --package make",
+                "banger image build --recipe tools.toml",
+                "banger image build web --base docker.io/library/debian:bookworm --systemd --ssh --package nginx",
+                "banger image build mine --base alpine --file ./motd:/etc/motd --command 'adduser -D worker'",
+            ),
         ),
         Verb(
             "image list",
-            "show all images",
-            arguments=(Argument("-q/--quiet", "print names only, one a line", kind="flag"), JSON),
-            examples=("banger image list",),
+            "show all images, or what can be pulled by a name",
+            arguments=(
+                Argument("--catalog", "show what the catalogs have instead", kind="flag"),
+                Argument("-q/--quiet", "print names only, one a line", kind="flag"),
+                JSON,
+            ),
+            examples=("banger image list", "banger image list --catalog"),
             aliases=("image ls",),
+        ),
+        Verb(
+            "image register",
+            "use a root file system of your own where it is",
+            description="""\
+The file holds an ext4 file system and stays yours: machines only ever read it, and deleting the image leaves it where
+it is. It is checked first; machines start as long as it does not change. 'banger image promote' makes it an image that
+no longer needs the file.""",
+            arguments=(
+                Argument("NAME", "name of the image"),
+                Argument("--rootfs", "the file", metavar="FILE", required=True, complete="file"),
+                Argument("--kernel", "what its machines boot", metavar="KERNEL", complete="kernel"),
+                Argument("--root-owned", "first give to root what is yours in it; changes the file", kind="flag"),
+                Argument(
+                    "--guest-assets", "first put the guest's part of banger into it; changes the file", kind="flag"
+                ),
+                JSON,
+            ),
+            examples=("banger image register mine --rootfs ./rootfs.ext4",),
+        ),
+        Verb(
+            "image promote",
+            "make a managed copy of a registered image, under its name",
+            description="The copy gets the guest's part of banger. Machines of the registered image keep it.",
+            arguments=(_IMAGE, JSON),
+            examples=("banger image promote mine",),
         ),
         Verb("image show", "show one image", arguments=(_IMAGE, JSON), examples=("banger image show debian-bookworm",)),
         Verb(

@@ -21,13 +21,19 @@ no kernel yet. A kernel of your own is imported from a directory.""",
     (
         Verb(
             "kernel pull",
-            "take the distribution's cloud kernel out of its package",
+            "take the distribution's cloud kernel out of its package, or fetch one that a catalog has",
             arguments=(
-                Argument("NAME", "name of the kernel; follows from the package when left out", many="optional"),
+                Argument(
+                    "KERNEL",
+                    "name in a catalog; the distribution's kernel when left out",
+                    many="optional",
+                    complete="kernel-catalog",
+                ),
+                Argument("--name", "what it is to be called here", metavar="NAME"),
                 Argument("--force", "take it again although it is here", kind="flag"),
                 JSON,
             ),
-            examples=("banger kernel pull",),
+            examples=("banger kernel pull", "banger kernel list --catalog"),
         ),
         Verb(
             "kernel import",
@@ -42,8 +48,12 @@ no kernel yet. A kernel of your own is imported from a directory.""",
         ),
         Verb(
             "kernel list",
-            "show all kernels",
-            arguments=(Argument("-q/--quiet", "print names only, one a line", kind="flag"), JSON),
+            "show all kernels, or what can be pulled by a name",
+            arguments=(
+                Argument("--catalog", "show what the catalogs have instead", kind="flag"),
+                Argument("-q/--quiet", "print names only, one a line", kind="flag"),
+                JSON,
+            ),
             examples=("banger kernel list",),
             aliases=("kernel ls",),
         ),

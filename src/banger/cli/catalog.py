@@ -1,0 +1,44 @@
+"""What can be pulled by a name: ``--catalog`` of the verbs that list images and kernels."""
+
+from argparse import Namespace
+
+from banger.api import routes
+from banger.cli.terminal import Terminal, cell
+from banger.config.sizes import format_size
+from banger.sdk.client import Client
+from banger.text import printable
+
+COLUMNS = (
+    ("name", "NAME"),
+    ("kind", "KIND"),
+    ("here", "HERE"),
+    ("size", "DOWNLOAD"),
+    ("kernel", "KERNEL"),
+    ("description", "DESCRIPTION"),
+    ("source", "CATALOG"),
+)
+
+
+def show_catalog(noun: str, arguments: Namespace, terminal: Terminal) -> int:
+    """The entries of a noun; what is wrong with a catalog's file is said on stderr and stops nothing."""
+    with Client() as client:
+        document = client.document(routes.CATALOG)
+    entries = [each for each in document["entries"] if each["noun"] == noun]
+    for fault in document["faults"]:
+        terminal.say(f"passed over: {printable(fault, 1000)}", "yellow")
+    if arguments.json:
+        terminal.document({"entries": entries, "faults": document["faults"]})
+    elif arguments.quiet:
+        for entry in entries:
+            terminal.print(cell(entry["name"]))
+    else:
+        rows = [
+            {
+                **entry,
+                "here": "yes" if entry["present"] else "no",
+                "size": format_size(entry["size"]) if entry["size"] else "",
+            }
+            for entry in entries
+        ]
+        terminal.table(rows, [each for each in COLUMNS if noun == "image" or each[0] != "kernel"])
+    return 0

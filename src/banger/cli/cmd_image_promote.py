@@ -1,0 +1,17 @@
+"""``banger image promote``."""
+
+from argparse import Namespace
+
+from banger.cli.change import carry_out
+from banger.cli.terminal import Terminal, cell
+from banger.sdk.client import Client
+
+
+def run(arguments: Namespace, terminal: Terminal) -> int:
+    with Client() as client:
+        operation = carry_out(client, client.image_promote(arguments.image), terminal)
+        if arguments.json:
+            terminal.document(client.image_show(operation.subject))
+        else:
+            terminal.print(cell(operation.subject))
+    return 0
