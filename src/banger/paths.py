@@ -29,6 +29,7 @@ On disk::
              staging/                       work in progress; whatever is here at start is removed
     cache/   oci/                           what pulls have downloaded, in OCI image layout: index.json, blobs/,
                                             lock, and pull-*/ and gone-*/ for what comes and goes
+             layers/                        what is known of layers that images here hold (banger.oci.index)
              probe/                         what this host's QEMU can do
     runtime/ bangerd.sock, bangerd.lock
              start.lock                     held by the client that is starting the daemon
@@ -139,6 +140,10 @@ class Paths:
     @property
     def oci_cache(self) -> str:
         return os.path.join(self.cache, "oci")
+
+    @property
+    def layer_indexes(self) -> str:
+        return os.path.join(self.cache, "layers")
 
     @property
     def probe_cache(self) -> str:

@@ -32,7 +32,7 @@ from banger.images.registering import Registered
 from banger.images.seeds import Seeds
 from banger.images.sources import Material
 from banger.log import printable
-from banger.oci import reference
+from banger.oci import index, reference
 from banger.paths import Paths
 from banger.store.records import Records
 
@@ -80,6 +80,7 @@ class ImageService:
                 if name.startswith(STAGING):
                     shutil.rmtree(os.path.join(self._paths.staging, name), ignore_errors=True)
         self._downloads.cache.sweep()
+        index.sweep(self._paths.layer_indexes, os.path.exists)
         self._sweep()
 
     # -- looking ------------------------------------------------------------------------------------------------------

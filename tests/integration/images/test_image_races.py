@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -157,9 +158,9 @@ def test_an_archive_that_moves_while_it_is_read(
     path.write_bytes(Tar().file("good", b"1" * 5000).bytes())
     whole = sources.write
 
-    async def moved(*arguments: object) -> object:
+    async def moved(*arguments: Any, **options: Any) -> object:
         MOVES[move](path)
-        return await whole(*arguments)  # type: ignore[arg-type]
+        return await whole(*arguments, **options)
 
     monkeypatch.setattr(sources, "write", moved)
     with pytest.raises(errors.SourceUnavailable, match=r"archive\.tar"):

@@ -107,6 +107,8 @@ class Maker:
     def _step(self) -> Step:
         chance = self._random
         kind, path = chance.choice(KINDS), self._path()
+        if kind == "opaque" and chance.random() < 0.2:
+            path = ""
         if kind == "hardlink" and not self._files:
             kind = "file"
         target = chance.choice(self._files[-4:] if kind == "hardlink" else TARGETS)
@@ -155,8 +157,9 @@ def entry(step: Step) -> bytes:
         info.type, info.linkname = tarfile.LNKTYPE, step.target
     else:
         folder, _, last = step.path.rpartition("/")
-        hidden = f".wh.{last}" if step.kind == "whiteout" else f"{last}/.wh..wh..opq"
-        info.name = f"{folder}/{hidden}" if folder else hidden
+        if step.kind == "opaque":
+            folder, last = step.path, ".wh..opq"  # at times the root itself
+        info.name = f"{folder}/.wh.{last}" if folder else f".wh.{last}"
     if step.kind in ("file", "sparse", "directory"):
         records |= {
             f"SCHILY.xattr.{each}": ATTRIBUTES[each].decode("utf-8", "surrogateescape") for each in step.attributes
