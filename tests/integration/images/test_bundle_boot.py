@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from banger.bundles.pack import Packed
 from banger.kernels import kernel as kernels
 from banger.kernels import modules
 from banger.kernels.service import DISTRIBUTION
 from tests import guest_images
 from tests.home import Home, passable
-from tests.web import Bundle, Packed
+from tests.web import Bundle
 
 TOOLS = {"PATH": "/usr/sbin:/sbin:/usr/bin:/bin"}
 
