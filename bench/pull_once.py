@@ -41,7 +41,7 @@ async def pull(reference: str, cache: str, image: str, size: int) -> None:
     report: Report = Silent()
     await sources.fetch(material, reference, report)
     sources.equip(material, agent(), os.path.dirname(image))
-    await sources.write(material, image, size, report)
+    await sources.write(material, image, size, report, indexes=os.path.join(cache, "layers"), home=image)
     material.remove()
     material.release()
 

@@ -1,8 +1,8 @@
 """The ways from an OCI image to an ext4 file that `bench_images` compares, and what each of them costs.
 
-A way is a list of programs. What it leaves is removed before the next round, outside of the timing, and every file
-system that comes out is checked by e2fsck, outside of it too. Nothing is synced to disk in any of them. The digests of
-the blobs and of what is in them (diff_id) are checked in all of them but `inflate` and `unchecked`.
+A way is a list of programs. Every file system that comes out is checked by e2fsck, and what a round leaves is removed
+at its end, both outside of the timing. Nothing is synced to disk in any of them. The digests of the blobs and of what
+is in them (diff_id) are checked in all of them but `inflate` and what is not `checked`.
 """
 
 import os
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,7 +54,7 @@ class Way:
     """Called, it does its steps once and returns the seconds.
 
     ``costs`` has all that it cost, round by round, ``fsck`` the seconds of the checks, and ``allocated`` the bytes on
-    disk of the last image.
+    disk of the last image. ``inspect`` is called, if there is one, while a round's files are there.
     """
 
     def __init__(self, steps: Sequence[Step], image: Path | None = None, leaves: Sequence[Path] = ()) -> None:
@@ -62,6 +62,7 @@ class Way:
         self.costs: list[Cost] = []
         self.fsck: list[float] = []
         self.allocated = 0
+        self.inspect: Callable[[], None] | None = None
         self._steps = steps
         self._leaves = [*leaves, *([image] if image is not None else [])]
 
@@ -75,10 +76,13 @@ class Way:
         if self.image is not None:
             self.allocated = self.image.stat().st_blocks * 512
             self.fsck.append(check(self.image))
+        if self.inspect is not None:
+            self.inspect()
+        self.remove()
         return cost.wall
 
     def remove(self) -> None:
-        """Remove what the last round left."""
+        """Remove what a round left."""
         for path in self._leaves:
             if path.is_dir():
                 shutil.rmtree(path)
@@ -152,11 +156,21 @@ def inflate(layout: Layout) -> Way:
     return Way([Step([sys.executable, "-c", INFLATE, *(each.path for each in layout.layers)])])
 
 
-def banger(layout: Layout, image: Path, size: int, *, checked: bool = True) -> Way:
-    """Ours: the process that the daemon starts for a build, with the request that it gets."""
+def banger(layout: Layout, image: Path, size: int, *, checked: bool = True, indexes: Path | None = None) -> Way:
+    """Ours (`building`)."""
+    return Way([building(layout, image, size, checked=checked, indexes=indexes)], image)
+
+
+def building(layout: Layout, image: Path, size: int, *, checked: bool = True, indexes: Path | None = None) -> Step:
+    """The process that the daemon starts for a build, with the request that it gets.
+
+    ``indexes`` is where it notes what it learns of layers, for the next image that has them.
+    """
     layers = [_described(each.path, each.digest, each.diff_id, checked) for each in layout.layers]
-    request = {"layers": layers, "output": str(image), "seed": layout.digest, "size": size}
-    return Way([Step([sys.executable, "-P", "-m", "banger.oci.child"], msgspec.json.encode(request))], image)
+    request: dict[str, object] = {"layers": layers, "output": str(image), "seed": layout.digest, "size": size}
+    if indexes is not None:
+        request |= {"indexes": str(indexes), "home": str(image)}
+    return Step([sys.executable, "-P", "-m", "banger.oci.child"], msgspec.json.encode(request))
 
 
 def _described(path: Path, digest: str, diff_id: str, checked: bool) -> Mapping[str, object]:

@@ -50,6 +50,7 @@ TEST_PACKAGES = {
     "git": "git",
     "make": "make",
     "umoci": "umoci",
+    "squashfs-tools": "mksquashfs",
 }
 """What the tests and benches need besides."""
 

@@ -31,6 +31,7 @@ from banger import proc
 from banger.api.image import ImportImage
 from banger.api.operation import Operation
 from banger.api.vm import CreateVm, ExecVm
+from banger.builds.service import BuildService
 from banger.config import settings
 from banger.engine.engine import Engine
 from banger.images.record import ImageRecord
@@ -85,9 +86,12 @@ def agent() -> str:
 class Daemon:
     """The services between start and death."""
 
-    def __init__(self, engine: Engine, images: ImageService, kernels: KernelService, vms: VmService) -> None:
+    def __init__(
+        self, engine: Engine, images: ImageService, builds: BuildService, kernels: KernelService, vms: VmService
+    ) -> None:
         self.engine = engine
         self.images = images
+        self.builds = builds
         self.kernels = kernels
         self.vms = vms
 
@@ -123,7 +127,7 @@ class Installation:
         self.paths = Paths(str(root / "config"), str(root / "state"), str(root / "cache"), self._runtime)
         self._driver = driver or (lambda paths: FakeDriver())
         self._agent = agent()
-        os.makedirs(self.paths.state)
+        os.makedirs(self.paths.state, exist_ok=True)
         self.answer()
 
     def answer(self, command: str | None = None) -> None:
@@ -136,7 +140,8 @@ class Installation:
         database = Database(self.paths.database)
         engine = Engine(database)
         config = settings.build(configured)
-        images = ImageService(engine, Records(database, "images", ImageRecord), self.paths, config, self._agent)
+        records = Records(database, "images", ImageRecord)
+        images = ImageService(engine, records, self.paths, config, self._agent)
         kernels = KernelService(engine, self.paths, config, self._agent)
         vms = VmService(
             engine=engine,
@@ -148,12 +153,13 @@ class Installation:
             settings=config,
             grace=grace,
         )
+        builds = BuildService(engine, records, images, vms, self.paths, config)
         try:
             await engine.recover()
             images.recover()
             kernels.recover()
             await vms.recover()
-            yield Daemon(engine, images, kernels, vms)
+            yield Daemon(engine, images, builds, kernels, vms)
         finally:
             await engine.close()
             await vms.close()

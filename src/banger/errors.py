@@ -242,7 +242,7 @@ class TimedOut(BangerError):
 class DiskFull(BangerError):
     code, http, exit_status = "disk_full", 507, 1
     template = "no space left on the disk that holds {path}"
-    hint = "free some space ('banger image list' shows what is large) and try again; nothing was kept"
+    hint = "free some space and try again; 'banger image list' and 'banger image cache prune -n' show what is large"
 
 
 class SubordinateIdsMissing(BangerError):

@@ -23,10 +23,13 @@ On disk::
              root-told                      root has been told what running as root means
              images/ID/                     rootfs.ext4, image.json, work-seed.ext4, work-seed.json
              kernels/NAME/                  bzImage, vmlinux, modules.ext4, initrd.cpio, kernel.json
+             builds/NAME.log                what the last build of that name said
              vms/ID/                        disk.qcow2, initrd.cpio, console.log, qemu.log
              ssh/                           id_ed25519, id_ed25519.pub: the installation's own key; never removed
              staging/                       work in progress; whatever is here at start is removed
-    cache/   oci/                           blobs shared by all pulls, in OCI image layout
+    cache/   oci/                           what pulls have downloaded, in OCI image layout: index.json, blobs/,
+                                            lock, and pull-*/ and gone-*/ for what comes and goes
+             layers/                        what is known of layers that images here hold (banger.oci.index)
              probe/                         what this host's QEMU can do
     runtime/ bangerd.sock, bangerd.lock
              start.lock                     held by the client that is starting the daemon
@@ -127,12 +130,20 @@ class Paths:
         return os.path.join(self.state, "ssh", "id_ed25519")
 
     @property
+    def builds(self) -> str:
+        return os.path.join(self.state, "builds")
+
+    @property
     def staging(self) -> str:
         return os.path.join(self.state, "staging")
 
     @property
     def oci_cache(self) -> str:
         return os.path.join(self.cache, "oci")
+
+    @property
+    def layer_indexes(self) -> str:
+        return os.path.join(self.cache, "layers")
 
     @property
     def probe_cache(self) -> str:

@@ -31,7 +31,8 @@ PACKAGES = {
     "skopeo": "skopeo", "mmdebstrap": "mmdebstrap", "qemu-system-x86_64": "qemu-system-x86", "qemu-img": "qemu-utils",
     "debugfs": "e2fsprogs", "mke2fs": "e2fsprogs", "e2fsck": "e2fsprogs", "resize2fs": "e2fsprogs", "dpkg-deb": "dpkg",
     "apt-get": "apt", "apt-cache": "apt", "newuidmap": "uidmap", "depmod": "kmod", "lz4": "lz4", "xz": "xz-utils",
-    "unshare": "util-linux", "prlimit": "util-linux", "ssh-keygen": "openssh-client",
+    "unshare": "util-linux", "setpriv": "util-linux",
+    "unsquashfs": "squashfs-tools", "prlimit": "util-linux", "ssh-keygen": "openssh-client",
 }  # fmt: skip
 """Which Debian package brings each host tool."""
 

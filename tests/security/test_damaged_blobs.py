@@ -1,24 +1,15 @@
 """Layers whose bytes are not what their digests say: told apart from images that are broken themselves."""
 
 import gzip
-import hashlib
 import os
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from banger import errors
-from banger.oci.build import LayerSource, build_image
+from banger.oci.build import build_image
+from tests.digests import named
 from tests.guest_images import Tar
-
-
-def named(data: bytes, path: Path, **changes: object) -> LayerSource:
-    """``data`` as the layer that its digests name, but for ``changes``."""
-    path.write_bytes(data)
-    digest = "sha256:" + hashlib.sha256(data).hexdigest()
-    fields = {"path": str(path), "name": digest, "digest": digest, "size": len(data), **changes}
-    return msgspec.convert(fields, LayerSource)
 
 
 def test_a_diff_id_that_lies(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_a_hundred_thousand_files_in_one_directory(tmp_path: Path) -> None:
 
 def test_names_that_collide_do_so(tmp_path: Path) -> None:
     """The table below is only an attack while the writer hashes as it did when the table was made."""
-    seed = struct.unpack("<4I", volume._uuid5("attack directory hash"))
+    seed = struct.unpack("<4I", volume.named_uuid("attack directory hash"))
     names = [b"h" * 224 + middle + b"z" * 19 for middle in COLLIDING]
     assert len(set(names)) == 48 and len({htree.name_hash(name, seed)[0] for name in names}) == 1
 

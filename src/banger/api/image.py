@@ -25,16 +25,6 @@ class ImportImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """``path`` is a directory."""
 
 
-class BuildImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Build an image of the distribution's own packages, without root."""
-
-    name: str
-    suite: str = "bookworm"
-    packages: list[str] = []
-    mirror: str | None = None
-    size: int | None = None
-
-
 class ImageConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How the image wants its commands to be run (the OCI image configuration)."""
 
@@ -66,7 +56,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     name: str
-    kind: Literal["oci", "debian", "archive", "directory", "bundle", "file"]
+    kind: Literal["oci", "debian", "archive", "directory", "bundle", "file", "build"]
     source: str
     digest: str
     architecture: str

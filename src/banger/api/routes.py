@@ -14,13 +14,17 @@ API_VERSION = 1
 """Grows when a change breaks an older client."""
 
 
+BODY_LIMIT = 1 << 20
+"""Most bytes of a body that is decoded, unless the row says otherwise; archives are streamed and have no limit."""
+
+
 class Route:
     """A row: ``name`` is the handler's and the SDK method's; ``{ref}`` in the path is a name or an id.
 
     ``request`` and ``reply`` are written ``module.Structure`` below `banger.api`; ``query`` names the parameters.
     """
 
-    __slots__ = ("method", "name", "path", "query", "reply", "request", "stream", "summary")
+    __slots__ = ("limit", "method", "name", "path", "query", "reply", "request", "stream", "summary")
 
     def __init__(
         self,
@@ -32,6 +36,7 @@ class Route:
         reply: str = "daemon.Empty",
         stream: str = "",
         query: tuple[str, ...] = (),
+        limit: int = BODY_LIMIT,
     ) -> None:
         self.name = name
         self.method, self.path = call.split()
@@ -40,6 +45,7 @@ class Route:
         self.reply = reply
         self.stream = stream
         self.query = query
+        self.limit = limit
 
 
 def structure(name: str) -> type:
@@ -153,9 +159,10 @@ IMAGE_IMPORT = Route(
 IMAGE_BUILD = Route(
     "image_build",
     "POST /v1/images/build",
-    "Build an image of packages",
-    request="image.BuildImage",
+    "Build an image by a recipe",
+    request="recipe.BuildImage",
     reply="operation.Operation",
+    limit=24 << 20,  # 16 MiB of files as base64, and all else
 )
 IMAGE_REGISTER = Route(
     "image_register",

@@ -14,9 +14,6 @@ from banger import errors
 from banger.api.routes import Route, structure
 from banger.daemon.services import Services
 
-BODY_LIMIT = 1 << 20
-"""Most bytes of a body that is decoded; archives are streamed and have no limit."""
-
 B = TypeVar("B")
 
 TRUE, FALSE = ("1", "true", "yes"), ("0", "false", "no", "")
@@ -69,6 +66,7 @@ class BodyDecoder:
 
     def __init__(self, route: Route) -> None:
         self._decoder: msgspec.json.Decoder[object] = msgspec.json.Decoder(structure(route.request))
+        self._limit = route.limit
         self._reads = route.method != "GET" and not route.stream
 
     async def decode(self, request: Request) -> object:
@@ -78,13 +76,13 @@ class BodyDecoder:
 
     async def _read(self, request: Request) -> bytes:
         length = request.headers.get("content-length", "")
-        if length.isdigit() and int(length[:20]) > BODY_LIMIT:
-            raise errors.RequestTooLarge(limit=BODY_LIMIT)
+        if length.isdigit() and int(length[:20]) > self._limit:
+            raise errors.RequestTooLarge(limit=self._limit)
         body = bytearray()
         async for chunk in request.stream():
             body += chunk
-            if len(body) > BODY_LIMIT:
-                raise errors.RequestTooLarge(limit=BODY_LIMIT)
+            if len(body) > self._limit:
+                raise errors.RequestTooLarge(limit=self._limit)
         return bytes(body)
 
 

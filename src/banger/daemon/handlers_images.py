@@ -2,9 +2,10 @@
 
 from banger.api.catalog import CatalogList
 from banger.api.daemon import Empty
-from banger.api.image import BuildImage, CacheUse, Image, ImageList, ImportImage, PullImage, RegisterImage
+from banger.api.image import CacheUse, Image, ImageList, ImportImage, PullImage, RegisterImage
 from banger.api.kernel import ImportKernel, KernelInfo, KernelList, PullKernel
 from banger.api.operation import Operation
+from banger.api.recipe import BuildImage
 from banger.daemon.call import Call
 
 
@@ -30,7 +31,7 @@ async def image_import(call: Call[ImportImage]) -> Operation:
 
 
 async def image_build(call: Call[BuildImage]) -> Operation:
-    return await call.services.images.build(call.body)
+    return await call.services.builds.build(call.body)
 
 
 async def image_register(call: Call[RegisterImage]) -> Operation:

@@ -7,9 +7,10 @@ from typing import Protocol
 
 from banger.api.catalog import CatalogEntry, CatalogList
 from banger.api.daemon import Report
-from banger.api.image import BuildImage, CacheUse, Image, ImportImage, PullImage, RegisterImage
+from banger.api.image import CacheUse, Image, ImportImage, PullImage, RegisterImage
 from banger.api.kernel import ImportKernel, KernelInfo, PullKernel
 from banger.api.operation import Operation
+from banger.api.recipe import BuildImage
 from banger.api.vm import CreateVm, ExecVm, Health, StopVm, Vm
 from banger.engine.engine import Engine
 from banger.paths import Paths
@@ -73,10 +74,15 @@ class Images(Protocol):
     async def promote(self, ref: str) -> Operation: ...
     async def pull(self, request: PullImage) -> Operation: ...
     async def import_archive(self, request: ImportImage) -> Operation: ...
-    async def build(self, request: BuildImage) -> Operation: ...
     async def delete(self, ref: str) -> Operation: ...
     def cache(self) -> CacheUse: ...
     async def prune_cache(self) -> Operation: ...
+
+
+class Builds(Protocol):
+    """Images made by recipes."""
+
+    async def build(self, request: BuildImage) -> Operation: ...
 
 
 class Kernels(Protocol):
@@ -106,6 +112,7 @@ class Services:
         engine: Engine,
         vms: Vms,
         images: Images,
+        builds: Builds,
         kernels: Kernels,
         doctor: Examiner,
         started: float,
@@ -115,6 +122,7 @@ class Services:
         self.engine = engine
         self.vms = vms
         self.images = images
+        self.builds = builds
         self.kernels = kernels
         self.doctor = doctor
         self.started = started

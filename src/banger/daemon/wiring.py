@@ -21,6 +21,7 @@ Wire = Callable[[Paths, Config], Awaitable[Services]]
 
 async def wire(paths: Paths, config: Config) -> Services:
     """A daemon's services, with everything recovered."""
+    from banger.builds.service import BuildService
     from banger.guest.assets import agent_path
     from banger.images.record import ImageRecord
     from banger.images.service import ImageService
@@ -35,7 +36,8 @@ async def wire(paths: Paths, config: Config) -> Services:
         engine = Engine(database)
         chosen = drivers.default() if config.driver == "auto" else config.driver
         driver = drivers.by_name(chosen, paths.probe_cache)
-        images = ImageService(engine, Records(database, "images", ImageRecord), paths, config, agent=agent_path())
+        records = Records(database, "images", ImageRecord)
+        images = ImageService(engine, records, paths, config, agent=agent_path())
         kernels = KernelService(engine, paths, config, agent=agent_path())
         vms = VmService(
             engine=engine,
@@ -46,6 +48,7 @@ async def wire(paths: Paths, config: Config) -> Services:
             paths=paths,
             settings=config,
         )
+        builds = BuildService(engine, records, images, vms, paths, config)
         await engine.recover()
         images.recover()
         kernels.recover()
@@ -58,6 +61,7 @@ async def wire(paths: Paths, config: Config) -> Services:
         engine=engine,
         vms=vms,
         images=images,
+        builds=builds,
         kernels=kernels,
         doctor=Doctor(paths, config, driver, images, kernels),
         started=time.time(),

@@ -11,8 +11,9 @@ owner, size. What debugfs gets wrong without a word is done by other means or re
 * ``rm`` leaks the block of a file's extended attributes: replacing such a file is refused.
 * ``write`` on a full file system leaves a file of the right size and none of its bytes: any complaint is an error.
 
-After a failure the file system is sound but may hold a part of the edit: edit a copy, publish it after. All times that
-an edit leaves are ``when``, so that the same edit of the same bytes gives the same bytes. Nothing is synced.
+After a refusal the file system is sound but may hold a part of the edit; after a death, a cancellation or a full host
+disk it may be anything. So edit a copy, and publish it after. All times that an edit leaves are ``when``, so that the
+same edit of the same bytes gives the same bytes. Nothing is synced.
 """
 
 import os

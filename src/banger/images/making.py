@@ -20,6 +20,7 @@ from banger.images import sources
 from banger.images.downloads import Downloads
 from banger.images.record import RECORD, ROOTFS, ImageRecord, Origin
 from banger.images.seeds import Seeds
+from banger.oci import index
 from banger.oci.build import BuildReport
 from banger.paths import Paths
 from banger.store.records import Records
@@ -132,6 +133,8 @@ class Build(Fetch):
 
     name = "build"
 
+    key = ""
+
     async def do(self, report: Report) -> None:
         rootfs = os.path.join(self.staging, ROOTFS)
         try:
@@ -189,23 +192,25 @@ class Build(Fetch):
             steps=material.steps,
             size=built.size,
             created=time.time(),
+            key=self.key,
         )
 
     async def _fitted(self, rootfs: str, report: Report) -> BuildReport:
         """Written with the size that was asked for, or else with the least that holds the content."""
         wanted = self.wanted
+        places = {"indexes": self.paths.layer_indexes, "home": os.path.join(self.directory, ROOTFS)}
         try:
-            return await sources.write(self.material, rootfs, wanted.size or wanted.least, report)
+            return await sources.write(self.material, rootfs, wanted.size or wanted.least, report, **places)
         except errors.ImageTooSmall:
             if wanted.size:
                 raise
-            return await sources.write(self.material, rootfs, None, report)
+            return await sources.write(self.material, rootfs, None, report, **places)
 
     def _own(self, twin: ImageRecord) -> ImageRecord:
         wanted = self.wanted
         return msgspec.structs.replace(
             twin, id=wanted.id, name=wanted.name, kind=wanted.kind, source=wanted.source, kernel=wanted.kernel,
-            steps=self.material.steps, created=time.time(),
+            config=self.material.config, steps=self.material.steps, key=self.key, created=time.time(),
         )  # fmt: skip
 
 
@@ -316,6 +321,7 @@ class RemoveFiles:
 
     def __init__(self, image_id: str, paths: Paths) -> None:
         self.directory = paths.image(image_id)
+        self.indexes = paths.layer_indexes
         self.aside = os.path.join(paths.staging, f"{STAGING}{image_id}-gone")
         self.resource: Resource | None = Made("directory", self.directory)
 
@@ -325,6 +331,7 @@ class RemoveFiles:
         with contextlib.suppress(FileNotFoundError):
             os.rename(self.directory, self.aside)
         await asyncio.to_thread(shutil.rmtree, self.aside, ignore_errors=True)
+        await asyncio.to_thread(index.sweep, self.indexes, os.path.exists)
 
     async def undo(self, report: Report) -> None:
         """There is no way back."""

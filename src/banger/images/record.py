@@ -14,7 +14,7 @@ from banger.api.image import Image, ImageConfig, Step
 from banger.images import seeds
 from banger.paths import Paths
 
-Origin = Literal["oci", "debian", "archive", "directory", "bundle", "file"]
+Origin = Literal["oci", "debian", "archive", "directory", "bundle", "file", "build"]
 
 ROOTFS, RECORD = "rootfs.ext4", "image.json"
 
@@ -54,6 +54,8 @@ class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
     created: float
     steps: tuple[Step, ...] = ()
     """How it was made, oldest first."""
+    key: str = ""
+    """Digest of the recipe that it was built by and of what that was carried out on. Empty for what is no build."""
 
 
 def rootfs_path(record: ImageRecord, paths: Paths) -> str:

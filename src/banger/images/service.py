@@ -1,4 +1,4 @@
-"""Images: list, pull, import, build, delete, and the one that a machine asks for.
+"""Images: list, pull, import, delete, and the one that a machine asks for.
 
 An image is found by its name, by its id's first letters, or by the reference that it came from. Pulled under no name
 of its own it is named by its canonical reference, which no catalog name can be: that always holds a slash or a colon.
@@ -16,30 +16,31 @@ import msgspec
 
 from banger import errors
 from banger.api.catalog import CatalogList
-from banger.api.image import BuildImage, CacheUse, Image, ImageConfig, ImportImage, PullImage, RegisterImage
+from banger.api.image import CacheUse, Image, ImageConfig, ImportImage, PullImage, RegisterImage
 from banger.api.operation import Operation
 from banger.catalog.reader import KERNEL_NAME, Catalogs
 from banger.config.settings import Config
 from banger.engine.change import Kind, Recovery, Report, Spec, Task
 from banger.engine.engine import Engine
 from banger.engine.sharing import Sharing
-from banger.images import choosing, making, receiving, registering, seeds
+from banger.images import choosing, making, receiving, registering
 from banger.images.downloads import Downloads
 from banger.images.making import STAGING, Removed, Wanted
 from banger.images.pulling import Join, Prune
 from banger.images.record import ImageRecord, Origin, rootfs_path, view
 from banger.images.registering import Registered
+from banger.images.seeds import Seeds
+from banger.images.sources import Material
 from banger.log import printable
-from banger.oci import reference
+from banger.oci import index, reference
 from banger.paths import Paths
 from banger.store.records import Records
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_MIRROR = re.compile(r"(https?|file|copy):/[!-~]+")
 Users = Callable[[str, str], list[str]]
 """Which machines need the image of an id and a name."""
 
-PULL, IMPORT, BUILD, DELETE = "image.pull", "image.import", "image.build", "image.delete"
+PULL, IMPORT, DELETE = "image.pull", "image.import", "image.delete"
 REGISTER, PROMOTE = "image.register", "image.promote"
 PRUNE = "image.cache.prune"
 
@@ -58,10 +59,10 @@ class ImageService:
         self._catalogs = Catalogs(paths.catalogs)
         self._sharing = Sharing(engine)
         self._downloads = Downloads(paths.oci_cache)
-        self._seeds = seeds.Seeds(paths, settings)
+        self.seeds = Seeds(paths, settings)
         self._sweepers: set[asyncio.Task[None]] = set()
         self._users: Users = lambda image_id, name: []
-        for name in (PULL, IMPORT, BUILD):
+        for name in (PULL, IMPORT):
             engine.register(Kind(name, self._plan_make))
         for name in (REGISTER, PROMOTE):
             engine.register(Kind(name, self._plan_registered))
@@ -79,6 +80,7 @@ class ImageService:
                 if name.startswith(STAGING):
                     shutil.rmtree(os.path.join(self._paths.staging, name), ignore_errors=True)
         self._downloads.cache.sweep()
+        index.sweep(self._paths.layer_indexes, os.path.exists)
         self._sweep()
 
     # -- looking ------------------------------------------------------------------------------------------------------
@@ -134,7 +136,7 @@ class ImageService:
 
         Whoever opens it may keep it open: it is only ever replaced. Raises `errors.NotFound`, `errors.UnusableDisk`.
         """
-        return await self._seeds.current(image_id, self.rootfs(self.get(image_id)))
+        return await self.seeds.current(image_id, self.rootfs(self.get(image_id)))
 
     def config(self, image_id: str) -> ImageConfig:
         """How the image wants its commands to be run."""
@@ -158,7 +160,7 @@ class ImageService:
             return self._begin(PULL, msgspec.structs.replace(wanted, joined=True))
         present = self._records.by_name(wanted.name)
         if present is not None and not request.force:
-            if present.source != wanted.source:
+            if not _same(present, wanted):
                 taken = errors.AlreadyExists(kind="image", name=wanted.name)
                 taken.advise(f"it was made from something else ({printable(present.source, 200)}); --force replaces it")
                 raise taken
@@ -176,18 +178,6 @@ class ImageService:
         self._check_free(request.name)
         kind: Origin = "directory" if request.directory else "archive"
         return self._begin(IMPORT, self._new(_name(request.name), kind, request.path, request.size))
-
-    async def build(self, request: BuildImage) -> Operation:
-        """Build an image of the distribution's packages."""
-        self._check_free(request.name)
-        mirror = request.mirror or self._settings.debian_mirror
-        if mirror is not None and not _MIRROR.fullmatch(mirror):
-            raise errors.UsageError(detail=f"{printable(mirror, 80)!r} is not the address of an archive")
-        wanted = self._new(_name(request.name), "debian", f"debian:{request.suite}", request.size)
-        packages = tuple(request.packages)
-        return self._begin(
-            BUILD, msgspec.structs.replace(wanted, suite=request.suite, packages=packages, mirror=mirror)
-        )
 
     async def register(self, request: RegisterImage) -> Operation:
         """Use a file where it is. Raises `errors.UsageError`, `errors.SourceUnavailable`, `errors.UnusableDisk`."""
@@ -292,6 +282,25 @@ class ImageService:
     def _begin_registered(self, kind: str, registered: Registered) -> Operation:
         return self._begin(kind, registered.wanted, msgspec.to_builtins(registered))
 
+    # -- for rooms that make images -----------------------------------------------------------------------------------
+
+    def propose(self, name: str, kind: Origin, source: str, size: int | None) -> Wanted:
+        """What a change of another room that makes an image begins from. Raises `errors.InvalidName`."""
+        return self._new(_name(name), kind, source, size)
+
+    def material(self) -> Material:
+        """What such a change collects its content in."""
+        return Material(self._downloads)
+
+    @staticmethod
+    def subject(name: str) -> str:
+        """The engine's subject of every change that makes or removes the image of a name."""
+        return _subject(name)
+
+    def begin(self, kind: str, wanted: Wanted, spec: Spec) -> Operation:
+        """Start a change of another room that makes an image. Raises `errors.Busy`."""
+        return self._begin(kind, wanted, spec)
+
     def _begin(self, kind: str, wanted: Wanted, spec: Spec | None = None) -> Operation:
         spec = msgspec.to_builtins(wanted) if spec is None else spec
         subject = f"{_subject(wanted.name)}#{wanted.id}" if wanted.joined else _subject(wanted.name)
@@ -306,9 +315,9 @@ class ImageService:
         if wanted.joined:
             return [Join(wanted, self._records, self._pull_together)]
         if wanted.bundle is not None and not wanted.present:
-            return receiving.plan(wanted, self._records, self._paths, self.check_unused, self._seeds)
+            return receiving.plan(wanted, self._records, self._paths, self.check_unused, self.seeds)
         return making.plan(
-            wanted, self._records, self._paths, self.agent, self.check_unused, self._downloads, self._seeds
+            wanted, self._records, self._paths, self.agent, self.check_unused, self._downloads, self.seeds
         )
 
     def _plan_prune(self, spec: Spec) -> Sequence[Task]:
@@ -316,7 +325,7 @@ class ImageService:
 
     def _plan_registered(self, spec: Spec) -> Sequence[Task]:
         registered = msgspec.convert(spec, Registered)
-        return registering.plan(registered, self._records, self._paths, self.agent, self.check_unused, self._seeds)
+        return registering.plan(registered, self._records, self._paths, self.agent, self.check_unused, self.seeds)
 
     def _plan_delete(self, spec: Spec) -> Sequence[Task]:
         removed = msgspec.convert(spec, Removed)
@@ -324,6 +333,13 @@ class ImageService:
             making.RemoveRow(removed, self._records, self.check_unused),
             making.RemoveFiles(removed.id, self._paths),
         ]
+
+
+def _same(present: ImageRecord, wanted: Wanted) -> bool:
+    """Whether an image is what a pull would make: a bundle has its digest, all else the place that it comes from."""
+    if wanted.bundle is not None:
+        return present.digest == f"sha256:{wanted.bundle.sha256}"
+    return present.source == wanted.source
 
 
 def _name(name: str) -> str:

@@ -160,11 +160,17 @@ async def refetch(material: Material, source: str, report: Report) -> None:
     await fetch(material, source, report)
 
 
-async def write(material: Material, output: str, size: int | None, report: Report) -> BuildReport:
-    """Write the file system. Raises `errors.ImageTooSmall` when ``size`` does not hold the content."""
+async def write(
+    material: Material, output: str, size: int | None, report: Report, *, indexes: str, home: str
+) -> BuildReport:
+    """Write the file system, which will be found at ``home``; ``indexes`` tell which layers images here hold already.
+
+    Raises `errors.ImageTooSmall` when ``size`` does not hold the content."""
     report.stage(STAGES["read"])
     layers = [*material.layers, *material.top]
-    return await builder.build_in_child(layers, output, size=size, seed=material.digest, progress=_teller(report))
+    return await builder.build_in_child(
+        layers, output, size=size, seed=material.digest, progress=_teller(report), indexes=indexes, home=home
+    )
 
 
 def _teller(report: Report) -> Callable[[str, int, int | None], None]:

@@ -7,9 +7,12 @@ queues between them are short, so a slow reader bounds the memory of all.
 Until `Blob.check` has returned, nothing that was read may be believed.
 """
 
+import errno
 import hashlib
+import io
 import os
 import queue
+import stat
 import threading
 from collections.abc import Callable, Iterator
 
@@ -38,7 +41,7 @@ class Blob:
         diff_id: str = "",
         on_read: Callable[[int], None] = lambda count: None,
     ) -> None:
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - `close` closes it
+        self._file = _opened(path)
         self._digest, self._size = digest, size
         self._diff_id = "" if diff_id == digest else diff_id  # a plain archive has one digest
         self._on_read = on_read
@@ -110,6 +113,15 @@ class Blob:
                 self._pieces.get(timeout=0.01)
             except queue.Empty:
                 continue
+
+
+def _opened(path: str) -> io.FileIO:
+    """A file, open. What is no file raises OSError at once, where opening or reading it might wait for ever."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no file", path)
+    return open(descriptor, "rb", buffering=0)
 
 
 class _Digest:

@@ -29,6 +29,7 @@ from banger.disk.ext4.node import Content
 from banger.disk.fresh import new_file
 from banger.disk.host_tree import HostTree
 from banger.oci import merge, probe
+from banger.oci.index import Shelf, Unusable
 from banger.oci.layer import Entry, LayerSource, Reader, Shadow
 from banger.oci.progress import Progress, silent
 from banger.oci.tree import Tree
@@ -65,17 +66,29 @@ def build_image(
     size: int | None = None,
     seed: str,
     progress: Progress = silent,
+    indexes: str = "",
+    home: str = "",
 ) -> BuildReport:
     """Write the image of ``layers`` (oldest first) to the new file ``output``.
 
     Without ``size`` it gets 1.5 times its content, at least 1 GiB. ``seed`` (the manifest's digest) decides the UUID.
+    With ``indexes``, a directory, layers that were read before are not read again (`index`); ``home`` is where the
+    image will be found later. The bytes are the same either way.
+
     Raises `errors.UnsafeLayer`, `errors.CorruptBlob`, `errors.ImageTooSmall`, `errors.DiskFull`,
     `errors.AlreadyExists`, `errors.BuildFailed`.
     """
     if size is not None and size < SMALLEST:
         raise errors.ImageTooSmall(size=f"{size >> 20} MiB", needed=f"{SMALLEST >> 20} MiB")
-    with new_file(output) as descriptor, contextlib.closing(DataArea(descriptor, Geometry(size))) as area:
-        return _Build(descriptor, area, layers, size, seed, progress).run()
+    with new_file(output) as descriptor:
+        for shelf in (Shelf(indexes, home), Shelf("", "")):
+            with (
+                contextlib.suppress(Unusable),
+                contextlib.closing(DataArea(descriptor, Geometry(size))) as area,
+            ):
+                return _Build(descriptor, area, layers, size, seed, progress, shelf).run()
+            os.ftruncate(descriptor, 0)
+        raise AssertionError("without indexes, none is unusable")
 
 
 class _Build:
@@ -87,6 +100,7 @@ class _Build:
         size: int | None,
         seed: str,
         progress: Progress,
+        shelf: Shelf,
     ) -> None:
         self._descriptor = descriptor
         self._base = layers[0] if layers and layers[0].directory else None
@@ -95,8 +109,11 @@ class _Build:
         self._seed = seed
         self._progress = progress
         self._area = area
+        self._shelf = shelf
+        self._fresh: set[int] = set()
+        """Layers that were read, in contrast to those that were known."""
         self._reader = Reader(self._area, self._on_read)
-        self._total = sum(os.stat(layer.path).st_size for layer in self._layers)
+        self._total = sum(layer.size or os.stat(layer.path).st_size for layer in self._layers)
         self._read = self._told = 0
         self._skipped: dict[Content, tuple[int, int]] = {}
         """Files that were stepped over: their layer, and the number of their entry in it."""
@@ -116,6 +133,8 @@ class _Build:
         nature = probe.examine(tree, self._area)
         seed = self._seed + base.digest
         summary = volume.write(self._descriptor, self._area, tree.root, size=self._size, seed=seed)
+        for number in self._fresh:
+            self._shelf.keep(self._layers[number], scanned[number], live, self._descriptor)
         self._progress("write", summary.used, summary.used)
         return BuildReport(
             size=summary.size,
@@ -148,13 +167,30 @@ class _Build:
         scanned: list[list[Entry]] = []
         for number in reversed(range(len(self._layers))):
             skipped: dict[Content, int] = {}
-            entries = self._reader.scan(self._layers[number], shadow, skipped)
+            entries = self._recall(self._layers[number], shadow, skipped)
+            if entries is None:
+                entries = self._reader.scan(self._layers[number], shadow, skipped)
+                self._fresh.add(number)
             if number:
                 shadow.add(entries)
             scanned.insert(0, entries)
             self._skipped.update((content, (number, entry)) for content, entry in skipped.items())
         self._progress("read", self._total, self._total)
         return scanned
+
+    def _recall(self, layer: LayerSource, shadow: Shadow, skipped: dict[Content, int]) -> list[Entry] | None:
+        """What a layer is known to hold, its data copied; None when it has to be read."""
+        known = self._shelf.find(layer)
+        if known is None:
+            return None
+        with contextlib.closing(known):
+            entries = known.recall(shadow, skipped)
+            if entries is None or not self._reader.admit(*known.totals):
+                skipped.clear()
+                return None
+            known.copy(self._area)
+        self._on_read(os.stat(layer.path).st_size)
+        return entries
 
     def _settle(self, scanned: list[list[Entry]], live: set[Content]) -> None:
         """Fetch what was stepped over and is needed, give back what was written and is not."""

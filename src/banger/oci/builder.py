@@ -24,6 +24,8 @@ async def build_in_child(
     seed: str,
     progress: Progress = silent,
     memory: int = MEMORY_LIMIT,
+    indexes: str = "",
+    home: str = "",
 ) -> BuildReport:
     """As `build.build_image`, in a child process that dies with a cancelled call. Raises the same errors.
 
@@ -42,7 +44,7 @@ async def build_in_child(
             done.extend([line.report] if line.report is not None else [])
             failed.extend([line.error] if line.error is not None else [])
 
-    request = msgspec.json.encode(Request(list(layers), output, seed, size, memory))
+    request = msgspec.json.encode(Request(list(layers), output, seed, size, memory, indexes, home))
     try:
         result = await proc.run(
             [sys.executable, "-P", "-m", "banger.oci.child"],

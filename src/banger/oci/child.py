@@ -37,6 +37,8 @@ class Request(msgspec.Struct, frozen=True):
     seed: str
     size: int | None = None
     memory: int = MEMORY_LIMIT
+    indexes: str = ""
+    home: str = ""
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -74,6 +76,8 @@ def main() -> int:
             size=request.size,
             seed=request.seed,
             progress=lambda *told: _say(Line(progress=told)),
+            indexes=request.indexes,
+            home=request.home,
         )
     except errors.BangerError as fault:
         data = {key: str(value) for key, value in fault.data.items()}

@@ -12,10 +12,11 @@ back. The network is set up from outside.
 import asyncio
 import os
 import re
+import shlex
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from banger import errors, proc
 from banger.log import printable
@@ -37,7 +38,7 @@ _SUITES_WITHOUT_SECURITY = ("sid", "unstable", "experimental")
 _SUITE = re.compile(r"[a-z][a-z0-9-]{1,31}")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,63}")
 _SOURCE_LINE = re.compile(r"deb\s+(?:\[[^]]*\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s+(?P<components>.+)")
-_MASKED = (
+MASKED = (
     "apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer",
     "e2scrub_reap.service",  # of snapshots that LVM would have made
     "modprobe@drm.service", "modprobe@efi_pstore.service",  # no display, no firmware
@@ -45,7 +46,7 @@ _MASKED = (
 )  # fmt: skip
 """Units that work behind a short-lived machine's back, or look at each boot for what a machine does not have."""
 
-_HOST_KEYS = """\
+HOST_KEYS = """\
 # The image has no host keys: each machine makes its own, once. sshd checks its configuration itself.
 [Service]
 ExecStartPre=
@@ -54,26 +55,23 @@ ExecStartPre=/bin/sh -c 'test -e /etc/ssh/ssh_host_ed25519_key || \
 """
 
 _NEUTRAL = f"""\
-set -eu
-root="$1"
-rm -f "$root"/etc/ssh/ssh_host_* "$root"/etc/resolv.conf "$root"/var/lib/systemd/random-seed
-rm -f "$root"/var/lib/dbus/machine-id "$root"/etc/hostname
-: > "$root"/etc/machine-id
-echo debian > "$root"/etc/hostname
-printf '127.0.0.1 localhost debian\\n::1 localhost ip6-localhost\\n' > "$root"/etc/hosts
-if [ -d "$root"/lib/systemd/system ]; then
-    mkdir -p "$root"/etc/systemd/system
-    for unit in {" ".join(_MASKED)}; do
-        ln -sf /dev/null "$root"/etc/systemd/system/"$unit"
+rm -f /etc/ssh/ssh_host_* /etc/resolv.conf /var/lib/systemd/random-seed
+rm -f /var/lib/dbus/machine-id /etc/hostname
+: > /etc/machine-id
+echo debian > /etc/hostname
+printf '127.0.0.1 localhost debian\\n::1 localhost ip6-localhost\\n' > /etc/hosts
+if [ -d /lib/systemd/system ]; then
+    mkdir -p /etc/systemd/system
+    for unit in {" ".join(MASKED)}; do
+        ln -sf /dev/null /etc/systemd/system/"$unit"
     done
 fi
-if [ -e "$root"/usr/sbin/sshd ]; then
-    mkdir -p "$root"/etc/systemd/system/ssh.service.d
-    printf '%s' '{_HOST_KEYS.replace("'", "'" + chr(34) + "'" + chr(34) + "'")}' \\
-        > "$root"/etc/systemd/system/ssh.service.d/host-keys.conf
+if [ -e /usr/sbin/sshd ]; then
+    mkdir -p /etc/systemd/system/ssh.service.d
+    printf '%s' {shlex.quote(HOST_KEYS)} > /etc/systemd/system/ssh.service.d/host-keys.conf
 fi
 """
-"""Run with the new root's path by mmdebstrap when all packages are in place."""
+"""Run inside the new root when all else is in place: what is in there may be a link to anywhere."""
 
 _STAGES = {
     "running apt-get update": "reading the package lists",
@@ -92,24 +90,29 @@ async def build_rootfs_tar(
     output: str,
     *,
     mirror: str | None = None,
+    hooks: Sequence[str] = (),
     progress: Progress = silent,
+    heard: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Write a tar of ``suite`` (its required packages and ``packages``) to the new file ``output``.
+
+    ``hooks`` are mmdebstrap's customize hooks, run when all packages are in place; ``heard`` gets each line it says.
 
     Raises `errors.SubordinateIdsMissing`, `errors.ToolMissing`,
     `errors.UsageError`, `errors.DiskFull`, `errors.BuildFailed`.
     """
-    _check(suite, packages)
+    check(suite, packages)
     check_host()
     scratch = tempfile.mkdtemp(prefix="banger-debian-", dir=_scratch(os.path.dirname(os.path.abspath(output))))
     os.chmod(scratch, 0o711)  # noqa: S103 - subordinate ids pass through it
     argv = ["mmdebstrap", f"--mode={'root' if os.geteuid() == 0 else 'unshare'}", "--variant=minbase"]
     argv += ["--architectures=amd64", f"--keyring={KEYRING}", "--format=tar"]
     argv += [f"--include={','.join(packages)}"] if packages else []
-    argv += [f"--customize-hook={_NEUTRAL}", suite, output]
+    argv += [f"--customize-hook={hook}" for hook in (*hooks, _inside(_NEUTRAL))] + [suite, output]
     argv += [f"deb {mirror} {suite} main"] if mirror else sources(suite, _read_sources(), _host_codename())
 
     def hear(line: str) -> None:
+        heard(line)
         stage = next((told for said, told in _STAGES.items() if line.startswith("I: " + said)), None)
         if stage is not None:
             progress(stage, 0, None)
@@ -134,6 +137,11 @@ async def _remove(scratch: str) -> None:
         left = [os.path.join(scratch, name) for name in os.listdir(scratch)]
         await proc.run(["mmdebstrap", "--unshare-helper", "rm", "-rf", *left], check=False)
     await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+
+
+def _inside(script: str) -> str:
+    """A hook that runs a script in the new root."""
+    return f'chroot "$1" /bin/sh -euc {shlex.quote(script)}'
 
 
 def check_host() -> None:
@@ -209,7 +217,8 @@ def _lines(path: str) -> list[str]:
         return []
 
 
-def _check(suite: str, packages: Sequence[str]) -> None:
+def check(suite: str, packages: Sequence[str]) -> None:
+    """Raises `errors.UsageError` for what cannot be a suite or a package."""
     if not _SUITE.fullmatch(suite):
         raise errors.UsageError(detail=f"{printable(suite, 80)!r} is not the name of a Debian suite")
     for package in packages:

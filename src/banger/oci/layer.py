@@ -74,7 +74,7 @@ class LayerSource(msgspec.Struct, frozen=True):
 class Entry:
     """One entry of a layer, its name judged and its data placed."""
 
-    __slots__ = ("content", "gid", "kind", "link", "mode", "mtime", "path", "uid", "xattrs")
+    __slots__ = ("content", "gid", "kind", "link", "mode", "mtime", "path", "stored", "uid", "xattrs")
 
     def __init__(self, path: bytes, kind: int, header: tar.Header) -> None:
         self.path = path
@@ -85,7 +85,17 @@ class Entry:
         self.mtime = header.mtime
         self.link = header.link
         self.xattrs = header.xattrs
+        self.stored = header.stored
+        """Bytes of data in the archive."""
         self.content: Content | None = None
+
+    @property
+    def metadata(self) -> int:
+        """Bytes of its names and attributes."""
+        count = len(self.path) + len(self.link)
+        if self.xattrs:
+            count += sum(len(name) + len(value) for name, value in self.xattrs.items())
+        return count
 
 
 class Shadow:
@@ -171,9 +181,15 @@ class Reader:
         What goes wrong with it is told by the layer's name. Damage of the file is told before any other fault, since
         it may be the cause of all.
         """
-        with Blob(
-            source.path, digest=source.digest, size=source.size, diff_id=source.diff_id, on_read=self._on_read
-        ) as blob:
+        try:
+            opened = Blob(
+                source.path, digest=source.digest, size=source.size, diff_id=source.diff_id, on_read=self._on_read
+            )
+        except OSError:
+            if source.digest:
+                raise errors.DamagedBlob(digest=source.digest) from None
+            raise
+        with opened as blob:
             wrong: errors.BangerError | None = None
             try:
                 yield tar.Archive(self._counted(blob))
@@ -201,9 +217,7 @@ class Reader:
     def _count(self, entry: Entry, header: tar.Header) -> None:
         """Hold an entry against the limits of all layers together."""
         self._entries += 1
-        self._metadata += len(entry.path) + len(entry.link)
-        if entry.xattrs:
-            self._metadata += sum(len(name) + len(value) for name, value in entry.xattrs.items())
+        self._metadata += entry.metadata
         self.bytes += header.stored
         if self._entries > ENTRY_LIMIT:
             raise tar.Refused(header.name, "the layers hold too many entries")
@@ -211,6 +225,14 @@ class Reader:
             raise tar.Refused(header.name, "the layers hold too many long names and attributes")
         if self.bytes > DATA_LIMIT:
             raise tar.Refused(header.name, "the layers hold too much data")
+
+    def admit(self, entries: int, metadata: int, size: int) -> bool:
+        """Count a layer that is not read; False, and nothing counted, when that is beyond a limit."""
+        counted = self._entries + entries, self._metadata + metadata, self.bytes + size
+        if counted[0] > ENTRY_LIMIT or counted[1] > METADATA_LIMIT or counted[2] > DATA_LIMIT:
+            return False
+        self._entries, self._metadata, self.bytes = counted
+        return True
 
     def _store(self, archive: tar.Archive, content: Content, header: tar.Header) -> None:
         if header.segments is not None:

@@ -6,6 +6,7 @@ then the variant that every machine of the architecture has.
 """
 
 import hashlib
+import os
 from typing import Annotated
 
 import msgspec
@@ -55,6 +56,16 @@ class _Document(msgspec.Struct, frozen=True):
     layers: Annotated[list[manifest.Descriptor], msgspec.Meta(max_length=manifest.LAYER_LIMIT)] | None = None
 
 
+class _Named(msgspec.Struct, frozen=True):
+    digest: manifest.Text = ""
+
+
+class _Layout(msgspec.Struct, frozen=True):
+    """The index of a layout on disk."""
+
+    manifests: Annotated[list[_Named], msgspec.Meta(max_length=_INDEX_LIMIT)]
+
+
 async def resolve(reference: Reference, platform: tuple[str, str], cache: Cache) -> Wanted:
     """Ask the source. Raises `errors.SourceUnavailable`, `errors.WrongPlatform`, `errors.CorruptBlob`."""
     if reference.transport in _UNASKED:
@@ -63,9 +74,14 @@ async def resolve(reference: Reference, platform: tuple[str, str], cache: Cache)
     digests: tuple[str, ...] = (_digest(data),)
     document = manifest.decode(data, _Document, str(reference))
     source = reference.skopeo
+    layout = reference.rest.partition(":")[0] if reference.transport == "oci" else ""
+    if layout:
+        _check_named(layout, digests[0])
     if document.manifests is not None:
         picked = _pick(document.manifests, reference, platform)
         digests = (*digests, picked)
+        if layout:
+            _check_blob(layout, picked)
         if reference.transport != "docker" or cache.find([picked], platform) is not None:
             return Wanted(reference.at(picked) if reference.transport == "docker" else source, digests)
         source = reference.at(picked)
@@ -103,6 +119,20 @@ def _pick(listed: list[_Listed], reference: Reference, platform: tuple[str, str]
     raise errors.WrongPlatform(
         reference=str(reference), found=", ".join(there[:20]) or "no platform at all", wanted="/".join(platform)
     )
+
+
+def _check_named(layout: str, digest: str) -> None:
+    """Whether a layout's index names a document of these bytes: skopeo goes by file names there and does not look."""
+    data = manifest.read_document(os.path.join(layout, "index.json"), None)
+    if digest not in [each.digest for each in manifest.decode(data, _Layout, "index.json").manifests]:
+        raise errors.CorruptBlob(digest=digest, reason="the layout's index names no manifest with these bytes")
+
+
+def _check_blob(layout: str, digest: str) -> None:
+    """Whether a manifest in a layout is what its name says."""
+    data = manifest.read_document(os.path.join(layout, "blobs", *digest.split(":")), None)
+    if _digest(data) != digest:
+        raise errors.CorruptBlob(digest=digest, reason="its bytes are not what its digest says")
 
 
 def _digest(data: bytes) -> str:

@@ -18,7 +18,7 @@ PATIENCE = 120.0
 
 _FATAL = re.compile(r'level=fatal msg="((?:[^"\\]|\\.)*)"')
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_PLATFORM, _BLOB, _DISK, _CUT = "platform", "blob", "disk", "cut"
+_PLATFORM, _BLOB, _DISK, _CUT, _UNSQUASHFS = "platform", "blob", "disk", "cut", "unsquashfs"
 
 _COMPLAINTS = (
     (r"no space left on device", _DISK, False),
@@ -43,6 +43,7 @@ _COMPLAINTS = (
      r"TLS handshake timeout|connection timed out", "the network gave no answer", True),
     (r"unexpected HTTP status:? 5\d\d|status code: 5\d\d|StatusCode: 5\d\d", "the registry is out of order", True),
     (r"policy\.json", "skopeo has no /etc/containers/policy.json (package golang-github-containers-common)", False),
+    (r"unsquashfs: not found", _UNSQUASHFS, False),
     (r"[Cc]annot connect to the Docker daemon", "there is no Docker daemon to ask", False),
     (r"is not supported in this build", "the skopeo of this host was built without that transport", False),
     (r"does not resolve to an image ID", "there is no such image in that storage", False),
@@ -88,6 +89,8 @@ def complaint(stderr: bytes, reference: Reference, platform: tuple[str, str], ca
         meaning, broken = ("the connection broke", True) if reference.transport == "docker" else (_BLOB, False)
     if meaning == _DISK:
         return Complaint(errors.DiskFull(path=cache), False)
+    if meaning == _UNSQUASHFS:
+        return Complaint(errors.ToolMissing(tool=meaning, package=proc.PACKAGES[meaning]), False)
     if meaning == _PLATFORM:
         wanted = "/".join(platform)
         return Complaint(errors.WrongPlatform(reference=str(reference), found="other platforms", wanted=wanted), False)

@@ -170,6 +170,8 @@ class _Fetch:
                 return failure
             if meter.missing() < missing:
                 pauses = list(PAUSES)
+            if failure.broken and not pauses:
+                failure.error.advise("try again later: what has arrived whole is kept")
             if not failure.broken or not pauses:
                 raise failure.error
             pause = pauses.pop(0)

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
     from banger.api.catalog import CatalogList
     from banger.api.daemon import DaemonStatus, OperationList, Report
-    from banger.api.image import BuildImage, CacheUse, Image, ImageList, ImportImage, PullImage, RegisterImage
+    from banger.api.image import CacheUse, Image, ImageList, ImportImage, PullImage, RegisterImage
     from banger.api.kernel import ImportKernel, KernelInfo, KernelList, PullKernel
     from banger.api.operation import Operation
+    from banger.api.recipe import BuildImage
     from banger.api.vm import CreateVm, ExecVm, Health, Vm, VmList
     from banger.sdk.exec import Command
 
@@ -301,7 +302,7 @@ class Client:
         return self._begin(routes.IMAGE_IMPORT, request=request)
 
     def image_build(self, request: "BuildImage") -> "Operation":
-        """Build an image of the distribution's packages."""
+        """Build an image by a recipe (`banger.sdk.recipe.read` reads one from a file)."""
         return self._begin(routes.IMAGE_BUILD, request=request)
 
     def image_register(self, request: "RegisterImage") -> "Operation":

@@ -20,7 +20,7 @@ def command_line(record: VmRecord, image: ImageRecord, modules: bool) -> tuple[s
     words = ["banger.root=root", f"banger.hostname={record.name}"]
     if modules:
         words.append("banger.modules=modules")
-    if image.init is not None and _PLAIN.fullmatch(image.init):
+    if image.init is not None and not record.worker_of and _PLAIN.fullmatch(image.init):
         words.append(f"banger.init={image.init}")
         # Nobody types at the console. Without udev, systemd would wait 90 s for its device before giving up.
         words.append("systemd.mask=serial-getty@ttyS0.service")

@@ -36,7 +36,8 @@ class MakeInitrd(Step):
         report.stage("making the initrd")
         record = parts.need(self.vm_id)
         image = parts.images.get(record.image_id)
-        archive = archive_of_start(record, image, assets.load(parts.images.agent))
+        today = assets.load(parts.images.agent)
+        archive = archive_of_start(record, image, today)
         shared = await parts.kernels.initrd(record.kernel)
         path = os.path.join(parts.paths.vm(record.id), boot.INITRD)
         try:
@@ -47,6 +48,13 @@ class MakeInitrd(Step):
                 os.chmod(path, 0o640)
         except OSError as error:
             raise errors.from_os(error, path) from error
+        report.record(assets=record.assets)
+        parts.machines.change(self.vm_id, assets=today.digest)
+
+    async def undo(self, report: Report) -> None:
+        """What the root carries is in doubt: the next start brings it again."""
+        if "assets" in self.recorded:
+            self.parts.machines.change(self.vm_id, assets=self.recorded["assets"])
 
 
 def _join(path: str, shared: str, own: bytes) -> None:
@@ -120,13 +128,7 @@ class AwaitAgent(Step):
                 )
             raise
         changed = parts.machines.change(
-            self.vm_id,
-            state="running",
-            started=time.time(),
-            stopped=None,
-            stop_reason=None,
-            error=None,
-            assets=assets.load(parts.images.agent).digest,
+            self.vm_id, state="running", started=time.time(), stopped=None, stop_reason=None, error=None
         )
         assert changed is not None and changed.handle is not None
         parts.watch.begin(changed.id, changed.handle)

@@ -17,7 +17,8 @@ from banger.vms.record import VmRecord
 
 def archive_of_start(record: VmRecord, image: ImageRecord, today: Assets) -> bytes:
     """What the next start of a machine has to bring along, for its initrd."""
-    files = machine_files(record.name, record.network, image.init) if record.started is None else []
+    init = None if record.worker_of else image.init
+    files = machine_files(record.name, record.network, init) if record.started is None else []
     archive = initrd.machine_archive(files)
     if (record.assets or image.assets) != today.digest:
         archive += initrd.machine_archive(today.files, initrd.ASSETS)

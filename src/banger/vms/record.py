@@ -30,10 +30,12 @@ class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
     disk_size: int
     env: dict[str, str] = {}
     ephemeral: bool = False
+    worker_of: str = ""
+    """The subject of the change that made it for itself (see `workers`); empty for a machine of its own."""
     driver: str
     network: UserNetwork | None = None
     assets: str = ""
-    """Digest of the guest assets that a start has put onto its disk; empty while it has those of its image."""
+    """Digest of the guest assets that its root has had since its last start; empty while it has those of its image."""
     slot: int = 0
     """Smallest number that no other machine had: under root, the monitor's uid follows from it."""
     handle: Handle | None = None

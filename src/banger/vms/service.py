@@ -34,6 +34,7 @@ from banger.vms.parts import Parts
 from banger.vms.plans import Changed, Created
 from banger.vms.record import Machines, VmRecord, view
 from banger.vms.watch import Watch
+from banger.vms.workers import Workers
 
 log = logging.getLogger("banger.vms")
 
@@ -75,6 +76,7 @@ class VmService:
             privileged=os.geteuid() == 0,
             ready=self._ready,
         )
+        self.workers = Workers(self._parts, self._decide)
         images.guard(self._machines.users_of_image)
         kernels.guard(
             lambda name: [*self._machines.users_of_kernel(name), *(f"image {each}" for each in images.naming(name))]
@@ -93,13 +95,23 @@ class VmService:
         return self._view(self._machines.find(ref))
 
     def _view(self, record: VmRecord) -> Vm:
-        under_way = self._engine.under_way(record.id)
+        under_way = self._under_way(record)
         return view(record, under_way.id if under_way else None)
+
+    def _under_way(self, record: VmRecord) -> Operation | None:
+        """The change that a machine is in the middle of: its own, or the one that it works for."""
+        own = self._engine.under_way(record.id)
+        return self._engine.under_way(record.worker_of) if own is None and record.worker_of else own
 
     # -- changing -----------------------------------------------------------------------------------------------------
 
     async def create(self, request: CreateVm) -> Operation:
         """Make a machine, and start it. Raises, before anything exists, whatever is wrong with the request."""
+        record = await self._decide(request)
+        return self._begin(plans.CREATE, record, Created(record, request.start))
+
+    async def _decide(self, request: CreateVm) -> VmRecord:
+        """What is asked for, checked against what there is."""
         parts = self._parts
         available = await parts.driver.availability()
         if not available.usable:
@@ -117,7 +129,7 @@ class VmService:
             wanted.disk_size(record.disk_size, parts.settings.vm_defaults.disk_size, image.size)
         parts.kernels.expect(record.kernel or (image.kernel if image is not None else ""))
         self._promised.append(record.name)
-        return self._begin(plans.CREATE, record, Created(record, request.start))
+        return record
 
     async def start(self, ref: str) -> Operation:
         """Raises `errors.WrongState` on a machine that runs."""
@@ -157,10 +169,12 @@ class VmService:
         return self._begin(plans.DELETE, record, Changed(record.id))
 
     def _begin(self, kind: str, record: VmRecord, spec: Created | Changed) -> Operation:
+        if record.worker_of:
+            self._check_idle(record)
         return self._engine.begin(kind, subject=record.name, subject_id=record.id, spec=msgspec.to_builtins(spec))
 
     def _check_idle(self, record: VmRecord) -> None:
-        under_way = self._engine.under_way(record.id)
+        under_way = self._under_way(record)
         if under_way is not None:
             raise errors.Busy(kind="machine", name=record.name, change=under_way.kind)
 
@@ -197,7 +211,7 @@ class VmService:
 
     async def exec(self, ref: str, request: ExecVm) -> GuestCommand:
         """Start a command; an ephemeral machine is held until it has ended. Raises what `Channel.exec` raises."""
-        record, channel = await self._attached(ref)
+        record, channel = await self._own(ref)
         spec = commands.exec_spec(request, self._parts.images.config(record.image_id), record.env)
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._hold(record))
@@ -207,13 +221,13 @@ class VmService:
 
     async def exec_detached(self, ref: str, request: ExecVm) -> str:
         """Start a command that outlives its client; the id of its session."""
-        record, channel = await self._attached(ref)
+        record, channel = await self._own(ref)
         spec = commands.exec_spec(request, self._parts.images.config(record.image_id), record.env)
         return await channel.exec_detached(spec)
 
     async def put(self, ref: str, path: str, chunks: AsyncIterator[bytes]) -> None:
         """Unpack a tar stream below a directory of the guest. Raises `errors.GuestRefused`."""
-        record, channel = await self._attached(ref)
+        record, channel = await self._own(ref)
         with self._hold(record):
             await channel.put(path, chunks)
 
@@ -224,6 +238,13 @@ class VmService:
             async with contextlib.aclosing(channel.get(path)) as pieces:  # type: ignore[type-var]
                 async for data in pieces:
                     yield data
+
+    async def _own(self, ref: str) -> tuple[VmRecord, Channel]:
+        """As `_attached`, for what changes a machine. Raises `errors.Busy` on one that works for a change."""
+        record = self._running(ref)
+        if record.worker_of:
+            self._check_idle(record)
+        return await self._attached(ref)
 
     async def _attached(self, ref: str) -> tuple[VmRecord, Channel]:
         record = self._running(ref)
@@ -248,7 +269,7 @@ class VmService:
         return self._holds.hold(record.id) if record.ephemeral else contextlib.nullcontext()
 
     def _ready(self, record: VmRecord) -> None:
-        if record.ephemeral:
+        if record.ephemeral and not record.worker_of:
             self._holds.await_first(record.id)
 
     def _unwanted(self, vm_id: str) -> None:
@@ -289,12 +310,16 @@ class VmService:
     async def _until_idle(self, vm_id: str) -> None:
         """Raises `errors.Interrupted` when a change is left to the next daemon: waiting for it would have no end."""
         joined = None
-        while (under_way := self._engine.under_way(vm_id)) is not None:
+        while (under_way := self._change_of(vm_id)) is not None:
             if under_way.id == joined:
                 raise errors.Interrupted()
             joined = under_way.id
             with contextlib.suppress(errors.BangerError):
                 await self._engine.join(joined)
+
+    def _change_of(self, vm_id: str) -> Operation | None:
+        record = self._machines.get(vm_id)
+        return self._engine.under_way(vm_id) if record is None else self._under_way(record)
 
     # -- the daemon's own start and end -------------------------------------------------------------------------------
 
@@ -302,7 +327,9 @@ class VmService:
         """Find every machine again: serve those that run, put the end of the others on record."""
         self._prepare_directories()
         for record in self._machines.all():
-            if record.handle is None or self._engine.under_way(record.id) is not None:
+            if record.worker_of:
+                self._unwanted(record.id)
+            elif record.handle is None or self._engine.under_way(record.id) is not None:
                 if record.ephemeral:
                     self._holds.await_first(record.id)
             elif record.state == "running" and self._parts.driver.alive(record.handle):

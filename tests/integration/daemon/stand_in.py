@@ -19,9 +19,10 @@ import msgspec
 from banger import errors
 from banger.api.catalog import CatalogEntry, CatalogList
 from banger.api.daemon import Check, Report
-from banger.api.image import BuildImage, CacheUse, Image, ImportImage, PullImage, RegisterImage
+from banger.api.image import CacheUse, Image, ImportImage, PullImage, RegisterImage
 from banger.api.kernel import ImportKernel, KernelInfo, PullKernel
 from banger.api.operation import Operation
+from banger.api.recipe import BuildImage
 from banger.api.vm import CreateVm, ExecVm, Health, StopVm, Vm
 from banger.config.settings import Config
 from banger.daemon import main
@@ -280,7 +281,7 @@ async def wire(paths: Paths, config: Config) -> Services:
     vms = Vms(engine, Records(database, "vms", Vm), paths.state)
     await engine.recover()
     return Services(
-        paths=paths, engine=engine, vms=vms, images=Images(), kernels=Kernels(), doctor=Doctor(),
+        paths=paths, engine=engine, vms=vms, images=Images(), builds=Images(), kernels=Kernels(), doctor=Doctor(),
         started=time.time(), close=database.close,
     )  # fmt: skip
 

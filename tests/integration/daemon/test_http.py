@@ -18,7 +18,7 @@ def bodies() -> dict[str, Any]:
         "vm.CreateVm": {"name": "n"},
         "image.PullImage": {"reference": "r"},
         "image.ImportImage": {"path": "/p", "name": "n"},
-        "image.BuildImage": {"name": "n"},
+        "recipe.BuildImage": {"name": "n"},
         "kernel.ImportKernel": {"path": "/p", "name": "n"},
     }
 

@@ -18,6 +18,9 @@ MODULES = (
 )  # fmt: skip
 """In the order of loading."""
 
+LISTENING = "00010000"
+"""The flag of such a socket in /proc/net/unix."""
+
 APPLETS = (
     "sh", "cat", "echo", "ls", "sleep", "true", "false", "ps", "kill", "id", "stty", "mount", "touch", "grep",
     "readlink", "mkdir", "ln", "hostname", "ip", "head", "wc", "dd", "seq", "stat", "cut", "date", "pwd", "tty",
@@ -145,8 +148,13 @@ class Machine:
             "-device", "virtio-serial-pci", "-chardev", f"socket,id=agent,path={self.socket},server=on,wait=off",
             "-device", "virtserialport,chardev=agent,name=banger.agent.0",
         ])  # fmt: skip
-        while not Path(self.socket).exists() and self.running:
+        while not self._listens() and self.running:
             time.sleep(0.01)
+
+    def _listens(self) -> bool:
+        """Whether the agent's socket takes connections: for a moment it has a name and refuses them."""
+        sockets = (line.split() for line in Path("/proc/net/unix").read_text().splitlines())
+        return any(each[-1] == self.socket and each[3] == LISTENING for each in sockets)
 
     @property
     def running(self) -> bool:

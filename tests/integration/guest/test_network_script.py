@@ -10,7 +10,7 @@ from banger.guest import assets
 
 SCRIPT = "/usr/local/libexec/banger-network-bootstrap"
 NET = "banger.net=10.9.8.7/24,10.9.8.1"
-UP = "ip tuntap add eth0 mode tap"
+UP = "ip link add eth0 type veth peer name peer0"
 
 
 class Root:

@@ -138,6 +138,26 @@ def test_a_tree_that_is_too_deep_and_one_that_is_not_there_are_named(tmp_path: P
     subprocess.run(["rm", "-rf", tmp_path / "d"], check=True)
 
 
+def test_a_file_that_cannot_be_read_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+    closed = tmp_path / "tree" / "etc"
+    closed.mkdir(parents=True)
+    (closed / "sha\ndow").write_bytes(b"")
+    (closed / "sha\ndow").chmod(0)
+    program = (
+        "import sys; from banger.oci.build import *\n"
+        "build_image([LayerSource(path=sys.argv[1], name='d', directory=True)], sys.argv[2], seed='')"
+    )
+    done = subprocess.run(  # root reads everything, a user of a namespace does not
+        ["unshare", "-U", "--map-user=1000", "--map-group=1000", sys.executable, "-P", "-c", program,
+         tmp_path / "tree", tmp_path / "image"],
+        capture_output=True, text=True, timeout=60,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(os.path.abspath(each) for each in sys.path if each)},
+    )  # fmt: skip
+    assert "SourceUnavailable" in done.stderr.splitlines()[-1], done.stderr
+    assert "etc/sha\\ndow: Permission denied" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "image").exists()
+
+
 def test_a_full_disk_leaves_nothing(tree: Path, tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     program = (

@@ -1,7 +1,6 @@
 """Pulls from a real registry through a proxy: what is asked for, over breaks, between several at once."""
 
 import asyncio
-import fcntl
 import json
 import os
 import subprocess
@@ -12,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from banger import errors
-from banger.oci import locks, reference, skopeo, transport
-from banger.oci.cache import Cache, layout_name
+from banger.oci import skopeo, transport
+from banger.oci.cache import Cache
 from tests import guest_images
 from tests.installation import scenario
 from tests.proxy import Proxy
+from tests.pulls import Told, fetch, image
 from tests.registry import Registry
 from tests.registry import skopeo as real_skopeo
 
@@ -44,29 +44,6 @@ def cache(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "PAUSES", (0.01, 0.01))
-
-
-class Told:
-    """What a pull says."""
-
-    def __init__(self) -> None:
-        self.progress: list[tuple[int, int | None]] = []
-        self.notices: list[str] = []
-
-
-async def fetch(name: str, cache: Path, told: Told | None = None) -> transport.Fetched:
-    told = told or Told()
-    return await transport.fetch(
-        reference.parse(name),
-        str(cache),
-        progress=lambda stage, done, total: told.progress.append((done, total)),
-        notice=told.notices.append,
-    )
-
-
-def image(directory: Path, *sizes: int, architecture: str = "amd64") -> str:
-    layers = [guest_images.Tar().file(f"f{number}", os.urandom(size)).bytes() for number, size in enumerate(sizes)]
-    return guest_images.write_layout(directory, layers, architecture=architecture)
 
 
 def blob_requests(proxy: Proxy, digest: str) -> int:
@@ -193,8 +170,9 @@ async def test_one_that_always_breaks_is_given_up_and_the_next_pull_brings_the_r
     registry.push(image(tmp_path / "layout", 1000, BIG), "demo/big:one")
     name = proxy.reference("demo/big:one")
     proxy.cut(BIG // 2, times=99)
-    with pytest.raises(errors.SourceUnavailable, match="the connection broke"):
+    with pytest.raises(errors.SourceUnavailable, match="the connection broke") as caught:
         await fetch(name, cache)
+    assert "what has arrived whole is kept" in caught.value.advice
     assert proxy.cuts == 1 + len(transport.PAUSES)
     assert Cache(str(cache)).entries() == [] and not list(cache.glob("pull-*"))
     assert all(path.stat().st_size < BIG // 2 for path in (cache / "blobs/sha256").iterdir())
@@ -298,107 +276,3 @@ async def test_different_references_do_not_wait_for_each_other(
         await fetch(proxy.reference("demo/small:one"), cache)
         assert not slow.done()
     await slow
-
-
-# -- the cache --------------------------------------------------------------------------------------------------------
-
-
-@scenario
-async def test_skopeo_reads_the_cache(registry: Registry, cache: Path, tmp_path: Path) -> None:
-    layout = image(tmp_path / "layout", 1000)
-    names = [registry.push(layout, "demo/a_b:one"), registry.push(layout, "demo/a__b/c---d:v_1..2-"), layout]
-    for name in names:
-        fetched = await fetch(name, cache)
-        place = f"oci:{cache}:{layout_name(str(reference.parse(name)))}"
-        assert json.loads(real_skopeo("inspect", place))["Digest"] == fetched.digest
-        real_skopeo("copy", place, f"dir:{tmp_path}/out")
-    assert (cache.stat().st_mode & 0o777, len(Cache(str(cache)).entries())) == (0o700, 3)
-
-
-@scenario
-async def test_a_tag_that_moved_takes_the_place_of_the_old_one(registry: Registry, cache: Path, tmp_path: Path) -> None:
-    name = registry.push(image(tmp_path / "1", 1000), "demo/small:one")
-    first = await fetch(name, cache)
-    registry.push(image(tmp_path / "2", 1000), "demo/small:one")
-    second = await fetch(name, cache)
-    assert first.digest != second.digest
-    assert [each.digest for each in Cache(str(cache)).entries()] == [second.digest]
-
-
-@scenario
-async def test_a_broken_index_is_made_anew(registry: Registry, cache: Path, tmp_path: Path) -> None:
-    name = registry.push(image(tmp_path / "1", 1000), "demo/small:one")
-    first = await fetch(name, cache)
-    for rubbish in (b"", b"[]", b'{"manifests": [{"digest": "../../etc"}]}', b"\xff" * 100):
-        (cache / "index.json").write_bytes(rubbish)
-        assert await fetch(name, cache) == first
-        assert [each.digest for each in Cache(str(cache)).entries()] == [first.digest]
-
-
-@scenario
-async def test_pruning_waits_for_leases_and_leases_for_pruning(registry: Registry, cache: Path, tmp_path: Path) -> None:
-    name = registry.push(image(tmp_path / "1", 1000), "demo/small:one")
-    store = Cache(str(cache))
-    lease = await store.lease()
-    fetched = await fetch(name, cache)
-    notices: list[str] = []
-    prune = asyncio.create_task(store.prune(notices.append))
-    while not notices:  # noqa: ASYNC110 - the lock tells nobody else
-        await asyncio.sleep(0.01)
-    assert all(Path(each.path).exists() for each in fetched.layers)
-    given_up = asyncio.create_task(store.prune())
-    await asyncio.sleep(0)
-    given_up.cancel()
-    before = store.used()
-    os.close(lease)
-    assert await prune == before and before.blobs == 3
-    assert notices == ["waiting for the pulls that use the cache"]
-    assert store.used() == (0, 0) and store.entries() == []
-    assert await fetch(name, cache) == fetched
-
-    pruning = locks.attempt(str(cache / "lock"), 0)
-    assert pruning is not None
-    waiting = asyncio.create_task(store.lease(notices.append))
-    while len(notices) < 2:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
-    assert notices[1] == "waiting for the cache to be pruned"
-    os.close(pruning)
-    os.close(await waiting)
-
-
-@scenario
-async def test_a_pruning_that_died_is_finished_at_the_next_start(
-    registry: Registry, cache: Path, tmp_path: Path
-) -> None:
-    name = registry.push(image(tmp_path / "1", 1000), "demo/small:one")
-    first = await fetch(name, cache)
-    (cache / "blobs").rename(cache / "gone-x")  # it had come this far
-    store = Cache(str(cache))
-    lease = await store.lease()
-    store.sweep()
-    assert (cache / "gone-x").exists()  # another process is at work here: nothing is touched
-    os.close(lease)
-    store.sweep()
-    assert not (cache / "gone-x").exists() and store.used() == (0, 0)
-    assert await fetch(name, cache) == first
-
-
-@scenario
-async def test_a_cache_that_is_not_there_holds_nothing(cache: Path) -> None:
-    store = Cache(str(cache))
-    store.sweep()
-    assert store.used() == await store.prune() == (0, 0)
-    assert not cache.exists()
-
-
-def test_locks_exclude_each_other_in_one_process_and_no_child_inherits_them(tmp_path: Path) -> None:
-    path = str(tmp_path / "lock")
-    shared = [locks.attempt(path, 7, shared=True) for _ in range(2)]
-    assert None not in shared and locks.attempt(path, 7) is None
-    other = locks.attempt(path, 8)
-    for each in (*shared, other):
-        assert each is not None and fcntl.fcntl(each, fcntl.F_GETFD) & fcntl.FD_CLOEXEC
-        os.close(each)
-    alone = locks.attempt(path, 7)
-    assert alone is not None and locks.attempt(path, 7, shared=True) is None
-    os.close(alone)

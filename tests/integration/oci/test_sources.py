@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import struct
 import subprocess
 import sys
 import tarfile
@@ -77,6 +78,27 @@ def test_a_plain_archive_is_an_image_of_one_layer(cache: Path, tmp_path: Path) -
         tar.file(name, data)
     (tmp_path / "root.tar").write_bytes(tar.bytes())
     assert content(fetch(f"tarball:{tmp_path}/root.tar", cache)) == CONTENT
+
+
+def test_an_image_of_singularity_is_an_image_of_one_layer(cache: Path, tmp_path: Path) -> None:
+    for name, data in CONTENT.items():
+        (tmp_path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "root" / name).write_bytes(data)
+    squash = ["mksquashfs", str(tmp_path / "root"), str(tmp_path / "squash"), "-quiet", "-no-progress", "-all-root"]
+    subprocess.run(squash, check=True, capture_output=True, timeout=60)
+    (tmp_path / "image.sif").write_bytes(sif((tmp_path / "squash").read_bytes()))
+    assert content(fetch(f"sif:{tmp_path}/image.sif", cache)) == CONTENT
+
+
+def sif(squash: bytes) -> bytes:
+    """A file in the Singularity image format: a header, one descriptor, the root file system."""
+    where, offset, arch = 4096, 8192, b"02"
+    extra = struct.pack("<ii3s", 1, 2, arch)  # squashfs, the primary system, amd64
+    entry = struct.pack("<i?IIIqqqqqqq", 0x4004, True, 1, 0xF0000001, 0, offset, *[len(squash)] * 2, 0, 0, 0, 0)
+    entry += struct.pack("<128s384s", b"rootfs.squashfs", extra)
+    head = struct.pack("<32s10s3s3s16s", b"#!/bin/false\n", b"SIF_MAGIC", b"01", arch, bytes(16))
+    head += struct.pack("<8q", 0, 0, 0, 1, where, len(entry), offset, len(squash))
+    return (head.ljust(where, b"\0") + entry).ljust(offset, b"\0") + squash
 
 
 def test_an_image_comes_out_of_the_storage_of_podman(cache: Path, layout: str, tmp_path: Path) -> None:

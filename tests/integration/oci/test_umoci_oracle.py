@@ -20,6 +20,7 @@ a directory that no layer names                        gives it, and the directo
 ``BANGER_ORACLE_STACKS=1000:500`` takes 500 stacks from seed 1000 on.
 """
 
+import contextlib
 import gzip
 import os
 import random
@@ -44,7 +45,8 @@ FIRST, STACKS = (int(each) for each in os.environ.get("BANGER_ORACLE_STACKS", "0
 BLOCK = 512
 
 PARTS = ("a", "b", "c")
-AWKWARD = ("new\nline", "\udcff\udcfe", "n" * 255, 'quote"', "back\\slash", "ü")
+LENGTHS = (1, 1, 2, 2, 2, 3, 3, 7)
+AWKWARD = ("new\nline", "\udcff\udcfe", "n" * 255, 'quote"', "back\\slash", "ü", "m" * 120)
 TARGETS = ("a", "b", "a/b", "../a", "../b/c", "/a", "/b/a", "/c", "..", "./c", "t" * 59, "t" * 60, "t" * 61)
 CONTENTS = (b"", b"x", b"data" * 1500, bytes(70_000), b"a" + bytes(9_000) + b"b")
 REFUSED_BY_UMOCI_ALONE = (
@@ -54,7 +56,7 @@ REFUSED_BY_UMOCI_ALONE = (
 COMPRESSIONS = ("gzip", "zstd", "none", "members")
 
 KINDS = ("file", "file", "file", "directory", "directory", "symlink", "hardlink", "sparse", "whiteout", "opaque")
-FORMS = ("pax", "pax", "pax", "gnu")
+FORMS = ("pax", "pax", "pax", "gnu", "ustar")
 ATTRIBUTES = {
     "user.a": b"1",
     "user.large": b"v" * 3000,
@@ -68,6 +70,8 @@ class Step(NamedTuple):
 
     kind: str
     path: str
+    prefix: str
+    """Before the path as it is written."""
     form: str
     target: str
     content: int
@@ -98,11 +102,13 @@ class Maker:
         return tuple(tuple(self._step() for _ in range(pick(1, 8))) for _ in range(pick(1, 4)))
 
     def _path(self) -> str:
-        return "/".join(self._random.choice(PARTS * 5 + AWKWARD) for _ in range(self._random.randint(1, 3)))
+        return "/".join(self._random.choice(PARTS * 5 + AWKWARD) for _ in range(self._random.choice(LENGTHS)))
 
     def _step(self) -> Step:
         chance = self._random
         kind, path = chance.choice(KINDS), self._path()
+        if kind == "opaque" and chance.random() < 0.2:
+            path = ""
         if kind == "hardlink" and not self._files:
             kind = "file"
         target = chance.choice(self._files[-4:] if kind == "hardlink" else TARGETS)
@@ -111,6 +117,7 @@ class Maker:
         return Step(
             kind=kind,
             path=path,
+            prefix=chance.choice(("", "./", ".//")),
             form=chance.choice(FORMS),
             target=target,
             content=chance.randrange(len(CONTENTS)),
@@ -150,19 +157,26 @@ def entry(step: Step) -> bytes:
         info.type, info.linkname = tarfile.LNKTYPE, step.target
     else:
         folder, _, last = step.path.rpartition("/")
-        hidden = f".wh.{last}" if step.kind == "whiteout" else f"{last}/.wh..wh..opq"
-        info.name = f"{folder}/{hidden}" if folder else hidden
+        if step.kind == "opaque":
+            folder, last = step.path, ".wh..opq"  # at times the root itself
+        info.name = f"{folder}/.wh.{last}" if folder else f".wh.{last}"
     if step.kind in ("file", "sparse", "directory"):
         records |= {
             f"SCHILY.xattr.{each}": ATTRIBUTES[each].decode("utf-8", "surrogateescape") for each in step.attributes
         }
     info.size = len(data)
+    info.name = step.prefix + info.name
+    return header(info, step, records) + data.ljust(-(-len(data) // BLOCK) * BLOCK, b"\0")
+
+
+def header(info: tarfile.TarInfo, step: Step, records: dict[str, str]) -> bytes:
     if step.form == "gnu" and step.kind != "sparse":
-        header = info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
-    else:
-        info.pax_headers = records
-        header = info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
-    return header + data.ljust(-(-len(data) // BLOCK) * BLOCK, b"\0")
+        return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+    if step.form == "ustar" and step.kind != "sparse":
+        with contextlib.suppress(ValueError):  # it has no room for long names and large numbers
+            return info.tobuf(tarfile.USTAR_FORMAT, "utf-8", "surrogateescape")
+    info.pax_headers = records
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
 def pax_time(second: int, nanosecond: int) -> str:

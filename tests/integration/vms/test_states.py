@@ -49,8 +49,13 @@ async def test_a_start_brings_the_assets_of_today_to_a_root_that_has_others(
         await daemon.create()
         assert not brought(daemon), "the image has them"
         daemon.images.agent = str(newer)
-        await daemon.done(await daemon.vms.restart("one", StopVm(timeout=5)))
+        installation.answer("/bin/sh -c 'kill -9 $PPID'")
+        with pytest.raises(errors.VmmFailed):
+            await daemon.done(await daemon.vms.restart("one", StopVm(timeout=5)))
         assert brought(daemon)
+        installation.answer()
+        await daemon.done(await daemon.vms.start("one"))
+        assert brought(daemon), "nobody knows how far the first attempt came"
         await daemon.done(await daemon.vms.restart("one", StopVm(timeout=5)))
         assert not brought(daemon), "its root has them by now"
         await daemon.done(await daemon.vms.delete("one"))

@@ -66,7 +66,7 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
 
 FAULTS = [
     ("[image.box]\n", "image.box: it has no kind"),
-    ('[image.box]\nkind = "bundell"\n', "image.box.kind: there is no kind 'bundell'; did you mean bundle?"),
+    ('[image.box]\nkind = "bundlle"\n', "image.box.kind: there is no kind 'bundlle'; did you mean bundle?"),
     ('[image.box]\nkind = "bundle"\n', "image.box: it has no url"),
     (BUNDLE + 'sha265 = "x"\n', "image.box.sha265: there is no such key; did you mean sha256?"),
     (BUNDLE.replace(SHA, "beef"), "image.box.sha256: expected `str` matching"),

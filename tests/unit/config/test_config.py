@@ -66,6 +66,8 @@ def test_values_are_read_as_their_types(tmp_path: Path) -> None:
         ("[vm_defaults]\nvcpu = true", "vm_defaults.vcpu", "True is not a whole number"),
         ("[vm_defaults]\nvcpu = 0", "vm_defaults.vcpu", "0 is not"),
         ("[vm_defaults]\nmemory = 'lots'", "vm_defaults.memory", "'lots' is not a size"),
+        ("ssh_key_path = 'keys/mine'", "ssh_key_path", "'keys/mine' is not an absolute path"),
+        ("ssh_key_path = '~other/key'", "ssh_key_path", "'~other/key' is not an absolute path"),
         ("boot_timeout = 'soon'", "boot_timeout", "'soon' is not a number of seconds"),
         ("log_level = 'loud'", "log_level", "'loud' is not one of debug"),
         ("default_image = 5", "default_image", "5 is not a string"),
@@ -90,3 +92,9 @@ def test_the_environment_wins_for_the_log_level(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("BANGER_LOG_LEVEL", "loud")
     with pytest.raises(errors.BadSetting, match="BANGER_LOG_LEVEL"):
         load(path)
+
+
+def test_a_key_below_ones_home_is_found_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    for written, meant in (("~/.ssh/banger", "/home/me/.ssh/banger"), ("/keys/../keys/mine", "/keys/mine")):
+        assert load(write(tmp_path / "c.toml", f"ssh_key_path = '{written}'")).ssh_key_path == meant

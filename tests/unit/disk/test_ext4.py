@@ -76,7 +76,7 @@ def test_what_must_lie_together_gives_back_the_rest(area: DataArea) -> None:
 def test_zero_units_become_holes(area: DataArea) -> None:
     content = Content(3 * HOLE_UNIT + 5)
     data = b"a" * HOLE_UNIT + bytes(HOLE_UNIT) + b"b" * HOLE_UNIT + bytes(5)
-    area.write_sparse(content, 0, data, 0, len(data))
+    area.write_sparse(content, 0, data)
     assert [(block, count) for block, _, count in content.extents] == [(0, 16), (32, 16)]
     assert area.read(content, 1 << 20) == data
 

@@ -149,3 +149,34 @@ def test_one_that_somebody_else_began_is_not_ours_to_cancel(tmp_path: Path) -> N
         assert scene.begun == 1
 
     asyncio.run(run())
+
+
+def test_when_whoever_began_it_cancels_it_those_who_wait_begin_it_anew(tmp_path: Path) -> None:
+    async def run() -> None:
+        scene, heard = Scene(tmp_path), Heard()
+        operation = scene.begin()
+        waiters = [scene.waiter(heard), scene.waiter()]
+        await settle()
+        scene.engine.cancel(operation.id)
+        with pytest.raises(errors.Cancelled):
+            await scene.engine.join(operation.id)
+        scene.work.go.set()
+        await asyncio.gather(*waiters)
+        assert scene.begun == 2
+        assert any("has cancelled it" in each for each in heard.notices)
+
+    asyncio.run(run())
+
+
+def test_one_that_was_begun_for_those_who_wait_is_cancelled_for_all_of_them(tmp_path: Path) -> None:
+    async def run() -> None:
+        scene = Scene(tmp_path)
+        waiters = [scene.waiter(), scene.waiter()]
+        await settle()
+        under_way = scene.engine.under_way("it")
+        assert under_way is not None
+        scene.engine.cancel(under_way.id)
+        results = await asyncio.gather(*waiters, return_exceptions=True)
+        assert [type(each) for each in results] == [errors.Cancelled] * 2 and scene.begun == 1
+
+    asyncio.run(run())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from banger import errors
-from banger.api.image import BuildImage, ImportImage, PullImage
+from banger.api.image import ImportImage, PullImage
 from banger.config import settings
 from banger.engine.engine import Engine
 from banger.images.record import ImageRecord
@@ -91,8 +91,6 @@ REFUSED: list[tuple[Callable[[ImageService, str], Coroutine[None, None, object]]
     (lambda images, here: images.import_archive(ImportImage(path=here, name="a")), errors.SourceUnavailable),
     (lambda images, _: images.import_archive(ImportImage(path=__file__, name="taken")), errors.AlreadyExists),
     (lambda images, _: images.import_archive(ImportImage(path=__file__, name="../a")), errors.InvalidName),
-    (lambda images, _: images.build(BuildImage(name="taken")), errors.AlreadyExists),
-    (lambda images, _: images.build(BuildImage(name="a", mirror="[trusted=yes] http://x/")), errors.UsageError),
     (lambda images, _: images.delete("absent"), errors.NotFound),
 ]
 

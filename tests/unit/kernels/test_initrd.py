@@ -105,6 +105,12 @@ def test_a_machines_files_lie_below_their_place_with_owner_and_mode() -> None:
         assert not parent or order.index(parent) < order.index(path)
 
 
+def test_a_hosts_file_brings_its_bytes(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"of the host")
+    found = members(initrd.machine_archive([GuestFile("/opt/it", mode=0o755, source=str(tmp_path / "source"))]))
+    assert found["banger/files/opt/it"] == (stat.S_IFREG | 0o755, 0, 0, b"of the host")
+
+
 @pytest.mark.parametrize("path", ["etc/x", "/", "", "/a/../b", "/a//b", "/./a", "/a/", "/a\0b"])
 def test_a_path_that_could_mean_another_place_is_refused(path: str) -> None:
     with pytest.raises(errors.UsageError):

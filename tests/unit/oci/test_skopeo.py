@@ -20,6 +20,10 @@ WORDS = [
     ("http: server gave HTTP response to HTTPS client", errors.SourceUnavailable, "loopback only"),
     ("dial tcp 10.0.0.1:443: i/o timeout", errors.SourceUnavailable, "gave no answer"),
     ("open /etc/containers/policy.json: no such file or directory", errors.SourceUnavailable, "policy.json"),
+    ("exit status 127, output: script: 2: unsquashfs: not found", errors.ToolMissing, "unsquashfs is not installed"),
+    ("writing blob: happened during read: unexpected EOF", errors.SourceUnavailable, "the connection broke"),
+    ("received unexpected HTTP status: 503 Service Unavailable", errors.SourceUnavailable, "out of order"),
+    ("StatusCode: 429, ", errors.SourceUnavailable, "too many requests"),
     ("stat /x/index.json: no such file or directory", errors.SourceUnavailable, "no such file"),
     ("something \x1b[31mnew", errors.SourceUnavailable, "something \\x1b[31mnew"),
 ]

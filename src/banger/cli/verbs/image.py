@@ -25,8 +25,9 @@ here, machines made of it share it: deleting it is refused while one does.""",
             "make an image from a name that banger knows, or from any reference",
             description="""\
 REFERENCE is a name of a catalog ('banger image list --catalog' shows them), a registry reference
-(docker.io/library/debian:bookworm), oci:DIR[:TAG] or docker-archive:FILE. Catalogs of your own are TOML files in the
-directory 'catalogs' beside config.toml. Credentials are those that skopeo, podman or docker already have.""",
+(docker.io/library/debian:bookworm), oci:DIR[:TAG], docker-archive:FILE, or whatever else skopeo reads. Catalogs of
+your own are TOML files in the directory 'catalogs' beside config.toml. What is downloaded is kept for the next pull;
+'banger image cache prune' removes it. Credentials are those that skopeo, podman or docker already have.""",
             arguments=(
                 Argument("REFERENCE", "catalog name or reference", complete="image-catalog"),
                 Argument("--name", "name of the image; follows from the reference when left out", metavar="NAME"),
@@ -57,16 +58,39 @@ sockets and file systems mounted below it are left out.""",
         ),
         Verb(
             "image build",
-            "build an image of Debian packages, without root",
+            "build an image by a recipe: packages, files, commands",
+            description="""\
+Packages are installed first, then files are put in place, then commands run as root; each must succeed. Of a Debian
+suite (the default) the image is built without root and without a machine. On a base, which is an image here or any
+reference, a machine is made for it, and its disk becomes the image. What is given here is added to the recipe, or takes
+the place of its single values. A recipe that was carried out before costs nothing: the images share one file.""",
             arguments=(
-                Argument("NAME", "name of the image"),
-                Argument("--suite", "suite of the distribution (bookworm)", metavar="SUITE"),
+                Argument("NAME", "name of the image; may be left out when the recipe has one", many="optional"),
+                Argument("--recipe", "a recipe: a TOML file", metavar="FILE", complete="file"),
+                Argument("--base", "the image to build on: a name or a reference", metavar="REF", complete="image"),
+                Argument("--suite", "the Debian suite to build of (bookworm)", metavar="SUITE"),
                 Argument("--package", "a package to install (repeatable)", kind="list", metavar="PACKAGE"),
-                Argument("--mirror", "where packages come from", metavar="URL"),
+                Argument("--command/--run", "a shell line to run (repeatable)", kind="list", metavar="LINE"),
+                Argument(
+                    "--file",
+                    "a file to put in: HOST:GUEST[:MODE] (repeatable)",
+                    kind="list",
+                    metavar="FILE",
+                    complete="file",
+                ),
+                Argument("--systemd", "install systemd: machines of the image boot it", kind="flag"),
+                Argument("--ssh", "install an ssh server; each machine makes its own host keys", kind="flag"),
+                Argument("--mirror", "where a suite's packages come from", metavar="URL"),
                 _SIZE,
+                Argument("--force", "build anew, and take the name of an image that has it", kind="flag"),
                 JSON,
             ),
-            examples=("banger image build tools --suite bookworm --package git --package make",),
+            examples=(
+                "banger image build tools --package git --package make",
+                "banger image build --recipe tools.toml",
+                "banger image build web --base docker.io/library/debian:bookworm --systemd --ssh --package nginx",
+                "banger image build mine --base alpine --file ./motd:/etc/motd --command 'adduser -D worker'",
+            ),
         ),
         Verb(
             "image list",

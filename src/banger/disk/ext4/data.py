@@ -9,10 +9,13 @@ can say what size would do.
 """
 
 import ctypes
+import fcntl
 import os
+import struct
+from collections.abc import Iterable
 
 from banger.disk.ext4.geometry import BLOCK, GROUP_BLOCKS, Geometry, has_superblock
-from banger.disk.ext4.node import Content
+from banger.disk.ext4.node import Content, Extent
 from banger.disk.ext4.writer import BUFFER, Writer
 
 HOLE_UNIT = 64 << 10
@@ -21,6 +24,13 @@ depend on how the data was cut on its way here."""
 
 _ZEROS = bytes(BLOCK)
 _ZERO_UNIT = bytes(HOLE_UNIT)
+_FICLONERANGE = 0x4020940D
+_CLONE_RANGE = struct.Struct("=qQQQ")
+"""FICLONERANGE of linux/fs.h, and its argument."""
+
+_CLONE_LEAST = 256
+"""Blocks that are worth a reference of their own on the host."""
+
 _PUNCH_HOLE = 0x01 | 0x02
 """FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE (linux/falloc.h)."""
 
@@ -37,10 +47,13 @@ class DataArea:
         self._descriptor = descriptor
         self._limit = geometry.blocks_limit
         self._writer = Writer(descriptor)
+        self._clones = True
         self._buffer: memoryview | None = None
         self._start = self.next
         """The block that the buffer begins with."""
         self._fill = 0
+        self._run: tuple[int, int, int, int] | None = None
+        """Blocks to be copied: from which descriptor, from where, to where, how many."""
         self._stop = self._run_end(self.next)
 
     @property
@@ -97,12 +110,13 @@ class DataArea:
             view = view[taken * BLOCK :]
             block += taken
 
-    def write_sparse(self, content: Content, block: int, piece: bytes, begin: int, end: int) -> None:
+    def write_sparse(self, content: Content, block: int, piece: bytes, begin: int = 0, end: int | None = None) -> None:
         """As `write`, of ``piece[begin:end]``, but leave out the `HOLE_UNIT`s that are zero.
 
         ``block`` is a multiple of the unit's blocks.
         """
         view = memoryview(piece)
+        end = len(piece) if end is None else end
         done = begin
         for at in range(begin, end, HOLE_UNIT):
             if piece[at] == 0 and piece.startswith(_ZERO_UNIT[: end - at], at):
@@ -112,22 +126,75 @@ class DataArea:
         if done < end:
             self.write(content, block + (done - begin) // BLOCK, view[done:end])
 
+    def copy(self, content: Content, extents: Iterable[Extent], source: int) -> None:
+        """Append the blocks that ``extents`` name in the file ``source``, where `write` would put their data.
+
+        They are read when what follows them is known, at the latest by `flush`. Raises OSError, and EOFError when
+        the source cannot be read.
+        """
+        for block, begin, count in extents:
+            for start, taken in self.reserve(count):
+                _extend(content, block, start, taken)
+                run = self._run
+                if run is not None and (source, begin, start) == (run[0], run[1] + run[3], run[2] + run[3]):
+                    self._run = source, run[1], run[2], run[3] + taken
+                else:
+                    self._copy_run()
+                    self._run = source, begin, start, taken
+                begin += taken
+                block += taken
+
+    def _copy_run(self) -> None:
+        """Copy what `copy` has collected: by reference on file systems that can, otherwise through the buffers."""
+        if self._run is None:
+            return
+        source, begin, start, count = self._run
+        self._run = None
+        if start + count <= self._limit and count >= _CLONE_LEAST and self._cloned(source, begin, start, count):
+            return
+        while count:
+            buffer, fill = self._room(start)
+            taken = min(count, (BUFFER - fill) // BLOCK)
+            end = fill + taken * BLOCK
+            _read_all(source, buffer[fill:end], begin * BLOCK)
+            self._fill = end
+            if end == BUFFER:
+                self._hand_over()
+            begin += taken
+            start += taken
+            count -= taken
+
+    def _cloned(self, source: int, begin: int, start: int, count: int) -> bool:
+        if not self._clones:
+            return False
+        try:
+            request = _CLONE_RANGE.pack(source, begin * BLOCK, count * BLOCK, start * BLOCK)
+            fcntl.ioctl(self._descriptor, _FICLONERANGE, request)
+        except OSError:  # two file systems, or one that cannot
+            self._clones = False
+        return self._clones
+
+    def _room(self, start: int) -> tuple[memoryview, int]:
+        """The buffer, and where in it block ``start`` is to be put."""
+        if start != self._start + self._fill // BLOCK:
+            self._hand_over()
+            self._start = start
+        if self._buffer is None:
+            self._buffer = self._writer.buffer()
+        return self._buffer, self._fill
+
     def _stage(self, start: int, data: bytes | bytearray | memoryview, length: int) -> None:
         """Put data and the zeros that fill its last block into the buffer."""
-        fill = self._fill
-        if start != self._start + fill // BLOCK:
-            self.flush()
-            self._start, fill = start, 0
-        buffer = self._buffer
-        if buffer is None:
-            buffer = self._buffer = self._writer.buffer()
+        if self._run is not None:
+            self._copy_run()
+        buffer, fill = self._room(start)
         end = fill + length
         if end > BUFFER:
             view = memoryview(data)
             taken = BUFFER - fill
             buffer[fill:] = view[:taken]
             self._fill = BUFFER
-            self.flush()
+            self._hand_over()
             self._stage(self._start, view[taken:], length - taken)
             return
         buffer[fill:end] = data
@@ -136,10 +203,14 @@ class DataArea:
             buffer[end : end + padding] = _ZEROS[:padding]
         self._fill = end + padding
         if self._fill == BUFFER:
-            self.flush()
+            self._hand_over()
 
     def flush(self) -> None:
-        """Hand over what is staged. Raises OSError."""
+        """Read what is to be copied, and hand over what is staged. Raises OSError and EOFError."""
+        self._copy_run()
+        self._hand_over()
+
+    def _hand_over(self) -> None:
         start, fill, buffer = self._start, self._fill, self._buffer
         if buffer is None:
             return
@@ -155,8 +226,7 @@ class DataArea:
         self._writer.drain()
 
     def close(self) -> None:
-        """Let the thread that writes end."""
-        self.flush()
+        """Let the thread that writes end; what was not settled is lost."""
         self._writer.close()
 
     def put(self, block: int, data: bytes | bytearray | memoryview) -> None:
@@ -194,6 +264,19 @@ def _extend(content: Content, block: int, start: int, count: int) -> None:
             extents[-1] = (last_block, last_start, last_count + count)
             return
     extents.append((block, start, count))
+
+
+def _read_all(descriptor: int, target: memoryview, offset: int) -> None:
+    """Raises EOFError, also when the disk does not give what it has."""
+    while target:
+        try:
+            count = os.preadv(descriptor, [target], offset)
+        except OSError:
+            count = 0
+        if count == 0:
+            raise EOFError
+        target = target[count:]
+        offset += count
 
 
 def _write_all(descriptor: int, data: bytes | bytearray | memoryview, offset: int) -> None:

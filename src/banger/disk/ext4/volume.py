@@ -73,8 +73,8 @@ class _Volume:
         self._descriptor = descriptor
         self._area = area
         self._root = root
-        self._uuid = _uuid5(seed)
-        self._hash_seed = _uuid5(seed + " directory hash")
+        self._uuid = named_uuid(seed)
+        self._hash_seed = named_uuid(seed + " directory hash")
         self._seed = filesystem_seed(self._uuid)
         self._xattr_blocks = xattr.XattrBlocks(area, self._seed)
         self._nodes: list[Node] = []
@@ -266,8 +266,8 @@ def _inodes_per_group(size: int, needed: int) -> int:
     return -(-each // INODES_PER_BLOCK) * INODES_PER_BLOCK
 
 
-def _uuid5(name: str) -> bytes:
-    """The UUID of a name (RFC 9562, version 5), without the start-up time of the module uuid."""
+def named_uuid(name: str) -> bytes:
+    """The UUID of a name (version 5 of RFC 9562), without the start-up time of the module uuid."""
     digest = bytearray(hashlib.sha1(_IDENTITY + name.encode(), usedforsecurity=False).digest()[:16])
     digest[6] = digest[6] & 0x0F | 0x50
     digest[8] = digest[8] & 0x3F | 0x80

@@ -1,0 +1,65 @@
+"""A daemon that dies with SIGKILL at every boundary of making or removing an image; the next one finds no trace."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import guest_images
+from tests.guest_images import Tar
+from tests.home import TREE
+
+WORDS = {
+    "pull": ("before commit running", "after commit running build", "before rename", "record insert", "before fsync",
+             "after the start of setpriv", "after the start of python", "progress", "after commit done"),
+    "replace": ("before commit running", "before link", "before rename", "record replace", "after commit done"),
+    "import": ("before commit running", "before makedirs", "after the start of python", "after commit done"),
+    "delete": ("before record delete", "before rename", "before rmtree", "after commit done"),
+}  # fmt: skip
+"""Some boundaries that a run must have met, as a sign that the hooks still hold."""
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A place for a scene, with the layout and the archive that its images are made of."""
+    layers = [Tar().file("a", os.urandom(300_000)).file("b").bytes(), Tar().file(".wh.b").file("c", b"1").bytes()]
+    guest_images.write_layout(tmp_path / "layout", layers)
+    (tmp_path / "archive.tar").write_bytes(layers[0])
+    return tmp_path
+
+
+def play(scene: str, *arguments: str, namespace: tuple[str, ...] = ()) -> list[str]:
+    """What a scene says of itself."""
+    done = subprocess.run(
+        [*namespace, sys.executable, "-m", f"tests.integration.images.{scene}", *arguments],
+        capture_output=True, text=True, timeout=280, cwd=TREE, env={**os.environ, "PYTHONPATH": f"{TREE}/src:{TREE}"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    said: list[str] = json.loads(done.stdout)
+    print(f"{scene} {' '.join(arguments[1:])}: {len(said)} times")
+    return said
+
+
+@pytest.mark.parametrize("kind", WORDS)
+def test_a_daemon_that_dies_at_every_boundary_of_a_change(directory: Path, kind: str) -> None:
+    boundaries = play("death_scene", str(directory), kind)
+    for word in WORDS[kind]:
+        assert any(word in each for each in boundaries), (word, boundaries)
+
+
+@pytest.mark.parametrize("kind", ["pull", "replace", "import"])
+def test_a_change_that_is_cancelled_at_every_second_boundary(directory: Path, kind: str) -> None:
+    boundaries = play("cancel_scene", str(directory), kind)
+    assert {"row", "build"} <= {each.rpartition(" ")[2] for each in boundaries if "commit running" in each}
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "kibibytes"), [("pull", "cache", 64), ("import", "state", 96), ("replace", "state", 16)]
+)
+def test_a_disk_that_is_full_at_every_stage(directory: Path, kind: str, place: str, kibibytes: int) -> None:
+    """Of the cache, or of the database, the staging area and the images together."""
+    ends = play("full_scene", str(directory), kind, place, str(kibibytes << 10), namespace=("unshare", "-Urm"))
+    assert ends.count("full") > 2 and ends[-1] == "done"
