@@ -26,7 +26,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -171,26 +171,23 @@ class Cache:
                     sizes.append(each.stat(follow_symlinks=False).st_size)
         return Use(len(sizes), sum(sizes))
 
-    async def prune(self, notice: Notice = unheard, also: Callable[[], None] | None = None) -> Use:
+    async def prune(self, notice: Notice = unheard) -> Use:
         """Remove all blobs once nobody needs them; the index becomes empty. Returns what was there.
 
-        ``also`` removes what others derived from blobs; it is called in a thread while nobody holds a lease. A process
-        that dies here leaves a sound cache, and the rest to `sweep`.
+        A process that dies here leaves a sound cache, and the rest to `sweep`.
         """
         if not os.path.isdir(self.directory):
             return Use(0, 0)
         text = "waiting for the pulls that use the cache"
         async with locks.held(self._lock, _USERS, waiting=lambda: notice(text)):
-            return await asyncio.to_thread(self._remove_all, also)
+            return await asyncio.to_thread(self._remove_all)
 
-    def _remove_all(self, also: Callable[[], None] | None) -> Use:
+    def _remove_all(self) -> Use:
         used = self.used()
         _replace(self._index, msgspec.json.encode(_Index([])))
         with contextlib.suppress(FileNotFoundError):
             os.rename(self.blobs, tempfile.mkdtemp(prefix=ASIDE, dir=self.directory))
         self.prepare()
-        if also is not None:
-            also()
         self._remove_leftovers()
         return used
 
