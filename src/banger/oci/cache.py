@@ -24,6 +24,7 @@ import contextlib
 import logging
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Collection
@@ -180,15 +181,21 @@ class Cache:
             return Use(0, 0)
         text = "waiting for the pulls that use the cache"
         async with locks.held(self._lock, _USERS, waiting=lambda: notice(text)):
-            return await asyncio.to_thread(self._remove_all)
+            removing = asyncio.ensure_future(asyncio.to_thread(self._remove_all))
+            try:
+                return await asyncio.shield(removing)
+            finally:
+                await asyncio.wait({removing})  # the lock is held until the last file is gone, also when cancelled
 
     def _remove_all(self) -> Use:
+        """Nothing here needs space before there is some: the disk may be full."""
         used = self.used()
-        _replace(self._index, msgspec.json.encode(_Index([])))
         with contextlib.suppress(FileNotFoundError):
-            os.rename(self.blobs, tempfile.mkdtemp(prefix=ASIDE, dir=self.directory))
-        self.prepare()
+            os.unlink(self._index)
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self.blobs, os.path.join(self.directory, ASIDE + secrets.token_hex(8)))
         self._remove_leftovers()
+        self.prepare()
         return used
 
     def sweep(self) -> None:
