@@ -160,7 +160,7 @@ class ImageService:
             return self._begin(PULL, msgspec.structs.replace(wanted, joined=True))
         present = self._records.by_name(wanted.name)
         if present is not None and not request.force:
-            if present.source != wanted.source:
+            if not _same(present, wanted):
                 taken = errors.AlreadyExists(kind="image", name=wanted.name)
                 taken.advise(f"it was made from something else ({printable(present.source, 200)}); --force replaces it")
                 raise taken
@@ -333,6 +333,13 @@ class ImageService:
             making.RemoveRow(removed, self._records, self.check_unused),
             making.RemoveFiles(removed.id, self._paths),
         ]
+
+
+def _same(present: ImageRecord, wanted: Wanted) -> bool:
+    """Whether an image is what a pull would make: a bundle has its digest, all else the place that it comes from."""
+    if wanted.bundle is not None:
+        return present.digest == f"sha256:{wanted.bundle.sha256}"
+    return present.source == wanted.source
 
 
 def _name(name: str) -> str:
