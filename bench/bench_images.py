@@ -22,6 +22,7 @@ from bench.layouts import LARGE, MANY, SECOND, SMALL, Layout, layout
 from bench.measure import Finding, Place, Subject, interleave, median, ratio
 from bench.ways import Way
 
+STOCKED = False
 SIZES = {SMALL: 1 << 30, LARGE: 4 << 30, MANY: 1 << 30, SECOND: 4 << 30}
 """Of the file systems."""
 

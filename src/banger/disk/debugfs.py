@@ -37,7 +37,8 @@ _SUPERBLOCK_AT, _SUPERBLOCK_SIZE = 1024, 1024
 _MAGIC = 0xEF53
 _CLEAN, _ERRORS = 1, 2
 _JOURNAL_DEVICE, _RECOVER, _ENCRYPTED, _CASEFOLDED = 0x8, 0x4, 0x10000, 0x20000
-_ORPHANS = 0x10000
+_INLINE_DATA = 0x8000
+_ORPHANS, _QUOTA = 0x10000, 0x100
 _FLOCK = struct.Struct("hhqqi4x")
 """``struct flock`` of 64-bit Linux: type, whence, start, length, pid."""
 
@@ -174,7 +175,7 @@ def checked(image: str, *, write: bool) -> Iterator[None]:
     except OSError as fault:
         raise errors.UnusableDisk(path=image, reason=fault.strerror or str(fault)) from None
     try:
-        reason = _unfit(descriptor) or (_in_use(descriptor, image) if write else None)
+        reason = _unfit(descriptor, write) or (_in_use(descriptor, image) if write else None)
         if reason is None and "?" in os.path.basename(image):
             reason = "a name with a question mark means something else to debugfs"
         if reason is not None:
@@ -184,7 +185,7 @@ def checked(image: str, *, write: bool) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _unfit(descriptor: int) -> str | None:
+def _unfit(descriptor: int, write: bool) -> str | None:
     """Why this is no file system to work on."""
     if not os.path.isfile(f"/proc/self/fd/{descriptor}"):
         return "it is not a regular file"
@@ -196,8 +197,10 @@ def _unfit(descriptor: int) -> str | None:
     blocks |= struct.unpack_from("<I", raw, 0x150)[0] << 32 if incompatible & 0x80 else 0
     if shift > 6 or not blocks or blocks << (10 + shift) > os.fstat(descriptor).st_size:
         return "the file is shorter than the file system in it"
-    if incompatible & (_JOURNAL_DEVICE | _ENCRYPTED | _CASEFOLDED):
-        return "it has features that offline editing does not know (external journal, encryption or casefold)"
+    if incompatible & (_JOURNAL_DEVICE | _ENCRYPTED | _CASEFOLDED | _INLINE_DATA):
+        return "it has features that are not known here: an external journal, encryption, casefold or inline data"
+    if write and read_only_compatible & _QUOTA:
+        return "it keeps quotas, which debugfs would leave as they are"
     state, orphan = struct.unpack_from("<H", raw, 0x3A)[0], struct.unpack_from("<I", raw, 0xE8)[0]
     if incompatible & _RECOVER or not state & _CLEAN or orphan or read_only_compatible & _ORPHANS:
         return "it was not unmounted, or is mounted now; 'e2fsck -f' replays its journal"

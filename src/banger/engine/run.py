@@ -110,9 +110,21 @@ class Run:
     async def backward(self, body: ErrorBody) -> None:
         """Undo, last task first, whatever fails on the way; end with ``body`` as the reason."""
         self._show(state="undoing", error=body, progress=None)
-        failures: list[str] = []
-        left: list[str] = []
-        for position in self._touched():
+        failed = await self._undo(self._touched())
+        if any(isinstance(error, errors.DiskFull) for error in failed.values()):
+            failed = await self._undo(list(failed))  # what the other tasks removed has made room by now
+        if failed:
+            tasks = {self._tasks[position]: error for position, error in failed.items()}
+            failures = [printable(f"{task.name}: {error or type(error).__name__}") for task, error in tasks.items()]
+            left = [f"{task.resource.kind} {task.resource.identity}" for task in tasks if task.resource is not None]
+            message = f"{body.message} (undoing failed: {'; '.join(failures)})"
+            body = replace(body, message=message, data={**body.data, "undo": failures, "left": left})
+        self._end("cancelled" if body.code == errors.Cancelled.code and not failed else "failed", body)
+
+    async def _undo(self, positions: Sequence[int]) -> dict[int, Exception]:
+        """Undo these tasks in this order; what each of them failed with."""
+        failed: dict[int, Exception] = {}
+        for position in positions:
             task = self._tasks[position]
             self._show(step=task.name, stage=f"undoing {task.name}")
             try:
@@ -121,14 +133,9 @@ class Run:
                 self._states[position] = "undone"
             except Exception as error:
                 self._log.error("undo of %s failed", task.name, exc_info=error)
-                failures.append(printable(f"{task.name}: {error or type(error).__name__}"))
-                if task.resource is not None:
-                    left.append(f"{task.resource.kind} {task.resource.identity}")
+                failed[position] = error
             self._phase(f"undo {task.name}")
-        if failures:
-            message = f"{body.message} (undoing failed: {'; '.join(failures)})"
-            body = replace(body, message=message, data={**body.data, "undo": failures, "left": left})
-        self._end("cancelled" if body.code == errors.Cancelled.code and not failures else "failed", body)
+        return failed
 
     def _touched(self) -> list[int]:
         """Positions of tasks that have something to undo, last first."""

@@ -29,6 +29,7 @@ from banger.disk.ext4.node import Content
 from banger.disk.fresh import new_file
 from banger.disk.host_tree import HostTree
 from banger.oci import merge, probe
+from banger.oci.aside import Aside
 from banger.oci.index import Shelf, Unusable
 from banger.oci.layer import Entry, LayerSource, Reader, Shadow
 from banger.oci.progress import Progress, silent
@@ -110,8 +111,8 @@ class _Build:
         self._progress = progress
         self._area = area
         self._shelf = shelf
-        self._fresh: set[int] = set()
-        """Layers that were read, in contrast to those that were known."""
+        self._fresh: dict[int, Aside] = {}
+        """Layers that were read, in contrast to those that were known, and what was put aside of them."""
         self._reader = Reader(self._area, self._on_read)
         self._total = sum(layer.size or os.stat(layer.path).st_size for layer in self._layers)
         self._read = self._told = 0
@@ -119,6 +120,13 @@ class _Build:
         """Files that were stepped over: their layer, and the number of their entry in it."""
 
     def run(self) -> BuildReport:
+        try:
+            return self._run()
+        finally:
+            for aside in self._fresh.values():
+                aside.forget()
+
+    def _run(self) -> BuildReport:
         tree = Tree()
         base = self._read_base(tree)
         below = tree.finish()[0]
@@ -133,8 +141,8 @@ class _Build:
         nature = probe.examine(tree, self._area)
         seed = self._seed + base.digest
         summary = volume.write(self._descriptor, self._area, tree.root, size=self._size, seed=seed)
-        for number in self._fresh:
-            self._shelf.keep(self._layers[number], scanned[number], live, self._descriptor)
+        for number, aside in self._fresh.items():
+            self._shelf.keep(self._layers[number], scanned[number], live, self._descriptor, aside)
         self._progress("write", summary.used, summary.used)
         return BuildReport(
             size=summary.size,
@@ -169,8 +177,9 @@ class _Build:
             skipped: dict[Content, int] = {}
             entries = self._recall(self._layers[number], shadow, skipped)
             if entries is None:
-                entries = self._reader.scan(self._layers[number], shadow, skipped)
-                self._fresh.add(number)
+                aside = self._fresh[number] = self._shelf.aside(self._layers[number])
+                entries = self._reader.scan(self._layers[number], shadow, skipped, aside)
+                aside.settle()
             if number:
                 shadow.add(entries)
             scanned.insert(0, entries)

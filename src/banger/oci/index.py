@@ -3,10 +3,12 @@
 A layer with an index is not inflated again. Its entries come from the index, its data is copied from the image that
 was written when the index was, and the result is the same to the byte as if the layer had been read.
 
-On disk, private to its owner: ``HEX.idx``, one for each layer, named by its diff_id. `_HEAD` (magic, version of this
-form and of Python's marshal, CRC of the rest, length of a path), the path of the image, and a marshal of identity,
-bytes and entries. An index is written only for a layer whose digests were checked in that build, and it is only a
-hint: one that is damaged, of another version, or whose image is gone or is another file now, is as good as none.
+On disk, private to its owner, named by the layer's diff_id: ``HEX.idx``, which is `_HEAD` (magic, version of this
+form and of Python, CRC of the rest, length of a path), the path of the image, and a marshal of identities, totals and
+entries; and ``HEX.dat``, the data of files that the image does not show (`aside`).
+
+An index is written only for a layer whose digests were checked in that build, and it is only a hint: one that is
+damaged, of another version, or whose image is gone or is another file now, is as good as none.
 """
 
 import contextlib
@@ -16,28 +18,31 @@ import struct
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from banger.disk.ext4.data import DataArea
 from banger.disk.ext4.node import Content, Extent
+from banger.oci.aside import Aside
 from banger.oci.layer import FILE, Entry, LayerSource, Shadow
 
-SIZE_LIMIT = 256 << 20
+SIZE_LIMIT = 512 << 20
 """Most bytes of all indexes together; `sweep` removes the oldest."""
 
-_SUFFIX = ".idx"
+_SUFFIX, _ASIDE_SUFFIX = ".idx", ".dat"
 _VERSION = 1
 """Grows when entries are judged, or data is placed, in another way."""
 
 _HEAD = struct.Struct("<8sIII")
 _MAGIC = b"bangidx" + bytes((_VERSION,))
 
-_Identity = tuple[int, int, int, int]
+_Identity = tuple[int, ...]
+"""Of a file; empty for none."""
+
 _Row = tuple[
-    bytes, int, int, int, int, int, bytes, dict[bytes, bytes] | None, int, int, tuple[Extent, ...] | None
+    bytes, int, int, int, int, int, bytes, dict[bytes, bytes] | None, int, int, tuple[Extent, ...] | None, bool
 ]  # fmt: skip
-"""An entry: path, kind, mode, uid, gid, mtime, link, xattrs; of a file also size, bytes in the archive, and extents,
-which are None when the image does not hold the data."""
+"""An entry: path, kind, mode, uid, gid, mtime, link, xattrs; of a file also size, bytes in the archive, extents,
+which are None when nobody holds the data, and whether they are those of what was put aside."""
 
 
 class Unusable(Exception):
@@ -48,14 +53,21 @@ class Known:
     """A layer that was read before, and its image, open: whoever deletes the image now takes nothing away."""
 
     def __init__(self, image: int, totals: tuple[int, int, int], rows: Sequence[_Row]) -> None:
-        self.image = image
+        self._image = image
+        self.aside = -1
+        """What was put aside, open; negative for nothing."""
         self.totals = totals
         """Entries, bytes of names and attributes, bytes of data."""
         self._rows = rows
-        self._wanted: list[tuple[Content, tuple[Extent, ...]]] = []
+        self._wanted: list[tuple[Content, tuple[Extent, ...], int]] = []
 
     def close(self) -> None:
-        os.close(self.image)
+        os.close(self._image)
+        if self.aside >= 0:
+            os.close(self.aside)
+
+    def identities(self) -> tuple[_Identity, ...]:
+        return _identity(self._image), _identity(self.aside) if self.aside >= 0 else ()
 
     def recall(self, shadow: Shadow, skipped: dict[Content, int]) -> list[Entry] | None:
         """What `layer.Reader.scan` would give, before `copy`. None when the image lacks data that is needed."""
@@ -64,7 +76,7 @@ class Known:
             entry = Entry.__new__(Entry)
             (
                 path, kind, entry.mode, entry.uid, entry.gid, entry.mtime, entry.link, entry.xattrs, size, stored,
-                extents,
+                extents, is_aside,
             ) = row  # fmt: skip
             entry.path, entry.kind, entry.stored, entry.content = path, kind, stored, None
             if kind == FILE:
@@ -74,15 +86,15 @@ class Known:
                 elif extents is None:
                     return None
                 elif extents:
-                    self._wanted.append((content, extents))
+                    self._wanted.append((content, extents, self.aside if is_aside else self._image))
             entries.append(entry)
         return entries
 
     def copy(self, area: DataArea) -> None:
         """Copy the data of what was recalled, in the order in which it would have been read. Raises `Unusable`."""
         try:
-            for content, extents in self._wanted:
-                area.copy(content, extents, self.image)
+            for content, extents, source in self._wanted:
+                area.copy(content, extents, source)
             area.flush()
         except EOFError:
             raise Unusable from None
@@ -105,32 +117,54 @@ class Shelf:
                 magic, marshalling, checksum, length = _HEAD.unpack(file.read(_HEAD.size))
                 name, data = file.read(length), file.read()
             if (magic, marshalling) == (_MAGIC, sys.hexversion) and zlib.crc32(data, zlib.crc32(name)) == checksum:
-                identity, totals, rows = marshal.loads(data)  # noqa: S302 - private to its owner, and just checked
-                image = _opened(name)
-                if _identity(image) == tuple(identity):
-                    return Known(image, totals, rows)
-                os.close(image)
+                identities, totals, rows = marshal.loads(data)  # noqa: S302 - private to its owner, and just checked
+                return self._opened(os.fsdecode(name), path, identities, totals, rows)
         return None
 
-    def keep(self, layer: LayerSource, entries: Sequence[Entry], live: Collection[Content], image: int) -> None:
-        """Write the index of a layer that was read.
+    def _opened(
+        self, image: str, path: str, identities: Sequence[_Identity], totals: tuple[int, int, int], rows: Sequence[_Row]
+    ) -> Known | None:
+        """A known layer whose files are the ones that they were. Raises OSError."""
+        known = Known(_open(image), totals, rows)
+        if identities[1]:
+            try:
+                known.aside = _open(_aside_of(path))
+            except OSError:
+                known.close()
+                raise
+        if known.identities() == tuple(identities):
+            return known
+        known.close()
+        return None
+
+    def aside(self, layer: LayerSource) -> Aside:
+        """Room for what an image will not show of a layer."""
+        return Aside(self._directory if self._path(layer) else "")
+
+    def keep(
+        self, layer: LayerSource, entries: Sequence[Entry], live: Collection[Content], image: int, aside: Aside
+    ) -> None:
+        """Write the index of a layer that was read, and keep what was put aside.
 
         ``image`` is the finished file, ``live`` are the contents that it has. No index is written when that fails.
         """
         path = self._path(layer)
         if not path:
             return
-        rows = [_row(entry, live) for entry in entries]
+        rows = [_row(entry, live, aside.contents) for entry in entries]
         name = os.fsencode(self._image)
         totals = len(entries), sum(entry.metadata for entry in entries), sum(entry.stored for entry in entries)
-        data = marshal.dumps((_identity(image), totals, rows))
-        head = _HEAD.pack(_MAGIC, sys.hexversion, zlib.crc32(data, zlib.crc32(name)), len(name))
         with contextlib.suppress(OSError):
+            identities = _identity(image), _identity(aside.path) if aside.path else ()
+            data = marshal.dumps((identities, totals, rows))
+            head = _HEAD.pack(_MAGIC, sys.hexversion, zlib.crc32(data, zlib.crc32(name)), len(name))
             os.makedirs(self._directory, mode=0o700, exist_ok=True)
             descriptor, part = tempfile.mkstemp(dir=self._directory)
             try:
                 with open(descriptor, "wb") as file:
                     file.writelines((head, name, data))
+                if aside.path:
+                    os.replace(aside.path, _aside_of(path))
                 os.replace(part, path)
             except OSError:
                 os.unlink(part)
@@ -147,43 +181,54 @@ class Shelf:
 def sweep(directory: str, alive: Callable[[str], bool]) -> None:
     """Remove the indexes whose images ``alive`` denies, by their paths, unfinished ones, and the oldest of too many."""
     found: list[tuple[float, int, str]] = []
-    with contextlib.suppress(FileNotFoundError), os.scandir(directory) as listed:
-        for each in listed:
-            with contextlib.suppress(FileNotFoundError):
-                if each.name.endswith(_SUFFIX) and alive(os.fsdecode(_image_of(each.path))):
-                    about = each.stat()
-                    found.append((about.st_mtime, about.st_size, each.path))
-                else:
-                    os.unlink(each.path)
+    kept: set[str] = set()
+    with contextlib.suppress(FileNotFoundError):
+        for name in os.listdir(directory):
+            path = os.path.join(directory, name)
+            with contextlib.suppress(OSError, struct.error):
+                if name.endswith(_SUFFIX) and alive(_image_of(path)):
+                    sizes = [os.stat(each).st_blocks * 512 for each in (path, _aside_of(path)) if os.path.exists(each)]
+                    found.append((os.stat(path).st_mtime, sum(sizes), path))
     left = SIZE_LIMIT
     for _, size, path in sorted(found, reverse=True):
         left -= size
-        if left < 0:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+        if left >= 0:
+            kept |= {path, _aside_of(path)}
+    with contextlib.suppress(FileNotFoundError):
+        for name in os.listdir(directory):
+            path = os.path.join(directory, name)
+            if path not in kept:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
 
 
-def _image_of(path: str) -> bytes:
+def _image_of(path: str) -> str:
     with open(path, "rb") as file:
         head = file.read(_HEAD.size)
-        return file.read(_HEAD.unpack(head)[3]) if len(head) == _HEAD.size else b""
+        return os.fsdecode(file.read(_HEAD.unpack(head)[3]))
 
 
-def _row(entry: Entry, live: Collection[Content]) -> _Row:
-    size, extents = 0, None
+def _row(entry: Entry, live: Collection[Content], aside: Mapping[Content, Content]) -> _Row:
+    size, extents, is_aside = 0, None, False
     content = entry.content
     if content is not None:
         size = content.size
         if content in live or not entry.stored:
             extents = tuple(content.extents)
+        elif content in aside:
+            extents, is_aside = tuple(aside[content].extents), True
     return (
         entry.path, entry.kind, entry.mode, entry.uid, entry.gid, entry.mtime, entry.link, entry.xattrs, size,
-        entry.stored, extents,
+        entry.stored, extents, is_aside,
     )  # fmt: skip
 
 
-def _opened(path: bytes) -> int:
-    """An image, open for reading past the page cache, through which it was written, where that is possible."""
+def _aside_of(path: str) -> str:
+    return path.removesuffix(_SUFFIX) + _ASIDE_SUFFIX
+
+
+def _open(path: str) -> int:
+    """A file, open for reading past the page cache, through which it was written, where that is possible."""
     try:
         return os.open(path, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -192,6 +237,6 @@ def _opened(path: bytes) -> int:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
-def _identity(descriptor: int) -> _Identity:
-    about = os.fstat(descriptor)
+def _identity(file: int | str) -> _Identity:
+    about = os.stat(file)
     return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns

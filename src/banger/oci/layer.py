@@ -21,6 +21,7 @@ from banger.disk.ext4.geometry import BLOCK
 from banger.disk.ext4.node import Content
 from banger.log import printable
 from banger.oci import inflate, tar
+from banger.oci.aside import Aside
 from banger.oci.blob import Blob, Lying
 
 FILE, FOLDER, SYMLINK, HARD_LINK, DEVICE, WHITEOUT, OPAQUE = range(7)
@@ -147,9 +148,9 @@ class Reader:
         self._entries = self._metadata = self._inflated = 0
         self.bytes = 0
 
-    def scan(self, source: LayerSource, shadow: Shadow, skipped: dict[Content, int]) -> list[Entry]:
+    def scan(self, source: LayerSource, shadow: Shadow, skipped: dict[Content, int], aside: Aside) -> list[Entry]:
         """All entries of a layer. Files that ``shadow`` hides get a `Content` that is only noted in ``skipped``,
-        with the number of its entry.
+        with the number of its entry; their data is put aside.
 
         Raises `errors.UnsafeLayer`, `errors.DamagedBlob`, `errors.CorruptBlob`, OSError.
         """
@@ -161,8 +162,9 @@ class Reader:
                     entry.content = content = Content(header.size)
                     if header.stored and shadow.hides(entry.path):
                         skipped[content] = len(entries)
+                        self._put_aside(archive, content, header, aside)
                     else:
-                        self._store(archive, content, header)
+                        self._store(archive, content, header, self._area)
                 entries.append(entry)
         return entries
 
@@ -172,7 +174,7 @@ class Reader:
             for number, (_, header) in enumerate(_judged(archive, source)):
                 content = wanted.get(number)
                 if content is not None:
-                    self._store(archive, content, header)
+                    self._store(archive, content, header, self._area)
 
     @contextlib.contextmanager
     def _opened(self, source: LayerSource) -> Iterator[tar.Archive]:
@@ -234,23 +236,36 @@ class Reader:
         self._entries, self._metadata, self.bytes = counted
         return True
 
-    def _store(self, archive: tar.Archive, content: Content, header: tar.Header) -> None:
+    def _put_aside(self, archive: tar.Archive, content: Content, header: tar.Header, aside: Aside) -> None:
+        area = aside.area(header.stored)
+        if area is not None:
+            kept = Content(header.size)
+            try:
+                self._store(archive, kept, header, area)
+            except OSError:  # the image itself is not concerned
+                aside.forget()
+            else:
+                aside.contents[content] = kept
+
+    def _store(self, archive: tar.Archive, content: Content, header: tar.Header, area: DataArea) -> None:
         if header.segments is not None:
-            self._store_sparse(archive, content, header.segments)
+            self._store_sparse(archive, content, header.segments, area)
             return
         left, block = header.size, 0
         while left:
             piece, begin, end = archive.window(left, HOLE_UNIT)
-            self._area.write_sparse(content, block, piece, begin, end)
+            area.write_sparse(content, block, piece, begin, end)
             block += (end - begin) // BLOCK
             left -= end - begin
 
-    def _store_sparse(self, archive: tar.Archive, content: Content, segments: list[tar.Segment]) -> None:
+    def _store_sparse(
+        self, archive: tar.Archive, content: Content, segments: list[tar.Segment], area: DataArea
+    ) -> None:
         """Write the segments; those that share a block, or whose blocks touch, are put together."""
         start, buffer = 0, bytearray()
         for offset, length in segments:
             if offset // BLOCK > -(-(start + len(buffer)) // BLOCK):
-                self._flush(content, start, buffer)
+                _flush(area, content, start, buffer)
                 start, buffer = offset // BLOCK * BLOCK, bytearray()
             buffer += bytes(offset - start - len(buffer))
             while length:
@@ -259,13 +274,9 @@ class Reader:
                 length -= take
                 if len(buffer) >= _CHUNK:
                     whole = len(buffer) // BLOCK * BLOCK
-                    self._flush(content, start, buffer[:whole])
+                    _flush(area, content, start, buffer[:whole])
                     start, buffer = start + whole, buffer[whole:]
-        self._flush(content, start, buffer)
-
-    def _flush(self, content: Content, start: int, buffer: bytearray) -> None:
-        if buffer:
-            self._area.write(content, start // BLOCK, bytes(buffer))
+        _flush(area, content, start, buffer)
 
 
 def _judged(archive: tar.Archive, source: LayerSource) -> Iterator[tuple[Entry, tar.Header]]:
@@ -279,6 +290,11 @@ def _judged(archive: tar.Archive, source: LayerSource) -> Iterator[tuple[Entry, 
         entry = judge.entry(header)
         if entry is not None:
             yield entry, header
+
+
+def _flush(area: DataArea, content: Content, start: int, buffer: bytearray) -> None:
+    if buffer:
+        area.write(content, start // BLOCK, buffer)
 
 
 class _Judge:

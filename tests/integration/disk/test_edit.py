@@ -240,7 +240,7 @@ UNFIT: list[tuple[str, Callable[[Path], object]]] = [
     ("not unmounted", lambda path: poke(path, 0x3A, "<H", 0)),
     ("not unmounted", lambda path: poke(path, 0x60, "<I", 0x2C6)),
     ("damaged", lambda path: poke(path, 0x3A, "<H", 3)),
-    ("features", lambda path: poke(path, 0x60, "<I", 0x102C2)),
+    ("encryption", lambda path: poke(path, 0x60, "<I", 0x102C2)),
     ("debugfs", lambda path: poke(path, 0x60, "<I", 0x800002C2)),
     ("Checksum errors", lambda path: poke(path, 0x68, "<Q", 1)),
 ]
@@ -345,6 +345,42 @@ def test_the_ownership_pass_gives_a_tree_to_its_owners(tmp_path: Path) -> None:
     assert image.read_bytes() == before
     with pytest.raises(errors.NoSuchPath):
         asyncio.run(ownership.apply(str(image), [Owner("/absent", 0, 0)]))
+
+
+FORMS = [
+    ("-O", "^metadata_csum,uninit_bg"), ("-O", "metadata_csum,64bit"), ("-O", "metadata_csum_seed,orphan_file"),
+    ("-O", "^has_journal,^extents,^64bit"), ("-b", "1024"), ("-I", "128", "-O", "^metadata_csum"),
+    ("-O", "^dir_index"), ("-O", "bigalloc,^resize_inode"), ("-O", "ea_inode,project"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS, ids=" ".join)
+def test_file_systems_of_other_makers(tmp_path: Path, form: tuple[str, ...]) -> None:
+    image = tmp_path / "image"
+    made(image, *form, size=32 << 20)
+    files = [GuestFile(f"/many/a-name-that-takes-room-{number:04}", b"x" * number) for number in range(200)]
+    asyncio.run(edit.apply(str(image), [*files, GuestFile("/link", target="t" * 100), Directory("/d", 0o700, 1, 2)]))
+    again = [GuestFile(each.path, b"again", uid=3) for each in files[::2]]
+    asyncio.run(edit.apply(str(image), [*again, Remove("/link"), Remove("/d"), GuestFile("/f")]))
+    Ext4Image(image, tmp_path).check()
+    assert {each.name for each in asyncio.run(edit.listing(str(image), "/"))} == {b"lost+found", b"many", b"f"}
+    assert len(asyncio.run(edit.listing(str(image), "/many"))) == 200
+    for each in (again[0], again[-1]):
+        assert asyncio.run(edit.read(str(image), each.path, 1 << 20)) == b"again"
+    for each in (files[1], files[77], files[199]):
+        assert asyncio.run(edit.read(str(image), each.path, 1 << 20)) == each.content, each.path
+
+
+def test_features_that_debugfs_gets_wrong_are_refused(tmp_path: Path) -> None:
+    inline, quota = tmp_path / "inline", tmp_path / "quota"
+    made(inline, "-O", "inline_data")  # it reads 60 bytes of a file of 5
+    made(quota, "-O", "quota")
+    for image, match in ((inline, "inline data"), (quota, "quotas")):
+        with pytest.raises(errors.UnusableDisk, match=match):
+            asyncio.run(edit.apply(str(image), [GuestFile("/a")]))
+    with pytest.raises(errors.UnusableDisk, match="inline data"):
+        asyncio.run(edit.listing(str(inline), "/"))
+    assert [each.name for each in asyncio.run(edit.listing(str(quota), "/"))] == [b"lost+found"]
 
 
 def test_a_damaged_file_system_is_found_by_the_check(scene: Scene, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_composed_or_read(tmp_path: Path, request_of: dict[str, object]) -> None
         input=json.dumps({**known, "output": str(output), "home": str(output)}).encode(),
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )  # fmt: skip
-    assert len(list((tmp_path / "indexes").iterdir())) == 2
+    assert len(list((tmp_path / "indexes").glob("*.idx"))) == 2
     assert built(tmp_path, known) == first
 
 

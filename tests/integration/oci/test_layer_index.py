@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from banger import errors
 from banger.disk.ext4.data import DataArea
 from banger.disk.ext4.geometry import Geometry
-from banger.oci import index
+from banger.oci import aside, index
 from banger.oci.build import LayerSource, build_image
 from banger.oci.layer import Shadow
 from tests.digests import named
@@ -78,12 +78,28 @@ def test_a_known_base_under_a_new_layer(place: Place) -> None:
     assert place.build([lower, upper]).read_bytes() == expected
 
 
-def test_data_that_the_image_lacks_is_read_again(place: Place) -> None:
-    lower, upper = place.layer(LOWER_BYTES), place.layer(UPPER)
+def test_what_the_first_image_hides_is_there_for_the_second(place: Place) -> None:
+    lower, upper, other = (place.layer(each) for each in (LOWER_BYTES, UPPER, Tar().file("other").bytes()))
     place.build([lower, upper])  # its etc/b is not that of the lower layer
+    expected = [place.build([lower, *above], indexes=False).read_bytes() for above in ([], [other])]
+    unreadable(lower)
+    assert [place.build([lower, *above]).read_bytes() for above in ([], [other])] == expected
+    assert len(list(place.indexes.glob("*.dat"))) == 1
+
+
+@pytest.mark.parametrize("lost", ["removed", "replaced", "too large"])
+def test_what_nobody_has_is_read_again(place: Place, lost: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lower, upper = place.layer(LOWER_BYTES), place.layer(UPPER)
+    if lost == "too large":
+        monkeypatch.setattr(aside, "LIMIT", 4096)
+    place.build([lower, upper])
+    for data in place.indexes.glob("*.dat"):
+        data.unlink()
+        if lost == "replaced":
+            data.write_bytes(bytes(1 << 20))
     assert place.build([lower]).read_bytes() == place.build([lower], indexes=False).read_bytes()
     unreadable(lower)
-    assert place.build([lower]).exists(), "the second reading was remembered"
+    assert place.build([lower]).exists(), "the second reading was not remembered"
 
 
 def changed(path: Path, change: Callable[[bytes], bytes]) -> None:
@@ -175,7 +191,7 @@ def test_sweeping(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(kept) == 2 and all(path.suffix == ".idx" for path in kept)
     for age, path in enumerate(kept):
         os.utime(path, (age, age))
-    monkeypatch.setattr(index, "SIZE_LIMIT", kept[1].stat().st_size)
+    monkeypatch.setattr(index, "SIZE_LIMIT", kept[1].stat().st_blocks * 512)
     index.sweep(str(place.indexes), os.path.exists)
     assert list(place.indexes.iterdir()) == kept[1:]
     index.sweep(str(place.directory / "nowhere"), os.path.exists)

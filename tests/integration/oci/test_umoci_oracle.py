@@ -134,7 +134,9 @@ class Maker:
 
 def packed(layer: Sequence[Step]) -> bytes:
     """A layer as an archive."""
-    ordered = sorted(layer, key=lambda step: step.kind != "whiteout")
+    ordered = sorted(
+        layer, key=lambda step: step.kind != "whiteout" and bool(step.path)
+    )  # the root's opaque marker too
     return b"".join(entry(each) for each in ordered) + bytes(2 * BLOCK)
 
 

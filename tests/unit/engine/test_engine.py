@@ -97,6 +97,26 @@ def test_undoing_goes_on_past_failures_and_joins_them(world: World) -> None:
     assert ended.error.data["left"] == ["entry three", "entry two"]
 
 
+def test_an_undo_that_a_full_disk_kept_is_made_again_when_the_others_have_made_room(world: World) -> None:
+    def full_until_one_is_undone(step: Step, report: Report) -> None:
+        if "undo one" not in world.journal:
+            raise errors.DiskFull(path="/d")
+
+    world.hooks["do three"] = fail(errors.DiskFull(path="/d"))
+    world.hooks["undo two"] = full_until_one_is_undone
+
+    async def scenario() -> Operation:
+        engine = world.engine()
+        operation = begin(engine)
+        with pytest.raises(errors.DiskFull):
+            await engine.join(operation)
+        return engine.operation(operation)
+
+    ended = asyncio.run(scenario())
+    assert world.made == set()
+    assert ended.error is not None and "undo" not in ended.error.data
+
+
 def test_cancelling_interrupts_the_task_and_undoes_even_when_asked_twice(world: World) -> None:
     async def scenario() -> Operation:
         engine = world.engine()
