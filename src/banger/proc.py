@@ -245,6 +245,23 @@ def send_signal(identity: Identity, number: int) -> bool:
         os.close(descriptor)
 
 
+def end_marked(variable: str, value: str) -> None:
+    """SIGKILL to every process that was started with this environment variable, until none is left.
+
+    For children of a process that died: whoever sets such a mark for a child must give it a value of its own.
+    """
+    mark = f"{variable}={value}".encode()
+    found = True
+    while found:
+        found = False
+        for pid in (int(name) for name in os.listdir("/proc") if name.isdecimal()):
+            with contextlib.suppress(OSError):  # it is gone, or not ours to look at
+                identity = Identity(pid, start_ticks(pid) or 0)
+                with open(f"/proc/{pid}/environ", "rb") as environ:
+                    if mark in environ.read().split(b"\0") and send_signal(identity, signal.SIGKILL):
+                        found = True
+
+
 async def wait_gone(identity: Identity, timeout: float | None = None) -> bool:
     """Wait until this very process has ended; False when ``timeout`` seconds were not enough."""
     try:

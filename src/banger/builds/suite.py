@@ -44,7 +44,7 @@ class Bootstrap(Step):
         if work.twin is not None:
             return
         work.transcript.step(report, f"packages of {built.suite}")
-        path = os.path.join(self.directory, "rootfs.tar")
+        path = sources.archive_path(self.directory)
         work.material.own.append(path)
         try:
             await debian.build_rootfs_tar(
@@ -62,6 +62,9 @@ class Bootstrap(Step):
         payload.remove(os.path.join(self.directory, COMMANDS))
         await sources.archive(work.material, path, report)
         await asyncio.to_thread(sources.equip, work.material, work.agent, self.directory)
+
+    async def undo(self, report: Report) -> None:
+        await debian.discard(sources.archive_path(self.directory))
 
     def _hooks(self) -> list[str]:
         """The files, then our script beside the commands, then the script is run."""

@@ -20,7 +20,7 @@ from banger.images import sources
 from banger.images.downloads import Downloads
 from banger.images.record import RECORD, ROOTFS, ImageRecord, Origin
 from banger.images.seeds import Seeds
-from banger.oci import index
+from banger.oci import debian, index
 from banger.oci.build import BuildReport
 from banger.paths import Paths
 from banger.store.records import Records
@@ -125,6 +125,8 @@ class Fetch(Present):
 
     async def undo(self, report: Report) -> None:
         self.material.release()
+        if self.wanted.kind == "debian":
+            await debian.discard(sources.archive_path(self.staging))
         await asyncio.to_thread(shutil.rmtree, self.staging, ignore_errors=True)
 
 

@@ -114,11 +114,16 @@ async def install(
 ) -> None:
     """Build an archive of the distribution's packages in ``directory``."""
     report.stage(f"installing the packages of {suite}")
-    path = os.path.join(directory, "rootfs.tar")
+    path = archive_path(directory)
     material.own.append(path)
     material.steps = (Step(f"suite {suite}"), *(Step(f"package {each}") for each in packages))
     await debian.build_rootfs_tar(suite, packages, path, mirror=mirror, progress=_teller(report))
     await archive(material, path, report)
+
+
+def archive_path(directory: str) -> str:
+    """Where the archive of an image that is made of packages is built."""
+    return os.path.join(directory, "rootfs.tar")
 
 
 async def archive(material: Material, path: str, report: Report) -> None:

@@ -10,11 +10,11 @@ back. The network is set up from outside.
 """
 
 import asyncio
+import hashlib
 import os
 import re
 import shlex
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 
@@ -97,13 +97,15 @@ async def build_rootfs_tar(
     """Write a tar of ``suite`` (its required packages and ``packages``) to the new file ``output``.
 
     ``hooks`` are mmdebstrap's customize hooks, run when all packages are in place; ``heard`` gets each line it says.
+    Whose process dies in the middle calls `discard` for the same output.
 
     Raises `errors.SubordinateIdsMissing`, `errors.ToolMissing`,
     `errors.UsageError`, `errors.DiskFull`, `errors.BuildFailed`.
     """
     check(suite, packages)
     check_host()
-    scratch = tempfile.mkdtemp(prefix="banger-debian-", dir=_scratch(os.path.dirname(os.path.abspath(output))))
+    scratch = _scratch(output)
+    os.mkdir(scratch)
     os.chmod(scratch, 0o711)  # noqa: S103 - subordinate ids pass through it
     argv = ["mmdebstrap", f"--mode={'root' if os.geteuid() == 0 else 'unshare'}", "--variant=minbase"]
     argv += ["--architectures=amd64", f"--keyring={KEYRING}", "--format=tar"]
@@ -128,6 +130,14 @@ async def build_rootfs_tar(
             os.unlink(output)
         raise
     finally:
+        await _remove(scratch)
+
+
+async def discard(output: str) -> None:
+    """End what is still at work on ``output`` though its caller has died, and remove what it left; or do nothing."""
+    scratch = _scratch(output)
+    if os.path.lexists(scratch):
+        await asyncio.to_thread(proc.end_marked, "TMPDIR", scratch)
         await _remove(scratch)
 
 
@@ -226,17 +236,19 @@ def check(suite: str, packages: Sequence[str]) -> None:
             raise errors.UsageError(detail=f"{printable(package, 80)!r} is not the name of a Debian package")
 
 
-def _scratch(directory: str) -> str:
-    """Where mmdebstrap unpacks: beside the output, or in /var/tmp when subordinate ids cannot reach that place."""
-    if os.geteuid() == 0:
-        return directory
-    path = directory
-    while True:
-        if not os.stat(path).st_mode & 0o001:
-            return "/var/tmp"  # noqa: S108 - mmdebstrap makes a private directory in it
-        if path == "/":
-            return directory
+def _scratch(output: str) -> str:
+    """Where mmdebstrap unpacks: beside the output, or in /var/tmp when subordinate ids cannot reach that place.
+
+    The name follows from the output's, which nobody else can foresee when it matters, so that it can be found again.
+    """
+    output = os.path.abspath(output)
+    name = f"banger-debian-{hashlib.sha256(output.encode()).hexdigest()[:16]}"
+    beside = path = os.path.dirname(output)
+    while os.geteuid() != 0 and path != "/":
+        if os.path.isdir(path) and not os.stat(path).st_mode & 0o001:
+            return f"/var/tmp/{name}"  # noqa: S108 - a new directory of ours, or it fails
         path = os.path.dirname(path)
+    return os.path.join(beside, name)
 
 
 def _with_sbin() -> str:

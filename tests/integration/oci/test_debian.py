@@ -1,7 +1,12 @@
 """Debian roots from the archive: what is in the default one, and what a cancelled or failed build leaves."""
 
 import asyncio
+import contextlib
+import os
+import subprocess
+import sys
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -39,6 +44,35 @@ def test_an_unknown_suite_is_named_and_nothing_stays(tmp_path: Path) -> None:
     with pytest.raises(errors.BuildFailed, match=r"building Debian nosuchsuite failed: .*Release"):
         asyncio.run(debian.build_rootfs_tar("nosuchsuite", [], str(output)))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_dead_process_left_at_work_is_ended_and_removed(tmp_path: Path) -> None:
+    """As a daemon that was killed leaves it: mmdebstrap goes on, with nobody who waits for it."""
+    output = tmp_path / "root.tar"
+    build = f"debian.build_rootfs_tar('bookworm', [], {str(output)!r})"
+    script = f"import asyncio; from banger.oci import debian; asyncio.run({build})"
+    paths = os.pathsep.join(filter(None, sys.path))
+    caller = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": paths})
+    scratch = Path(debian._scratch(str(output)))
+    deadline = time.monotonic() + 60
+    while not (scratch.is_dir() and any(scratch.glob("*/*"))):  # it unpacks
+        assert caller.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    caller.kill()
+    caller.wait()
+    assert at_work(scratch)
+    asyncio.run(debian.discard(str(output)))
+    assert not at_work(scratch) and not scratch.exists()
+    asyncio.run(debian.discard(str(output)))
+
+
+def at_work(scratch: Path) -> list[str]:
+    found = []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if f"TMPDIR={scratch}".encode() in environ.read_bytes().split(b"\0"):
+                found.append(environ.parent.name)
+    return found
 
 
 def test_cancelling_leaves_nothing(tmp_path: Path) -> None:
