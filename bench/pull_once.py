@@ -7,10 +7,9 @@ import asyncio
 import os
 import sys
 
-from tests.installation import agent
-
 from banger.api.operation import Progress
 from banger.engine.change import Report
+from banger.guest import assets
 from banger.images import sources
 from banger.images.downloads import Downloads
 
@@ -40,7 +39,7 @@ async def pull(reference: str, cache: str, image: str, size: int) -> None:
     material = sources.Material(Downloads(cache))
     report: Report = Silent()
     await sources.fetch(material, reference, report)
-    sources.equip(material, agent(), os.path.dirname(image))
+    sources.equip(material, assets.agent_path(), os.path.dirname(image))
     await sources.write(material, image, size, report, indexes=os.path.join(cache, "layers"), home=image)
     material.remove()
     material.release()

@@ -104,7 +104,7 @@ async def fetch(material: Material, source: str, report: Report) -> None:
 
 def steps(history: Sequence[HistoryEntry]) -> tuple[Step, ...]:
     """An image's own history, fit to be shown: its author wrote it."""
-    kept = [Step(printable(each.created_by, STEP_LENGTH), each.empty_layer) for each in history[:STEPS]]
+    kept = [Step(printable(each.created_by or "", STEP_LENGTH), bool(each.empty_layer)) for each in history[:STEPS]]
     left = len(history) - len(kept)
     return (*kept, Step(f"... and {left} more", True)) if left else tuple(kept)
 

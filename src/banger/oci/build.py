@@ -30,8 +30,9 @@ from banger.disk.fresh import new_file
 from banger.disk.host_tree import HostTree
 from banger.oci import merge, probe
 from banger.oci.aside import Aside
+from banger.oci.entry import Entry
 from banger.oci.index import Shelf, Unusable
-from banger.oci.layer import Entry, LayerSource, Reader, Shadow
+from banger.oci.layer import LayerSource, Reader, Shadow
 from banger.oci.progress import Progress, silent
 from banger.oci.tree import Tree
 

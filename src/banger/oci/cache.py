@@ -24,9 +24,10 @@ import contextlib
 import logging
 import os
 import re
+import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -171,27 +172,30 @@ class Cache:
                     sizes.append(each.stat(follow_symlinks=False).st_size)
         return Use(len(sizes), sum(sizes))
 
-    async def prune(self, notice: Notice = unheard, also: Callable[[], None] | None = None) -> Use:
+    async def prune(self, notice: Notice = unheard) -> Use:
         """Remove all blobs once nobody needs them; the index becomes empty. Returns what was there.
 
-        ``also`` removes what others derived from blobs; it is called in a thread while nobody holds a lease. A process
-        that dies here leaves a sound cache, and the rest to `sweep`.
+        A process that dies here leaves a sound cache, and the rest to `sweep`.
         """
         if not os.path.isdir(self.directory):
             return Use(0, 0)
         text = "waiting for the pulls that use the cache"
         async with locks.held(self._lock, _USERS, waiting=lambda: notice(text)):
-            return await asyncio.to_thread(self._remove_all, also)
+            removing = asyncio.ensure_future(asyncio.to_thread(self._remove_all))
+            try:
+                return await asyncio.shield(removing)
+            finally:
+                await asyncio.wait({removing})  # the lock is held until the last file is gone, also when cancelled
 
-    def _remove_all(self, also: Callable[[], None] | None) -> Use:
+    def _remove_all(self) -> Use:
+        """Nothing here needs space before there is some: the disk may be full."""
         used = self.used()
-        _replace(self._index, msgspec.json.encode(_Index([])))
         with contextlib.suppress(FileNotFoundError):
-            os.rename(self.blobs, tempfile.mkdtemp(prefix=ASIDE, dir=self.directory))
-        self.prepare()
-        if also is not None:
-            also()
+            os.unlink(self._index)
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self.blobs, os.path.join(self.directory, ASIDE + secrets.token_hex(8)))
         self._remove_leftovers()
+        self.prepare()
         return used
 
     def sweep(self) -> None:

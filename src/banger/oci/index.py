@@ -23,7 +23,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from banger.disk.ext4.data import DataArea
 from banger.disk.ext4.node import Content, Extent
 from banger.oci.aside import Aside
-from banger.oci.layer import FILE, Entry, LayerSource, Shadow
+from banger.oci.entry import FILE, Entry
+from banger.oci.layer import LayerSource, Shadow
 
 SIZE_LIMIT = 512 << 20
 """Most bytes of all indexes together; `sweep` removes the oldest."""

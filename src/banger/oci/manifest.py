@@ -69,8 +69,8 @@ class RootFilesystem(msgspec.Struct, frozen=True):
 class HistoryEntry(msgspec.Struct, frozen=True):
     """A step that the image was built in."""
 
-    created_by: str = ""
-    empty_layer: bool = False
+    created_by: str | None = None
+    empty_layer: bool | None = None
 
 
 class Config(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ import stat
 from banger import errors
 from banger.disk.ext4.node import Node
 from banger.log import printable
-from banger.oci.layer import DEVICE, FILE, FOLDER, HARD_LINK, OPAQUE, SYMLINK, WHITEOUT, Entry
+from banger.oci.entry import DEVICE, FILE, FOLDER, HARD_LINK, OPAQUE, SYMLINK, WHITEOUT, Entry
 from banger.oci.tree import OutOfBounds, Tree
 
 LINK_LIMIT = 65_000

@@ -16,6 +16,7 @@ import pytest
 from banger import errors
 from banger.api.image import PullImage
 from banger.api.kernel import PullKernel
+from banger.bundles import manifest, pack
 from banger.bundles.pack import Packed
 from banger.images.record import ImageRecord
 from tests import guest_images
@@ -335,6 +336,36 @@ async def test_an_image_keeps_the_kernel_that_it_names_and_a_request_goes_first(
         await daemon.done(await daemon.vms.delete("two"))
         await daemon.done(await daemon.images.delete("box"))
         await daemon.done(await daemon.kernels.delete("named"))
+
+
+@scenario
+async def test_a_kernels_bundle_that_is_none_leaves_nothing(
+    installation: Installation, web: Web, bundle: Bundle, tmp_path: Path
+) -> None:
+    """An image's bundle, one with a kernel that cannot be booted, one for another machine, and names that are none."""
+    (tmp_path / "vmlinux").write_bytes(b"\x7fELF and no more")
+    described = manifest.encode(manifest.Manifest(name="odd", arch="amd64"))
+    odd_packed = pack.pack(described, [("vmlinux", str(tmp_path / "vmlinux"))], str(tmp_path / "odd.tar.zst"))
+    odd = Bundle((tmp_path / "odd.tar.zst").read_bytes(), odd_packed)
+    text = bundle.entry("image", web.serve("/image", bundle.data), "kernel")
+    text += odd.entry("odd", str(tmp_path / "odd.tar.zst"), "kernel")
+    catalog(installation, text + odd.entry("foreign", "odd.tar.zst", "kernel", arch="arm64"))
+    async with installation.daemon() as daemon:
+        before = files(installation)
+        for name, error in (("image", errors.BadBundle), ("odd", errors.NotAKernel)):
+            with pytest.raises(error):
+                await daemon.done(await daemon.kernels.pull(PullKernel(kernel=name)))
+        with pytest.raises(errors.WrongPlatform):
+            await daemon.kernels.pull(PullKernel(kernel="foreign"))
+        with pytest.raises(errors.NotFound, match="nowhere"):
+            await daemon.kernels.pull(PullKernel(kernel="nowhere"))
+        with pytest.raises(errors.InvalidName):
+            await daemon.kernels.pull(PullKernel(kernel="odd", name="../x"))
+        with pytest.raises(errors.AlreadyExists) as taken:
+            await daemon.kernels.pull(PullKernel(kernel="odd", name="debian-cloud"))
+        assert "--force" in taken.value.advice
+        assert files(installation) == before
+        assert [each.name for each in daemon.kernels.catalog()] == ["debian-cloud", "foreign", "image", "odd"]
 
 
 @scenario

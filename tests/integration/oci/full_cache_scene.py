@@ -1,6 +1,7 @@
 """Run by test_sources in a mount namespace: a cache on a file system that is too small, and then large enough."""
 
 import asyncio
+import contextlib
 import ctypes
 import json
 import os
@@ -36,6 +37,12 @@ def main() -> None:
     mount(cache, 1 << 20, MS_REMOUNT)
     for name in (settings["source"], archive):
         assert len(asyncio.run(transport.fetch(reference.parse(name), cache)).layers) == 2
+    with contextlib.suppress(OSError), open(f"{cache}/ballast", "wb", buffering=0) as ballast:
+        while True:
+            ballast.write(bytes(4096))
+    assert os.statvfs(cache).f_bavail == 0
+    assert asyncio.run(Cache(cache).prune()).blobs == 4
+    assert os.statvfs(cache).f_bavail > 0 and Cache(cache).used() == (0, 0)
 
 
 if __name__ == "__main__":
