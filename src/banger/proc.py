@@ -77,17 +77,21 @@ async def run(
     env: Mapping[str, str] | None = None,
     cwd: str | None = None,
     check: bool = True,
+    mortal: bool = False,
     on_line: Callable[[str], None] | None = None,
     on_output: Callable[[str], None] | None = None,
     limit: int | None = None,
 ) -> Result:
     """Run a program to its end. ``on_line`` sees each line of its stderr as it comes, ``on_output`` of its stdout.
 
-    With ``limit``, all of its output up to that many bytes is kept, and a child that says more is killed.
+    With ``limit``, all of its output up to that many bytes is kept, and a child that says more is killed. A ``mortal``
+    child is killed by the kernel when we die.
     Raises `errors.ToolMissing`, `errors.TimedOut`, and with ``check`` `errors.ToolFailed` on a status that is not 0.
     A cancelled call kills the child and everything that it started before it passes the cancellation on.
     """
+    guard = [find("setpriv"), "--pdeathsig", "KILL", "--"] if mortal else []
     process = await asyncio.create_subprocess_exec(
+        *guard,
         find(argv[0]),
         *argv[1:],
         stdin=asyncio.subprocess.PIPE if input is not None else asyncio.subprocess.DEVNULL,

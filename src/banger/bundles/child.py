@@ -1,32 +1,23 @@
 """The process in which a bundle is fetched and unpacked: what a server or an archive does to it ends it alone.
 
-The request is one JSON document on the child's stdin; on its stdout come lines of JSON, each with one member::
-
-    {"progress": 4194304}                                   bytes that have come
-    {"manifest": {...}}                                     the last line of a bundle that was right
-    {"error": {"code": ..., "message": ..., "hint": ..., "data": {...}}}
-
-The digest of the compressed stream is checked while it arrives; the last line is only said when it was right. Whatever
-lies in the directory without that line is worthless. The directory's files are durable by then.
+The digest of the compressed stream is checked while it arrives; the reply (`banger.worker`) is only given when it was
+right. Whatever lies in the directory without that is worthless. The directory's files are durable by then.
 """
 
-import ctypes
 import hashlib
 import os
-import resource
-import signal
 import sys
 from collections.abc import Iterator
 
 import msgspec
 
-from banger import errors
+from banger import errors, worker
 from banger.bundles import download, unpack
 from banger.bundles.download import Patience
 from banger.bundles.manifest import Kind, Manifest
+from banger.worker import Progress
 
 MEMORY_LIMIT = 1 << 30
-_PR_SET_PDEATHSIG = 1
 _STEP = 1 << 20
 
 
@@ -41,22 +32,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     patience: Patience = download.DEFAULT
 
 
-class Failure(msgspec.Struct, frozen=True):
-    code: str
-    message: str
-    hint: str
-    data: dict[str, str]
-
-
-class Line(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line of the child's output."""
-
-    progress: int | None = None
-    manifest: Manifest | None = None
-    error: Failure | None = None
-
-
-def fetch(request: Request) -> Manifest:
+def fetch(request: Request, progress: Progress) -> Manifest:
     """Raises `errors.SourceUnavailable`, `errors.CorruptBlob`, `errors.BadBundle`, `errors.DiskFull`."""
     digest = hashlib.sha256()
 
@@ -67,7 +43,7 @@ def fetch(request: Request) -> Manifest:
             came += len(piece)
             if came - told >= _STEP or came == request.size:
                 told = came
-                _say(Line(progress=came))
+                progress("fetch", came, request.size)
             yield piece
 
     stream = arriving()
@@ -93,27 +69,12 @@ def _make_durable(directory: str) -> None:
 
 def main() -> int:
     """The child: one request on stdin, lines on stdout."""
-    # it dies with whoever started it; a parent that is gone by now has sent no request
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
-    try:
-        manifest = fetch(request)
-    except errors.BangerError as fault:
-        data = {key: str(value) for key, value in fault.data.items()}
-        _say(Line(error=Failure(fault.code, fault.message, fault.advice, data)))
-        return fault.exit_status
-    except MemoryError:
-        failure = errors.BadBundle(bundle=request.url, reason="it takes more memory than a bundle may")
-        _say(Line(error=Failure(failure.code, failure.message, failure.advice, {})))
-        return failure.exit_status
-    _say(Line(manifest=manifest))
-    return 0
-
-
-def _say(line: Line) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
-    sys.stdout.buffer.flush()
+    return worker.serve(
+        Request,
+        fetch,
+        memory=lambda request: MEMORY_LIMIT,
+        exhausted=lambda request: errors.BadBundle(bundle=request.url, reason="it takes more memory than a bundle may"),
+    )
 
 
 if __name__ == "__main__":

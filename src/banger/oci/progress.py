@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
-Progress = Callable[[str, int, int | None], None]
-"""Called with the stage's name, the bytes done, and the bytes in all, None while that is not known."""
+from banger.worker import Progress
+
+__all__ = ["Notice", "Progress", "silent", "unheard"]
+
 
 Notice = Callable[[str], None]
 """Called with a sentence."""

@@ -61,8 +61,7 @@ class Complaint(NamedTuple):
 
 async def run(arguments: Sequence[str], *, timeout: float | None = None) -> proc.Result:
     """Run skopeo to its end, whatever that is. Raises `errors.ToolMissing`, `errors.TimedOut`."""
-    guard = ["setpriv", "--pdeathsig", "KILL", "--"]
-    return await proc.run([*guard, proc.find("skopeo"), *arguments], check=False, timeout=timeout)
+    return await proc.run(["skopeo", *arguments], check=False, mortal=True, timeout=timeout)
 
 
 def tls(reference: Reference, option: str = "--tls-verify") -> list[str]:
