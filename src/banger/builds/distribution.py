@@ -30,7 +30,7 @@ TOOLS = (
     Tool(
         name="apt-get",
         ids=("debian", "ubuntu"),
-        refresh="apt-get -q -o Dpkg::Use-Pty=0 update",
+        refresh="apt-get -q -o Acquire::Languages=none update",
         install=f"apt-get {_APT} install --",
         clean="apt-get clean; rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin",
         systemd=("systemd", "systemd-sysv", "dbus", "udev", "kmod"),

@@ -73,7 +73,8 @@ def key(built: Built, size: int, writer: int, base: ImageConfig) -> str:
 def steps(built: Built) -> tuple[Step, ...]:
     """What the recipe did, as lines of the image's history."""
     extras = ["systemd"] * built.systemd + ["an ssh server"] * built.ssh
-    lines = [f"built on {built.base}" if built.base else f"built of debian:{built.suite}"]
+    what = f": {' '.join(built.description.split())}" if built.description else ""
+    lines = [f"built on {built.base}{what}" if built.base else f"built of debian:{built.suite}{what}"]
     lines += [f"packages {' '.join([*built.packages, *extras])}"] if built.packages or extras else []
     lines += [f"file {each.path}" for each in built.files]
     lines += [f"run {each}" for each in built.commands]

@@ -19,6 +19,9 @@ _HEADER = struct.Struct(">IIQIIQIIQQIIQQQQII")
 _DIRTY = 1 << 0
 """The one incompatible feature that is borne: reference counts may be off, as after a kill."""
 
+_BOUNDED = ("prlimit", f"--as={4 << 30}")
+"""What works on hostile data has a limit of memory, and one of time."""
+
 CONVERT_TIMEOUT, CHECK_TIMEOUT = 1800.0, 1800.0
 _REPAIRED = (0, 1, 2)
 """Statuses of e2fsck(8) for a file system that is in order by now."""
@@ -57,8 +60,8 @@ async def flatten(overlay: str, backing: str, output: str, limit: int) -> int:
         f"backing.driver=raw,backing.file.driver=file,backing.file.filename={_option(backing)}"
     )
     try:
-        argv = ["qemu-img", "convert", "-O", "raw", "-S", "4k", "--image-opts", image, output]
-        await proc.run(argv, timeout=CONVERT_TIMEOUT)
+        convert = ["convert", "-O", "raw", "-S", "4k", "--image-opts", image, output]
+        await proc.run([*_BOUNDED, proc.find("qemu-img"), *convert], timeout=CONVERT_TIMEOUT)
     except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(output)
@@ -73,10 +76,11 @@ async def repair(path: str) -> None:
 
     Raises `errors.BuildFailed` for what is not a sound ext4 file system afterwards.
     """
-    mended = await proc.run(["e2fsck", "-fy", "-E", "discard", path], timeout=CHECK_TIMEOUT, check=False)
+    check = [*_BOUNDED, proc.find("e2fsck")]
+    mended = await proc.run([*check, "-fy", "-E", "discard", path], timeout=CHECK_TIMEOUT, check=False)
     if mended.status not in _REPAIRED:
         raise errors.BuildFailed(name=path, reason="the machine's disk no longer holds a sound file system")
-    checked = await proc.run(["e2fsck", "-fn", path], timeout=CHECK_TIMEOUT, check=False)
+    checked = await proc.run([*check, "-fn", path], timeout=CHECK_TIMEOUT, check=False)
     if checked.status != 0:
         raise errors.BuildFailed(name=path, reason="the machine's file system has errors that cannot be mended")
 

@@ -25,6 +25,7 @@ class Rig(Installation):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
+        self._stock: set[str] = set()
         self.guest = root / "guest"
         self.guest.mkdir()
         subprocess.run(["tar", "-xC", self.guest], input=guest_images.busybox_tar(), check=True)
@@ -43,8 +44,11 @@ class Rig(Installation):
 
     def left(self) -> list[str]:
         """What is there of machines, work in progress and images, but for the stock's."""
-        images = sorted(os.listdir(self.paths.images))
-        return [*self.machine_files(), *images[1:]]
+        return [*self.machine_files(), *sorted(set(os.listdir(self.paths.images)) - self._stock)]
+
+    def stock(self) -> None:
+        super().stock()
+        self._stock = set(os.listdir(self.paths.images))
 
     async def build(self, daemon: Daemon, name: str = "built", **fields: object) -> ImageRecord:
         """An image on the tiny one."""

@@ -98,7 +98,7 @@ async def test_what_was_built_alike_is_shared_and_force_builds_anew(rig: Rig) ->
         assert any("first was built alike" in each for each in ended.notices)
         second = daemon.images.find("second")
         assert os.path.samefile(daemon.images.rootfs(first), daemon.images.rootfs(second))
-        assert second.id != first.id
+        assert second.id != first.id and f"built on {IMAGE}: two" in [each.text for each in second.steps]
         ended = await daemon.done(await begin(daemon, name="second", **recipe))
         assert any("here already" in each for each in ended.notices) and daemon.images.find("second") == second
         with pytest.raises(errors.AlreadyExists, match="second"):
@@ -111,7 +111,7 @@ async def test_what_was_built_alike_is_shared_and_force_builds_anew(rig: Rig) ->
         assert (rig.guest / "count").read_text() == "x\n" * 3 and forced.id != second.id
         top = await rig.build(daemon, "top", base="second", config=RecipeConfig(cmd=["true"]))
         assert [each.text for each in top.steps if each.text.startswith("built")] == [
-            f"built on {IMAGE}",
+            f"built on {IMAGE}: one",
             "built on second",
         ] and top.config.cmd == ["true"]
 
