@@ -21,7 +21,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +117,17 @@ class Daemon:
 
     def names(self) -> list[str]:
         return [each.name for each in self.vms.list()]
+
+
+@contextlib.contextmanager
+def stocked(root: Path) -> "Iterator[Installation]":
+    """An installation with the stock image and kernel, until the block ends."""
+    made = Installation(root)
+    try:
+        made.stock()
+        yield made
+    finally:
+        made.close()
 
 
 class Installation:

@@ -3,10 +3,15 @@
 from argparse import Namespace
 
 from banger.api import routes
-from banger.cli.terminal import Terminal, cell
+from banger.cli import listing
+from banger.cli.terminal import Terminal
 from banger.config.sizes import format_size
 from banger.sdk.client import Client
 from banger.text import printable
+
+TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+if TYPE_CHECKING:
+    from typing import Any
 
 COLUMNS = (
     ("name", "NAME"),
@@ -26,19 +31,13 @@ def show_catalog(noun: str, arguments: Namespace, terminal: Terminal) -> int:
     entries = [each for each in document["entries"] if each["noun"] == noun]
     for fault in document["faults"]:
         terminal.say(f"passed over: {printable(fault, 1000)}", "yellow")
-    if arguments.json:
-        terminal.document({"entries": entries, "faults": document["faults"]})
-    elif arguments.quiet:
-        for entry in entries:
-            terminal.print(cell(entry["name"]))
-    else:
-        rows = [
-            {
-                **entry,
-                "here": "yes" if entry["present"] else "no",
-                "size": format_size(entry["size"]) if entry["size"] else "",
-            }
-            for entry in entries
-        ]
-        terminal.table(rows, [each for each in COLUMNS if noun == "image" or each[0] != "kernel"])
-    return 0
+    columns = [each for each in COLUMNS if noun == "image" or each[0] != "kernel"]
+    return listing.show({**document, "entries": entries}, "entries", arguments, terminal, columns, _row)
+
+
+def _row(entry: "dict[str, Any]") -> dict[str, object]:
+    return {
+        **entry,
+        "here": "yes" if entry["present"] else "no",
+        "size": format_size(entry["size"]) if entry["size"] else "",
+    }

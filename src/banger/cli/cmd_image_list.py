@@ -4,10 +4,15 @@ import time
 from argparse import Namespace
 
 from banger.api import routes
+from banger.cli import listing
 from banger.cli.durations import format_age
-from banger.cli.terminal import Terminal, cell
+from banger.cli.terminal import Terminal
 from banger.config.sizes import format_size
 from banger.sdk.client import Client
+
+TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+if TYPE_CHECKING:
+    from typing import Any
 
 COLUMNS = (
     ("name", "NAME"),
@@ -27,23 +32,15 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         return show_catalog("image", arguments, terminal)
     with Client() as client:
         document = client.document(routes.IMAGE_LIST)
-    images = document["images"]
-    if arguments.json:
-        terminal.document(document)
-    elif arguments.quiet:
-        for image in images:
-            terminal.print(cell(image["name"]))
-    else:
-        now = time.time()
-        rows = [
-            {
-                **image,
-                "id": image["id"][:12],
-                "size": format_size(image["size"]),
-                "allocated": format_size(image["allocated"]),
-                "created": format_age(now - image["created"]),
-            }
-            for image in images
-        ]
-        terminal.table(rows, COLUMNS)
-    return 0
+    now = time.time()
+
+    def row(image: "dict[str, Any]") -> dict[str, object]:
+        return {
+            **image,
+            "id": image["id"][:12],
+            "size": format_size(image["size"]),
+            "allocated": format_size(image["allocated"]),
+            "created": format_age(now - image["created"]),
+        }
+
+    return listing.show(document, "images", arguments, terminal, COLUMNS, row)

@@ -4,10 +4,15 @@ import time
 from argparse import Namespace
 
 from banger.api import routes
+from banger.cli import listing
 from banger.cli.durations import format_age
-from banger.cli.terminal import Terminal, cell
+from banger.cli.terminal import Terminal
 from banger.config.sizes import format_size
 from banger.sdk.client import Client
+
+TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+if TYPE_CHECKING:
+    from typing import Any
 
 COLUMNS = (
     ("name", "NAME"),
@@ -26,22 +31,14 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         return show_catalog("kernel", arguments, terminal)
     with Client() as client:
         document = client.document(routes.KERNEL_LIST)
-    kernels = document["kernels"]
-    if arguments.json:
-        terminal.document(document)
-    elif arguments.quiet:
-        for kernel in kernels:
-            terminal.print(cell(kernel["name"]))
-    else:
-        now = time.time()
-        rows = [
-            {
-                **kernel,
-                "default": "yes" if kernel["default"] else "",
-                "size": format_size(kernel["size"]),
-                "created": format_age(now - kernel["created"]),
-            }
-            for kernel in kernels
-        ]
-        terminal.table(rows, COLUMNS)
-    return 0
+    now = time.time()
+
+    def row(kernel: "dict[str, Any]") -> dict[str, object]:
+        return {
+            **kernel,
+            "default": "yes" if kernel["default"] else "",
+            "size": format_size(kernel["size"]),
+            "created": format_age(now - kernel["created"]),
+        }
+
+    return listing.show(document, "kernels", arguments, terminal, COLUMNS, row)

@@ -4,8 +4,9 @@ import time
 from argparse import Namespace
 
 from banger.api import routes
+from banger.cli import listing
 from banger.cli.durations import format_age
-from banger.cli.terminal import Terminal, cell
+from banger.cli.terminal import Terminal
 from banger.config.sizes import format_size
 from banger.sdk.client import Client
 
@@ -29,24 +30,16 @@ COLUMNS = (
 def run(arguments: Namespace, terminal: Terminal) -> int:
     with Client() as client:
         document = client.document(routes.VM_LIST)
-    if arguments.json:
-        terminal.document(document)
-    elif arguments.quiet:
-        for vm in document["vms"]:
-            terminal.print(cell(vm["name"]))
-    else:
-        now = time.time()
-        vms = document["vms"]
-        sizes = {size: format_size(size) for size in {vm[key] for vm in vms for key in ("memory", "disk_size")}}
-        terminal.table([_row(vm, now, sizes) for vm in vms], COLUMNS)
-    return 0
+    now = time.time()
+    sizes = {size: format_size(size) for size in {vm[key] for vm in document["vms"] for key in ("memory", "disk_size")}}
 
+    def row(vm: "dict[str, Any]") -> dict[str, object]:
+        return {
+            **vm,
+            "id": vm["id"][:12],
+            "memory": sizes[vm["memory"]],
+            "disk_size": sizes[vm["disk_size"]],
+            "created": format_age(now - vm["created"]),
+        }
 
-def _row(vm: "dict[str, Any]", now: float, sizes: dict[int, str]) -> dict[str, object]:
-    return {
-        **vm,
-        "id": vm["id"][:12],
-        "memory": sizes[vm["memory"]],
-        "disk_size": sizes[vm["disk_size"]],
-        "created": format_age(now - vm["created"]),
-    }
+    return listing.show(document, "vms", arguments, terminal, COLUMNS, row)

@@ -26,15 +26,9 @@ from tests.web import Bundle, Handler, Web, image_bundle
 SIZE = "64M"
 
 
-@pytest.fixture
-def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    made = Installation(tmp_path)
-    try:
-        made.stock()
-        yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture

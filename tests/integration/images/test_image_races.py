@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,6 @@ from tests.guest_images import Tar
 from tests.installation import MIB, Installation, scenario
 
 SIZE = 64 * MIB
-
-
-@pytest.fixture
-def installation(tmp_path: Path) -> Iterator[Installation]:
-    made = Installation(tmp_path / "home")
-    try:
-        made.stock()
-        yield made
-    finally:
-        made.close()
 
 
 def work(installation: Installation) -> list[str]:

@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,16 +16,6 @@ from tests import guest_images
 from tests.installation import MIB, Daemon, Installation, scenario
 
 SIZE = 64 * MIB
-
-
-@pytest.fixture
-def installation(tmp_path: Path) -> Iterator[Installation]:
-    made = Installation(tmp_path)
-    try:
-        made.stock()
-        yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture

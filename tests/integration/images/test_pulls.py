@@ -21,16 +21,6 @@ BIG = 2 << 20
 
 
 @pytest.fixture
-def installation(tmp_path: Path) -> Iterator[Installation]:
-    made = Installation(tmp_path)
-    try:
-        made.stock()
-        yield made
-    finally:
-        made.close()
-
-
-@pytest.fixture
 def proxy(tmp_path: Path) -> Iterator[Proxy]:
     """Before a registry that has ``demo/big:one``."""
     layers = [guest_images.Tar().file("f", os.urandom(BIG)).bytes()]

@@ -20,16 +20,6 @@ TOOLS = {"PATH": "/usr/sbin:/sbin:/usr/bin:/bin"}
 
 
 @pytest.fixture
-def installation(tmp_path: Path) -> Iterator[Installation]:
-    made = Installation(tmp_path / "installation")
-    try:
-        made.stock()
-        yield made
-    finally:
-        made.close()
-
-
-@pytest.fixture
 def rootfs(tmp_path: Path) -> Iterator[Path]:
     """A file system that mke2fs made of a plain directory, with the caller's own ids in it."""
     tree = tmp_path / "tree"

@@ -5,14 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.installation import Installation
+from tests.installation import Installation, stocked
 
 
 @pytest.fixture
 def installation(tmp_path: Path) -> Iterator[Installation]:
-    made = Installation(tmp_path)
-    try:
-        made.stock()
+    with stocked(tmp_path / "home") as made:
         yield made
-    finally:
-        made.close()
