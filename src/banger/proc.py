@@ -101,13 +101,14 @@ async def run(
         cwd=cwd,
         start_new_session=True,
     )
+    reading = [
+        asyncio.ensure_future(_collect(process.stdout, on_output, limit)),
+        asyncio.ensure_future(_collect(process.stderr, on_line, limit)),
+    ]
     try:
         async with asyncio.timeout(timeout):
-            stdout, stderr, _ = await asyncio.gather(
-                _collect(process.stdout, on_output, limit),
-                _collect(process.stderr, on_line, limit),
-                _feed(process.stdin, input),
-            )
+            await asyncio.gather(*reading, _feed(process.stdin, input))
+            stdout, stderr = (each.result() for each in reading)
             status = await process.wait()
     except TimeoutError:
         raise errors.TimedOut(what=os.path.basename(argv[0]), seconds=timeout) from None
@@ -117,7 +118,7 @@ async def run(
         ) from None
     finally:
         kill_group(process.pid)
-        await process.wait()
+        await _abandon(reading, process)
     if check and status != 0:
         tail = stderr.decode("utf-8", "replace").strip().splitlines()[-3:]
         raise errors.ToolFailed(
@@ -149,6 +150,18 @@ async def _collect(
             for line in lines:
                 on_line(line.decode("utf-8", "replace"))
     return bytes(kept)
+
+
+async def _abandon(reading: Sequence["asyncio.Future[bytes]"], process: asyncio.subprocess.Process) -> None:
+    """Wait for a child that was killed. Before Python 3.12, that never ends while a full pipe is not read."""
+    for each in reading:
+        each.cancel()
+    await asyncio.gather(*reading, return_exceptions=True)
+    for stream in (process.stdout, process.stderr):
+        assert stream is not None
+        while await stream.read(1 << 16):
+            pass
+    await process.wait()
 
 
 async def _feed(stream: asyncio.StreamWriter | None, data: bytes | None) -> None:
