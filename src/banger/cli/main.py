@@ -41,6 +41,9 @@ def main(words: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the interpreter flushes stdout once more at its end
         return PIPE_CLOSED
     except KeyboardInterrupt:
+        import signal
+
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # once more would end the interpreter on its way out, by a signal
         terminal.clear()
         return INTERRUPTED
     except Failures as several:

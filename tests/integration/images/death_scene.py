@@ -78,9 +78,11 @@ class Boundaries:
         begin = asyncio.create_subprocess_exec
 
         async def started(program: str, *arguments: str, **options: Any) -> asyncio.subprocess.Process:
-            self(f"before {os.path.basename(program)}")
+            guarded = os.path.basename(program) == "setpriv"
+            name = os.path.basename(arguments[arguments.index("--") + 1] if guarded else program)
+            self(f"before {name}")
             child = await begin(program, *arguments, **options)
-            self(f"after the start of {os.path.basename(program)}")
+            self(f"after the start of {name}")
             return child
 
         asyncio.create_subprocess_exec = started  # type: ignore[assignment]

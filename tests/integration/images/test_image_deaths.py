@@ -14,7 +14,7 @@ from tests.home import TREE
 
 WORDS = {
     "pull": ("before commit running", "after commit running build", "before rename", "record insert", "before fsync",
-             "after the start of setpriv", "after the start of python", "progress", "after commit done"),
+             "after the start of skopeo", "after the start of python", "progress", "after commit done"),
     "replace": ("before commit running", "before link", "before rename", "record replace", "after commit done"),
     "import": ("before commit running", "before makedirs", "after the start of python", "after commit done"),
     "delete": ("before record delete", "before rename", "before rmtree", "after commit done"),
