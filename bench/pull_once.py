@@ -46,4 +46,6 @@ async def pull(reference: str, cache: str, image: str, size: int) -> None:
 
 
 if __name__ == "__main__":
+    print("ready", flush=True)  # what a daemon has loaded long before it is asked
+    sys.stdin.readline()
     asyncio.run(pull(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])))

@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from banger import errors, proc
+from banger import errors
 
 Progress = Callable[[str, int, int | None], None]
 """Called with the stage's name, the bytes done, and the bytes in all, None while that is not known."""
@@ -47,6 +47,8 @@ class _Line(msgspec.Struct, Generic[Reply], frozen=True, omit_defaults=True):
 
 async def ask(module: str, request: msgspec.Struct, kind: type[Reply], progress: Progress) -> Reply:
     """What the worker ``module`` replies to ``request``. Raises the worker's own errors, and `Died`."""
+    from banger import proc  # and asyncio with it, which a worker has no use for and would wait for
+
     last: list[_Line[Reply]] = []
     decoder = msgspec.json.Decoder(_Line[kind])  # type: ignore[valid-type]
 

@@ -1,10 +1,11 @@
 """A layer's file as a stream of inflated pieces, and the proof that it is what it should be.
 
-Each byte of the file is read once. Inflating, the digest of the file (what the manifest names) and the digest of its
-content (what the config names, diff_id) run in threads of their own, since none of them holds the interpreter's lock;
-queues between them are short, so a slow reader bounds the memory of all.
+Inflating and the digest of the content (what the config names, diff_id) run in threads of their own, since neither
+holds the interpreter's lock; queues between them are short, so a slow reader bounds the memory of all. A content that
+is right proves the file: its own digest (what the manifest names) is counted only where there is no such proof, to
+tell a damaged file from an image that is broken itself.
 
-Until `Blob.check` has returned, nothing that was read may be believed.
+Until `Blob.intact` has returned true, nothing that was read may be believed.
 """
 
 import errno
@@ -29,7 +30,7 @@ class Lying(ValueError):
 class Blob:
     """The file ``path``, open. What is not given of ``digest``, ``size`` and ``diff_id`` is not checked.
 
-    ``on_read`` hears, in another thread, how many bytes were read. Iterate over it once, then call `check`.
+    ``on_read`` hears, in another thread, how many bytes were read. Iterate over it once, then call `check` and `intact`.
     """
 
     def __init__(
@@ -43,10 +44,10 @@ class Blob:
     ) -> None:
         self._file = _opened(path)
         self._digest, self._size = digest, size
-        self._diff_id = "" if diff_id == digest else diff_id  # a plain archive has one digest
+        self._diff_id = diff_id
         self._on_read = on_read
-        self._of_file = _Digest() if digest else None
-        self._of_content = _Digest() if self._diff_id else None
+        self._content = _Digest() if diff_id else None
+        self._proved = False
         self._pieces: queue.Queue[bytes | BaseException | None] = queue.Queue(_QUEUED)
         self._stopped = False
         self._thread = threading.Thread(target=self._pump, name="inflate", daemon=True)
@@ -56,9 +57,8 @@ class Blob:
 
     def __exit__(self, *raised: object) -> None:
         self._stop()
-        for digest in (self._of_file, self._of_content):
-            if digest is not None:
-                digest.close()
+        if self._content is not None:
+            self._content.close()
         self._file.close()
 
     def __iter__(self) -> Iterator[bytes]:
@@ -71,24 +71,24 @@ class Blob:
 
     def check(self) -> None:
         """Compare the content's digest; everything has been read. Raises `Lying`."""
-        if self._of_content is not None and self._of_content.close() != self._diff_id:
+        if self._content is None:
+            return
+        self._proved = self._content.close() == self._diff_id
+        if not self._proved:
             raise Lying("its content is not what the image's config names (diff_id)")
 
     def intact(self) -> bool:
-        """Whether the file is the blob that it should be; reads what is left of it. True when nothing is known."""
+        """Whether the file is the blob that it should be. True when nothing is known of that."""
         self._stop()
         if self._size and os.fstat(self._file.fileno()).st_size != self._size:
             return False
-        if self._of_file is None:
+        if self._proved or not self._digest:
             return True
-        while self._read(inflate.PIECE):
-            pass
-        return self._of_file.close() == self._digest
+        self._file.seek(0)
+        return f"sha256:{hashlib.file_digest(self._file, 'sha256').hexdigest()}" == self._digest
 
     def _read(self, size: int) -> bytes:
         data = self._file.read(size) or b""
-        if self._of_file is not None and data:
-            self._of_file.update(data)
         self._on_read(len(data))
         return data
 
@@ -97,8 +97,8 @@ class Blob:
         last: BaseException | None = None
         try:
             for piece in inflate.pieces(self._read):
-                if self._of_content is not None:
-                    self._of_content.update(piece)
+                if self._content is not None:
+                    self._content.update(piece)
                 self._pieces.put(piece)
                 if self._stopped:
                     return

@@ -16,7 +16,7 @@ with contextlib.suppress(ImportError):  # without it: slower by half, the same b
     from isal import isal_zlib as gzip_codec
 
 PIECE = 1 << 20
-_INPUT = 128 << 10
+_INPUT = 384 << 10
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _XZ = b"\xfd7zXZ\0"
