@@ -30,7 +30,7 @@ class Lying(ValueError):
 class Blob:
     """The file ``path``, open. What is not given of ``digest``, ``size`` and ``diff_id`` is not checked.
 
-    ``on_read`` hears, in another thread, how many bytes were read. Iterate over it once, then call `check` and `intact`.
+    ``on_read`` hears, in another thread, how many bytes were read. Iterate over it once, then call `check`, `intact`.
     """
 
     def __init__(
