@@ -26,7 +26,7 @@ STOCKED = False
 SIZES = {SMALL: 1 << 30, LARGE: 4 << 30, MANY: 1 << 30, SECOND: 4 << 30}
 """Of the file systems."""
 
-ROUNDS = {SMALL: 7, LARGE: 3, MANY: 3, SECOND: 3}
+ROUNDS = {SMALL: 5, LARGE: 3, MANY: 2, SECOND: 3}
 STAGING_NEEDS = 4 << 30
 MEMORY_LIMIT = 250
 SPACE_LIMIT = 1.05
@@ -50,17 +50,17 @@ PROMISES = {
     SMALL: (
         Promise(UMOCI, OURS, "at least", 5, 7),
         Promise(SEED, OURS, "at least", 4, 6),
-        Promise(REGISTRY, PULLED, "at least", 5, 6),
-        Promise(UNCHECKED, FLOOR, "at most", 1.8, 1.5),
+        Promise(REGISTRY, PULLED, "at least", 3.5, 5),
+        Promise(UNCHECKED, FLOOR, "at most", 2.8, 1.8),
     ),
     LARGE: (
         Promise(UMOCI, OURS, "at least", 6, 7.5),
         Promise(SEED, OURS, "at least", 6, 8),
-        Promise(REGISTRY, PULLED, "at least", 5.5, 7),
-        Promise(UNCHECKED, FLOOR, "at most", 1.5, 1.3),
+        Promise(REGISTRY, PULLED, "at least", 5, 7),
+        Promise(UNCHECKED, FLOOR, "at most", 2.2, 1.5),
     ),
     MANY: (Promise(SEED, OURS, "at least", 20, 20),),
-    SECOND: (Promise(UMOCI, OURS, "at least", 15, 25),),
+    SECOND: (Promise(UMOCI, OURS, "at least", 6, 15),),
 }
 
 
