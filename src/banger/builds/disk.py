@@ -3,13 +3,14 @@
 import asyncio
 import hashlib
 import os
-import time
+
+from msgspec.structs import replace
 
 from banger.builds.steps import Assemble, Step
 from banger.builds.work import Work
 from banger.disk import flatten
 from banger.engine.change import Report
-from banger.images import making, sources
+from banger.images import making
 from banger.images.record import ROOTFS, ImageRecord
 from banger.paths import Paths
 from banger.vms.workers import Workers
@@ -48,25 +49,10 @@ class TakeOver(Assemble):
     """The record of the file system that is there."""
 
     async def _written(self, rootfs: str, report: Report) -> ImageRecord:
-        work, wanted = self.work, self.wanted
+        work = self.work
         assert work.base is not None
-        return ImageRecord(
-            id=wanted.id,
-            name=wanted.name,
-            kind=wanted.kind,
-            source=wanted.source,
-            digest=work.material.digest,
-            writer=sources.WRITER,
-            assets=work.material.assets,
-            architecture=work.base.architecture,
-            init=work.init,
-            config=work.material.config,
-            size=os.path.getsize(rootfs),
-            created=time.time(),
-            kernel=work.base.kernel,
-            steps=work.material.steps,
-            key=self.key,
-        )
+        record = self._record(work.material.digest, work.init, os.path.getsize(rootfs))
+        return replace(record, architecture=work.base.architecture, kernel=work.base.kernel)
 
 
 def digest(path: str) -> str:

@@ -15,6 +15,7 @@ from banger import errors, worker
 from banger.bundles import download, unpack
 from banger.bundles.download import Patience
 from banger.bundles.manifest import Kind, Manifest
+from banger.disk.fresh import sync
 from banger.worker import Progress
 
 MEMORY_LIMIT = 1 << 30
@@ -49,22 +50,13 @@ def fetch(request: Request, progress: Progress) -> Manifest:
     stream = arriving()
     try:
         manifest = unpack.unpack(stream, request.directory, request.kind, request.url, request.size)
-        _make_durable(request.directory)
+        for place, _, names in os.walk(request.directory):
+            sync(*(os.path.join(place, name) for name in names))
     except OSError as fault:
         raise errors.from_os(fault, request.directory) from fault
     if digest.hexdigest() != request.sha256:
         raise errors.CorruptBlob(digest=f"sha256:{request.sha256}", reason=f"{request.url} is something else")
     return manifest
-
-
-def _make_durable(directory: str) -> None:
-    for place, _, names in os.walk(directory):
-        for name in names:
-            descriptor = os.open(os.path.join(place, name), os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
 
 
 def main() -> int:

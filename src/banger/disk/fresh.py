@@ -1,4 +1,4 @@
-"""A new file that becomes a file system: created, never overwritten, and gone after a failure."""
+"""A new file that becomes a file system: created, never overwritten, gone after a failure, and in the end durable."""
 
 import contextlib
 import errno
@@ -29,6 +29,16 @@ def new_file(path: str) -> Iterator[int]:
         raise
     finally:
         os.close(descriptor)
+
+
+def sync(*paths: str) -> None:
+    """Make files, or the names in directories, survive a power cut. Raises OSError."""
+    for each in paths:
+        descriptor = os.open(each, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _from_os(fault: OSError, path: str) -> errors.BangerError:

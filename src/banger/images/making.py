@@ -15,6 +15,7 @@ import msgspec
 
 from banger import errors
 from banger.bundles.receive import Source
+from banger.disk.fresh import sync
 from banger.engine.change import Report, Resource, Task
 from banger.images import sources
 from banger.images.downloads import Downloads
@@ -148,8 +149,7 @@ class Build(Fetch):
             else:
                 record = await self._written(rootfs, report)
             os.chmod(rootfs, 0o644)  # monitors that run as other users read it
-            text = msgspec.json.format(msgspec.json.encode(record))
-            await asyncio.to_thread(keep, os.path.join(self.staging, RECORD), text, rootfs)
+            await keep(self.staging, record, rootfs)
             await asyncio.to_thread(self.material.remove)
         except OSError as error:
             raise errors.from_os(error, self.staging) from error
@@ -179,20 +179,25 @@ class Build(Fetch):
             built = await self._fitted(rootfs, report)
         if built.skipped and wanted.kind == "directory":
             report.notice(f"left out: {built.skipped} devices, sockets, fifos and mounted file systems")
+        return self._record(material.digest or built.digest, built.init, built.size)
+
+    def _record(self, digest: str, init: str | None, size: int) -> ImageRecord:
+        """What is on record of a file system that was made here."""
+        wanted, material = self.wanted, self.material
         return ImageRecord(
             id=wanted.id,
             name=wanted.name,
             kind=wanted.kind,
             source=wanted.source,
-            digest=material.digest or built.digest,
+            digest=digest,
             writer=sources.WRITER,
             assets=material.assets,
             architecture=material.architecture,
-            init=built.init,
+            init=init,
             config=material.config,
             kernel=wanted.kernel,
             steps=material.steps,
-            size=built.size,
+            size=size,
             created=time.time(),
             key=self.key,
         )
@@ -366,13 +371,10 @@ def plan(
     ]
 
 
-def keep(path: str, text: bytes, *others: str) -> None:
-    """Write a file, and make it and ``others`` durable: what the row will promise must survive a power cut."""
+async def keep(directory: str, record: ImageRecord, *others: str) -> None:
+    """Write the record into ``directory``, and make it and ``others`` durable: what the row will promise must survive
+    a power cut."""
+    path = os.path.join(directory, RECORD)
     with open(path, "wb") as file:
-        file.write(text)
-    for each in (path, *others):
-        descriptor = os.open(each, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        file.write(msgspec.json.format(msgspec.json.encode(record)))
+    await asyncio.to_thread(sync, path, *others)

@@ -21,7 +21,7 @@ from banger.catalog.reader import KERNEL_NAME
 from banger.engine.change import Report, Task
 from banger.images import making, nature, sources
 from banger.images.making import Enter, Made, Present, Publish, Seed, Unused, Wanted
-from banger.images.record import RECORD, ROOTFS, ImageRecord
+from banger.images.record import ROOTFS, ImageRecord
 from banger.images.seeds import Seeds
 from banger.log import printable
 from banger.paths import Paths
@@ -92,8 +92,7 @@ class Examine(Present):
         try:
             record = self._own(self.arrived.twin) if self.arrived.twin is not None else await self._made(rootfs)
             os.chmod(rootfs, 0o644)  # monitors that run as other users read it
-            text = msgspec.json.format(msgspec.json.encode(record))
-            await asyncio.to_thread(making.keep, os.path.join(self.staging, RECORD), text, rootfs)
+            await making.keep(self.staging, record, rootfs)
         except OSError as error:
             raise errors.from_os(error, self.staging) from error
 

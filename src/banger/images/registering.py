@@ -27,7 +27,7 @@ from banger.guest import assets
 from banger.images import making, nature, sources
 from banger.images.making import Enter, Made, Present, Publish, Seed, Unused, Wanted
 from banger.images.receiving import WRITER
-from banger.images.record import RECORD, ROOTFS, ImageRecord, Stamp, stamp_of
+from banger.images.record import ROOTFS, ImageRecord, Stamp, stamp_of
 from banger.images.seeds import Seeds
 from banger.log import printable
 from banger.paths import Paths
@@ -117,10 +117,6 @@ class _FromFile(Present):
         await edit.apply(rootfs, today.files)
         return today.digest
 
-    async def _keep(self, record: ImageRecord, *others: str) -> None:
-        text = msgspec.json.format(msgspec.json.encode(record))
-        await asyncio.to_thread(making.keep, os.path.join(self.staging, RECORD), text, *others)
-
 
 class Register(_FromFile):
     """The record of a file that stays where it is."""
@@ -160,7 +156,7 @@ class Register(_FromFile):
             created=time.time(),
             steps=(Step(f"file {printable(path, sources.STEP_LENGTH)}"),),
         )
-        await self._keep(record)
+        await making.keep(self.staging, record)
 
 
 class Promote(_FromFile):
@@ -189,7 +185,7 @@ class Promote(_FromFile):
                 older, id=wanted.id, name=wanted.name, digest=f"sha256:{content}", assets=digest, init=found.init,
                 path="", stamp=None, created=time.time(), steps=(*older.steps, Step("copied")),
             )  # fmt: skip
-            await self._keep(record, rootfs)
+            await making.keep(self.staging, record, rootfs)
         except OSError as error:
             raise errors.from_os(error, self.staging) from error
 

@@ -33,7 +33,7 @@ from banger.disk.ext4.data import DataArea
 from banger.disk.ext4.geometry import BLOCK, Geometry
 from banger.disk.ext4.node import Content, Node
 from banger.disk.ext4.superblock import MADE_AT
-from banger.disk.fresh import new_file
+from banger.disk.fresh import new_file, sync
 from banger.paths import Paths
 from banger.ssh import keys
 from banger.ssh.keys import KeyPair
@@ -94,7 +94,7 @@ class Seeds:
         note = msgspec.json.encode(Note(VERSION, key.fingerprint if key else "", size))
         with open(os.path.join(directory, NOTE), "wb") as file:
             file.write(note)
-        await asyncio.to_thread(_sync, output, file.name)
+        await asyncio.to_thread(sync, output, file.name)
 
     async def current(self, image_id: str, rootfs: str) -> str:
         """The path of an image's seed, made or made again where that is due. Raises as `make`."""
@@ -116,7 +116,7 @@ class Seeds:
                 os.unlink(os.path.join(directory, NOTE))
             for name in (SEED, NOTE):
                 os.rename(os.path.join(staging, name), os.path.join(directory, name))
-            await asyncio.to_thread(_sync, directory)
+            await asyncio.to_thread(sync, directory)
         except OSError as fault:
             raise errors.from_os(fault, staging) from fault
         finally:
@@ -215,12 +215,3 @@ def _authorize(root: Node, area: DataArea, allowed: bytes, key: KeyPair) -> None
     node.content = Content(len(data))
     area.write(node.content, 0, data)
     folder.children[_AUTHORIZED[1]] = node
-
-
-def _sync(*paths: str) -> None:
-    for each in paths:
-        descriptor = os.open(each, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
