@@ -107,7 +107,9 @@ async def build_rootfs_tar(
     scratch = _scratch(output)
     os.mkdir(scratch)
     os.chmod(scratch, 0o711)  # noqa: S103 - subordinate ids pass through it
-    argv = ["mmdebstrap", f"--mode={'root' if os.geteuid() == 0 else 'unshare'}", "--variant=minbase"]
+    # as root it mounts the host's /dev, /proc and /sys in the new root: what clears up after it must not see those
+    argv = ["unshare", "--mount", "--"] if os.geteuid() == 0 else []
+    argv += [proc.find("mmdebstrap"), f"--mode={'root' if os.geteuid() == 0 else 'unshare'}", "--variant=minbase"]
     argv += ["--architectures=amd64", f"--keyring={KEYRING}", "--format=tar"]
     argv += [f"--include={','.join(packages)}"] if packages else []
     argv += [f"--customize-hook={hook}" for hook in (*hooks, _inside(_NEUTRAL))] + [suite, output]
