@@ -15,7 +15,7 @@ import signal
 import stat
 from typing import NamedTuple
 
-from .operation import Failed
+from .operation import Failed, Refused
 
 
 class FileId(NamedTuple):
@@ -53,7 +53,7 @@ def start_ticks(pid: int) -> int | None:
 
 
 def look(pid: int) -> Seen | None:
-    """What the process with that number is now; None when it is gone."""
+    """What the process with that number is now; None when it is gone. Raises `Refused` for one we may not look at."""
     try:
         begun = start_ticks(pid)
         seen = Seen(
@@ -65,6 +65,8 @@ def look(pid: int) -> Seen | None:
         )
     except (FileNotFoundError, ProcessLookupError):  # gone, or a thread of the kernel's
         return None
+    except PermissionError:
+        raise Refused(f"process {pid} is none of banger's") from None
     return seen if begun is not None and start_ticks(pid) == begun else None
 
 
@@ -94,11 +96,14 @@ def hold(pid: int) -> tuple[int, Seen] | None:
         descriptor = os.pidfd_open(pid)
     except (ProcessLookupError, OverflowError):
         return None
-    seen = look(pid)
-    if seen is not None and alive(descriptor):  # it lived after we looked, so nobody else had its number then
-        return descriptor, seen
-    os.close(descriptor)
-    return None
+    kept = False
+    try:
+        seen = look(pid)
+        kept = seen is not None and alive(descriptor)  # it lived after we looked: nobody else had its number then
+        return (descriptor, seen) if kept and seen is not None else None
+    finally:
+        if not kept:
+            os.close(descriptor)
 
 
 def alive(descriptor: int) -> bool:

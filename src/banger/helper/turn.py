@@ -5,7 +5,7 @@ Operations on one resource therefore take turns (`Operation.turn`), so that an `
 begins only when the `execute` that it takes back has ended. A turn is a lock of the kernel on a file below the runtime
 directory; it ends with its holder, however that dies.
 
-On disk: ``turns/XXX`` in the runtime directory, empty files, named by a hash so that there are at most 4096.
+On disk: ``turns/`` in the runtime directory, empty files, named by a hash so that there are at most 4096.
 """
 
 import errno
