@@ -4,6 +4,8 @@ A tool is a regular file of root's that nobody else can write, and so is every d
 what was checked is what runs. Its environment is empty but for a locale and a PATH of the system's directories. It
 gains no privileges by what it executes, leaves no core, and is killed when the process that started it dies: a request
 that was cut short must not go on changing the host behind the next one.
+
+`run` waits for a tool's end; `start` starts what outlives the helper.
 """
 
 import contextlib
@@ -13,6 +15,7 @@ import resource
 import selectors
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
@@ -33,7 +36,7 @@ TOOLS: Mapping[str, tuple[str, ...]] = {
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 OUTPUT_LIMIT = 1 << 20
 
-_LIBC = ctypes.CDLL(None)
+_LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 
@@ -68,14 +71,15 @@ def run(
     user: int | None = None,
     memory: int | None = None,
     output: int = OUTPUT_LIMIT,
+    path: str | None = None,
 ) -> Completed:
-    """Run a tool of the table to its end; it dies with us.
+    """Run a tool of the table to its end, or the program ``path`` that the installation names; it dies with us.
 
     ``descriptors`` are inherited under their own numbers. With ``user`` it runs as that user and group, without any
     other group; ``memory`` bounds its address space in bytes, ``output`` what it may say on stdout. Raises `Failed` for
     a status that is not in ``ok``, for a tool that says more, and (busy) for one that takes longer.
     """
-    path = next((each for each in TOOLS[tool] if os.path.exists(each)), None)
+    path = path or next((each for each in TOOLS[tool] if os.path.exists(each)), None)
     if path is None:
         raise Failed(f"{tool} is not installed")
     executable = open_executable(path)
@@ -95,8 +99,8 @@ def run(
             extra_groups=[] if user is not None else None,
             preexec_fn=_preparation(memory),
         )
-    except OSError as error:
-        raise Failed(f"{tool}: {error.strerror}") from None
+    except (OSError, subprocess.SubprocessError) as error:
+        raise Failed(f"{tool} cannot be started: {error}") from None
     finally:
         os.close(executable)
     try:
@@ -119,8 +123,7 @@ def _preparation(memory: int | None) -> Callable[[], None]:
         _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
         if os.getppid() != parent:  # it died before we could say so
             os._exit(127)
-        _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        _confine()
         if memory is not None:
             resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 
@@ -190,3 +193,45 @@ def _close(process: "subprocess.Popen[bytes]") -> None:
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream is not None:
             stream.close()
+
+
+def start(path: str, argv: Sequence[str], *, cgroup: int, output: int) -> "subprocess.Popen[bytes]":
+    """Start a program of root's that outlives us, in a session of its own, with ``output`` as stdout and stderr.
+
+    The child enters the cgroup whose ``cgroup.procs`` is open as ``cgroup`` before it runs anything, so all that it
+    ever allocates is counted there. It can gain no privileges by running another program, and it leaves no core file:
+    that would hold a guest's memory. A thread collects its exit status; should we end first, init does.
+    """
+    executable = open_executable(path)
+
+    def prepare() -> None:
+        os.write(cgroup, b"0")  # the writer itself
+        _confine()
+
+    try:
+        process = subprocess.Popen(
+            argv,
+            executable=f"/proc/self/fd/{executable}",
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=ENVIRONMENT,
+            cwd="/",
+            umask=0o022,
+            start_new_session=True,
+            pass_fds=(executable, cgroup),
+            preexec_fn=prepare,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise Failed(f"{argv[0]} cannot be started: {error}") from None
+    finally:
+        os.close(executable)
+    threading.Thread(target=process.wait, name=f"wait-{process.pid}", daemon=True).start()
+    return process
+
+
+def _confine() -> None:
+    """In the new process: no new privileges, no core file."""
+    if _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "no_new_privs")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
