@@ -69,7 +69,7 @@ class VmService:
             images=images,
             kernels=kernels,
             driver=driver,
-            connections=Connections(),
+            connections=Connections(driver),
             watch=Watch(driver, settings.console_limit, self._ended, self._stalled),
             paths=paths,
             settings=settings,
