@@ -88,7 +88,7 @@ class Launch(Step):
         )
         try:
             os.makedirs(spec.runtime, mode=0o700, exist_ok=True)
-            handle = await parts.driver.launch(spec)
+            handle = await parts.drivers.of(record).launch(spec)
         except OSError as error:
             raise errors.from_os(error, spec.runtime) from error
         except errors.VmmFailed as failed:
@@ -142,7 +142,7 @@ class AwaitAgent(Step):
         assert record.handle is not None
         timeout = self.parts.settings.boot_timeout
         attached = asyncio.create_task(self.parts.connections.get(record, timeout))
-        ended = asyncio.create_task(self.parts.driver.wait(record.handle))
+        ended = asyncio.create_task(self.parts.drivers.of(record).wait(record.handle))
         try:
             while not (attached.done() or ended.done()):
                 await asyncio.wait({attached, ended}, timeout=INTERVAL, return_when=asyncio.FIRST_COMPLETED)
@@ -164,7 +164,7 @@ class AwaitAgent(Step):
         """What `Watch` does once the machine runs. A guest that the disk has stopped will never answer."""
         assert record.handle is not None
         trim_console(self.parts, record.handle)
-        if await self.parts.driver.stalled(record.handle) is not None:
+        if await self.parts.drivers.of(record).stalled(record.handle) is not None:
             raise errors.DiskFull(path=self.parts.paths.vm(record.id))
 
 
