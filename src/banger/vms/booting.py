@@ -15,9 +15,8 @@ from banger.guest import assets
 from banger.guest.channel import Channel
 from banger.log import printable
 from banger.vmm.driver import Exit
-from banger.vms import boot
+from banger.vms import boot, files
 from banger.vms.ending import switch_off, trim_console
-from banger.vms.files import archive_of_start
 from banger.vms.parts import Made, Parts, Step
 from banger.vms.record import VmRecord
 from banger.vms.watch import INTERVAL
@@ -37,11 +36,11 @@ class MakeInitrd(Step):
         record = parts.need(self.vm_id)
         image = parts.images.get(record.image_id)
         today = assets.load(parts.images.agent)
-        archive = archive_of_start(record, image, today)
+        brought = await files.of_start(record, image, parts.images.rootfs(image), today)
         shared = await parts.kernels.initrd(record.kernel)
         path = os.path.join(parts.paths.vm(record.id), boot.INITRD)
         try:
-            await asyncio.to_thread(_join, path, shared, archive)
+            await asyncio.to_thread(_join, path, shared, brought.archive())
             uid = parts.uid(record)
             if uid is not None:
                 os.chown(path, -1, uid)
