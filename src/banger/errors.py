@@ -190,6 +190,28 @@ class PermissionRefused(BangerError):
     hint = "run banger as that user"
 
 
+class PrivilegeRefused(BangerError):
+    """A gate of the root helper's said no. ``reason`` is printable."""
+
+    code, http, exit_status = "privilege_refused", 403, 1
+    template = "{operation} was refused: {reason}"
+    hint = "the helper's log ('journalctl -u bangerd-root') has the request"
+
+
+class PrivilegeFailed(BangerError):
+    """The host could not do what root was asked for. With ``busy``, the same request may succeed later."""
+
+    code, http, exit_status = "privilege_failed", 500, 1
+    template = "{operation} failed: {reason}"
+    hint = "'banger doctor' checks this host"
+
+
+class HelperUnavailable(BangerError):
+    code, http, exit_status = "helper_unavailable", 503, 1
+    template = "the root helper does not answer: {reason}"
+    hint = "'sudo banger system restart' starts it again; 'sudo banger system status' tells more"
+
+
 class DaemonRunning(BangerError):
     code, http, exit_status = "daemon_running", 409, 4
     template = "a daemon is already running here (pid {pid})"

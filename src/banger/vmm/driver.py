@@ -56,7 +56,7 @@ class Drive(msgspec.Struct, frozen=True, kw_only=True):
     """
 
 
-class UserNetwork(msgspec.Struct, frozen=True, kw_only=True):
+class UserNetwork(msgspec.Struct, frozen=True, kw_only=True, tag="user"):
     """Networking by the driver's own user-mode stack: the guest has ``address`` and can reach out.
 
     The host's loopback and link-local services (169.254.169.254) are out of reach unless ``host_loopback``.
@@ -67,6 +67,21 @@ class UserNetwork(msgspec.Struct, frozen=True, kw_only=True):
     dns: str = "10.0.2.3"
     mac: str = "52:54:00:12:34:56"
     host_loopback: bool = False
+
+
+class TapNetwork(msgspec.Struct, frozen=True, kw_only=True, tag="tap"):
+    """Networking by a tap on banger's bridge: the host routes and filters, the guest has ``address`` of its own."""
+
+    tap: str
+    """The interface's name; it exists, and belongs to the monitor's user."""
+    address: str
+    """With the prefix length of the network."""
+    gateway: str
+    dns: str
+    mac: str
+
+
+Network = UserNetwork | TapNetwork
 
 
 class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +100,8 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
     vcpus: int
     memory: int
     drives: tuple[Drive, ...]
-    network: UserNetwork | None = None
+    network: Network | None = None
+    """Of the kind that the driver has (`Features.user_networking`)."""
     uid: int | None = None
     """Run the monitor as this user (and a group of the same number), when we are root.
 

@@ -6,7 +6,7 @@ import re
 from banger.images.record import ImageRecord, rootfs_path
 from banger.kernels import kernel as kernels
 from banger.paths import Paths
-from banger.vmm.driver import Drive, LaunchSpec, UserNetwork
+from banger.vmm.driver import Drive, LaunchSpec, Network
 from banger.vms.record import VmRecord
 
 _PLAIN = re.compile(r"/[A-Za-z0-9._/-]{1,200}")
@@ -31,7 +31,7 @@ def command_line(record: VmRecord, image: ImageRecord, modules: bool) -> tuple[s
     return tuple(words)
 
 
-def network_word(network: UserNetwork) -> str:
+def network_word(network: Network) -> str:
     """Address with prefix length, and gateway."""
     return f"{network.address},{network.gateway}"
 

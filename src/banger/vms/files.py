@@ -11,7 +11,7 @@ from banger.disk.guest_file import GuestFile
 from banger.guest.assets import Assets
 from banger.images.record import ImageRecord
 from banger.kernels import initrd
-from banger.vmm.driver import UserNetwork
+from banger.vmm.driver import Network
 from banger.vms.record import VmRecord
 
 
@@ -25,7 +25,7 @@ def archive_of_start(record: VmRecord, image: ImageRecord, today: Assets) -> byt
     return archive
 
 
-def machine_files(name: str, network: UserNetwork | None, init: str | None) -> list[GuestFile]:
+def machine_files(name: str, network: Network | None, init: str | None) -> list[GuestFile]:
     """Host name, name resolution, and where systemd is the init an empty machine id, so that it makes one."""
     files = [
         GuestFile("/etc/hostname", f"{name}\n".encode()),

@@ -10,7 +10,7 @@ import msgspec
 
 from banger.api.vm import Vm, VmState
 from banger.store.records import Records
-from banger.vmm.driver import Handle, UserNetwork
+from banger.vmm.driver import Handle, Network
 
 
 class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +33,7 @@ class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
     worker_of: str = ""
     """The subject of the change that made it for itself (see `workers`); empty for a machine of its own."""
     driver: str
-    network: UserNetwork | None = None
+    network: Network | None = None
     assets: str = ""
     """Digest of the guest assets that its root has had since its last start; empty while it has those of its image."""
     slot: int = 0

@@ -68,7 +68,7 @@ def argv(spec: LaunchSpec, host: Probe, descriptors: Descriptors) -> list[str]:
         "-kernel", spec.kernel, "-initrd", spec.initrd, "-append", " ".join(cmdline(spec, host)),
         *_channels(bus, descriptors),
         *[word for number, drive in enumerate(spec.drives) for word in _drive(bus, number, drive)],
-        *(_network(bus, spec.network) if spec.network is not None else ()),
+        *(_network(bus, spec.network) if isinstance(spec.network, UserNetwork) else ()),
         "-device", _json(driver=f"virtio-rng-{bus}"),
         "-trace", f"enable={CAUSE_EVENT}", "-trace", f"enable={STATE_EVENT}",
     ]  # fmt: skip

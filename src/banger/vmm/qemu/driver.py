@@ -27,7 +27,7 @@ import msgspec
 from banger import errors, proc
 from banger.log import printable
 from banger.vmm import console, process, sockets
-from banger.vmm.driver import Availability, Drive, Exit, Features, Handle, LaunchSpec
+from banger.vmm.driver import Availability, Drive, Exit, Features, Handle, LaunchSpec, UserNetwork
 from banger.vmm.qemu import command, guard, qmp
 from banger.vmm.qemu.probe import BINARY, Probe, probe
 
@@ -77,7 +77,7 @@ class QemuDriver:
             raise
 
     async def _start(self, spec: LaunchSpec, host: Probe, handle: Handle) -> Handle:
-        guarded = spec.network is not None and not spec.network.host_loopback
+        guarded = isinstance(spec.network, UserNetwork) and not spec.network.host_loopback
         library = guard.path(spec.vm_id) if guarded else None
         with contextlib.ExitStack() as stack:
             identity = _spawn(spec, host, handle, library, stack)
