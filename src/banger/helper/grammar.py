@@ -10,6 +10,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CHANGE = re.compile(r"[0-9a-f]{0,32}")
 _TAP = re.compile(r"tap-fc-(0|[1-9][0-9]{0,3})")
 _BRIDGE = re.compile(r"br-fc(-[a-z0-9]{1,9})?")
+MAPPER_PREFIX = "fc-rootfs-"
 _MAC = re.compile(r"02:fc(:[0-9a-f]{2}){4}")
 
 
@@ -55,4 +56,4 @@ def slot(value: int, host: Host) -> int:
 
 def mapper(machine: str) -> str:
     """The device-mapper name of a machine's root."""
-    return f"fc-rootfs-{vm_id(machine)}"
+    return MAPPER_PREFIX + vm_id(machine)
