@@ -2,13 +2,17 @@
 
 A tool is a regular file of root's that nobody else can write, and so is every directory above it. It is opened once;
 what was checked is what runs. Its environment is empty but for a locale and a PATH of the system's directories.
+
+`run` waits for a tool's end; `start` starts what outlives the helper.
 """
 
+import ctypes
 import os
 import resource
 import signal
 import stat
 import subprocess
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
@@ -26,6 +30,9 @@ TOOLS: Mapping[str, tuple[str, ...]] = {
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 OUTPUT_LIMIT = 1 << 20
+PR_SET_NO_NEW_PRIVS = 38
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Completed(NamedTuple):
@@ -69,13 +76,14 @@ def run(
     descriptors: Sequence[int] = (),
     user: int | None = None,
     memory: int | None = None,
+    path: str | None = None,
 ) -> Completed:
-    """Run a tool of the table to its end.
+    """Run a tool of the table to its end, or the program ``path`` that the installation names.
 
     ``descriptors`` are inherited under their own numbers. With ``user`` it runs as that user and group, without any
     other group; ``memory`` bounds its address space in bytes. Raises `Failed` for a status that is not in ``ok``.
     """
-    path = next((each for each in TOOLS[tool] if os.path.exists(each)), None)
+    path = path or next((each for each in TOOLS[tool] if os.path.exists(each)), None)
     if path is None:
         raise Failed(f"{tool} is not installed")
     executable = open_executable(path)
@@ -111,3 +119,40 @@ def run(
         said = stderr.decode("utf-8", "replace").strip().splitlines()
         raise Failed(f"{tool} ended with status {process.returncode}: {' / '.join(said[-3:])[:400]}")
     return Completed(process.returncode, stdout[:OUTPUT_LIMIT], stderr[:OUTPUT_LIMIT])
+
+
+def start(path: str, argv: Sequence[str], *, cgroup: int, output: int) -> "subprocess.Popen[bytes]":
+    """Start a program of root's that outlives us, in a session of its own, with ``output`` as stdout and stderr.
+
+    The child enters the cgroup whose ``cgroup.procs`` is open as ``cgroup`` before it runs anything, so all that it
+    ever allocates is counted there. It can gain no privileges by running another program, and it leaves no core file:
+    that would hold a guest's memory. A thread collects its exit status; should we end first, init does.
+    """
+    executable = open_executable(path)
+
+    def prepare() -> None:
+        os.write(cgroup, b"0")  # the writer itself
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "no_new_privs")
+
+    try:
+        process = subprocess.Popen(
+            argv,
+            executable=f"/proc/self/fd/{executable}",
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=ENVIRONMENT,
+            cwd="/",
+            umask=0o022,
+            start_new_session=True,
+            pass_fds=(executable, cgroup),
+            preexec_fn=prepare,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise Failed(f"{argv[0]} cannot be started: {error}") from None
+    finally:
+        os.close(executable)
+    threading.Thread(target=process.wait, name=f"wait-{process.pid}", daemon=True).start()
+    return process

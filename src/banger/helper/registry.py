@@ -1,8 +1,21 @@
 """Every operation by its name: the whole of what the helper does."""
 
+from .connection import Connect
+from .inspection import Inspect, Jails
+from .launch import Launch, Sweep
 from .operation import Operation
+from .signalling import Signal
+from .store import StoreFile
 
-OPERATIONS: tuple[type[Operation], ...] = ()
+OPERATIONS: tuple[type[Operation], ...] = (
+    StoreFile,
+    Launch,
+    Connect,
+    Signal,
+    Inspect,
+    Jails,
+    Sweep,
+)
 """In the order of the documentation."""
 
 BY_NAME: dict[str, type[Operation]] = {each.NAME: each for each in OPERATIONS}
