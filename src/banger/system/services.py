@@ -2,9 +2,8 @@
 
 import asyncio
 import contextlib
-import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from banger import errors, proc
@@ -14,6 +13,7 @@ from banger.system.units import DAEMON_SERVICE, ENABLED, HELPER_SERVICE, HELPER_
 
 ALL = (DAEMON_SERVICE, HELPER_SERVICE, HELPER_SOCKET, MACHINES, SLICE)
 """In the order in which they are ended."""
+DAEMON_SOCKET = "/run/banger/bangerd.sock"
 PATIENCE = 90.0
 """Seconds that a service may take until it answers; its first start may have work to recover."""
 SYSTEMCTL_SECONDS = 180.0
@@ -67,41 +67,20 @@ def restart(host: Host) -> None:
     control("restart", HELPER_SERVICE)
     await_helper(host)
     control("restart", DAEMON_SERVICE)
-    await_daemon(daemon_socket())
+    await_daemon(DAEMON_SOCKET)
 
 
 def end(units: Sequence[str] = ALL) -> None:
     """Stop units and take them from the host's start. What is not there is passed over."""
     control("disable", *ENABLED, check=False)
     for unit in units:
-        if unit == MACHINES:  # it refuses to be stopped, because nobody should without what comes here after the check
-            control("kill", "--kill-whom=all", "--signal=KILL", unit, check=False)
-            _allow_stop(unit)
         control("stop", unit, check=False)
-
-
-def _allow_stop(unit: str) -> None:
-    """Lift ``RefuseManualStop`` for the rest of this boot."""
-    place = f"/run/systemd/system/{unit}.d"
-    os.makedirs(place, exist_ok=True)
-    with open(f"{place}/ending.conf", "w", encoding="ascii") as file:
-        file.write("[Unit]\nRefuseManualStop=no\n[Service]\nRestart=no\n")
-    control("daemon-reload")
 
 
 def forget() -> None:
     """Let systemd forget units whose files are gone."""
-    place = f"/run/systemd/system/{MACHINES}.d"
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(f"{place}/ending.conf")
-        os.rmdir(place)
     control("daemon-reload", check=False)
     control("reset-failed", *ALL, check=False)
-
-
-def daemon_socket() -> str:
-    """Where the daemon of the installation listens."""
-    return "/run/banger/bangerd.sock"
 
 
 def await_daemon(socket: str) -> None:
@@ -133,13 +112,12 @@ def helper_answers(host: Host) -> str:
     return ""
 
 
-def _await(unit: str, ask: "object") -> None:
-    assert callable(ask)
+def _await(unit: str, ask: Callable[[], str]) -> None:
     deadline = time.monotonic() + PATIENCE
     while reason := ask():
         state = look(unit)
         if time.monotonic() > deadline or state.active == "failed":
-            raise silent(unit, str(reason))
+            raise silent(unit, reason)
         time.sleep(0.2)
 
 

@@ -101,7 +101,6 @@ def _machines(record: Record) -> str:
 [Unit]
 Description=banger: the control group of machines
 After=systemd-modules-load.service
-RefuseManualStop=yes
 
 [Service]
 Slice={SLICE}
