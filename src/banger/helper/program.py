@@ -3,7 +3,7 @@
 A tool is a regular file of root's that nobody else can write, and so is every directory above it. It is opened once;
 what was checked is what runs. Its environment is empty but for a locale and a PATH of the system's directories. It
 gains no privileges by what it executes, leaves no core, and is killed when the process that started it dies: a request
-that was cut short must not go on changing the host behind the next one.
+that was cut short must not go on changing the host behind the next one. `start` starts what outlives us on purpose.
 """
 
 import contextlib
@@ -13,6 +13,7 @@ import resource
 import selectors
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
@@ -68,14 +69,15 @@ def run(
     user: int | None = None,
     memory: int | None = None,
     output: int = OUTPUT_LIMIT,
+    path: str | None = None,
 ) -> Completed:
-    """Run a tool of the table to its end; it dies with us.
+    """Run a tool of the table to its end, or the program ``path`` that the installation names; it dies with us.
 
     ``descriptors`` are inherited under their own numbers. With ``user`` it runs as that user and group, without any
     other group; ``memory`` bounds its address space in bytes, ``output`` what it may say on stdout. Raises `Failed` for
     a status that is not in ``ok``, for a tool that says more, and (busy) for one that takes longer.
     """
-    path = next((each for each in TOOLS[tool] if os.path.exists(each)), None)
+    path = path or next((each for each in TOOLS[tool] if os.path.exists(each)), None)
     if path is None:
         raise Failed(f"{tool} is not installed")
     executable = open_executable(path)
@@ -190,3 +192,40 @@ def _close(process: "subprocess.Popen[bytes]") -> None:
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream is not None:
             stream.close()
+
+
+def start(path: str, argv: Sequence[str], *, cgroup: int, output: int) -> "subprocess.Popen[bytes]":
+    """Start a program of root's that outlives us, in a session of its own, with ``output`` as stdout and stderr.
+
+    The child enters the cgroup whose ``cgroup.procs`` is open as ``cgroup`` before it runs anything, so all that it
+    ever allocates is counted there. It can gain no privileges by running another program, and it leaves no core file:
+    that would hold a guest's memory. A thread collects its exit status; should we end first, init does.
+    """
+    executable = open_executable(path)
+
+    def prepare() -> None:
+        os.write(cgroup, b"0")  # the writer itself
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+            raise OSError("no_new_privs")
+
+    try:
+        process = subprocess.Popen(
+            argv,
+            executable=f"/proc/self/fd/{executable}",
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=ENVIRONMENT,
+            cwd="/",
+            umask=0o022,
+            start_new_session=True,
+            pass_fds=(executable, cgroup),
+            preexec_fn=prepare,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise Failed(f"{argv[0]} cannot be started: {error}") from None
+    finally:
+        os.close(executable)
+    threading.Thread(target=process.wait, name=f"wait-{process.pid}", daemon=True).start()
+    return process

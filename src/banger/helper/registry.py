@@ -1,9 +1,23 @@
 """Every operation by its name: the whole of what the helper does."""
 
+from .connection import Connect
+from .inspection import Inspect, Jails
+from .launch import Launch, Sweep
 from .operation import Operation
 from .ping import Ping
+from .signalling import Signal
+from .store import StoreFile
 
-OPERATIONS: tuple[type[Operation], ...] = (Ping,)
+OPERATIONS: tuple[type[Operation], ...] = (
+    Ping,
+    StoreFile,
+    Launch,
+    Connect,
+    Signal,
+    Inspect,
+    Jails,
+    Sweep,
+)
 """In the order of the documentation."""
 
 BY_NAME: dict[str, type[Operation]] = {each.NAME: each for each in OPERATIONS}
