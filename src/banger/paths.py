@@ -101,7 +101,7 @@ class Paths:
     ``owner`` is the user id whose daemon they belong to where that is the system installation's, else None.
     """
 
-    def __init__(self, config: str, state: str, cache: str, runtime: str, owner: int | None = None) -> None:
+    def __init__(self, config: str, state: str, cache: str, runtime: str, *, owner: int | None = None) -> None:
         self.config = config
         self.state = state
         self.cache = cache

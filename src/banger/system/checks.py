@@ -86,7 +86,9 @@ def _chroot_base(host: Host) -> Iterator[Finding]:
 def _monitor(path: str) -> Iterator[Finding]:
     name = os.path.basename(path)
     if not os.path.exists(path):
-        yield Finding(False, f"{name} is not at {path}: machines run on QEMU until it is", "sudo banger firecracker install")
+        yield Finding(
+            False, f"{name} is not at {path}: machines run on QEMU until it is", "sudo banger firecracker install"
+        )
     elif reason := environment.not_roots(path):
         yield Finding(False, f"{name} will not be run: {reason}", f"sudo chown root: {path} && sudo chmod 755 {path}")
 
@@ -123,7 +125,9 @@ def _ranges(path: str) -> Iterable[tuple[int, int]]:
             fields = [line.strip().split(":") for line in file]
     except OSError:
         return []
-    return [(int(each[1]), int(each[2])) for each in fields if len(each) == 3 and each[1].isdigit() and each[2].isdigit()]
+    return [
+        (int(each[1]), int(each[2])) for each in fields if len(each) == 3 and each[1].isdigit() and each[2].isdigit()
+    ]
 
 
 def kvm_groups(path: str = "/dev/kvm") -> tuple[str, ...]:

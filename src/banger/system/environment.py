@@ -30,7 +30,7 @@ def interpreter() -> str:
     if reason:
         error = errors.InstallRefused(reason=f"the services cannot run under {path}: {reason}")
         error.advise(
-            "install banger with the distribution's Python, 'python3 -m venv' or 'pipx install --python /usr/bin/python3'"
+            "install banger with the distribution's Python: /usr/bin/python3 -m venv, or pipx --python /usr/bin/python3"
         )
         raise error
     return path
@@ -71,7 +71,9 @@ def closure() -> dict[str, importlib.metadata.Distribution]:
         except importlib.metadata.PackageNotFoundError:
             if name != "banger":
                 continue  # needed under a condition that does not hold here: else banger would not run
-            error = errors.InstallRefused(reason="this banger runs from a source tree, and is not installed as a package")
+            error = errors.InstallRefused(
+                reason="this banger runs from a source tree; it is not installed as a package"
+            )
             error.advise("install it first: pip install . in a virtual environment")
             raise error from None
         for requirement in found[name].requires or ():
@@ -131,9 +133,7 @@ def build(directory: str, final: str) -> None:
         with open(path, "w", encoding="utf-8") as file:
             file.write(_script(os.path.join(final, "bin", "python3"), module))
         os.chmod(path, 0o755)  # noqa: S103 - a program for everybody
-    compileall.compile_dir(
-        site, quiet=2, stripdir=directory, prependdir=final, invalidation_mode=None, workers=1
-    )
+    compileall.compile_dir(site, quiet=2, stripdir=directory, prependdir=final, invalidation_mode=None, workers=1)
     _make_roots(directory)
 
 

@@ -29,7 +29,7 @@ class Unit(NamedTuple):
 
 
 def control(*arguments: str, check: bool = True) -> str:
-    """Run ``systemctl``; what it said on stdout. Raises `errors.ToolFailed`, `errors.ToolMissing`, `errors.TimedOut`."""
+    """Run ``systemctl``; what it said. Raises `errors.ToolFailed`, `errors.ToolMissing`, `errors.TimedOut`."""
     result = asyncio.run(proc.run(["systemctl", *arguments], timeout=SYSTEMCTL_SECONDS, check=check))
     return result.stdout.decode("utf-8", "replace")
 
@@ -43,8 +43,8 @@ def properties(unit: str, names: Sequence[str]) -> dict[str, str]:
 def look(unit: str) -> Unit:
     """The state of a unit."""
     found = properties(unit, ("ActiveState", "UnitFileState", "MainPID"))
-    pid = found.get("MainPID", "0")
-    return Unit(unit, found.get("ActiveState", "unknown"), found.get("UnitFileState", ""), int(pid) if pid.isdigit() else 0)
+    pid = int(found.get("MainPID") or 0)
+    return Unit(unit, found.get("ActiveState", "unknown"), found.get("UnitFileState", ""), pid)
 
 
 def load_modules(names: Sequence[str]) -> None:

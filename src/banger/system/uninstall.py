@@ -18,6 +18,8 @@ from banger.system.install import need_root
 from banger.system.layout import CACHE, CONFIG, HELPER, LIBRARY, LINKS, MODULES_FILE, VENV
 from banger.system.services import DAEMON_SOCKET
 
+DAEMON_CGROUP = f"/sys/fs/cgroup/system.slice/{units.DAEMON_SERVICE}"
+
 
 class Removed(NamedTuple):
     """What became of it."""
@@ -48,7 +50,7 @@ def uninstall(*, purge: bool, force: bool) -> Removed:
     network.clear(host)
     _remove_files(host)
     services.forget()
-    places = [each for each in (host.state, host.private, CACHE) if os.path.isdir(each)]
+    places = [each for each in (host.state, host.private, CACHE) if os.path.isdir(each) and not os.path.islink(each)]
     if purge:
         for each in places:
             _purge(each)
@@ -65,15 +67,26 @@ def running(host: Host) -> list[str]:
         with Client(DAEMON_SOCKET, start=False) as client:
             return [each.name for each in client.vm_list().vms if each.state == "running"]
     except errors.BangerError:
-        return [path.rpartition("/")[2] for path in _populated(host)]
+        leaves = [path.rpartition("/")[2] for path in _populated(host)]
+        return leaves + (["those of the daemon, which does not answer"] if _daemon_has_children() else [])
 
 
 def _populated(host: Host) -> list[str]:
-    """The machines' leaves, and the daemon's cgroup, as far as processes are in them."""
+    """The machines' leaves, as far as processes are in them."""
     found = []
     with contextlib.suppress(OSError):
         found = [os.path.join(host.cgroup, name) for name in os.listdir(host.cgroup) if name.startswith("vm-")]
     return [path for path in found if _is_populated(path)]
+
+
+def _daemon_has_children() -> bool:
+    """Whether more than the daemon itself is in its cgroup: monitors that outlive it."""
+    try:
+        with open(os.path.join(DAEMON_CGROUP, "cgroup.procs"), encoding="ascii") as file:
+            pids = {int(each) for each in file.read().split()}
+    except OSError:
+        return False
+    return bool(pids - {services.look(units.DAEMON_SERVICE).pid})
 
 
 def _is_populated(cgroup: str) -> bool:
@@ -93,7 +106,7 @@ def _stop(names: list[str]) -> None:
 
 def _kill_leftover(host: Host) -> None:
     """What machines have left running: monitors of the daemon's own cgroup, and those in the leaves."""
-    for path in (*_populated(host), f"/sys/fs/cgroup/system.slice/{units.DAEMON_SERVICE}"):
+    for path in (*_populated(host), DAEMON_CGROUP):
         with contextlib.suppress(OSError), open(os.path.join(path, "cgroup.kill"), "w", encoding="ascii") as file:
             file.write("1")
 

@@ -50,6 +50,8 @@ PROMISED: Mapping[str, Mapping[str, str]] = {
 }  # fmt: skip
 """What systemd must say of each unit, in the words of ``systemctl show``."""
 
+NAMES = (SLICE, MACHINES, HELPER_SOCKET, HELPER_SERVICE, DAEMON_SERVICE)
+
 ENABLED = (MACHINES, HELPER_SOCKET, DAEMON_SERVICE)
 """What the host starts; the rest follows."""
 
