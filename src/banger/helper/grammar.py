@@ -9,6 +9,7 @@ _VM_ID = re.compile(r"[0-9a-f]{16}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CHANGE = re.compile(r"[0-9a-f]{0,32}")
 _TAP = re.compile(r"tap-fc-(0|[1-9][0-9]{0,3})")
+MAPPER_PREFIX = "fc-rootfs-"
 _MAC = re.compile(r"02:fc(:[0-9a-f]{2}){4}")
 
 
@@ -54,4 +55,4 @@ def slot(value: int, host: Host) -> int:
 
 def mapper(machine: str) -> str:
     """The device-mapper name of a machine's root."""
-    return f"fc-rootfs-{vm_id(machine)}"
+    return MAPPER_PREFIX + vm_id(machine)

@@ -3,9 +3,7 @@
 A tool is a regular file of root's that nobody else can write, and so is every directory above it. It is opened once;
 what was checked is what runs. Its environment is empty but for a locale and a PATH of the system's directories. It
 gains no privileges by what it executes, leaves no core, and is killed when the process that started it dies: a request
-that was cut short must not go on changing the host behind the next one.
-
-`run` waits for a tool's end; `start` starts what outlives the helper.
+that was cut short must not go on changing the host behind the next one. `start` starts what outlives us on purpose.
 """
 
 import contextlib
@@ -25,6 +23,7 @@ from .operation import Failed, Refused
 
 TOOLS: Mapping[str, tuple[str, ...]] = {
     "ip": ("/usr/sbin/ip", "/usr/bin/ip", "/sbin/ip"),
+    "bridge": ("/usr/sbin/bridge", "/usr/bin/bridge", "/sbin/bridge"),
     "nft": ("/usr/sbin/nft", "/usr/bin/nft"),
     "dmsetup": ("/usr/sbin/dmsetup", "/sbin/dmsetup"),
     "e2fsck": ("/usr/sbin/e2fsck", "/sbin/e2fsck"),
@@ -36,7 +35,7 @@ TOOLS: Mapping[str, tuple[str, ...]] = {
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 OUTPUT_LIMIT = 1 << 20
 
-_LIBC = ctypes.CDLL(None, use_errno=True)
+_LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 
@@ -99,8 +98,8 @@ def run(
             extra_groups=[] if user is not None else None,
             preexec_fn=_preparation(memory),
         )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise Failed(f"{tool} cannot be started: {error}") from None
+    except OSError as error:
+        raise Failed(f"{tool}: {error.strerror}") from None
     finally:
         os.close(executable)
     try:
@@ -123,7 +122,8 @@ def _preparation(memory: int | None) -> Callable[[], None]:
         _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
         if os.getppid() != parent:  # it died before we could say so
             os._exit(127)
-        _confine()
+        _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if memory is not None:
             resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 
@@ -206,7 +206,9 @@ def start(path: str, argv: Sequence[str], *, cgroup: int, output: int) -> "subpr
 
     def prepare() -> None:
         os.write(cgroup, b"0")  # the writer itself
-        _confine()
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+            raise OSError("no_new_privs")
 
     try:
         process = subprocess.Popen(
@@ -228,10 +230,3 @@ def start(path: str, argv: Sequence[str], *, cgroup: int, output: int) -> "subpr
         os.close(executable)
     threading.Thread(target=process.wait, name=f"wait-{process.pid}", daemon=True).start()
     return process
-
-
-def _confine() -> None:
-    """In the new process: no new privileges, no core file."""
-    if _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "no_new_privs")
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

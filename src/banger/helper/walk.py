@@ -88,6 +88,8 @@ def _reopened(held: int, path: str, flags: int) -> int:
         made = os.open(f"/proc/self/fd/{held}", (flags & ~os.O_NOFOLLOW) | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except BlockingIOError:
         raise Failed(f"{shown(path)}: somebody has a lease on it", busy=True) from None
+    except IsADirectoryError:
+        raise Refused(f"{shown(path)} is no regular file") from None
     except OSError as error:
         raise Failed(f"{shown(path)}: {error.strerror}", busy=error.errno == errno.ETXTBSY) from None
     os.set_blocking(made, True)
