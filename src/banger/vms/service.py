@@ -58,6 +58,8 @@ class VmService:
         drivers: Drivers,
         paths: Paths,
         settings: Config,
+        privileged: Privileged | None = None,
+        bridge: Bridge | None = None,
         grace: float = GRACE,
     ) -> None:
         self._engine = engine
@@ -74,7 +76,9 @@ class VmService:
             watch=Watch(drivers, settings.console_limit, self._ended, self._stalled),
             paths=paths,
             settings=settings,
-            privileged=os.geteuid() == 0,
+            own_users=os.geteuid() == 0,
+            privileged=privileged,
+            bridge=bridge,
             ready=self._ready,
         )
         self.workers = Workers(self._parts, self._decide)
@@ -138,7 +142,7 @@ class VmService:
         self._check_idle(record)
         if record.state == "running":
             raise errors.WrongState(name=record.name, state=record.state, needed="stopped")
-        return self._begin(plans.START, record, Changed(record.id))
+        return self._begin(plans.START, record, Changed(record.id, jailed=record.jailed))
 
     async def stop(self, ref: str, request: StopVm) -> Operation:
         """Power off in order, within the request's time; raises `errors.WrongState` on a machine that does not run."""
@@ -148,7 +152,7 @@ class VmService:
     async def restart(self, ref: str, request: StopVm) -> Operation:
         """Power off in order, then start; a machine that does not run is just started."""
         record = self._machines.find(ref)
-        return self._begin(plans.RESTART, record, Changed(record.id, _bounded(request.timeout)))
+        return self._begin(plans.RESTART, record, Changed(record.id, _bounded(request.timeout), record.jailed))
 
     async def kill(self, ref: str) -> Operation:
         """Switch off at once; an orderly stop that is under way becomes a quick one."""
@@ -345,7 +349,7 @@ class VmService:
         paths = self._parts.paths
         for directory in (paths.state, paths.vms, paths.images, paths.kernels, paths.staging):
             os.makedirs(directory, mode=0o700, exist_ok=True)
-            if self._parts.privileged and directory != paths.staging:
+            if self._parts.own_users and directory != paths.staging:
                 os.chmod(directory, 0o711)  # noqa: S103 - a way through, not a view
 
     async def close(self) -> None:
