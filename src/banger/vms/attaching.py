@@ -35,30 +35,6 @@ class AttachDisk(Step):
         await detach_disk(self.parts, self.vm_id)
 
 
-class AttachNetwork(Step):
-    """The tap on the bridge, and what the guest may reach."""
-
-    name = "attach-network"
-
-    def __init__(self, parts: Parts, vm_id: str) -> None:
-        super().__init__(parts, vm_id)
-        self.resource = Made("tap", f"of vm {vm_id}")
-
-    async def do(self, report: Report) -> None:
-        report.stage("attaching the network")
-        await self.parts.bridged.attach(self.parts.need(self.vm_id).slot)
-
-    async def undo(self, report: Report) -> None:
-        await detach_network(self.parts, self.vm_id)
-
-
 async def detach_disk(parts: Parts, vm_id: str) -> None:
     """Idempotent; the overlay stays."""
     await parts.root.perform(RemoveDisk(vm_id=vm_id))
-
-
-async def detach_network(parts: Parts, vm_id: str) -> None:
-    """Idempotent."""
-    record = parts.machines.get(vm_id)
-    if record is not None:
-        await parts.bridged.detach(record.slot)

@@ -10,6 +10,7 @@ from banger.engine.change import Report, Resource
 from banger.images.service import ImageService
 from banger.kernels.service import KernelService
 from banger.paths import Paths
+from banger.privileged.runner import Privileged
 from banger.vmm.drivers import Drivers
 from banger.vms.connections import Connections
 from banger.vms.record import Machines, VmRecord
@@ -32,8 +33,6 @@ class Parts:
     """We are root: monitors without a jail run as users of their own all the same."""
     privileged: Privileged | None = None
     """Who does what needs root, if anybody does."""
-    bridge: Bridge | None = None
-    """The network of machines in jails."""
     ready: Callable[[VmRecord], None]
     """Told of every machine that has begun to run."""
     hurry: dict[str, asyncio.Event] = field(default_factory=dict)

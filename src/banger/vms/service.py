@@ -24,6 +24,7 @@ from banger.guest.command import GuestCommand
 from banger.images.service import ImageService
 from banger.kernels.service import KernelService
 from banger.paths import Paths
+from banger.privileged.runner import Privileged
 from banger.store.records import Records
 from banger.vmm.driver import Exit, Handle
 from banger.vmm.drivers import Drivers
@@ -59,7 +60,6 @@ class VmService:
         paths: Paths,
         settings: Config,
         privileged: Privileged | None = None,
-        bridge: Bridge | None = None,
         grace: float = GRACE,
     ) -> None:
         self._engine = engine
@@ -78,7 +78,6 @@ class VmService:
             settings=settings,
             own_users=os.geteuid() == 0,
             privileged=privileged,
-            bridge=bridge,
             ready=self._ready,
         )
         self.workers = Workers(self._parts, self._decide)
@@ -118,7 +117,8 @@ class VmService:
     async def _decide(self, request: CreateVm) -> VmRecord:
         """What is asked for, checked against what there is."""
         parts = self._parts
-        available = await parts.drivers.chosen.availability()
+        driver = await parts.drivers.choose()
+        available = await driver.availability()
         if not available.usable:
             raise errors.VmmFailed(reason=available.reason, name=request.name or "")
         record = wanted.decide(
@@ -126,8 +126,8 @@ class VmService:
             parts.settings,
             self._machines,
             self._promised,
-            parts.drivers.chosen.name,
-            available.features.user_networking,
+            driver.name,
+            available.features,
         )
         image = parts.images.expect(record.image)
         if image is not None:

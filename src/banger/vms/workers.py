@@ -16,7 +16,7 @@ from banger.api.vm import CreateVm
 from banger.engine.change import Task
 from banger.guest.channel import Channel
 from banger.images.record import ImageRecord
-from banger.vms import boot, booting, ending, making
+from banger.vms import boot, ending, making, plans
 from banger.vms.parts import Parts
 from banger.vms.record import VmRecord
 
