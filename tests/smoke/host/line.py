@@ -10,12 +10,14 @@ import io
 import tarfile
 import threading
 from collections.abc import AsyncIterator, Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from banger import errors
 from banger.guest.channel import Channel
 from banger.guest.command import CommandEnd, ExecSpec
+from banger.vmm import sockets
 
 T = TypeVar("T")
 
@@ -50,7 +52,7 @@ class Line:
 
     def attach(self, socket: str, timeout: float) -> None:
         """Wait for the agent. Raises `Silent`."""
-        self._channel = self.wait(Channel.attach(socket, timeout=timeout), timeout)
+        self._channel = self.wait(Channel.attach(partial(sockets.connect, socket), timeout=timeout), timeout)
 
     @property
     def channel(self) -> Channel:
