@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from . import cgroup, grammar, jail, monitor, program, store
+from . import cgroup, grammar, jail, monitor, program, store, versions
 from .host import Host
 from .operation import Failed, Operation, Outcome, Refused
 
@@ -29,7 +29,7 @@ _RESERVED = {"vmlinux", "initrd", "root", "dev", "run", "sys", "firecracker"}
 _FILES = 8
 _VCPUS = 32
 _MEMORY = (32, 1 << 20)
-_START_SECONDS = 60.0
+_START_SECONDS = 30.0
 _TAIL = 4096
 _PATH_ONLY = 0o10000000  # O_PATH, which fcntl reports
 
@@ -101,13 +101,13 @@ class Launch(Operation):
         self.validate(host)
         console = _console(host, descriptors)
         uid = host.uid(self.slot)
-        _refuse_mixed(host)
-        if monitor.of_user(uid):
-            raise Refused(f"the slot is taken: uid {uid} has a process")
+        versions.refuse_mixed(host)
         if self.tap is not None:
             _refuse_tap(self.tap, uid)
         root = jail.make(host, self.vm_id, uid)
         try:
+            if monitor.of_user(uid):
+                raise Refused(f"the slot is taken: uid {uid} has a process")
             device = self._fill(host, root, uid)
             return self._start(host, root, uid, device, console)
         except BaseException as error:
@@ -253,28 +253,6 @@ def _monitor(host: Host) -> str:
     if os.path.basename(path) != jail.NAME:
         raise Failed(f"{path}: the monitor's file has to be named {jail.NAME}, since the jailer names jails after it")
     return path
-
-
-def _refuse_mixed(host: Host) -> None:
-    """Jailer and monitor are of one release: only those have been tested together."""
-    ours, other = (_version(path) for path in (_monitor(host), host.jailer))
-    if ours != other:
-        raise Failed(f"firecracker is {ours} and jailer is {other}: install both from one release")
-
-
-_versions: dict[tuple[int, ...], str] = {}
-
-
-def _version(path: str) -> str:
-    found = os.stat(path)
-    key = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-    if key not in _versions:
-        said = program.run(os.path.basename(path), "--version", path=path, memory=1 << 30).stdout
-        version = re.search(rb"v([0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.+-]*)", said)
-        if version is None:
-            raise Failed(f"{path} does not tell its version")
-        _versions[key] = version[1].decode("ascii")
-    return _versions[key]
 
 
 def _refuse_tap(tap: str, uid: int) -> None:
