@@ -51,6 +51,7 @@ TEST_PACKAGES = {
     "make": "make",
     "umoci": "umoci",
     "squashfs-tools": "mksquashfs",
+    "xfsprogs": "mkfs.xfs",
 }
 """What the tests and benches need besides."""
 

@@ -84,21 +84,39 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
             made.end()
 
 
-def talk(handle: Handle, message: bytes) -> bytes:
-    """Send over the agent's socket until the guest, which discards what came before it listened, sends it back."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-        client.connect(handle.agent_socket)
-        client.settimeout(1)
-        deadline = time.monotonic() + PATIENCE
-        got = b""
-        while message not in got:
-            assert time.monotonic() < deadline, f"no answer, only {got!r}"
-            client.sendall(message)
+def connect(driver: Driver, handle: Handle) -> socket.socket:
+    """A connection to the agent's port, for plain use."""
+
+    async def limited() -> socket.socket:
+        async with asyncio.timeout(PATIENCE):
+            return await driver.connect_agent(handle)
+
+    client = run(limited())
+    client.setblocking(True)
+    return client
+
+
+def talk(driver: Driver, handle: Handle, message: bytes) -> bytes:
+    """Send to the agent's port until the guest, which discards what came before it listened, sends it back."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        with connect(driver, handle) as client:
+            client.settimeout(1)
+            got = b""
             try:
-                got += client.recv(1 << 16)
-            except TimeoutError:
-                continue
-    return message
+                while message not in got:
+                    assert time.monotonic() < deadline, f"no answer, only {got!r}"
+                    client.sendall(message)
+                    try:
+                        data = client.recv(1 << 16)
+                    except TimeoutError:
+                        continue
+                    if not data:
+                        raise ConnectionResetError
+                    got += data
+                return message
+            except (ConnectionResetError, BrokenPipeError):  # a vsock may be reset after the machine was resumed
+                assert time.monotonic() < deadline
 
 
 def left_in(directory: Path) -> list[str]:
@@ -118,7 +136,7 @@ def test_a_launched_machine_lives_and_can_be_reached(bench: Bench) -> None:
     handle = bench.launch()
     assert bench.driver.alive(handle)
     assert handle.driver == bench.driver.name
-    assert talk(handle, b"hello over the port\n") == b"hello over the port\n"
+    assert talk(bench.driver, handle, b"hello over the port\n") == b"hello over the port\n"
 
 
 def test_another_driver_object_takes_the_handle_over(bench: Bench, tmp_path: Path) -> None:
@@ -156,7 +174,7 @@ def test_it_survives_the_sudden_death_of_its_launcher(bench: Bench, tmp_path: Pa
     handle = msgspec.json.decode(launcher.stdout, type=Handle)
     bench.handles.append(handle)
     assert bench.driver.alive(handle)
-    assert talk(handle, b"still here\n")
+    assert talk(bench.driver, handle, b"still here\n")
 
 
 def test_kill_ends_it_and_leaves_no_socket(bench: Bench) -> None:
@@ -196,46 +214,53 @@ def test_waiting_has_a_limit(bench: Bench) -> None:
 
 def test_pause_stops_the_guest_and_resume_lets_it_go_on(bench: Bench) -> None:
     handle = bench.launch()
-    assert talk(handle, b"before\n")
-    run(bench.driver.pause(handle))
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-        client.connect(handle.agent_socket)
+    assert talk(bench.driver, handle, b"before\n")
+    with connect(bench.driver, handle) as client:
+        run(bench.driver.pause(handle))
         client.sendall(b"while paused\n")
         client.settimeout(0.5)
         with pytest.raises(TimeoutError):
             client.recv(1)
     run(bench.driver.resume(handle))
-    assert talk(handle, b"after\n")
+    assert talk(bench.driver, handle, b"after\n")
 
 
-# -- the agent's socket -----------------------------------------------------------------------------------------------
+# -- the agent's port -------------------------------------------------------------------------------------------------
 
 
-def test_the_socket_accepts_again_after_a_client_was_killed(bench: Bench) -> None:
+def test_the_port_is_served_again_after_a_client_was_killed(bench: Bench) -> None:
     handle = bench.launch()
-    assert talk(handle, b"first\n")
+    assert talk(bench.driver, handle, b"first\n")
     for _ in range(3):
-        rude = subprocess.Popen(
-            [
-                sys.executable, "-c",
-                "import socket, sys, time\n"
-                "s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.sendall(b'half a mess')\n"
-                "print(flush=True); time.sleep(600)",
-                handle.agent_socket,
-            ],
-            stdout=subprocess.PIPE,
-        )  # fmt: skip
+        with connect(bench.driver, handle) as client:
+            rude = subprocess.Popen(
+                [
+                    sys.executable, "-c",
+                    "import os, sys, time\n"
+                    "os.write(int(sys.argv[1]), b'half a mess'); print(flush=True); time.sleep(600)",
+                    str(client.fileno()),
+                ],
+                stdout=subprocess.PIPE,
+                pass_fds=[client.fileno()],
+            )  # fmt: skip
         with rude:
             assert rude.stdout is not None
             rude.stdout.readline()
             rude.kill()
-    assert talk(handle, b"and another\n")
+    assert talk(bench.driver, handle, b"and another\n")
 
 
 def test_only_its_owner_can_connect(bench: Bench) -> None:
     handle = bench.launch()
-    assert os.stat(handle.agent_socket).st_mode & 0o077 == 0
-    assert os.stat(handle.console).st_mode & 0o077 == 0
+    for path in filter(None, (handle.agent_socket, handle.control_socket, handle.console)):
+        assert os.stat(path).st_mode & 0o077 == 0
+
+
+def test_a_machine_that_is_gone_is_an_agent_lost(bench: Bench) -> None:
+    handle = bench.launch()
+    run(bench.driver.kill(handle))
+    with pytest.raises(errors.AgentLost):
+        connect(bench.driver, handle)
 
 
 # -- how it ends ------------------------------------------------------------------------------------------------------

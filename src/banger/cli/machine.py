@@ -29,6 +29,8 @@ def request(arguments: Namespace, *, start: bool = True, ephemeral: bool = False
         vcpu=arguments.vcpu,
         memory=arguments.memory,
         disk_size=arguments.disk_size,
+        nat=arguments.nat or None,
+        peers=arguments.peers or None,
         env=arguments.env,
         start=start,
         ephemeral=ephemeral,

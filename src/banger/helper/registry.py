@@ -1,13 +1,17 @@
 """Every operation by its name: the whole of what the helper does."""
 
 from .connection import Connect
+from .disk import Disks, RawDisk, RemoveDisk
 from .inspection import Inspect, Jails
 from .launch import Launch, Sweep
 from .operation import Operation
+from .ping import Ping
 from .signalling import Signal
+from .snapshot import Snapshot
 from .store import StoreFile
 
 OPERATIONS: tuple[type[Operation], ...] = (
+    Ping,
     StoreFile,
     Launch,
     Connect,
@@ -15,6 +19,10 @@ OPERATIONS: tuple[type[Operation], ...] = (
     Inspect,
     Jails,
     Sweep,
+    Snapshot,
+    RawDisk,
+    RemoveDisk,
+    Disks,
 )
 """In the order of the documentation."""
 

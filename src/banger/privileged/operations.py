@@ -1,9 +1,28 @@
 """The operations that other rooms ask for, under one roof: none of them imports the helper."""
 
 from banger.helper.connection import Connect
+from banger.helper.disk import Disks, RawDisk, RemoveDisk
 from banger.helper.inspection import Inspect, Jails
 from banger.helper.launch import Launch, StoredFile, Sweep
+from banger.helper.ping import Ping
 from banger.helper.signalling import Signal
+from banger.helper.snapshot import Layout, Snapshot, layout
 from banger.helper.store import StoreFile
 
-__all__ = ["Connect", "Inspect", "Jails", "Launch", "Signal", "StoreFile", "StoredFile", "Sweep"]
+__all__ = [
+    "Connect",
+    "Disks",
+    "Inspect",
+    "Jails",
+    "Launch",
+    "Layout",
+    "Ping",
+    "RawDisk",
+    "RemoveDisk",
+    "Signal",
+    "Snapshot",
+    "StoreFile",
+    "StoredFile",
+    "Sweep",
+    "layout",
+]

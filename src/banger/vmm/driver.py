@@ -9,10 +9,11 @@ Promises that the conformance suite checks of every driver:
 - `launch` returns a handle for a live process, or raises and leaves no process, socket or file behind.
 - The process survives the death of the process that launched it, SIGKILL included.
 - `kill` ends the process at once and is idempotent; `alive` is true only of the very process of the handle.
-- The agent's socket accepts a connection while the process lives, again after a client was killed.
+- The agent can be connected to while the process lives, again after a client was killed, and by its owner alone.
 - The console goes to a file that cannot grow past the limit while anybody watches it (`trim_console`).
 """
 
+import socket
 from typing import Protocol
 
 import msgspec
@@ -116,9 +117,10 @@ class Handle(msgspec.Struct, frozen=True, kw_only=True):
     driver: str
     pid: int
     start_ticks: int
-    agent_socket: str
     console: str
-    control_socket: str
+    agent_socket: str = ""
+    """Where the driver itself has the agent's port listen, if it does; `Driver.connect_agent` is the way there."""
+    control_socket: str = ""
     machine: str
     """The machine type in the monitor's own words, e.g. ``microvm (tcg)``."""
     log: str = ""
@@ -160,6 +162,14 @@ class Driver(Protocol):
 
     async def wait(self, handle: Handle, timeout: float | None = None) -> Exit | None:
         """Wait for the end of the process; None when ``timeout`` seconds were not enough."""
+        ...
+
+    async def connect_agent(self, handle: Handle) -> socket.socket:
+        """A connected, non-blocking stream to the agent's port, the caller's to close.
+
+        It waits for as long as the machine lives and does not let us in: a guest that is booting has no ear yet. The
+        caller sets the limit. Raises `AgentLost` when the machine is gone.
+        """
         ...
 
     async def pause(self, handle: Handle) -> None:

@@ -20,6 +20,7 @@ import grp
 import os
 import re
 import resource
+import socket
 import struct
 
 import msgspec
@@ -105,6 +106,9 @@ class QemuDriver:
         if not await proc.wait_gone(process.identity(handle), timeout):
             return None
         return _classify(handle)
+
+    async def connect_agent(self, handle: Handle) -> socket.socket:
+        return await sockets.connect(handle.agent_socket)
 
     async def pause(self, handle: Handle) -> None:
         await self._control(handle, "stop")
