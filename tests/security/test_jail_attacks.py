@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from banger.helper import jail, monitor
+from banger.helper import jail, process
 from banger.helper.inspection import Inspect
 from banger.helper.launch import Sweep
 from banger.helper.operation import Failed, Refused
@@ -263,11 +263,11 @@ def test_a_mount_in_a_jail_is_detached_and_spared(scene: Scene) -> None:
 
 
 def refuse_signal(scene: Scene, pid: int, ticks: int | None = None) -> None:
-    begun = monitor.start_ticks(pid) if ticks is None else ticks
+    begun = process.start_ticks(pid) if ticks is None else ticks
     assert begun is not None
     with pytest.raises(Refused):
         Signal(vm_id=FIRST, pid=pid, start_ticks=begun, signal="KILL").execute(scene.host)
-    assert monitor.start_ticks(pid) == begun
+    assert process.start_ticks(pid) == begun
 
 
 def test_no_signal_for_anybody_else(scene: Scene) -> None:
@@ -292,7 +292,7 @@ def test_no_signal_for_anybody_else(scene: Scene) -> None:
 
 def test_a_pid_that_is_another_process_by_now_gets_nothing(scene: Scene) -> None:
     scene.launch()
-    ticks = monitor.start_ticks(os.getpid())
+    ticks = process.start_ticks(os.getpid())
     assert ticks is not None
     request = Signal(vm_id=FIRST, pid=os.getpid(), start_ticks=ticks - 1, signal="KILL")
     assert request.execute(scene.host).values == {"sent": False}
@@ -311,8 +311,8 @@ def test_a_sweep_ends_who_lives_in_the_jail_and_nobody_else(scene: Scene) -> Non
     with actor(scene.host.uid(1)) as bystander:
         with actor(scene.host.uid(1), scene.jail()) as inhabitant:
             Sweep(vm_id=FIRST).execute(scene.host)
-            assert monitor.start_ticks(inhabitant) is None
-        assert monitor.start_ticks(bystander) is not None
+            assert process.start_ticks(inhabitant) is None
+        assert process.start_ticks(bystander) is not None
     assert scene.left() == []
 
 

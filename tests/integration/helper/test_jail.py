@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from banger.helper import monitor
+from banger.helper import process
 from banger.helper.inspection import Inspect, Jails
 from banger.helper.launch import Launch, StoredFile, Sweep
 from banger.helper.operation import Failed, Outcome, Refused
@@ -138,7 +138,7 @@ def test_a_signal_reaches_the_monitor(scene: Scene) -> None:
     outcome = scene.launch()
     pidfd = os.pidfd_open(pid_of(outcome))
     assert signal(scene, outcome, "TERM")
-    assert monitor.ended(pidfd, patience=30)
+    assert process.wait(pidfd, 30)
     os.close(pidfd)
     assert not signal(scene, outcome, "KILL"), "it has ended"
     inspected = Inspect(vm_id=FIRST).execute(scene.host).values
