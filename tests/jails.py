@@ -126,6 +126,8 @@ def make_scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
             private=str(directory / "private"),
             runtime=str(directory / "runtime"),
             cgroup=str(parent / "machines"),
+            first_uid=1_000_000 + 16 * os.getpid(),  # of this test process's own: a user with a process is refused
+            uid_count=16,
             firecracker=str(released() / "firecracker"),
             jailer=str(released() / "jailer"),
         )

@@ -252,7 +252,7 @@ def test_the_console_is_the_callers(scene: Scene) -> None:
 
 
 def test_a_tap_of_another_slot_is_refused(scene: Scene) -> None:
-    name = "tap-fc-9999"
+    name = f"tap-fc-{os.getpid() % 10_000}"
     subprocess.run(["ip", "tuntap", "add", name, "mode", "tap", "user", str(scene.host.uid(2))], check=True)
     try:
         plain = scene.request()
