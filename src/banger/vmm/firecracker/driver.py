@@ -31,7 +31,7 @@ FEATURES = Features(accelerated=True, user_networking=False, vsock=True, snapsho
 
 _END_SECONDS = 30
 _LOOK_SECONDS = 1.0
-"""How often the console is looked at for a guest that has turned itself off."""
+"""How often the console is looked at for the end of a machine whose process goes on."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
 
@@ -66,7 +66,9 @@ class FirecrackerDriver:
             end = await self.wait(handle, patience)
         finally:
             await asyncio.shield(self.kill(handle))
-        return "the guest hangs" if end is None else None
+        if end is None:
+            return "the guest hangs"
+        return None if end.reason == "powered off" else f"{end.reason}: {end.detail}"
 
     async def launch(self, spec: LaunchSpec) -> Handle:
         configuration.check(spec)
@@ -124,7 +126,7 @@ class FirecrackerDriver:
         try:
             async with asyncio.timeout(timeout):
                 while not await proc.wait_gone(process.identity(handle), _LOOK_SECONDS):
-                    if ending.halted(handle.console):
+                    if ending.over(handle.console):
                         await self._jail.kill(handle.details["vm"], handle.pid, handle.start_ticks)
         except TimeoutError:
             return None
