@@ -55,7 +55,8 @@ class Way:
     """Called, it does its steps once and returns the seconds.
 
     ``costs`` has all that it cost, round by round, ``fsck`` the seconds of the checks, and ``allocated`` the bytes on
-    disk of the last image. ``inspect`` is called, if there is one, while a round's files are there.
+    disk of the last image. ``prepare`` is called, if there is one, before each round, ``inspect`` while its files are
+    there.
     """
 
     def __init__(self, steps: Sequence[Step], image: Path | None = None, leaves: Sequence[Path] = ()) -> None:
@@ -63,6 +64,7 @@ class Way:
         self.costs: list[Cost] = []
         self.fsck: list[float] = []
         self.allocated = 0
+        self.prepare: Callable[[], None] | None = None
         self.inspect: Callable[[], None] | None = None
         self._steps = steps
         self._leaves = [*leaves, *([image] if image is not None else [])]
@@ -70,6 +72,8 @@ class Way:
     def __call__(self) -> float:
         self.remove()
         os.sync()  # what others left to be written is written in nobody's time
+        if self.prepare is not None:
+            self.prepare()
         spent = [spend(step) for step in self._steps]
         cost = Cost(
             sum(each.wall for each in spent), sum(each.cpu for each in spent), max(each.memory for each in spent)
@@ -126,6 +130,19 @@ def spend(step: Step) -> Cost:
             told.seek(0)
             raise RuntimeError(f"{step.argv[0]} ended with {process.returncode}: {told.read()[-2000:].decode()}")
     return Cost(wall, used.ru_utime + used.ru_stime, _megabytes(used))
+
+
+def warm(path: Path) -> None:
+    """Bring a file into the page cache."""
+    with path.open("rb") as file:
+        while file.read(1 << 20):
+            pass
+
+
+def cool(path: Path) -> None:
+    """Drop a file from the page cache."""
+    with path.open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _megabytes(used: resource.struct_rusage) -> float:

@@ -47,10 +47,12 @@ TEST_PACKAGES = {
     "docker-registry": "docker-registry",
     "openssh-client": "ssh",
     "iproute2": "ip",
+    "nftables": "",
     "git": "git",
     "make": "make",
     "umoci": "umoci",
     "squashfs-tools": "mksquashfs",
+    "xfsprogs": "mkfs.xfs",
 }
 """What the tests and benches need besides."""
 

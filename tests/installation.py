@@ -42,6 +42,7 @@ from banger.paths import Paths
 from banger.store.database import Database
 from banger.store.records import Records
 from banger.vmm.driver import Driver
+from banger.vmm.drivers import Drivers, by_name
 from banger.vmm.fake.driver import AGENT_VARIABLE, FakeDriver
 from banger.vms.record import VmRecord
 from banger.vms.service import VmService
@@ -159,7 +160,7 @@ class Installation:
             records=Records(database, "vms", VmRecord),
             images=images,
             kernels=kernels,
-            driver=self._driver(self.paths),
+            drivers=Drivers(self._driver(self.paths), lambda name: by_name(name, self.paths.probe_cache)),
             paths=self.paths,
             settings=config,
             grace=grace,

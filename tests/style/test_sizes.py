@@ -21,6 +21,7 @@ LARGE = {"src/banger/errors.py": "the one table of failures"}
 DOORS = {
     "src/banger/proc.py": "the door",
     "src/banger/helper/program.py": "the root helper's own, which imports nothing of ours",
+    "src/banger/helper/server.py": "forks a process for each request, and runs no program",
     "src/banger/vmm/fake/machine.py": "a program that plays a machine, and starts the agent as a kernel would",
 }
 """The only modules that start programs, each with its reason."""

@@ -24,6 +24,8 @@ class VmDefaults(msgspec.Struct, frozen=True, kw_only=True):
     memory: int
     disk_size: int
     host_loopback: bool
+    nat: bool
+    peers: bool
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,7 +135,11 @@ SETTINGS = (
     Setting("vm_defaults.disk_size", SIZE, 8 * GIB, _size,
             "Size of a machine's disk. It is sparse: only what is written takes space."),
     Setting("vm_defaults.host_loopback", "true or false", False, _truth,
-            "Whether guests reach what listens on the host's loopback (at 10.0.2.2) and on link-local addresses."),
+            "Whether guests reach what listens on the host: its loopback (at 10.0.2.2), or the bridge's address."),
+    Setting("vm_defaults.nat", "true or false", False, _truth,
+            "Whether guests on the bridge reach the outside. Those of a user-mode network always do."),
+    Setting("vm_defaults.peers", "true or false", False, _truth,
+            "Whether guests on the bridge reach each other; both must be allowed to."),
 )  # fmt: skip
 """Every setting, in the order of the reference page."""
 

@@ -36,6 +36,7 @@ async def wire(paths: Paths, config: Config) -> Services:
         engine = Engine(database)
         chosen = drivers.default() if config.driver == "auto" else config.driver
         driver = drivers.by_name(chosen, paths.probe_cache)
+        known = drivers.Drivers(driver, lambda name: drivers.by_name(name, paths.probe_cache))
         records = Records(database, "images", ImageRecord)
         images = ImageService(engine, records, paths, config, agent=agent_path())
         kernels = KernelService(engine, paths, config, agent=agent_path())
@@ -44,7 +45,7 @@ async def wire(paths: Paths, config: Config) -> Services:
             records=Records(database, "vms", VmRecord),
             images=images,
             kernels=kernels,
-            driver=driver,
+            drivers=known,
             paths=paths,
             settings=config,
         )

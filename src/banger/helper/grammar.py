@@ -2,20 +2,20 @@
 
 import re
 
-from .host import Host
+from .host import BRIDGE, Host
 from .operation import Refused
 
 _VM_ID = re.compile(r"[0-9a-f]{16}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CHANGE = re.compile(r"[0-9a-f]{0,32}")
 _TAP = re.compile(r"tap-fc-(0|[1-9][0-9]{0,3})")
-_BRIDGE = re.compile(r"br-fc(-[a-z0-9]{1,9})?")
+MAPPER_PREFIX = "fc-rootfs-"
 _MAC = re.compile(r"02:fc(:[0-9a-f]{2}){4}")
 
 
 def _match(pattern: re.Pattern[str], value: str, what: str) -> str:
     if not pattern.fullmatch(value):
-        raise Refused(f"{value[:80]!r} is not {what}")
+        raise Refused(f"{value[:80]!a} is not {what}")
     return value
 
 
@@ -38,7 +38,7 @@ def tap(value: str) -> str:
 
 def bridge(value: str) -> str:
     """A bridge's name: ``br-fc``, or that with a suffix; at most 15 characters (IFNAMSIZ)."""
-    return _match(_BRIDGE, value, "the name of a bridge of banger's")
+    return _match(BRIDGE, value, "the name of a bridge of banger's")
 
 
 def mac(value: str) -> str:
@@ -55,4 +55,4 @@ def slot(value: int, host: Host) -> int:
 
 def mapper(machine: str) -> str:
     """The device-mapper name of a machine's root."""
-    return f"fc-rootfs-{vm_id(machine)}"
+    return MAPPER_PREFIX + vm_id(machine)

@@ -8,10 +8,13 @@ import dataclasses
 import ipaddress
 import json
 import os
+import re
 import stat
 from dataclasses import dataclass
 
 RECORD = "/etc/banger/install.json"
+BRIDGE = re.compile(r"br-fc(-[a-z0-9]{1,9})?")
+"""Names of bridges that are banger's: at most 15 characters (IFNAMSIZ)."""
 
 
 class BadRecord(Exception):
@@ -63,9 +66,9 @@ class Host:
 
 
 def load(path: str = RECORD) -> Host:
-    """Read the record. Raises `BadRecord` unless it is a regular file that only root can write."""
+    """Read the record. Raises `BadRecord` unless only root can have written it, and what it says makes sense."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise BadRecord(f"{path}: {error.strerror}") from None
     with open(descriptor, "rb") as file:
@@ -73,11 +76,52 @@ def load(path: str = RECORD) -> Host:
         if not stat.S_ISREG(found.st_mode) or found.st_uid != 0 or found.st_mode & 0o022:
             raise BadRecord(f"{path} is not a file that only root can write")
         content = file.read(1 << 16)
+    _trust_directories(path)
     try:
         values = json.loads(content)
-        known = {each.name for each in dataclasses.fields(Host)}
+        known = {each.name: type(each.default) for each in dataclasses.fields(Host)} | {
+            "owner_uid": int,
+            "owner_gid": int,
+        }
         host = Host(**{name: value for name, value in values.items() if name in known})
-        _ = host.network
+        for name, kind in known.items():
+            if type(getattr(host, name)) is not kind:
+                raise ValueError(f"{name} is not of type {kind.__name__}")
+        check(host)
     except (ValueError, TypeError, AttributeError) as error:
         raise BadRecord(f"{path}: {error}") from None
     return host
+
+
+def _trust_directories(path: str) -> None:
+    """Only root can have replaced the record; in a sticky directory, nobody replaces what is somebody else's."""
+    above = os.path.realpath(os.path.dirname(path))
+    while True:
+        found = os.stat(above)
+        if found.st_uid != 0 or (found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX):
+            raise BadRecord(f"{path}: somebody other than root can write {above}")
+        if above == "/":
+            return
+        above = os.path.dirname(above)
+
+
+def check(host: Host) -> None:
+    """Raises `ValueError` for an installation that makes no sense."""
+    for name in ("state", "private", "runtime", "cgroup", "firecracker", "jailer"):
+        path = getattr(host, name)
+        if not path.startswith("/") or path == "/" or os.path.normpath(path) != path or "\0" in path:
+            raise ValueError(f"{name}: {path!r} is not a clean absolute path")
+    if not 0 <= host.owner_uid < 1 << 32 or not 0 <= host.owner_gid < 1 << 32:
+        raise ValueError("the owner is no user")
+    last = host.first_uid + host.uid_count - 1
+    if host.first_uid < 1 or host.uid_count < 1 or last >= (1 << 32) - 2:
+        raise ValueError("the user ids for machines are none")
+    if host.first_uid <= host.owner_uid <= last:
+        raise ValueError("the owner's user id is among those for machines")
+    if not BRIDGE.fullmatch(host.bridge):
+        raise ValueError(f"{host.bridge!r} is no name for a bridge of banger's")
+    if not 8 <= host.network.network.prefixlen <= 30 or host.network.ip in (
+        host.network.network.network_address,
+        host.network.network.broadcast_address,
+    ):
+        raise ValueError(f"{host.address} is no address in a network of guests")

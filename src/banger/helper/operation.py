@@ -10,7 +10,8 @@ Invariants of every operation:
 - `validate` looks and does nothing. It raises `Refused`, also for what has the right form and belongs to somebody else.
 - `execute` holds what `validate` has checked (by descriptor, by identity), so that nothing can be swapped in between.
 - `execute` and `undo` are idempotent; each may come first, twice, or after the other was cut short by a kill -9.
-- `undo` frees everything that `execute` has made or may have made, runs to its end, and joins its errors.
+- `undo` frees everything that `execute` has made or may have made, runs to its end, and joins its errors. Nothing has
+  judged its arguments before it (what `validate` looks at may be gone): it refuses by itself what it may not touch.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,8 +55,17 @@ class Operation:
     def validate(self, host: Host) -> None:
         """Raises `Refused`."""
 
+    def turn(self) -> str:
+        """Operations of the same turn are never performed at the same time; empty: it waits for nobody.
+
+        By default that is the noun of its name, so all operations of one kind of resource. Where each machine has a
+        resource of its own, a turn with the machine's id lets the others go on. It is asked of arguments that nobody
+        has judged yet.
+        """
+        return self.NAME.partition(".")[0]
+
     def describe(self) -> str:
-        """One line for the log, safe to print."""
+        """One line for the log, safe to print, without contents of files; also of arguments that nobody has judged."""
         raise NotImplementedError
 
     def execute(self, host: Host, descriptors: Sequence[int] = ()) -> Outcome:

@@ -1,25 +1,29 @@
 """The helper's one door to other programs: a fixed table of tools, argv lists built by us, run by descriptor.
 
 A tool is a regular file of root's that nobody else can write, and so is every directory above it. It is opened once;
-what was checked is what runs. Its environment is empty but for a locale and a PATH of the system's directories.
-
-`run` waits for a tool's end; `start` starts what outlives the helper.
+what was checked is what runs. Its environment is empty but for a locale and a PATH of the system's directories. It
+gains no privileges by what it executes, leaves no core, and is killed when the process that started it dies: a request
+that was cut short must not go on changing the host behind the next one. `start` starts what outlives us on purpose.
 """
 
+import contextlib
 import ctypes
 import os
 import resource
+import selectors
 import signal
-import stat
 import subprocess
 import threading
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from .operation import Failed
+from . import walk
+from .operation import Failed, Refused
 
 TOOLS: Mapping[str, tuple[str, ...]] = {
     "ip": ("/usr/sbin/ip", "/usr/bin/ip", "/sbin/ip"),
+    "bridge": ("/usr/sbin/bridge", "/usr/bin/bridge", "/sbin/bridge"),
     "nft": ("/usr/sbin/nft", "/usr/bin/nft"),
     "dmsetup": ("/usr/sbin/dmsetup", "/sbin/dmsetup"),
     "e2fsck": ("/usr/sbin/e2fsck", "/sbin/e2fsck"),
@@ -30,13 +34,14 @@ TOOLS: Mapping[str, tuple[str, ...]] = {
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 OUTPUT_LIMIT = 1 << 20
-PR_SET_NO_NEW_PRIVS = 38
 
-_libc = ctypes.CDLL(None, use_errno=True)
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NO_NEW_PRIVS = 38
 
 
 class Completed(NamedTuple):
-    """How a tool ended, and what it said (each at most `OUTPUT_LIMIT` bytes)."""
+    """How a tool ended, and what it said."""
 
     status: int
     stdout: bytes
@@ -44,27 +49,15 @@ class Completed(NamedTuple):
 
 
 def open_executable(path: str) -> int:
-    """A descriptor of a program that only root can have put there; the caller closes it. Raises `Failed`."""
-    descriptor = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    """A descriptor (O_PATH) of a program that only root can have put there; the caller closes it. Raises `Failed`."""
     try:
-        parts = os.path.realpath(path).split("/")[1:]
-        for number, part in enumerate(parts):
-            directory = os.O_DIRECTORY if number < len(parts) - 1 else 0
-            below = os.open(part, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC | directory, dir_fd=descriptor)
-            os.close(descriptor)
-            descriptor = below
-            found = os.fstat(descriptor)
-            if found.st_uid != 0 or found.st_mode & 0o022:
-                raise Failed(f"{path}: somebody other than root can write {'/' + '/'.join(parts[: number + 1])}")
-        if not stat.S_ISREG(found.st_mode) or not found.st_mode & 0o111:
-            raise Failed(f"{path} is not a program")
-        kept, descriptor = descriptor, -1
-        return kept
-    except OSError as error:
-        raise Failed(f"{path}: {error.strerror}") from None
-    finally:
-        if descriptor >= 0:
-            os.close(descriptor)
+        descriptor = walk.open_trusted(path, os.O_PATH)
+    except Refused as refused:
+        raise Failed(f"{path}: {refused}") from None
+    if os.fstat(descriptor).st_mode & 0o111:
+        return descriptor
+    os.close(descriptor)
+    raise Failed(f"{path} is not a program")
 
 
 def run(
@@ -76,49 +69,130 @@ def run(
     descriptors: Sequence[int] = (),
     user: int | None = None,
     memory: int | None = None,
+    output: int = OUTPUT_LIMIT,
     path: str | None = None,
 ) -> Completed:
-    """Run a tool of the table to its end, or the program ``path`` that the installation names.
+    """Run a tool of the table to its end, or the program ``path`` that the installation names; it dies with us.
 
     ``descriptors`` are inherited under their own numbers. With ``user`` it runs as that user and group, without any
-    other group; ``memory`` bounds its address space in bytes. Raises `Failed` for a status that is not in ``ok``.
+    other group; ``memory`` bounds its address space in bytes, ``output`` what it may say on stdout. Raises `Failed` for
+    a status that is not in ``ok``, for a tool that says more, and (busy) for one that takes longer.
     """
     path = path or next((each for each in TOOLS[tool] if os.path.exists(each)), None)
     if path is None:
         raise Failed(f"{tool} is not installed")
     executable = open_executable(path)
+    try:
+        process = subprocess.Popen(
+            [tool, *arguments],
+            executable=f"/proc/self/fd/{executable}",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=ENVIRONMENT,
+            cwd="/",
+            start_new_session=True,
+            pass_fds=(executable, *descriptors),
+            user=user,
+            group=user,
+            extra_groups=[] if user is not None else None,
+            preexec_fn=_preparation(memory),
+        )
+    except OSError as error:
+        raise Failed(f"{tool}: {error.strerror}") from None
+    finally:
+        os.close(executable)
+    try:
+        stdout, stderr = _conversation(process, input, timeout, output)
+    except _Broken as broken:
+        raise Failed(f"{tool} {broken}", busy=broken.busy) from None
+    finally:
+        _close(process)
+    if process.returncode not in ok:
+        said = stderr.decode("utf-8", "replace").strip().splitlines()
+        raise Failed(f"{tool} ended with status {process.returncode}: {' / '.join(said[-3:])[-400:]}")
+    return Completed(process.returncode, stdout, stderr)
+
+
+def _preparation(memory: int | None) -> Callable[[], None]:
+    """What a tool's process does before it becomes the tool."""
+    parent = os.getpid()
 
     def prepare() -> None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        if os.getppid() != parent:  # it died before we could say so
+            os._exit(127)
+        _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if memory is not None:
             resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 
-    process = subprocess.Popen(
-        [tool, *arguments],
-        executable=f"/proc/self/fd/{executable}",
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=ENVIRONMENT,
-        cwd="/",
-        start_new_session=True,
-        pass_fds=(executable, *descriptors),
-        user=user,
-        group=user,
-        extra_groups=[] if user is not None else None,
-        preexec_fn=prepare,
-    )
-    os.close(executable)
+    return prepare
+
+
+class _Broken(Exception):
+    """A tool that had to be ended."""
+
+    def __init__(self, reason: str, *, busy: bool = False) -> None:
+        super().__init__(reason)
+        self.busy = busy
+
+
+def _conversation(process: "subprocess.Popen[bytes]", input: bytes, timeout: float, most: int) -> tuple[bytes, bytes]:
+    """Feed a tool and take what it says, with bounded memory; beyond the bound, stderr is dropped."""
+    assert process.stdin and process.stdout and process.stderr
+    deadline = time.monotonic() + timeout
+    stdout, stderr = bytearray(), bytearray()
+    pending = memoryview(input)
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ, stdout)
+        selector.register(process.stderr, selectors.EVENT_READ, stderr)
+        os.set_blocking(process.stdin.fileno(), False)
+        selector.register(process.stdin, selectors.EVENT_WRITE)
+        while selector.get_map():
+            ready = selector.select(max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise _Broken(f"did not end within {timeout:g} s", busy=True)
+            for key, _ in ready:
+                if key.fileobj is process.stdin:
+                    pending = _fed(key.fd, pending)
+                    finished = not pending
+                else:
+                    chunk = os.read(key.fd, 1 << 16)
+                    finished = not chunk
+                    key.data.extend(chunk[: max(0, most + 1 - len(key.data))])
+                if finished:
+                    selector.unregister(key.fileobj)
+                    key.fileobj.close()  # type: ignore[union-attr]
+            if len(stdout) > most:
+                raise _Broken(f"said more than {most} bytes")
     try:
-        stdout, stderr = process.communicate(input, timeout)
+        process.wait(max(0.1, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        raise Failed(f"{tool} did not end within {timeout:g} s", busy=True) from None
-    if process.returncode not in ok:
-        said = stderr.decode("utf-8", "replace").strip().splitlines()
-        raise Failed(f"{tool} ended with status {process.returncode}: {' / '.join(said[-3:])[:400]}")
-    return Completed(process.returncode, stdout[:OUTPUT_LIMIT], stderr[:OUTPUT_LIMIT])
+        raise _Broken(f"did not end within {timeout:g} s", busy=True) from None
+    return bytes(stdout), bytes(stderr[:most])
+
+
+def _fed(descriptor: int, pending: memoryview) -> memoryview:
+    """What is left to write after as much as a pipe takes now; nothing where nobody reads any more."""
+    try:
+        return pending[os.write(descriptor, pending[: 1 << 16]) :] if pending else pending
+    except BlockingIOError:
+        return pending
+    except BrokenPipeError:
+        return memoryview(b"")
+
+
+def _close(process: "subprocess.Popen[bytes]") -> None:
+    """End what is left of a tool. One that the kernel does not let go is left behind: nothing can be done for it."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
 
 
 def start(path: str, argv: Sequence[str], *, cgroup: int, output: int) -> "subprocess.Popen[bytes]":
@@ -133,8 +207,8 @@ def start(path: str, argv: Sequence[str], *, cgroup: int, output: int) -> "subpr
     def prepare() -> None:
         os.write(cgroup, b"0")  # the writer itself
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        if _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
-            raise OSError(ctypes.get_errno(), "no_new_privs")
+        if _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+            raise OSError("no_new_privs")
 
     try:
         process = subprocess.Popen(

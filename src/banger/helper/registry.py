@@ -1,13 +1,21 @@
 """Every operation by its name: the whole of what the helper does."""
 
+from .bridge import Bridge
 from .connection import Connect
+from .disk import Disks, RawDisk, RemoveDisk
 from .inspection import Inspect, Jails
 from .launch import Launch, Sweep
 from .operation import Operation
+from .ping import Ping
+from .resolver import Resolver
+from .rules import Rules
 from .signalling import Signal
+from .snapshot import Snapshot
 from .store import StoreFile
+from .tap import Tap
 
 OPERATIONS: tuple[type[Operation], ...] = (
+    Ping,
     StoreFile,
     Launch,
     Connect,
@@ -15,6 +23,14 @@ OPERATIONS: tuple[type[Operation], ...] = (
     Inspect,
     Jails,
     Sweep,
+    Snapshot,
+    RawDisk,
+    RemoveDisk,
+    Disks,
+    Bridge,
+    Tap,
+    Rules,
+    Resolver,
 )
 """In the order of the documentation."""
 

@@ -23,6 +23,7 @@ import msgspec
 from banger import errors
 from banger.disk import host_tree
 from banger.disk.ext4 import volume
+from banger.disk.ext4.copier import Unreadable
 from banger.disk.ext4.data import DataArea
 from banger.disk.ext4.geometry import SMALLEST, Geometry
 from banger.disk.ext4.node import Content
@@ -31,7 +32,7 @@ from banger.disk.host_tree import HostTree
 from banger.oci import merge, probe
 from banger.oci.aside import Aside
 from banger.oci.entry import Entry
-from banger.oci.index import Shelf, Unusable
+from banger.oci.index import Shelf
 from banger.oci.layer import LayerSource, Reader, Shadow
 from banger.oci.progress import Progress, silent
 from banger.oci.tree import Tree
@@ -85,12 +86,13 @@ def build_image(
     with new_file(output) as descriptor:
         for shelf in (Shelf(indexes, home), Shelf("", "")):
             with (
-                contextlib.suppress(Unusable),
+                contextlib.suppress(Unreadable),
+                contextlib.ExitStack() as opened,
                 contextlib.closing(DataArea(descriptor, Geometry(size))) as area,
             ):
-                return _Build(descriptor, area, layers, size, seed, progress, shelf).run()
+                return _Build(descriptor, area, layers, size, seed, progress, shelf, opened).run()
             os.ftruncate(descriptor, 0)
-        raise AssertionError("without indexes, none is unusable")
+        raise AssertionError("without indexes, nothing is copied")
 
 
 class _Build:
@@ -103,6 +105,7 @@ class _Build:
         seed: str,
         progress: Progress,
         shelf: Shelf,
+        opened: contextlib.ExitStack,
     ) -> None:
         self._descriptor = descriptor
         self._base = layers[0] if layers and layers[0].directory else None
@@ -112,6 +115,8 @@ class _Build:
         self._progress = progress
         self._area = area
         self._shelf = shelf
+        self._opened = opened
+        """What is to be closed after the area."""
         self._fresh: dict[int, Aside] = {}
         """Layers that were read, in contrast to those that were known, and what was put aside of them."""
         self._reader = Reader(self._area, self._on_read)
@@ -139,9 +144,9 @@ class _Build:
         for content in below - live:
             self._area.release(content)
         self._progress("write", 0, None)
-        nature = probe.examine(tree, self._area)
         seed = self._seed + base.digest
         summary = volume.write(self._descriptor, self._area, tree.root, size=self._size, seed=seed)
+        nature = probe.examine(tree, self._area)
         for number, aside in self._fresh.items():
             self._shelf.keep(self._layers[number], scanned[number], live, self._descriptor, aside)
         self._progress("write", summary.used, summary.used)
@@ -189,16 +194,16 @@ class _Build:
         return scanned
 
     def _recall(self, layer: LayerSource, shadow: Shadow, skipped: dict[Content, int]) -> list[Entry] | None:
-        """What a layer is known to hold, its data copied; None when it has to be read."""
+        """What a layer is known to hold, its data on the way; None when it has to be read."""
         known = self._shelf.find(layer)
         if known is None:
             return None
-        with contextlib.closing(known):
-            entries = known.recall(shadow, skipped)
-            if entries is None or not self._reader.admit(*known.totals):
-                skipped.clear()
-                return None
-            known.copy(self._area)
+        self._opened.callback(known.close)
+        entries = known.recall(shadow, skipped)
+        if entries is None or not self._reader.admit(*known.totals):
+            skipped.clear()
+            return None
+        known.copy(self._area)
         self._on_read(os.stat(layer.path).st_size)
         return entries
 

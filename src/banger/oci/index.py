@@ -22,6 +22,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from banger.disk.ext4.data import DataArea
 from banger.disk.ext4.node import Content, Extent
+from banger.disk.ext4.source import Source
 from banger.oci.aside import Aside
 from banger.oci.entry import FILE, Entry
 from banger.oci.layer import LayerSource, Shadow
@@ -46,29 +47,25 @@ _Row = tuple[
 which are None when nobody holds the data, and whether they are those of what was put aside."""
 
 
-class Unusable(Exception):
-    """The image of an index could not be read after all."""
-
-
 class Known:
     """A layer that was read before, and its image, open: whoever deletes the image now takes nothing away."""
 
-    def __init__(self, image: int, totals: tuple[int, int, int], rows: Sequence[_Row]) -> None:
+    def __init__(self, image: Source, totals: tuple[int, int, int], rows: Sequence[_Row]) -> None:
         self._image = image
-        self.aside = -1
-        """What was put aside, open; negative for nothing."""
+        self.aside: Source | None = None
+        """What was put aside."""
         self.totals = totals
         """Entries, bytes of names and attributes, bytes of data."""
         self._rows = rows
-        self._wanted: list[tuple[Content, tuple[Extent, ...], int]] = []
+        self._wanted: list[tuple[Content, tuple[Extent, ...], Source]] = []
 
     def close(self) -> None:
-        os.close(self._image)
-        if self.aside >= 0:
-            os.close(self.aside)
+        self._image.close()
+        if self.aside is not None:
+            self.aside.close()
 
     def identities(self) -> tuple[_Identity, ...]:
-        return _identity(self._image), _identity(self.aside) if self.aside >= 0 else ()
+        return _identity(self._image.descriptor), _identity(self.aside.descriptor) if self.aside else ()
 
     def recall(self, shadow: Shadow, skipped: dict[Content, int]) -> list[Entry] | None:
         """What `layer.Reader.scan` would give, before `copy`. None when the image lacks data that is needed."""
@@ -87,18 +84,19 @@ class Known:
                 elif extents is None:
                     return None
                 elif extents:
-                    self._wanted.append((content, extents, self.aside if is_aside else self._image))
+                    self._wanted.append((content, extents, self.aside if is_aside and self.aside else self._image))
             entries.append(entry)
         return entries
 
     def copy(self, area: DataArea) -> None:
-        """Copy the data of what was recalled, in the order in which it would have been read. Raises `Unusable`."""
-        try:
-            for content, extents, source in self._wanted:
-                area.copy(content, extents, source)
-            area.flush()
-        except EOFError:
-            raise Unusable from None
+        """Begin to copy the data of what was recalled, in the order in which it would have been read.
+
+        This stays open until ``area`` is settled or closed.
+        """
+        for content, extents, source in self._wanted:
+            area.copy(content, extents, source)
+        area.flush()
+        self._wanted.clear()
 
 
 class Shelf:
@@ -126,10 +124,10 @@ class Shelf:
         self, image: str, path: str, identities: Sequence[_Identity], totals: tuple[int, int, int], rows: Sequence[_Row]
     ) -> Known | None:
         """A known layer whose files are the ones that they were. Raises OSError."""
-        known = Known(_open(image), totals, rows)
+        known = Known(Source(image), totals, rows)
         if identities[1]:
             try:
-                known.aside = _open(_aside_of(path))
+                known.aside = Source(_aside_of(path))
             except OSError:
                 known.close()
                 raise
@@ -226,16 +224,6 @@ def _row(entry: Entry, live: Collection[Content], aside: Mapping[Content, Conten
 
 def _aside_of(path: str) -> str:
     return path.removesuffix(_SUFFIX) + _ASIDE_SUFFIX
-
-
-def _open(path: str) -> int:
-    """A file, open for reading past the page cache, through which it was written, where that is possible."""
-    try:
-        return os.open(path, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _identity(file: int | str) -> _Identity:

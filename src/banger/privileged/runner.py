@@ -5,12 +5,15 @@
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
 from typing import Protocol
 
 from banger import errors
-from banger.helper.host import Host
+from banger.helper import protocol, turn
+from banger.helper.host import RECORD, BadRecord, Host, load
 from banger.helper.operation import Failed, Operation, Outcome, Refused
+from banger.privileged.client import Helper
 
 
 class Privileged(Protocol):
@@ -39,27 +42,34 @@ class Local:
 
     async def perform(self, operation: Operation, *, descriptors: Sequence[int] = (), change: str = "") -> Outcome:
         """See `Privileged.perform`."""
-
-        def act() -> Outcome:
-            operation.validate(self.host)
-            return operation.execute(self.host, descriptors)
-
-        return await asyncio.to_thread(_translated, operation.NAME, act)
+        return await asyncio.to_thread(self._act, operation, descriptors, undo=False)
 
     async def revert(self, operation: Operation, *, change: str = "") -> None:
         """See `Privileged.revert`."""
+        await asyncio.to_thread(self._act, operation, (), undo=True)
 
-        def act() -> Outcome:
-            operation.undo(self.host)
-            return Outcome()
+    def _act(self, operation: Operation, descriptors: Sequence[int], *, undo: bool) -> Outcome:
+        try:
+            outcome = turn.perform(operation, self.host, descriptors, undo=undo)
+            return Outcome(protocol.plain(outcome), outcome.descriptors)
+        except Refused as refused:
+            raise errors.PrivilegeRefused(operation=operation.NAME, reason=str(refused)) from None
+        except Failed as failed:
+            raise errors.PrivilegeFailed(operation=operation.NAME, reason=str(failed), busy=failed.busy) from None
 
-        await asyncio.to_thread(_translated, operation.NAME, act)
 
+def choose(state: str, *, record: str = RECORD) -> Privileged | None:
+    """Who performs operations for a daemon whose state directory is ``state``; None when nobody does.
 
-def _translated(name: str, act: Callable[[], Outcome]) -> Outcome:
+    The helper, where the host has an installation and it is ours; ourselves, where we are root and there is none.
+    Raises `errors.HelperUnavailable` when there is an installation whose record cannot be trusted.
+    """
+    if not os.path.lexists(record):
+        return Local(Host(owner_uid=0, owner_gid=0, state=state)) if os.geteuid() == 0 else None
     try:
-        return act()
-    except Refused as refused:
-        raise errors.PrivilegeRefused(operation=name, reason=str(refused)) from None
-    except Failed as failed:
-        raise errors.PrivilegeFailed(operation=name, reason=str(failed), busy=failed.busy) from None
+        host = load(record)
+    except BadRecord as bad:
+        raise errors.HelperUnavailable(reason=str(bad)) from None
+    if os.geteuid() not in (0, host.owner_uid) or state != host.state:
+        return None
+    return Helper(host.socket, host)

@@ -1,5 +1,7 @@
 """Find the daemon, or start it: the first command on a machine needs no set-up, and no service.
 
+Where banger is installed as a system service, its owner's and root's commands only find it.
+
 One client at a time starts it (``start.lock``); the others wait and find it. The daemon outlives the client, in a
 session of its own, with its output appended to its log.
 """
@@ -36,8 +38,14 @@ def answers(socket: str, patience: float) -> bool:
 def ensure(paths: Paths) -> None:
     """Return when a daemon answers at its socket, after starting it where there was none.
 
+    The daemon of the system installation is systemd's to start: where it does not answer, that is the error.
+
     Raises `errors.DaemonUnreachable` with the last line of the daemon's log, and `errors.UnsafeDirectory`.
     """
+    if paths.system:
+        if not answers(paths.socket, PATIENCE):
+            raise transport.unreachable(paths.socket, "the service is not running")
+        return
     _make_private(paths.runtime)
     os.makedirs(paths.state, mode=0o700, exist_ok=True)
     lock = os.open(paths.start_lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

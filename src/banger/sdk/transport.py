@@ -52,8 +52,11 @@ def target(route: Route, ref: str = "", query: Mapping[str, str] | None = None) 
 
 def unreachable(path: str, reason: str) -> errors.DaemonUnreachable:
     """The error for a daemon that does not answer as it should."""
-    log = paths.Paths.from_environment().daemon_log
-    return errors.DaemonUnreachable(socket=path, reason=reason, log=log)
+    ours = paths.Paths.from_environment()
+    error = errors.DaemonUnreachable(socket=path, reason=reason, log=ours.daemon_log)
+    if ours.system and path == ours.socket:
+        error.advise(errors.RESTART_SYSTEM)
+    return error
 
 
 def check_directory(path: str) -> None:
@@ -73,12 +76,14 @@ def check_directory(path: str) -> None:
 
 
 def _check_owner(path: str, owner: int) -> None:
-    if owner not in (os.geteuid(), 0):
+    """Refuse what belongs to neither us nor root; root also deals with the owner of the system installation."""
+    uid = os.geteuid()
+    if owner not in (uid, 0) and not (uid == 0 and owner == paths.installed_owner()):
         raise errors.UnsafeDirectory(path=path, reason=f"it belongs to uid {owner}")
 
 
 def connect(path: str, timeout: float | None) -> socket.socket:
-    """A connection to the daemon, whose socket and process belong to us or to root.
+    """A connection to the daemon, whose socket and process belong to us, to root or, for root, to the installation.
 
     Raises `errors.DaemonUnreachable`, `errors.UnsafeDirectory`, `errors.PermissionRefused`.
     """

@@ -10,7 +10,8 @@ from functools import partial
 
 from banger import errors
 from banger.guest.channel import Channel
-from banger.vmm.driver import Driver, Handle
+from banger.vmm.driver import Handle
+from banger.vmm.drivers import Drivers
 from banger.vms.record import VmRecord
 
 ATTACH_TIMEOUT = 20.0
@@ -20,8 +21,8 @@ ATTACH_TIMEOUT = 20.0
 class Connections:
     """The attachments of one daemon."""
 
-    def __init__(self, driver: Driver) -> None:
-        self._driver = driver
+    def __init__(self, drivers: Drivers) -> None:
+        self._drivers = drivers
         self._channels: dict[str, tuple[Handle, Channel]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
@@ -38,7 +39,7 @@ class Connections:
                     return known[1]
                 await self._close(record.id)
             try:
-                channel = await Channel.attach(partial(self._driver.connect_agent, handle), timeout=timeout)
+                channel = await Channel.attach(partial(self._drivers.of(handle).connect_agent, handle), timeout=timeout)
             except errors.GuestSilent:
                 raise errors.GuestSilent(seconds=f"{timeout:g}", name=record.name) from None
             self._channels[record.id] = (handle, channel)

@@ -10,7 +10,7 @@ from banger.engine.change import Report, Resource
 from banger.images.service import ImageService
 from banger.kernels.service import KernelService
 from banger.paths import Paths
-from banger.vmm.driver import Driver
+from banger.vmm.drivers import Drivers
 from banger.vms.connections import Connections
 from banger.vms.record import Machines, VmRecord
 from banger.vms.watch import Watch
@@ -23,7 +23,7 @@ class Parts:
     machines: Machines
     images: ImageService
     kernels: KernelService
-    driver: Driver
+    drivers: Drivers
     connections: Connections
     watch: Watch
     paths: Paths

@@ -25,7 +25,8 @@ from banger.images.service import ImageService
 from banger.kernels.service import KernelService
 from banger.paths import Paths
 from banger.store.records import Records
-from banger.vmm.driver import Driver, Exit, Handle
+from banger.vmm.driver import Exit, Handle
+from banger.vmm.drivers import Drivers
 from banger.vms import commands, console, plans, wanted
 from banger.vms.connections import Connections
 from banger.vms.ending import settle, switch_off
@@ -54,7 +55,7 @@ class VmService:
         records: Records[VmRecord],
         images: ImageService,
         kernels: KernelService,
-        driver: Driver,
+        drivers: Drivers,
         paths: Paths,
         settings: Config,
         grace: float = GRACE,
@@ -68,9 +69,9 @@ class VmService:
             machines=self._machines,
             images=images,
             kernels=kernels,
-            driver=driver,
-            connections=Connections(driver),
-            watch=Watch(driver, settings.console_limit, self._ended, self._stalled),
+            drivers=drivers,
+            connections=Connections(drivers),
+            watch=Watch(drivers, settings.console_limit, self._ended, self._stalled),
             paths=paths,
             settings=settings,
             privileged=os.geteuid() == 0,
@@ -113,7 +114,7 @@ class VmService:
     async def _decide(self, request: CreateVm) -> VmRecord:
         """What is asked for, checked against what there is."""
         parts = self._parts
-        available = await parts.driver.availability()
+        available = await parts.drivers.chosen.availability()
         if not available.usable:
             raise errors.VmmFailed(reason=available.reason, name=request.name or "")
         record = wanted.decide(
@@ -121,7 +122,7 @@ class VmService:
             parts.settings,
             self._machines,
             self._promised,
-            parts.driver.name,
+            parts.drivers.chosen.name,
             available.features.user_networking,
         )
         image = parts.images.expect(record.image)
@@ -287,7 +288,7 @@ class VmService:
 
     def _alive(self, vm_id: str) -> bool:
         record = self._machines.get(vm_id)
-        return record is not None and record.handle is not None and self._parts.driver.alive(record.handle)
+        return record is not None and record.handle is not None and self._parts.drivers.of(record).alive(record.handle)
 
     async def _ended(self, vm_id: str, handle: Handle, end: Exit) -> None:
         """A process has ended: put that on record, unless a change has done so by then."""
@@ -332,11 +333,11 @@ class VmService:
             elif record.handle is None or self._engine.under_way(record.id) is not None:
                 if record.ephemeral:
                     self._holds.await_first(record.id)
-            elif record.state == "running" and self._parts.driver.alive(record.handle):
+            elif record.state == "running" and self._parts.drivers.of(record).alive(record.handle):
                 self._parts.watch.begin(record.id, record.handle)
                 self._ready(record)
             else:
-                end = await self._parts.driver.wait(record.handle, 0) or Exit(reason="failed")
+                end = await self._parts.drivers.of(record).wait(record.handle, 0) or Exit(reason="failed")
                 await self._ended(record.id, record.handle, end)
 
     def _prepare_directories(self) -> None:

@@ -56,6 +56,8 @@ def decide(
         ephemeral=request.ephemeral,
         driver=driver,
         network=UserNetwork(host_loopback=settings.vm_defaults.host_loopback) if networked else None,
+        nat=settings.vm_defaults.nat if request.nat is None else request.nat,
+        peers=settings.vm_defaults.peers if request.peers is None else request.peers,
         created=time.time(),
     )
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -146,6 +147,39 @@ def test_an_image_that_cannot_be_read_after_all(place: Place, monkeypatch: pytes
     expected = image.read_bytes()
     monkeypatch.setattr(os, "preadv", lambda *arguments: 0)
     assert place.build([layer]).read_bytes() == expected
+
+
+def test_what_is_being_copied_ends_with_a_build_that_fails(place: Place) -> None:
+    middle = place.layer(Tar().file("large", os.urandom(40 << 20)).bytes())
+    place.build([middle], size=None)
+    lower = place.layer(LOWER_BYTES)
+    unreadable(lower)
+    with pytest.raises(errors.DamagedBlob):
+        place.build([lower, middle], size=None)
+    assert {path.suffix for path in place.indexes.iterdir()} == {".idx"}
+
+
+@pytest.mark.root
+def test_blocks_are_shared_where_the_host_can(tmp_path: Path) -> None:
+    subprocess.run(["truncate", "-s", "512M", tmp_path / "disk"], check=True)
+    subprocess.run(["mkfs.xfs", "-q", tmp_path / "disk"], check=True, timeout=60)
+    (tmp_path / "mounted").mkdir()
+    subprocess.run(["/bin/mount", "-o", "loop", tmp_path / "disk", tmp_path / "mounted"], check=True, timeout=60)
+    try:
+        place = Place(tmp_path / "mounted")
+        lower, upper = place.layer(LOWER_BYTES), place.layer(UPPER)
+        big = place.layer(Tar().file("big", os.urandom(100 << 20)).bytes())
+        first = place.build([lower, big], size=192 << 20)
+        before = shutil.disk_usage(place.directory).used
+        second = place.build([lower, big, upper], size=192 << 20)
+        assert shutil.disk_usage(place.directory).used - before < 30 << 20
+        assert second.stat().st_blocks * 512 > 100 << 20
+        first.unlink()
+        expected = place.build([lower, big, upper], size=192 << 20, indexes=False)
+        assert second.read_bytes() == expected.read_bytes()
+        Ext4Image(second, tmp_path).check()
+    finally:
+        subprocess.run(["/bin/umount", tmp_path / "mounted"], check=True, timeout=60)
 
 
 def test_an_image_may_be_deleted_while_it_is_copied(place: Place) -> None:

@@ -4,19 +4,22 @@ Data goes straight to its final place: a few hundred small files with their padd
 The area jumps over superblock copies. Blocks whose file turns out not to exist (a later layer hid it in a way that
 its name did not show) are given back with `release` and become holes of the host's file.
 
+What is copied from other files is placed at once, and fetched by a thread of its own (`copier`), while the caller does
+what needs no data. `settle` waits for all of it.
+
 When the filesystem's size is fixed and the data does not fit, counting goes on without writing, so that the caller
 can say what size would do.
 """
 
 import ctypes
-import fcntl
 import os
-import struct
 from collections.abc import Iterable
 
+from banger.disk.ext4.copier import Copier, Run
 from banger.disk.ext4.geometry import BLOCK, GROUP_BLOCKS, Geometry, has_superblock
 from banger.disk.ext4.node import Content, Extent
-from banger.disk.ext4.writer import BUFFER, Writer
+from banger.disk.ext4.source import Source
+from banger.disk.ext4.writer import BUFFER, Stage, Writer
 
 HOLE_UNIT = 64 << 10
 """Runs of zeros become holes in units of this size, counted from the start of the file, so that the result does not
@@ -24,13 +27,6 @@ depend on how the data was cut on its way here."""
 
 _ZEROS = bytes(BLOCK)
 _ZERO_UNIT = bytes(HOLE_UNIT)
-_FICLONERANGE = 0x4020940D
-_CLONE_RANGE = struct.Struct("=qQQQ")
-"""FICLONERANGE of linux/fs.h, and its argument."""
-
-_CLONE_LEAST = 256
-"""Blocks that are worth a reference of their own on the host."""
-
 _PUNCH_HOLE = 0x01 | 0x02
 """FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE (linux/falloc.h)."""
 
@@ -47,13 +43,12 @@ class DataArea:
         self._descriptor = descriptor
         self._limit = geometry.blocks_limit
         self._writer = Writer(descriptor)
-        self._clones = True
-        self._buffer: memoryview | None = None
-        self._start = self.next
-        """The block that the buffer begins with."""
-        self._fill = 0
-        self._run: tuple[int, int, int, int] | None = None
-        """Blocks to be copied: from which descriptor, from where, to where, how many."""
+        self._stage = Stage(self._writer, geometry.blocks_limit * BLOCK)
+        self._copier = Copier(descriptor, self._writer, geometry.blocks_limit)
+        self._run: Run | None = None
+        """What is to be copied next, and may grow."""
+        self._holes: list[tuple[int, int]] = []
+        """What was given back and is not a hole yet."""
         self._stop = self._run_end(self.next)
 
     @property
@@ -100,13 +95,13 @@ class DataArea:
         if start + count <= self._stop:
             self.next = start + count
             _extend(content, block, start, count)
-            self._stage(start, data, length)
+            self._put_in(start, data, length)
             return
         view = memoryview(data)
         for start, taken in self.reserve(count):
             part = view[: taken * BLOCK]
             _extend(content, block, start, taken)
-            self._stage(start, part, len(part))
+            self._put_in(start, part, len(part))
             view = view[taken * BLOCK :]
             block += taken
 
@@ -126,107 +121,68 @@ class DataArea:
         if done < end:
             self.write(content, block + (done - begin) // BLOCK, view[done:end])
 
-    def copy(self, content: Content, extents: Iterable[Extent], source: int) -> None:
-        """Append the blocks that ``extents`` name in the file ``source``, where `write` would put their data.
+    def copy(self, content: Content, extents: Iterable[Extent], source: Source) -> None:
+        """Append the blocks that ``extents`` name in ``source``, where `write` would put their data.
 
-        They are read when what follows them is known, at the latest by `flush`. Raises OSError, and EOFError when
-        the source cannot be read.
+        They are read later: ``source`` stays open until `settle` or `close` returns.
         """
         for block, begin, count in extents:
             for start, taken in self.reserve(count):
                 _extend(content, block, start, taken)
                 run = self._run
-                if run is not None and (source, begin, start) == (run[0], run[1] + run[3], run[2] + run[3]):
-                    self._run = source, run[1], run[2], run[3] + taken
+                if run is not None and run.continues(source, begin, start):
+                    self._run = run._replace(blocks=run.blocks + taken)
                 else:
                     self._copy_run()
-                    self._run = source, begin, start, taken
+                    self._run = Run(source, begin, start, taken)
                 begin += taken
                 block += taken
 
     def _copy_run(self) -> None:
-        """Copy what `copy` has collected: by reference on file systems that can, otherwise through the buffers."""
-        if self._run is None:
-            return
-        source, begin, start, count = self._run
-        self._run = None
-        if start + count <= self._limit and count >= _CLONE_LEAST and self._cloned(source, begin, start, count):
-            return
-        while count:
-            buffer, fill = self._room(start)
-            taken = min(count, (BUFFER - fill) // BLOCK)
-            end = fill + taken * BLOCK
-            _read_all(source, buffer[fill:end], begin * BLOCK)
-            self._fill = end
-            if end == BUFFER:
-                self._hand_over()
-            begin += taken
-            start += taken
-            count -= taken
-
-    def _cloned(self, source: int, begin: int, start: int, count: int) -> bool:
-        if not self._clones:
-            return False
-        try:
-            request = _CLONE_RANGE.pack(source, begin * BLOCK, count * BLOCK, start * BLOCK)
-            fcntl.ioctl(self._descriptor, _FICLONERANGE, request)
-        except OSError:  # two file systems, or one that cannot
-            self._clones = False
-        return self._clones
-
-    def _room(self, start: int) -> tuple[memoryview, int]:
-        """The buffer, and where in it block ``start`` is to be put."""
-        if start != self._start + self._fill // BLOCK:
-            self._hand_over()
-            self._start = start
-        if self._buffer is None:
-            self._buffer = self._writer.buffer()
-        return self._buffer, self._fill
-
-    def _stage(self, start: int, data: bytes | bytearray | memoryview, length: int) -> None:
-        """Put data and the zeros that fill its last block into the buffer."""
+        """Let what `copy` has collected be copied."""
         if self._run is not None:
-            self._copy_run()
-        buffer, fill = self._room(start)
+            self._copier.copy(self._run)
+            self._run = None
+
+    def _put_in(self, start: int, data: bytes | bytearray | memoryview, length: int) -> None:
+        """Put data and the zeros that fill its last block into the buffer."""
+        stage = self._stage
+        buffer = stage.room(start * BLOCK)
+        fill = stage.fill
         end = fill + length
         if end > BUFFER:
             view = memoryview(data)
             taken = BUFFER - fill
             buffer[fill:] = view[:taken]
-            self._fill = BUFFER
-            self._hand_over()
-            self._stage(self._start, view[taken:], length - taken)
+            stage.fill = BUFFER
+            stage.hand_over()
+            self._put_in(start + taken // BLOCK, view[taken:], length - taken)
             return
         buffer[fill:end] = data
         padding = -length % BLOCK
         if padding:
             buffer[end : end + padding] = _ZEROS[:padding]
-        self._fill = end + padding
-        if self._fill == BUFFER:
-            self._hand_over()
+        stage.fill = end + padding
+        if stage.fill == BUFFER:
+            stage.hand_over()
 
     def flush(self) -> None:
-        """Read what is to be copied, and hand over what is staged. Raises OSError and EOFError."""
+        """Let all that was copied so far be fetched, and all that was written go to the disk. Raises OSError."""
         self._copy_run()
-        self._hand_over()
-
-    def _hand_over(self) -> None:
-        start, fill, buffer = self._start, self._fill, self._buffer
-        if buffer is None:
-            return
-        self._start, self._fill, self._buffer = start + fill // BLOCK, 0, None
-        if self._start > self._limit or not fill:
-            self._writer.drop(buffer)
-        else:
-            self._writer.write(buffer, fill, start * BLOCK)
+        self._stage.hand_over()
 
     def settle(self) -> None:
-        """Wait until all that was handed over is in the file. Raises OSError."""
+        """Wait until all of it is in the file. Raises OSError, and `copier.Unreadable`."""
         self.flush()
+        self._copier.drain()
         self._writer.drain()
+        for start, count in self._holes:
+            _punch(self._descriptor, start * BLOCK, count * BLOCK)
+        self._holes.clear()
 
     def close(self) -> None:
-        """Let the thread that writes end; what was not settled is lost."""
+        """Let the threads end; what was not settled is lost."""
+        self._copier.close()
         self._writer.close()
 
     def put(self, block: int, data: bytes | bytearray | memoryview) -> None:
@@ -247,12 +203,11 @@ class DataArea:
         return bytes(data[:size])
 
     def release(self, content: Content) -> None:
-        """Give back the blocks of a file that does not exist after all."""
-        self.settle()
+        """Give back the blocks of a file that does not exist after all; they become holes with `settle`."""
         for _, start, count in content.extents:
             self.free.append((start, count))
             if start + count <= self._limit:
-                _punch(self._descriptor, start * BLOCK, count * BLOCK)
+                self._holes.append((start, count))
         content.extents = []
 
 
@@ -264,19 +219,6 @@ def _extend(content: Content, block: int, start: int, count: int) -> None:
             extents[-1] = (last_block, last_start, last_count + count)
             return
     extents.append((block, start, count))
-
-
-def _read_all(descriptor: int, target: memoryview, offset: int) -> None:
-    """Raises EOFError, also when the disk does not give what it has."""
-    while target:
-        try:
-            count = os.preadv(descriptor, [target], offset)
-        except OSError:
-            count = 0
-        if count == 0:
-            raise EOFError
-        target = target[count:]
-        offset += count
 
 
 def _write_all(descriptor: int, data: bytes | bytearray | memoryview, offset: int) -> None:

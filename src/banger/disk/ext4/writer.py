@@ -15,14 +15,14 @@ import threading
 
 BUFFER = 4 << 20
 _BUFFERS = 3
-"""One is filled, one is written, one waits."""
+"""One is filled, one is written, one waits, or is filled by the thread that copies (`copier`)."""
 
 
 class Writer:
     """Writes buffers to the file ``descriptor``. A fault of the thread is raised by the next call."""
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = _unbuffered(descriptor)
+        self._descriptor = unbuffered(descriptor, os.O_WRONLY)
         self._spare: queue.SimpleQueue[memoryview] = queue.SimpleQueue()
         self._waiting: queue.SimpleQueue[tuple[memoryview, int, int] | None] = queue.SimpleQueue()
         for _ in range(_BUFFERS):
@@ -86,10 +86,44 @@ class Writer:
             data, offset = data[written:], offset + written
 
 
-def _unbuffered(descriptor: int) -> int:
-    """The same file, opened to be written past the page cache where that is possible."""
+class Stage:
+    """A buffer of a `Writer` that is filled with data of consecutive blocks."""
+
+    def __init__(self, writer: Writer, limit: int) -> None:
+        self._writer = writer
+        self._limit = limit
+        """What ends behind it is dropped."""
+        self._buffer: memoryview | None = None
+        self._start = 0
+        """The offset in the file that the buffer begins with."""
+        self.fill = 0
+        """How much of it is full; set by who fills it."""
+
+    def room(self, offset: int) -> memoryview:
+        """The buffer; what the file shall have at ``offset`` goes to `fill`. Raises OSError."""
+        buffer = self._buffer
+        if buffer is None or offset != self._start + self.fill:
+            self.hand_over()
+            self._start = offset
+            self._buffer = buffer = self._writer.buffer()
+        return buffer
+
+    def hand_over(self) -> None:
+        """Let what is in the buffer be written."""
+        start, fill, buffer = self._start, self.fill, self._buffer
+        if buffer is None:
+            return
+        self._start, self.fill, self._buffer = start + fill, 0, None
+        if self._start > self._limit or not fill:
+            self._writer.drop(buffer)
+        else:
+            self._writer.write(buffer, fill, start)
+
+
+def unbuffered(descriptor: int, access: int) -> int:
+    """The same file, opened past the page cache where that is possible."""
     try:
-        return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
+        return os.open(f"/proc/self/fd/{descriptor}", access | os.O_DIRECT | os.O_CLOEXEC)
     except OSError:  # its file system has no such writes, or there is no /proc
         return os.dup(descriptor)
 
