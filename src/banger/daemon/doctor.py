@@ -81,6 +81,13 @@ async def _monitor(doctor: Doctor) -> Found:
     return "fail", f"{doctor.driver.name}: {found.reason}", "sudo apt-get install --reinstall qemu-system-x86"
 
 
+async def _advisories(doctor: Doctor) -> Found:
+    found = await doctor.availability()
+    if found.warnings:
+        return "warn", "; ".join(found.warnings), "sudo banger firecracker install"
+    return "pass", f"none is known of this {doctor.driver.name}", ""
+
+
 async def _isolation(doctor: Doctor) -> Found:
     found = await doctor.availability()
     if not found.usable:
@@ -153,6 +160,7 @@ async def _image(doctor: Doctor) -> Found:
 
 ROWS: dict[str, Callable[[Doctor], Awaitable[Found]]] = {
     "monitor": _monitor,
+    "advisories": _advisories,
     "isolation": _isolation,
     "qemu-img": _tool("qemu-img", "fail", "machines cannot have disks"),
     "mke2fs": _tool("mke2fs", "fail", "images cannot be made"),

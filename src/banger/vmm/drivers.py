@@ -1,10 +1,11 @@
-"""The drivers by name. A machine's record says which one runs it; a new machine gets `default`."""
+"""The drivers by name. A machine's record says which one runs it; a new machine gets the one that `choose` found."""
 
 import os
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from banger import errors
+from banger.privileged.runner import Privileged
 from banger.vmm.driver import Driver
 
 VARIABLE = "BANGER_DRIVER"
@@ -37,8 +38,37 @@ class Drivers:
         return self._known[made.driver]
 
 
-def by_name(name: str, probe_cache: str) -> Driver:
+class Choice(NamedTuple):
+    """The driver of new machines, and why it is this one, in words for the doctor."""
+
+    driver: Driver
+    reason: str
+
+
+async def choose(asked: str, probe_cache: str, privileged: Privileged | None) -> Choice:
+    """The driver that was asked for; for ``auto`` Firecracker where it runs guests, else QEMU.
+
+    Raises `errors.UsageError`. Takes as long as a probe does.
+    """
+    asked = os.environ.get(VARIABLE) or asked
+    if asked != "auto":
+        return Choice(by_name(asked, probe_cache, privileged), "asked for by name")
+    qemu = by_name("qemu", probe_cache)
+    if privileged is None:
+        return Choice(qemu, "Firecracker needs the root helper, which is not installed")
+    firecracker = by_name("firecracker", probe_cache, privileged)
+    found = await firecracker.availability()
+    return Choice(firecracker if found.usable else qemu, found.reason)
+
+
+def by_name(name: str, probe_cache: str, privileged: Privileged | None = None) -> Driver:
     """The driver object for a name. Raises `errors.UsageError`."""
+    if name == "firecracker":
+        if privileged is None:
+            raise errors.UsageError(detail="Firecracker needs the root helper: 'sudo banger system install'")
+        from banger.vmm.firecracker.driver import FirecrackerDriver
+
+        return FirecrackerDriver(privileged, probe_cache)
     if name == "qemu":
         from banger.vmm.qemu.driver import QemuDriver
 
@@ -47,4 +77,4 @@ def by_name(name: str, probe_cache: str) -> Driver:
         from banger.vmm.fake.driver import FakeDriver
 
         return FakeDriver()
-    raise errors.UsageError(detail=f"there is no driver named {name!r} (qemu, fake)")
+    raise errors.UsageError(detail=f"there is no driver named {name!r} (firecracker, qemu, fake)")

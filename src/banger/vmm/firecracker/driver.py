@@ -24,7 +24,7 @@ from banger.vmm.driver import Availability, Exit, Features, Handle, LaunchSpec
 from banger.vmm.firecracker import configuration, ending, vsock
 from banger.vmm.firecracker.api import ApiError, Client
 from banger.vmm.firecracker.jail import Jail, Own
-from banger.vmm.firecracker.probe import Probe, probe
+from banger.vmm.firecracker.probe import probe
 from banger.vmm.firecracker.resources import Request, VmState
 
 FEATURES = Features(accelerated=True, user_networking=False, vsock=True, snapshot=False, jail=True)
@@ -48,13 +48,9 @@ class FirecrackerDriver:
         self._probing = asyncio.Lock()
 
     async def availability(self) -> Availability:
-        found = await self.examine()
-        return Availability(usable=found.usable, reason=found.reason, features=FEATURES)
-
-    async def examine(self) -> Probe:
-        """What `availability` rests on, with the warnings that the doctor shows."""
         async with self._probing:
-            return await probe(self._privileged, self._cache, self._boots)
+            found = await probe(self._privileged, self._cache, self._boots)
+        return Availability(usable=found.usable, reason=found.reason, features=FEATURES, warnings=found.warnings)
 
     async def _boots(self, spec: LaunchSpec, patience: float) -> str | None:
         """Run a machine that ends by itself; None when it said so, else why it did not."""
