@@ -43,7 +43,7 @@ class Doctor:
 
     async def report(self) -> Report:
         """All rows, in the order of the table."""
-        self.driver = await self.drivers.choose()
+        self.driver = (await self.drivers.choose()).driver
         self._availability = asyncio.ensure_future(self.driver.availability())
         return Report(checks=list(await asyncio.gather(*(self._row(name, row) for name, row in ROWS.items()))))
 
@@ -82,6 +82,13 @@ async def _monitor(doctor: Doctor) -> Found:
     except errors.ToolMissing as missing:
         return "fail", missing.message, missing.advice.removeprefix("install it: ")
     return "fail", f"{doctor.driver.name}: {found.reason}", "sudo apt-get install --reinstall qemu-system-x86"
+
+
+async def _advisories(doctor: Doctor) -> Found:
+    found = await doctor.availability()
+    if found.warnings:
+        return "warn", "; ".join(found.warnings), "sudo banger firecracker install"
+    return "pass", f"none is known of this {doctor.driver.name}", ""
 
 
 async def _isolation(doctor: Doctor) -> Found:
@@ -156,6 +163,7 @@ async def _image(doctor: Doctor) -> Found:
 
 ROWS: dict[str, Callable[[Doctor], Awaitable[Found]]] = {
     "monitor": _monitor,
+    "advisories": _advisories,
     "isolation": _isolation,
     "qemu-img": _tool("qemu-img", "fail", "machines cannot have disks"),
     "mke2fs": _tool("mke2fs", "fail", "images cannot be made"),

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from banger import errors
 from banger.privileged.runner import Privileged
@@ -21,6 +21,13 @@ class Driven(Protocol):
     def driver(self) -> str: ...
 
 
+class Choice(NamedTuple):
+    """The driver of new machines, and why it is this one, in words for the doctor."""
+
+    driver: Driver
+    reason: str
+
+
 class Drivers:
     """The drivers of one daemon, each made when it is first asked for."""
 
@@ -29,13 +36,13 @@ class Drivers:
         self._wanted = os.environ.get(VARIABLE) or wanted
         self._privileged = privileged
         self._known: dict[str, Driver] = {}
-        self._chosen: str | None = None
+        self._chosen: Choice | None = None
         self._choosing = asyncio.Lock()
 
     def use(self, driver: Driver) -> None:
         """Take this object for its name, and for new machines."""
         self._known[driver.name] = driver
-        self._chosen = driver.name
+        self._chosen = Choice(driver, "asked for by name")
 
     def of(self, made: Driven) -> Driver:
         """The driver that runs it. Raises `errors.UsageError` when there is none of that name here."""
@@ -47,28 +54,33 @@ class Drivers:
             self._known[name] = by_name(name, self._probe_cache, self._privileged)
         return self._known[name]
 
-    async def choose(self) -> Driver:
-        """The driver of new machines: as configured, else Firecracker where it runs guests, else QEMU.
+    async def choose(self) -> Choice:
+        """The driver of new machines: as asked for; for ``auto`` Firecracker where it runs guests, else QEMU.
 
-        Firecracker is looked at again until it works, since it may have been installed in between.
+        Takes as long as a probe does. Firecracker is looked at again until it works, since it may have been installed
+        in between. Raises `errors.UsageError`.
         """
         async with self._choosing:
-            if self._chosen is None:
-                name, final = self._wanted, True
-                if name == AUTO:
-                    best = self._privileged is not None and (await self.named("firecracker").availability()).usable
-                    name, final = ("firecracker", True) if best else ("qemu", self._privileged is None)
-                if not final:
-                    return self.named(name)
-                self._chosen = name
-            return self.named(self._chosen)
+            if self._chosen is not None:
+                return self._chosen
+            if self._wanted != AUTO:
+                self._chosen = Choice(self.named(self._wanted), "asked for by name")
+                return self._chosen
+            if self._privileged is None:
+                self._chosen = Choice(self.named("qemu"), "Firecracker needs the root helper, which is not installed")
+                return self._chosen
+            found = await self.named("firecracker").availability()
+            if not found.usable:
+                return Choice(self.named("qemu"), found.reason)
+            self._chosen = Choice(self.named("firecracker"), found.reason)
+            return self._chosen
 
 
 def by_name(name: str, probe_cache: str, privileged: Privileged | None = None) -> Driver:
     """The driver object for a name. Raises `errors.UsageError`."""
     if name == "firecracker":
         if privileged is None:
-            raise errors.UsageError(detail="Firecracker needs the system install: see 'banger system install --help'")
+            raise errors.UsageError(detail="Firecracker needs the root helper: 'sudo banger system install'")
         from banger.vmm.firecracker.driver import FirecrackerDriver
 
         return FirecrackerDriver(privileged, probe_cache)
