@@ -11,9 +11,9 @@ import shutil
 from typing import NamedTuple
 
 from banger import errors
-from banger.privileged.installation import RECORD, Host
+from banger.privileged.installation import RECORD, UDEV_RULES, Host
 from banger.sdk.client import Client
-from banger.system import network, record, services, units
+from banger.system import record, remains, services, units
 from banger.system.install import need_root
 from banger.system.layout import CACHE, CONFIG, HELPER, LIBRARY, LINKS, MODULES_FILE, VENV
 from banger.system.services import DAEMON_SOCKET
@@ -28,6 +28,8 @@ class Removed(NamedTuple):
     """Machines that were running."""
     kept: list[str]
     """Directories with what users have made."""
+    left: list[str]
+    """What could not be removed, and why."""
 
 
 def uninstall(*, purge: bool, force: bool) -> Removed:
@@ -47,7 +49,7 @@ def uninstall(*, purge: bool, force: bool) -> Removed:
         _stop(machines)
     services.end()
     _kill_leftover(host)
-    network.clear(host)
+    left = remains.clear(host)
     _remove_files(host)
     services.forget()
     places = [each for each in (host.state, host.private, CACHE) if os.path.isdir(each) and not os.path.islink(each)]
@@ -58,7 +60,7 @@ def uninstall(*, purge: bool, force: bool) -> Removed:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(RECORD)
     _remove_empty(CONFIG)
-    return Removed(machines, places)
+    return Removed(machines, places, left)
 
 
 def running(host: Host) -> list[str]:
@@ -116,14 +118,14 @@ def _remove_files(host: Host) -> None:
         with contextlib.suppress(OSError):
             if os.readlink(path) == target:
                 os.unlink(path)
-    for path in (HELPER, MODULES_FILE, *(os.path.join(units.DIRECTORY, name) for name in units.NAMES)):
+    for path in (HELPER, MODULES_FILE, UDEV_RULES, *(os.path.join(units.DIRECTORY, name) for name in units.NAMES)):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
     for path in (VENV, "/run/banger", host.runtime):
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(path)
     _remove_empty(LIBRARY)
-    for path in (host.store, host.jails, host.private):
+    for path in (host.store, host.jails, f"{host.private}/network", host.private):
         _remove_empty(path)
 
 
