@@ -11,7 +11,8 @@ import shutil
 from typing import NamedTuple
 
 from banger import errors
-from banger.privileged.installation import RECORD, UDEV_RULES, Host
+from banger.paths import RECORD
+from banger.privileged.installation import Host, udev
 from banger.sdk.client import Client
 from banger.system import record, remains, services, units
 from banger.system.install import need_root
@@ -35,11 +36,14 @@ class Removed(NamedTuple):
 def uninstall(*, purge: bool, force: bool) -> Removed:
     """Remove the installation; with ``force`` its running machines are stopped first.
 
-    Raises `errors.InstallRefused` while machines run.
+    It may be repeated: a second one removes what the first has kept. Raises `errors.InstallRefused` while machines run.
     """
     need_root()
     found = record.read()
-    host: Host = found or Host(owner_uid=0, owner_gid=0)
+    if found is None and not os.path.lexists(HELPER):
+        host = Host(owner_uid=0, owner_gid=0)
+        return Removed([], _settle(host, purge and os.path.isdir(host.state) and os.stat(host.state).st_uid != 0), [])
+    host = found or Host(owner_uid=0, owner_gid=0)
     machines = running(host)
     if machines and not force:
         error = errors.InstallRefused(reason=f"machines are running: {', '.join(machines)}")
@@ -52,15 +56,25 @@ def uninstall(*, purge: bool, force: bool) -> Removed:
     left = remains.clear(host)
     _remove_files(host)
     services.forget()
+    kept = _settle(host, purge and found is not None)
+    if not left:  # until then it can be tried again, and is an installation
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(RECORD)
+    _remove_empty(CONFIG)
+    return Removed(machines, kept, left)
+
+
+def _settle(host: Host, purge: bool) -> list[str]:
+    """Remove or keep what users have made; the directories that are kept.
+
+    Without a record there may have been no installation at all, and root's own machines are in the same directories.
+    """
     places = [each for each in (host.state, host.private, CACHE) if os.path.isdir(each) and not os.path.islink(each)]
     if purge:
         for each in places:
             _purge(each)
-        places = []
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(RECORD)
-    _remove_empty(CONFIG)
-    return Removed(machines, places, left)
+        return []
+    return places
 
 
 def running(host: Host) -> list[str]:
@@ -118,7 +132,7 @@ def _remove_files(host: Host) -> None:
         with contextlib.suppress(OSError):
             if os.readlink(path) == target:
                 os.unlink(path)
-    for path in (HELPER, MODULES_FILE, UDEV_RULES, *(os.path.join(units.DIRECTORY, name) for name in units.NAMES)):
+    for path in (HELPER, MODULES_FILE, udev.PATH, *(os.path.join(units.DIRECTORY, name) for name in units.NAMES)):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
     for path in (VENV, "/run/banger", host.runtime):
