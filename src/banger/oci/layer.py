@@ -163,7 +163,7 @@ class Reader:
             if wrong is not None:
                 raise wrong
 
-    def _counted(self, blob: Blob) -> Iterator[bytes]:
+    def _counted(self, blob: Blob) -> Iterator[bytes | bytearray]:
         """The pieces of a layer; also those that become no file are counted."""
         for piece in blob:
             self._inflated += len(piece)
