@@ -15,11 +15,13 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, cast
 
-gzip_file: Any = gzip.GzipFile
-_gzip_fault: type[Exception] = zlib.error
+GzipFile: Any = gzip.GzipFile
+_damages: tuple[type[Exception], ...] = (gzip.BadGzipFile, zlib.error, OverflowError)
 with contextlib.suppress(ImportError):  # without it: slower by half, the same bytes
-    from isal.igzip import IGzipFile as gzip_file
-    from isal.isal_zlib import error as _gzip_fault
+    from isal import igzip, isal_zlib
+
+    GzipFile = igzip.IGzipFile
+    _damages += (getattr(isal_zlib, "error"),)  # noqa: B009 - its stubs say that it is no class
 
 PIECE = 1 << 20
 _INPUT = 384 << 10
@@ -134,12 +136,12 @@ def pieces(source: Input, room: Callable[[], bytearray]) -> Iterator[tuple[bytes
 
 def _gzip(source: Input, room: Callable[[], bytearray]) -> Iterator[tuple[bytearray, bytearray]]:
     try:
-        with gzip_file(fileobj=source, mode="rb") as stream:
+        with GzipFile(fileobj=source, mode="rb") as stream:
             while count := stream.readinto(buffer := room()):
                 yield buffer if count == len(buffer) else buffer[:count], buffer
     except EOFError:
         raise Damaged("the compressed stream ends early") from None
-    except (gzip.BadGzipFile, zlib.error, OverflowError, _gzip_fault) as fault:
+    except _damages as fault:
         if str(fault).startswith(_NO_GZIP):
             raise Damaged("something follows the end of the compressed stream") from None
         raise Damaged(f"the compressed stream is damaged ({fault})") from None

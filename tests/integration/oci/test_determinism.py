@@ -21,7 +21,7 @@ NOISE = os.urandom(3_000_000)
 
 PREPARE = {
     "as it is": "",
-    "zlib": "import gzip; inflate.gzip_file = gzip.GzipFile",
+    "zlib": "import gzip; inflate.GzipFile = gzip.GzipFile",
     "small reads": "inflate._INPUT, inflate.PIECE = 1000, 70_000",
     "large reads": "inflate._INPUT = inflate.PIECE = 4 << 20",
     "one buffer": "blob.BUFFERS = 1",
