@@ -2,6 +2,7 @@
 
 from .connection import Connect
 from .disk import Disks, RawDisk, RemoveDisk
+from .ext4 import Ext4Read, Ext4Write, SnapshotCheck
 from .inspection import Inspect, Jails
 from .launch import Launch, Sweep
 from .operation import Operation
@@ -23,6 +24,9 @@ OPERATIONS: tuple[type[Operation], ...] = (
     RawDisk,
     RemoveDisk,
     Disks,
+    SnapshotCheck,
+    Ext4Read,
+    Ext4Write,
 )
 """In the order of the documentation."""
 

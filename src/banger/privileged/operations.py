@@ -2,6 +2,7 @@
 
 from banger.helper.connection import Connect
 from banger.helper.disk import Disks, RawDisk, RemoveDisk
+from banger.helper.ext4 import Ext4Read, Ext4Write, SnapshotCheck
 from banger.helper.inspection import Inspect, Jails
 from banger.helper.launch import Launch, StoredFile, Sweep
 from banger.helper.ping import Ping
@@ -12,6 +13,8 @@ from banger.helper.store import StoreFile
 __all__ = [
     "Connect",
     "Disks",
+    "Ext4Read",
+    "Ext4Write",
     "Inspect",
     "Jails",
     "Launch",
@@ -21,6 +24,7 @@ __all__ = [
     "RemoveDisk",
     "Signal",
     "Snapshot",
+    "SnapshotCheck",
     "StoreFile",
     "StoredFile",
     "Sweep",
