@@ -47,6 +47,7 @@ TEST_PACKAGES = {
     "docker-registry": "docker-registry",
     "openssh-client": "ssh",
     "iproute2": "ip",
+    "nftables": "",
     "git": "git",
     "make": "make",
     "umoci": "umoci",

@@ -178,6 +178,9 @@ class DaemonUnreachable(BangerError):
     hint = "'banger daemon start' starts it; its log is {log}"
 
 
+RESTART_SYSTEM = "'sudo banger system restart' starts it again; 'sudo banger system status' tells more"
+
+
 class UnsafeDirectory(BangerError):
     code, http, exit_status = "unsafe_directory", 500, 1
     template = "refusing to use {path}: {reason}"
@@ -209,7 +212,15 @@ class PrivilegeFailed(BangerError):
 class HelperUnavailable(BangerError):
     code, http, exit_status = "helper_unavailable", 503, 1
     template = "the root helper does not answer: {reason}"
-    hint = "'sudo banger system restart' starts it again; 'sudo banger system status' tells more"
+    hint = RESTART_SYSTEM
+
+
+class InstallRefused(BangerError):
+    """The system installation cannot be made, changed or removed as things are. ``reason`` says why."""
+
+    code, http, exit_status = "install_refused", 409, 4
+    template = "{reason}"
+    hint = "nothing was changed"
 
 
 class DaemonRunning(BangerError):

@@ -1,5 +1,6 @@
 """Every operation by its name: the whole of what the helper does."""
 
+from .bridge import Bridge
 from .connection import Connect
 from .disk import Disks, RawDisk, RemoveDisk
 from .ext4 import Ext4Read, Ext4Write, SnapshotCheck
@@ -7,9 +8,12 @@ from .inspection import Inspect, Jails
 from .launch import Launch, Sweep
 from .operation import Operation
 from .ping import Ping
+from .resolver import Resolver
+from .rules import Rules
 from .signalling import Signal
 from .snapshot import Snapshot
 from .store import StoreFile
+from .tap import Tap
 
 OPERATIONS: tuple[type[Operation], ...] = (
     Ping,
@@ -27,6 +31,10 @@ OPERATIONS: tuple[type[Operation], ...] = (
     SnapshotCheck,
     Ext4Read,
     Ext4Write,
+    Bridge,
+    Tap,
+    Rules,
+    Resolver,
 )
 """In the order of the documentation."""
 

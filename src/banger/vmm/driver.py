@@ -97,18 +97,24 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
     """An ELF vmlinux with a PVH entry point."""
     initrd: str
     cmdline: tuple[str, ...]
-    """Tokens of ours; the driver adds those that its machine type needs (console, clock)."""
+    """Tokens of ours; the driver adds those that its machine type needs (console, clock).
+
+    ``banger.root`` and ``banger.modules`` name drives by their serials; a driver whose disks cannot be given any says
+    there which device it is instead.
+    """
     vcpus: int
     memory: int
     drives: tuple[Drive, ...]
     network: Network | None = None
     """Of the kind that the driver has (`Features.user_networking`)."""
     uid: int | None = None
-    """Run the monitor as this user (and a group of the same number), when we are root.
+    """For a monitor in no jail: run it as this user (and a group of the same number), when we are root.
 
     The caller sees to it that this user can search the directories of the kernel, the initrd and the drives, can read
     those files, and owns the drives that are written. ``directory`` and ``runtime`` may stay root's.
     """
+    slot: int = 0
+    """For a monitor in a jail: a number that no other machine of this host has, from which its user follows."""
 
 
 class Handle(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,13 +131,15 @@ class Handle(msgspec.Struct, frozen=True, kw_only=True):
     """The machine type in the monitor's own words, e.g. ``microvm (tcg)``."""
     log: str = ""
     """What the monitor itself says; this run's."""
+    details: dict[str, str] = {}
+    """What the driver itself needs beside, to find the machine again."""
 
 
 class Exit(msgspec.Struct, frozen=True, kw_only=True):
     """How a machine's process ended, as far as its log and console tell."""
 
     reason: str
-    """``powered off``, ``panic``, ``killed`` or ``failed``."""
+    """``powered off``, ``panic``, ``killed``, ``out of memory`` (the host's, for the monitor) or ``failed``."""
     detail: str = ""
 
 

@@ -10,7 +10,7 @@ from tests import tiny_guest
 
 from banger import errors
 from banger.kernels import bzimage, kernel, package
-from banger.vmm.qemu import stub
+from banger.vmm import stub
 
 
 def pulled() -> Path:

@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from banger.kernels import kernel
+from banger.vmm.cmdline import COMMON
 from banger.vmm.qemu import qmp
-from banger.vmm.qemu.command import AGENT_PORT, CMDLINE, CMDLINE_EMULATED
+from banger.vmm.qemu.command import AGENT_PORT, CMDLINE_EMULATED
 
 QEMU = "qemu-system-x86_64"
 SAVED = "ready"
@@ -118,7 +119,7 @@ class Machine:
 def options(directory: Path, parts: Parts, size: Size) -> list[str]:
     """QEMU's command line."""
     record = kernel.load(str(parts.kernel))
-    words = [*CMDLINE, *CMDLINE_EMULATED, "nowatchdog", "banger.root=root", "banger.modules=modules",
+    words = [*COMMON, "reboot=t", *CMDLINE_EMULATED, "nowatchdog", "banger.root=root", "banger.modules=modules",
              "banger.init=/sbin/init", "banger.hostname=box", f"banger.net={ADDRESS},{GATEWAY}",
              "systemd.mask=serial-getty@ttyS0.service"]  # fmt: skip
     drives = [

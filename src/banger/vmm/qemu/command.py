@@ -11,6 +11,7 @@ import ipaddress
 import json
 from typing import Any, NamedTuple
 
+from banger.vmm.cmdline import COMMON
 from banger.vmm.driver import Drive, LaunchSpec, UserNetwork
 from banger.vmm.qemu.probe import BASE_OPTIONS, BINARY, Probe, cpu_model
 
@@ -24,18 +25,8 @@ STATE_EVENT = "runstate_set"
 _SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 _TRANSLATION_CACHE_MIB = 256
 
-CMDLINE = (
-    "console=ttyS0",
-    "quiet",
-    "loglevel=3",
-    "panic=-1",  # a panic ends the machine at once: with -no-reboot, a restart is the end
-    "reboot=t",  # by triple fault: the one way that every machine type understands
-    "random.trust_cpu=on",  # nothing waits for entropy; the host feeds virtio-rng all the same
-    "cryptomgr.notests",  # self-tests of ciphers: 15 % of the boot under emulation
-    "rcupdate.rcu_expedited=1",  # devices, mounts and namespaces come and go without waiting for idle processors
-    "8250.nr_uarts=1",
-    "net.ifnames=0",  # eth0, whatever bus it is on
-)
+_REBOOT = "reboot=t"
+"""By triple fault: the one way that every machine type understands."""
 
 CMDLINE_EMULATED = (
     "tsc=reliable",  # the host's own counter; under load its watchdog would wrongly distrust it
@@ -76,7 +67,7 @@ def argv(spec: LaunchSpec, host: Probe, descriptors: Descriptors) -> list[str]:
 
 def cmdline(spec: LaunchSpec, host: Probe) -> list[str]:
     """The kernel's command line: ours for this machine type, then the caller's."""
-    words = list(CMDLINE)
+    words = [*COMMON, _REBOOT]
     if host.accelerator == "tcg":
         words += CMDLINE_EMULATED
         if host.clock_khz is not None:
