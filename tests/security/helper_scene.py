@@ -119,9 +119,9 @@ def make_devices() -> None:
         os.chmod(f"/dev/{name}", 0o666 if name in ("null", "zero", "random", "urandom") else 0o600)
 
 
-def make_files() -> dict[str, str]:
+def make_files(zipapp: bytes) -> dict[str, str]:
     """The installation, the owner's files, and what is none of theirs."""
-    archive.build("/srv/bangerd-root.pyz")
+    Path("/srv/bangerd-root.pyz").write_bytes(zipapp)
     Path("/srv/install.json").write_text(json.dumps({each: getattr(HOST, each) for each in HOST.__dataclass_fields__}))
     outside, state = Path(OUTSIDE), Path(HOST.state)
     outside.mkdir()
@@ -283,8 +283,9 @@ def victims() -> Iterator[dict[str, int]]:
 def main() -> None:
     requests, seed = int(sys.argv[1]), int(sys.argv[2])
     os.umask(0o022)
+    zipapp = archive.content()  # the checkout may be where the scene's own /tmp will be
     make_host()
-    digests = make_files()
+    digests = make_files(zipapp)
     with victims() as pids:
         helper = Helper()
         known = {"digests": digests, "pids": [*pids.values(), helper.pid, os.getpid(), 1]}
