@@ -120,7 +120,7 @@ def remove(host: Host, vm_id: str) -> None:
 def shown(host: Host, vm_id: str) -> dict[str, str]:
     """The limits as the kernel has them, and what is in use."""
     found = {}
-    for name in (*limits(0, 0, 0), "io.max", "memory.current", "pids.current"):
+    for name in (*limits(0, 0, 0), "io.max", "memory.current", "memory.events", "pids.current"):
         with contextlib.suppress(OSError):
             found[name] = _read(os.path.join(leaf(host, vm_id), name)).strip()
     return found
