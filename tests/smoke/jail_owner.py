@@ -8,7 +8,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from banger import errors
 from banger.helper.operation import Operation, Outcome
@@ -23,14 +23,14 @@ ARGUMENTS = (
     "console=ttyS0 reboot=k panic=-1 pci=off quiet loglevel=3 mitigations=off tsc=reliable no_timer_check "
     "random.trust_cpu=on cryptomgr.notests 8250.nr_uarts=1 i8042.noaux i8042.nomux i8042.dumbkbd"
 )
-HELPER = Helper(load().socket, load())
 
 
 def perform(operation: Operation, descriptors: Sequence[int] = ()) -> Outcome:
-    return asyncio.run(HELPER.perform(operation, descriptors=descriptors))
+    host = load()
+    return asyncio.run(Helper(host.socket, host).perform(operation, descriptors=descriptors))
 
 
-def put(path: str, body: dict[str, object]) -> None:
+def put(path: str, body: Mapping[str, object]) -> None:
     """One request to the monitor's API, over a connection that the helper made."""
     (descriptor,) = perform(Connect(vm_id=VM_ID, socket="api")).descriptors
     with socket.socket(fileno=descriptor) as connection:
@@ -111,4 +111,4 @@ def sweep() -> object:
 STEPS = {each.__name__: each for each in (launch, inspect, machines, connect, kill, attack, sweep)}
 
 if __name__ == "__main__":
-    print(json.dumps(STEPS[sys.argv[1]](*sys.argv[2:])))  # type: ignore[operator]
+    print(json.dumps(STEPS[sys.argv[1]](*sys.argv[2:])))
