@@ -24,7 +24,6 @@ from typing import Any, TypeVar
 
 import msgspec
 import pytest
-from tests import tiny_guest
 
 from banger import errors
 from banger.helper.host import Host
@@ -32,6 +31,7 @@ from banger.privileged.operations import Jails
 from banger.privileged.runner import Local
 from banger.vmm import drivers
 from banger.vmm.driver import Drive, Driver, Handle, LaunchSpec
+from tests import tiny_guest
 
 T = TypeVar("T")
 PATIENCE = 120
@@ -77,9 +77,6 @@ class Bench:
         handle = run(self.driver.launch(self.spec(*cmdline, **changes)))
         self.handles.append(handle)
         return handle
-
-    def console(self, handle: Handle) -> str:
-        return Path(handle.console).read_text(errors="replace")
 
     def end(self) -> None:
         for handle in self.handles:
@@ -399,31 +396,3 @@ def assert_nothing_left(bench: Bench) -> None:
         except OSError:
             continue
         assert int(pid) == os.getpid() or mine not in words, f"process {pid} is left"
-
-
-# -- tools ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.qemu
-def test_without_qemu_its_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    driver = drivers.by_name("qemu", str(tmp_path / "cache"))
-    found = run(driver.availability())
-    assert not found.usable
-    assert "qemu-system-x86" in found.reason
-    spec = LaunchSpec(
-        vm_id="0", directory=str(tmp_path), runtime=str(tmp_path), kernel="/k", initrd="/i", cmdline=(), vcpus=1,
-        memory=1 << 28, drives=(),
-    )  # fmt: skip
-    with pytest.raises(errors.ToolMissing):
-        run(driver.launch(spec))
-
-
-def test_the_fake_driver_is_chosen_by_name_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(drivers.VARIABLE, raising=False)
-    assert run(drivers.choose("auto", "/nowhere", None)).driver.name == "qemu"
-    monkeypatch.setenv(drivers.VARIABLE, "fake")
-    assert run(drivers.choose("qemu", "/nowhere", None)).driver.name == "fake"
-    for name in ("firecraker", "firecracker"):  # the one there is not, the other needs the root helper
-        with pytest.raises(errors.UsageError):
-            drivers.by_name(name, "/nowhere")

@@ -164,7 +164,8 @@ def _enable(host: Host, controllers: list[str]) -> None:
 
 def _mkdir(path: str) -> None:
     try:
-        os.mkdir(path, 0o755)
+        os.mkdir(path)
+        os.chmod(path, 0o755)  # noqa: S103 - whatever our umask is: what a machine uses is no secret
     except FileExistsError:
         raise
     except OSError as error:

@@ -182,7 +182,10 @@ def opened(host: Host) -> Iterator[int]:
 
 @contextlib.contextmanager
 def _within(parent: int, name: str) -> Iterator[int]:
-    directory = os.open(name, _DIRECTORY, dir_fd=parent)
+    try:
+        directory = os.open(name, _DIRECTORY, dir_fd=parent)
+    except NotADirectoryError:
+        raise Failed(f"{name} among the jails is no directory") from None
     try:
         yield directory
     finally:

@@ -13,7 +13,7 @@ import time
 from banger import errors
 from banger.api import routes
 from banger.paths import Paths
-from banger.sdk import transport
+from banger.sdk import connection, transport
 from banger.text import printable
 
 PATIENCE = 30.0
@@ -44,7 +44,7 @@ def ensure(paths: Paths) -> None:
     """
     if paths.system:
         if not answers(paths.socket, PATIENCE):
-            raise transport.unreachable(paths.socket, "the service is not running")
+            raise connection.unreachable(paths.socket, "the service is not running")
         return
     _make_private(paths.runtime)
     os.makedirs(paths.state, mode=0o700, exist_ok=True)
@@ -64,7 +64,7 @@ def _make_private(directory: str) -> None:
         pass  # something else is there: the check says what
     except OSError as error:
         raise errors.UnsafeDirectory(path=directory, reason=(error.strerror or str(error)).lower()) from error
-    transport.check_directory(directory)
+    connection.check_directory(directory)
 
 
 def _start(paths: Paths) -> None:
@@ -81,10 +81,10 @@ def _start(paths: Paths) -> None:
     pause = 0.01
     while not answers(paths.socket, max(0.1, deadline - time.monotonic())):
         if not proc.alive(started):
-            raise transport.unreachable(paths.socket, f"it ended at once: {_last_line(paths.daemon_log, position)}")
+            raise connection.unreachable(paths.socket, f"it ended at once: {_last_line(paths.daemon_log, position)}")
         if time.monotonic() > deadline:
             said = _last_line(paths.daemon_log, position)
-            raise transport.unreachable(paths.socket, f"it did not answer within {PATIENCE:.0f} s: {said}")
+            raise connection.unreachable(paths.socket, f"it did not answer within {PATIENCE:.0f} s: {said}")
         time.sleep(pause)
         pause = min(pause * 1.5, 0.2)
 
