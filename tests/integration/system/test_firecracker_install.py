@@ -10,6 +10,7 @@ import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,7 +64,12 @@ def unpinned(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def wanted(root: Path, source: str, data: bytes, **changes: str) -> Wanted:
-    values = {"version": VERSION, "source": source, "sha256": hashlib.sha256(data).hexdigest(), **changes}
+    values: dict[str, Any] = {
+        "version": VERSION,
+        "source": source,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        **changes,
+    }
     return Wanted(**values, root=str(root))
 
 
