@@ -44,8 +44,11 @@ class Tap(Operation):
         grammar.slot(self.slot, host)
         _foreign(self.name)
 
+    def turn(self) -> str:
+        return f"tap {self.name}"
+
     def describe(self) -> str:
-        return f"create {self.name} for slot {self.slot}"
+        return f"create {self.name[:20]!r} for slot {self.slot}"
 
     def execute(self, host: Host, descriptors: object = ()) -> Outcome:
         self.validate(host)
@@ -84,6 +87,11 @@ def _foreign(name: str) -> links.Link | None:
     if found is not None and not (found.tap and found.ours):
         raise Refused(f"{name} is an interface that banger did not make")
     return found
+
+
+def present() -> list[str]:
+    """The names of all taps of ours."""
+    return sorted(each.name for each in links.taps() if each.ours and grammar.is_tap(each.name))
 
 
 @contextlib.contextmanager

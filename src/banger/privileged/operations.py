@@ -13,6 +13,7 @@ from banger.helper.signalling import Signal
 from banger.helper.snapshot import Layout, Snapshot, layout
 from banger.helper.store import StoreFile
 from banger.helper.tap import Tap
+from banger.helper.tap import present as taps
 
 __all__ = [
     "Bridge",
@@ -35,4 +36,5 @@ __all__ = [
     "Sweep",
     "Tap",
     "layout",
+    "taps",
 ]
