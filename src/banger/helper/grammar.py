@@ -36,10 +36,6 @@ def tap(value: str) -> str:
     return _match(_TAP, value, "the name of a tap of banger's")
 
 
-def is_tap(value: str) -> bool:
-    return _TAP.fullmatch(value) is not None
-
-
 def bridge(value: str) -> str:
     """A bridge's name: ``br-fc``, or that with a suffix; at most 15 characters (IFNAMSIZ)."""
     return _match(BRIDGE, value, "the name of a bridge of banger's")

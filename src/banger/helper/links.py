@@ -48,12 +48,6 @@ def ports(bridge: str) -> dict[str, Link]:
     return {each.name: each for each in links}
 
 
-def taps() -> list[Link]:
-    """Every tap of the host, whoever made it."""
-    done = program.run("ip", "-json", "-details", "-Numeric", "link", "show", "type", "tun")
-    return [each for each in map(_link, _parsed(done.stdout)) if each.tap]
-
-
 def addresses() -> dict[str, list[ipaddress.IPv4Interface]]:
     """The IPv4 addresses of every interface, each with its prefix length."""
     done = program.run("ip", "-json", "-4", "address", "show")

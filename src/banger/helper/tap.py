@@ -89,11 +89,6 @@ def _foreign(name: str) -> links.Link | None:
     return found
 
 
-def present() -> list[str]:
-    """The names of all taps of ours."""
-    return sorted(each.name for each in links.taps() if each.ours and grammar.is_tap(each.name))
-
-
 @contextlib.contextmanager
 def _attached(name: str) -> Iterator[int]:
     """The tap's own descriptor: only one can have it, so whoever has it knows that nobody else does."""

@@ -3,6 +3,7 @@
 from banger.helper.bridge import Bridge
 from banger.helper.connection import Connect
 from banger.helper.disk import Disks, RawDisk, RemoveDisk
+from banger.helper.ext4 import Ext4Read, Ext4Write, SnapshotCheck
 from banger.helper.inspection import Inspect, Jails
 from banger.helper.launch import Launch, StoredFile, Sweep
 from banger.helper.ping import Ping
@@ -13,12 +14,13 @@ from banger.helper.signalling import Signal
 from banger.helper.snapshot import Layout, Snapshot, layout
 from banger.helper.store import StoreFile
 from banger.helper.tap import Tap
-from banger.helper.tap import present as taps
 
 __all__ = [
     "Bridge",
     "Connect",
     "Disks",
+    "Ext4Read",
+    "Ext4Write",
     "GuestRule",
     "Inspect",
     "Jails",
@@ -31,10 +33,10 @@ __all__ = [
     "Rules",
     "Signal",
     "Snapshot",
+    "SnapshotCheck",
     "StoreFile",
     "StoredFile",
     "Sweep",
     "Tap",
     "layout",
-    "taps",
 ]

@@ -9,11 +9,12 @@ import dns.message
 import pytest
 
 from banger import errors
+from banger.helper import turn
 from banger.net.nameserver import Server
 from banger.net.service import Guest, GuestNetwork
 from banger.net.zone import Zone
+from banger.privileged.operations import Bridge, Rules, Tap
 from banger.privileged.runner import Local
-from banger.system import network as uninstall
 from tests.integration.helper import rig
 from tests.integration.helper.rig import Namespace, ip, nft
 
@@ -27,7 +28,7 @@ def inside() -> Iterator[Namespace]:
         yield made
 
 
-def test_from_the_first_guest_to_uninstall(inside: Namespace, tmp_path: Path) -> None:
+def test_from_the_first_guest_to_the_last_undo(inside: Namespace, tmp_path: Path) -> None:
     host = rig.installation(tmp_path)
 
     async def test() -> None:
@@ -51,8 +52,8 @@ def test_from_the_first_guest_to_uninstall(inside: Namespace, tmp_path: Path) ->
 
     asyncio.run(test())
     assert "table inet banger" in nft("list tables")
-    uninstall.clear(host)
-    uninstall.clear(host)
+    for operation in (*(Tap(name=f"tap-fc-{slot}", slot=slot) for slot in range(5)), Rules(guests=()), Bridge()):
+        turn.perform(operation, host, undo=True)
     assert nft("list tables") == ""
     assert ip("-oneline link show").count("\n") == 1, "the loopback alone"
     assert Path("/proc/sys/net/ipv4/ip_forward").read_text() == "0\n"
@@ -73,7 +74,7 @@ def _ask(name: str) -> None:
         guest.close()
 
 
-def test_a_bridge_of_somebody_else_is_named_and_outlives_uninstall(inside: Namespace, tmp_path: Path) -> None:
+def test_a_bridge_of_somebody_else_is_named_and_left_alone(inside: Namespace, tmp_path: Path) -> None:
     host = rig.installation(tmp_path)
     ip("link add name br-fc type bridge")
 
@@ -84,5 +85,4 @@ def test_a_bridge_of_somebody_else_is_named_and_outlives_uninstall(inside: Names
             await ours.connect(Guest(slot=0))
 
     asyncio.run(test())
-    uninstall.clear(host)
     assert "br-fc" in ip("link show")

@@ -26,8 +26,8 @@ from banger.vmm.qemu import qmp
 from banger.vmm.qemu.command import AGENT_PORT, CMDLINE_EMULATED
 
 QEMU = "qemu-system-x86_64"
-SAVED = "ready"
-"""The name of the saved state inside root.qcow2."""
+PREPARED, SESSION = "prepared", "session"
+"""Names of saved states inside root.qcow2: what the cache holds, and what a session goes back to."""
 
 ADDRESS, GATEWAY = "10.0.2.15/24", "10.0.2.2"
 BOOT_SECONDS, RESUME_SECONDS = 240, 60
@@ -75,7 +75,7 @@ class Machine:
         self.agent_socket = str(directory / "agent.sock")
         with open(directory / "qemu.log", "ab") as log:
             self.process = subprocess.Popen(
-                ["nice", QEMU, *options(directory, parts, size), *(("-loadvm", SAVED) if resume else ())],
+                ["nice", QEMU, *options(directory, parts, size), *(("-loadvm", PREPARED) if resume else ())],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -104,9 +104,13 @@ class Machine:
         if answer := asyncio.run(call()):
             raise RuntimeError(f"{line}: {answer.strip()}")
 
-    def save(self) -> None:
+    def save(self, state: str) -> None:
         """Put the memory beside the disk, in root.qcow2."""
-        self.monitor(f"savevm {SAVED}")
+        self.monitor(f"savevm {state}")
+
+    def go_back(self, state: str) -> None:
+        """Be what was saved, disk and memory. Who is attached to the agent must attach anew."""
+        self.monitor(f"loadvm {state}")
 
     def end(self) -> None:
         """Kill it, by its pid and nothing else."""

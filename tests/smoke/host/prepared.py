@@ -93,7 +93,7 @@ def _save(target: Path, parts: Parts, size: Size) -> None:
         _do(wire, SETTLED, machine.BOOT_SECONDS)
         _do(wire, PREPARE, 600)
         _do(wire, QUIET, 120)
-        box.save()
+        box.save(machine.PREPARED)
     except BaseException as fault:
         fault.add_note("the box's console: " + machine.tail(directory / "console.log"))
         raise
