@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import banger
 from banger import errors
-from banger.privileged import archive
 from banger.paths import RECORD
+from banger.privileged import archive
 from banger.privileged.installation import udev
 from banger.system import checks, environment, files, record, services, units
 from banger.system.checks import Finding
