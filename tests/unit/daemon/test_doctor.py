@@ -99,4 +99,4 @@ def test_directories_that_others_can_enter_are_a_failure_with_its_mend(paths: Pa
     os.rmdir(paths.runtime)
     rows = examine(paths, Monitor(usable=True, accelerated=True), Nouns(), Nouns())
     assert rows["runtime directory"].status == "fail"
-    assert len(rows) == len(ROWS)
+    assert len(rows) == len(ROWS) + 1

@@ -6,9 +6,13 @@ Each row reads one place of the kernel's. What is advice there is a ``warn`` her
 
 import os
 import platform
+from collections.abc import Callable, Mapping
 
 from banger.daemon.checks import Found
 from banger.system.record import Record
+
+Row = Callable[..., Found]
+"""A row: of the record, and of where the kernel's file systems are."""
 
 LEAST_KERNEL = (5, 14)
 """For cgroup.kill, without which a jail cannot be swept at once."""
@@ -126,7 +130,7 @@ def console(record: Record, root: str = "/") -> Found:
     return "pass", "the kernel is quiet on its console", ""
 
 
-ROWS = {
+ROWS: Mapping[str, Row] = {
     "kvm": kvm,
     "host kernel": kernel_line,
     "control groups": control_groups,
