@@ -77,6 +77,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "errors.md": errors,
     "http.md": imported("banger.daemon.openapi:page"),
     "openapi.json": openapi,
+    "privileged-operations.md": imported("banger.privileged.reference:page"),
     "recipe.md": imported("banger.sdk.recipe:page"),
     "state-directory.md": state_directory,
 }

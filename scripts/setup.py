@@ -47,6 +47,7 @@ TEST_PACKAGES = {
     "docker-registry": "docker-registry",
     "openssh-client": "ssh",
     "iproute2": "ip",
+    "nftables": "",
     "git": "git",
     "make": "make",
     "umoci": "umoci",
@@ -190,6 +191,7 @@ LOADED = (
     "click",
     "isal",
     "crc32c",
+    "dns",
     "backports",
 )
 """The packages that the command and the daemon load."""

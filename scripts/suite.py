@@ -1,10 +1,11 @@
-"""Run the whole test suite: ``make test``.
+"""Run the whole test suite: ``make test``; with ``--group NAME`` only one group of it.
 
-Three groups, each a pytest of its own: ``quick`` (no guest; two at a time), ``machines`` (boots guests; one at a
-time, because the processors are the bottleneck) and ``root`` (the few that need root, by name). A plain user runs the
-first two from the checkout. Root does not: it makes an unprivileged user once, gives it a read-only copy of the
-checkout, and runs them as that user, then the ``root`` group as itself. The last line is the sum of all groups, and
-the status is 0 only when everything that was asked for ran and passed. Standard library only.
+Four groups, each a pytest of its own: ``quick`` (no guest; two at a time), ``machines`` (boots guests; one at a
+time, because the processors are the bottleneck), ``smoke`` (scenarios on an emulated host with KVM) and ``root`` (the
+few that need root, by name). A plain user runs the first three from the checkout. Root does not: it makes an
+unprivileged user once, gives it a read-only copy of the checkout, and runs them as that user, then the ``root`` group
+as itself. The last line is the sum of all groups, and the status is 0 only when everything that was asked for ran and
+passed. Standard library only.
 """
 
 import contextlib
@@ -40,8 +41,9 @@ class Group(NamedTuple):
     limit: int
 
 
-QUICK = Group("quick", "not qemu and not root", ("-n", "2"), 5, 15)
-MACHINES = Group("machines", "qemu and not root", (), 15, 45)
+QUICK = Group("quick", "not qemu and not root and not smoke", ("-n", "2"), 5, 15)
+MACHINES = Group("machines", "qemu and not root and not smoke", (), 15, 45)
+SMOKE = Group("smoke", "smoke", (), 25, 35)
 AS_ROOT = Group("root", "root", (), 5, 15)
 
 
@@ -232,13 +234,13 @@ def plan() -> list[tuple[Group, Place]]:
         prepare(ROOT, sys.executable)
         say("not run: the tests marked 'root'; they need 'sudo make test'")
         place = Place(ROOT, None, setup.CACHE)
-        return [(QUICK, place), (MACHINES, place)]
+        return [(QUICK, place), (MACHINES, place), (SMOKE, place)]
     setup.ensure_packages(setup.RUN_PACKAGES | setup.TEST_PACKAGES)
     user = ensure_user()
     copy_checkout()
     prepare(COPY, reachable_python(user))
     plain = Place(COPY, user, HOME / ".cache" / "banger-build")
-    return [(QUICK, plain), (MACHINES, plain), (AS_ROOT, Place(COPY, None, setup.CACHE))]
+    return [(QUICK, plain), (MACHINES, plain), (SMOKE, plain), (AS_ROOT, Place(COPY, None, setup.CACHE))]
 
 
 def prepare(tree: Path, python: str) -> None:
@@ -248,10 +250,15 @@ def prepare(tree: Path, python: str) -> None:
 
 def main() -> int:
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # orphans come to us, so that none is overlooked
+    only, options = "", sys.argv[1:]
+    if options[:1] == ["--group"]:
+        only, options = options[1], options[2:]
     total: dict[str, int] = {}
     try:
         for group, place in plan():
-            for outcome, count in run_group(group, place, sys.argv[1:]).items():
+            if only not in ("", group.name):
+                continue
+            for outcome, count in run_group(group, place, options).items():
                 total[outcome] = total.get(outcome, 0) + count
     except SetupFailed as failure:
         say(str(failure))

@@ -178,6 +178,9 @@ class DaemonUnreachable(BangerError):
     hint = "'banger daemon start' starts it; its log is {log}"
 
 
+RESTART_SYSTEM = "'sudo banger system restart' starts it again; 'sudo banger system status' tells more"
+
+
 class UnsafeDirectory(BangerError):
     code, http, exit_status = "unsafe_directory", 500, 1
     template = "refusing to use {path}: {reason}"
@@ -188,6 +191,36 @@ class PermissionRefused(BangerError):
     code, http, exit_status = "permission_refused", 403, 1
     template = "uid {uid} may not use this daemon; it serves uid {owner}"
     hint = "run banger as that user"
+
+
+class PrivilegeRefused(BangerError):
+    """A gate of the root helper's said no. ``reason`` is printable."""
+
+    code, http, exit_status = "privilege_refused", 403, 1
+    template = "{operation} was refused: {reason}"
+    hint = "the helper's log ('journalctl -u bangerd-root') has the request"
+
+
+class PrivilegeFailed(BangerError):
+    """The host could not do what root was asked for. With ``busy``, the same request may succeed later."""
+
+    code, http, exit_status = "privilege_failed", 500, 1
+    template = "{operation} failed: {reason}"
+    hint = "'banger doctor' checks this host"
+
+
+class HelperUnavailable(BangerError):
+    code, http, exit_status = "helper_unavailable", 503, 1
+    template = "the root helper does not answer: {reason}"
+    hint = RESTART_SYSTEM
+
+
+class InstallRefused(BangerError):
+    """The system installation cannot be made, changed or removed as things are. ``reason`` says why."""
+
+    code, http, exit_status = "install_refused", 409, 4
+    template = "{reason}"
+    hint = "nothing was changed"
 
 
 class DaemonRunning(BangerError):
@@ -243,6 +276,12 @@ class DiskFull(BangerError):
     code, http, exit_status = "disk_full", 507, 1
     template = "no space left on the disk that holds {path}"
     hint = "free some space and try again; 'banger image list' and 'banger image cache prune -n' show what is large"
+
+
+class NetworkFull(BangerError):
+    code, http, exit_status = "network_full", 507, 1
+    template = "the guests' network {network} has addresses for {count} machines, and not for one more"
+    hint = "delete machines that are not needed: one that is stopped keeps its address"
 
 
 class SubordinateIdsMissing(BangerError):

@@ -14,9 +14,14 @@ runtime    BANGER_RUNTIME_DIR      $XDG_RUNTIME_DIR/banger, or           /run/ba
                                    /tmp/banger-runtime-UID
 =========  ======================  ====================================  ================
 
+Where banger is installed as a system service, the record of that (``/etc/banger/install.json``) names its owner. The
+owner then has the last column's directories too, except for the configuration; root's commands reach the owner's daemon
+there; every other user's installation stays private. Settings in ``/etc/banger/config.toml`` are the defaults of all.
+
 On disk::
 
     config/  config.toml
+             install.json                   in /etc/banger only: the system installation (banger.system.record)
              catalogs/*.toml                names that can be pulled, besides the built-in ones
     state/   banger.db                      the store
              bangerd.log
@@ -40,6 +45,14 @@ Paths are ``str`` here, because a verb's start-up would pay for pathlib.
 
 import os
 
+RECORD = "/etc/banger/install.json"
+"""What ``banger system install`` has written down; nobody but root can write it."""
+
+SYSTEM_CONFIG = "/etc/banger/config.toml"
+"""Settings for everybody on this host, where the user's own file has none."""
+
+RECORD_LIMIT = 1 << 16
+
 SOCKET_PATH_MAX = 107
 """Longest path of a unix socket in bytes: ``sun_path`` less its final NUL (unix(7))."""
 
@@ -51,39 +64,82 @@ def _xdg(variable: str, fallback: str) -> str:
     return os.path.join(base, "banger")
 
 
-def _root(override: str, system: str, user: str) -> str:
+def _root(override: str, system: str, user: str, has_system: bool) -> str:
     moved = os.environ.get(override)
     if moved:
         return os.path.abspath(moved)
-    return system if os.geteuid() == 0 else user
+    return system if has_system else user
+
+
+def installed_owner(record: str = RECORD) -> int | None:
+    """Whose the system installation is: a user id, or None where there is no installation.
+
+    Every verb asks, and needs nothing else of the record; so the one number is looked for in the text, because the
+    JSON module would cost more than the rest of this module. A record that others than root can write says nothing.
+    """
+    try:
+        descriptor = os.open(record, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        found = os.fstat(descriptor)
+        if found.st_uid != 0 or found.st_mode & 0o022:
+            return None
+        text = os.read(descriptor, RECORD_LIMIT)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    after = text.partition(b'"owner_uid":')[2].lstrip()
+    digits = after[: len(after) - len(after.lstrip(b"0123456789"))]
+    return int(digits) if 0 < len(digits) < 11 else None
 
 
 class Paths:
-    """The four roots of one installation and the names below them."""
+    """The four roots of one installation and the names below them.
 
-    def __init__(self, config: str, state: str, cache: str, runtime: str) -> None:
+    ``owner`` is the user id whose daemon they belong to where that is the system installation's, else None.
+    """
+
+    def __init__(self, config: str, state: str, cache: str, runtime: str, *, owner: int | None = None) -> None:
         self.config = config
         self.state = state
         self.cache = cache
         self.runtime = runtime
+        self.owner = owner
 
     @classmethod
     def from_environment(cls) -> "Paths":
         """The roots of the calling user."""
+        uid = os.geteuid()
         runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-        user_runtime = (
-            os.path.join(runtime, "banger") if os.path.isabs(runtime) else f"/tmp/banger-runtime-{os.geteuid()}"  # noqa: S108
-        )
+        user_runtime = os.path.join(runtime, "banger") if os.path.isabs(runtime) else f"/tmp/banger-runtime-{uid}"  # noqa: S108
+        moved = bool(os.environ.get("BANGER_RUNTIME_DIR"))  # another daemon's, whoever has installed what
+        owner = None if moved else installed_owner(RECORD)
+        owner = owner if uid in (0, owner) else None
+        system = uid == 0 or owner is not None
         return cls(
-            config=_root("BANGER_CONFIG_DIR", "/etc/banger", _xdg("XDG_CONFIG_HOME", ".config")),
-            state=_root("BANGER_STATE_DIR", "/var/lib/banger", _xdg("XDG_STATE_HOME", ".local/state")),
-            cache=_root("BANGER_CACHE_DIR", "/var/cache/banger", _xdg("XDG_CACHE_HOME", ".cache")),
-            runtime=_root("BANGER_RUNTIME_DIR", "/run/banger", user_runtime),
+            config=_root("BANGER_CONFIG_DIR", "/etc/banger", _xdg("XDG_CONFIG_HOME", ".config"), uid == 0),
+            state=_root("BANGER_STATE_DIR", "/var/lib/banger", _xdg("XDG_STATE_HOME", ".local/state"), system),
+            cache=_root("BANGER_CACHE_DIR", "/var/cache/banger", _xdg("XDG_CACHE_HOME", ".cache"), system),
+            runtime=_root("BANGER_RUNTIME_DIR", "/run/banger", user_runtime, system),
+            owner=owner,
         )
+
+    @property
+    def system(self) -> bool:
+        """Whether the daemon is the system's service, which nobody but systemd starts."""
+        return self.owner is not None
 
     @property
     def config_file(self) -> str:
         return os.path.join(self.config, "config.toml")
+
+    @property
+    def config_files(self) -> tuple[str, ...]:
+        """Where settings are, those that win last. A moved configuration stands alone."""
+        alone = bool(os.environ.get("BANGER_CONFIG_DIR")) or self.config_file == SYSTEM_CONFIG
+        return (self.config_file,) if alone else (SYSTEM_CONFIG, self.config_file)
 
     @property
     def catalogs(self) -> str:

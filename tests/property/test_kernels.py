@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from banger import errors
 from banger.kernels import bzimage, lz4
-from banger.vmm.qemu import stub
+from banger.vmm import stub
 
 ELF = stub.elf() + b"Linux version 6.1.0"
 

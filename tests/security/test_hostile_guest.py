@@ -5,6 +5,7 @@
 import asyncio
 import tracemalloc
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from banger import errors
 from banger.guest import wire
 from banger.guest.channel import Channel
 from banger.guest.command import ExecSpec
+from banger.vmm import sockets
 
 MEMORY_BOUND = 16 << 20
 YES = ExecSpec(argv=("yes",), stdin=True)
@@ -78,7 +80,7 @@ def expect(path_error: type[errors.BangerError], match: str | None = None) -> Ca
     """A host that runs a command and reads it to its end, which this guest must not let it reach."""
 
     async def host(path: str) -> None:
-        channel = await Channel.attach(path, timeout=30)
+        channel = await Channel.attach(partial(sockets.connect, path), timeout=30)
         try:
             with pytest.raises(path_error, match=match):
                 command = await channel.exec(YES)
@@ -124,7 +126,7 @@ VIOLATIONS = {
 @pytest.mark.parametrize("name", VIOLATIONS)
 def test_what_the_protocol_forbids_ends_the_attachment(name: str, tmp_path: Path) -> None:
     async def host(path: str) -> None:
-        channel = await Channel.attach(path, timeout=30)
+        channel = await Channel.attach(partial(sockets.connect, path), timeout=30)
         try:
             with pytest.raises(errors.ProtocolViolation):
                 command = await channel.exec(YES)
@@ -148,7 +150,7 @@ def test_a_guest_that_ignores_its_credit_is_cut_off_in_bounded_memory(tmp_path: 
             await guest.say(K.DATA, 1, bytes(wire.MAX_PAYLOAD), 1)
 
     async def host(path: str) -> None:
-        channel = await Channel.attach(path, timeout=30)
+        channel = await Channel.attach(partial(sockets.connect, path), timeout=30)
         command = await channel.exec(YES)
         await channel.wait_closed()
         with pytest.raises(errors.ProtocolViolation, match="credit"):
@@ -173,7 +175,7 @@ def test_single_bytes_within_the_credit_cost_no_more_than_large_pieces(tmp_path:
         await guest.say(K.END, 1, wire.field(wire.Field.EXIT, 0))
 
     async def host(path: str) -> None:
-        channel = await Channel.attach(path, timeout=30)
+        channel = await Channel.attach(partial(sockets.connect, path), timeout=30)
         command = await channel.exec(YES)
         await command.wait()
         assert tracemalloc.get_traced_memory()[0] < 4 << 20
@@ -196,7 +198,7 @@ def test_endless_bytes_that_are_no_answer_fill_no_memory(tmp_path: Path) -> None
 
     async def host(path: str) -> None:
         with pytest.raises(errors.GuestSilent):
-            await Channel.attach(path, timeout=1)
+            await Channel.attach(partial(sockets.connect, path), timeout=1)
 
     tracemalloc.start()
     against(tmp_path, babble, host)
@@ -230,7 +232,7 @@ def test_a_guest_that_closes_in_the_middle_is_lost_to_everyone(tmp_path: Path) -
 def test_another_protocol_is_told_at_the_handshake(tmp_path: Path) -> None:
     async def host(path: str) -> None:
         with pytest.raises(errors.ProtocolViolation, match="version 9"):
-            await Channel.attach(path, timeout=30)
+            await Channel.attach(partial(sockets.connect, path), timeout=30)
 
     against(tmp_path, lambda guest: guest.acknowledge(protocol=9), host)
 
@@ -244,15 +246,37 @@ def test_a_guest_that_never_answers_is_silent_and_not_flooded(tmp_path: Path) ->
 
     async def host(path: str) -> None:
         with pytest.raises(errors.GuestSilent):
-            await Channel.attach(path, timeout=1.5)
+            await Channel.attach(partial(sockets.connect, path), timeout=1.5)
 
     against(tmp_path, sleep, host)
     assert sum(received) < wire.SYNC.size * (wire.SYNC_COUNT + 5)
 
 
+def test_a_guest_that_hangs_up_before_it_answers_is_called_again_within_the_limit(tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    async def hang_up(guest: Guest) -> None:
+        calls.append(1)
+        if len(calls) == 3:
+            await guest.acknowledge()
+        elif len(calls) != 2:
+            guest.writer.close()
+
+    async def host(path: str) -> None:
+        with pytest.raises(errors.GuestSilent):  # the second call is left unanswered
+            await Channel.attach(partial(sockets.connect, path), timeout=0.7)
+        channel = await Channel.attach(partial(sockets.connect, path), timeout=30)
+        await channel.close()
+        with pytest.raises(errors.GuestSilent):
+            await Channel.attach(partial(sockets.connect, path), timeout=0.7)
+        assert len(calls) < 20
+
+    against(tmp_path, hang_up, host)
+
+
 def test_a_guest_that_ends_nothing_that_was_closed_is_cut_off(tmp_path: Path) -> None:
     async def host(path: str) -> None:
-        channel = await Channel.attach(path, timeout=30)
+        channel = await Channel.attach(partial(sockets.connect, path), timeout=30)
         with pytest.raises(errors.ProtocolViolation):
             for _ in range(400):
                 command = await channel.exec(YES)
@@ -280,7 +304,7 @@ def test_a_guest_that_reads_nothing_more_cannot_hold_its_attachment_open(tmp_pat
 
     async def host(path: str) -> None:
         nonlocal seen
-        channel = await Channel.attach(path, timeout=30)
+        channel = await Channel.attach(partial(sockets.connect, path), timeout=30)
         command = await channel.exec(YES)
         for _ in range(50_000):  # more than a socket holds
             await command.signal(0)
@@ -305,7 +329,7 @@ def test_what_a_guest_says_of_itself_is_printable(tmp_path: Path) -> None:
         await guest.say(K.END, 2, refusal)
 
     async def host(path: str) -> None:
-        channel = await Channel.attach(path, timeout=30)
+        channel = await Channel.attach(partial(sockets.connect, path), timeout=30)
         health = await channel.health()
         for said in (health.agent_version, health.boot_id, health.pid1, health.hostname, health.load):
             assert said

@@ -18,6 +18,10 @@ class CreateVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     vcpu: int | None = None
     memory: int | None = None
     disk_size: int | None = None
+    nat: bool | None = None
+    """Reach the outside through the host, where machines have an address of their own on the host's bridge."""
+    peers: bool | None = None
+    """Reach, and be reached by, the other machines on that bridge that ask for it as well."""
     env: dict[str, str] = {}
     """Set for every command that is executed in the machine."""
     start: bool = True
@@ -43,6 +47,8 @@ class Vm(msgspec.Struct, frozen=True, kw_only=True):
     machine: str | None = None
     """The machine type in the monitor's words, while it runs."""
     address: str | None = None
+    nat: bool = False
+    peers: bool = False
     pid: int | None = None
     created: float
     started: float | None = None

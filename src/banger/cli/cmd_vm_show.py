@@ -2,11 +2,15 @@
 
 import time
 from argparse import Namespace
+from typing import TYPE_CHECKING
 
 from banger.cli.durations import format_age
 from banger.cli.terminal import Terminal
 from banger.config.sizes import format_size
 from banger.sdk.client import Client
+
+if TYPE_CHECKING:
+    from banger.api.vm import Vm
 
 
 def run(arguments: Namespace, terminal: Terminal) -> int:
@@ -31,6 +35,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
             ("ephemeral", "yes" if vm.ephemeral else None),
             ("driver", f"{vm.driver} ({vm.machine})" if vm.machine else vm.driver),
             ("address", vm.address),
+            ("reaches", _reaches(vm)),
             ("pid", vm.pid),
             ("created", _ago(vm.created, now)),
             ("started", _ago(vm.started, now)),
@@ -40,6 +45,11 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         )
     )
     return 0
+
+
+def _reaches(vm: "Vm") -> str | None:
+    found = [word for word, allowed in (("outside", vm.nat), ("peers", vm.peers)) if allowed]
+    return ", ".join(found) or None
 
 
 def _ago(moment: float | None, now: float) -> str | None:

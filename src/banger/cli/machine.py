@@ -29,6 +29,8 @@ def request(arguments: Namespace, *, start: bool = True, ephemeral: bool = False
         vcpu=arguments.vcpu,
         memory=arguments.memory,
         disk_size=arguments.disk_size,
+        nat=arguments.nat or None,
+        peers=arguments.peers or None,
         env=arguments.env,
         start=start,
         ephemeral=ephemeral,
@@ -62,9 +64,12 @@ def warn_root(terminal: Terminal) -> None:
     """Say once what running as root means."""
     if os.geteuid() != 0:
         return
+    paths = Paths.from_environment()
+    if paths.system:
+        return  # the daemon and its machines are the owner's
     with contextlib.suppress(OSError):
         told = os.open(
-            Paths.from_environment().root_told,
+            paths.root_told,
             os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_WRONLY,
             0o600,
         )

@@ -1,5 +1,7 @@
 """config.toml: read once when the daemon starts; every key is optional, and an unknown one is an error.
 
+There may be two: the host's, and the user's own, whose settings win.
+
 A misspelt key that were ignored would be a setting that silently does nothing; so it is named, with the nearest one.
 """
 
@@ -14,14 +16,15 @@ LARGEST = 1 << 20
 """Most bytes of a configuration file that are read."""
 
 
-def load(path: str) -> Config:
-    """The configuration in force. A missing file is an empty one. Raises `errors.BadSetting`."""
+def load(*paths: str) -> Config:
+    """The configuration in force; later files win. A missing file is an empty one. Raises `errors.BadSetting`."""
     values = {}
     known = {setting.name: setting for setting in SETTINGS}
-    for name, value in _flat(_read(path), path):
-        if name not in known:
-            raise errors.BadSetting(path=path, key=name, reason=f"there is no such setting{_nearest(name)}")
-        values[name] = parse(known[name], value, path)
+    for path in paths:
+        for name, value in _flat(_read(path), path):
+            if name not in known:
+                raise errors.BadSetting(path=path, key=name, reason=f"there is no such setting{_nearest(name)}")
+            values[name] = parse(known[name], value, path)
     level = os.environ.get("BANGER_LOG_LEVEL")
     if level:
         values["log_level"] = parse(known["log_level"], level.lower(), "BANGER_LOG_LEVEL")

@@ -24,6 +24,8 @@ class VmDefaults(msgspec.Struct, frozen=True, kw_only=True):
     memory: int
     disk_size: int
     host_loopback: bool
+    nat: bool
+    peers: bool
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +114,7 @@ SETTINGS = (
             "The image of a machine that names none. It is made when it is missing."),
     Setting("default_kernel", "a string", None, _text,
             "The kernel of a machine that names none; unset means the distribution's cloud kernel."),
-    Setting("driver", "one of auto, qemu", "auto", _one_of("auto", "qemu"),
+    Setting("driver", "one of auto, firecracker, qemu", "auto", _one_of("auto", "firecracker", "qemu"),
             "Which virtual machine monitor runs machines; auto takes the best that works on this host."),
     Setting("console_limit", SIZE, MIB, _size,
             "How large a machine's console log may grow; its oldest part goes."),
@@ -133,7 +135,11 @@ SETTINGS = (
     Setting("vm_defaults.disk_size", SIZE, 8 * GIB, _size,
             "Size of a machine's disk. It is sparse: only what is written takes space."),
     Setting("vm_defaults.host_loopback", "true or false", False, _truth,
-            "Whether guests reach what listens on the host's loopback (at 10.0.2.2) and on link-local addresses."),
+            "Whether guests reach what listens on the host: its loopback (at 10.0.2.2), or the bridge's address."),
+    Setting("vm_defaults.nat", "true or false", False, _truth,
+            "Whether guests on the bridge reach the outside. Those of a user-mode network always do."),
+    Setting("vm_defaults.peers", "true or false", False, _truth,
+            "Whether guests on the bridge reach each other; both must be allowed to."),
 )  # fmt: skip
 """Every setting, in the order of the reference page."""
 

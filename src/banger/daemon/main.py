@@ -54,7 +54,7 @@ def run(paths: Paths, parts: Wire) -> None:
     _return_memory()
     os.umask(0o077)
     os.chdir("/")
-    config = load(paths.config_file)
+    config = load(*paths.config_files)
     log.configure(config.log_level)
     _adopt_loggers()
     private.private_directory(paths.runtime)

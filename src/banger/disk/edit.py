@@ -1,15 +1,4 @@
-"""Edits an ext4 file without mounting it and without root, through debugfs.
-
-An edit looks first (what is at each path, which parents are missing), then acts in a single process: removals,
-directories with their parents, files, links, owners and modes, each command expected to say nothing but what it says
-on success, and last a look at every path that was touched. The result is verified against what was asked: type, mode,
-owner, size. What debugfs gets wrong without a word is done by other means or refused:
-
-* ``write`` over a name, ``mkdir`` of a directory, ``symlink`` to nothing: decided by the first look.
-* A parent that is a symbolic link is taken for a file: each name is spelled through its directory's ``.``.
-* A mode without type bits makes an inode of no type: modes are always sent with them, the root stays a directory.
-* ``rm`` leaks the block of a file's extended attributes: replacing such a file is refused.
-* ``write`` on a full file system leaves a file of the right size and none of its bytes: any complaint is an error.
+"""Edits an ext4 file without mounting it and without root, by the plans of `banger.helper.edits`.
 
 After a refusal the file system is sound but may hold a part of the edit; after a death, a cancellation or a full host
 disk it may be anything. So edit a copy, and publish it after. All times that an edit leaves are ``when``, so that the
@@ -17,23 +6,18 @@ same edit of the same bytes gives the same bytes. Nothing is synced.
 """
 
 import os
-import re
-import stat as modes
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from banger import errors, proc
-from banger.disk import contents, debugfs
+from banger.disk import debugfs
 from banger.disk.contents import Entry, Inode, listing, read, resolve, stat
-from banger.disk.debugfs import spelled
 from banger.disk.ext4.superblock import MADE_AT
-from banger.disk.guest_file import Directory, Edit, GuestFile, Owner, Remove
+from banger.disk.guest_file import Edit, GuestFile
+from banger.privileged.ext4 import edits as plans
 from banger.text import printable
 
-__all__ = ["Entry", "Inode", "apply", "check", "fields", "listing", "read", "resolve", "stat"]
-
-_ALLOCATED = re.compile(rb"Allocated inode: \d+\n")
-_FULL = b"Could not allocate"
+__all__ = ["Entry", "Inode", "apply", "check", "listing", "read", "resolve", "stat"]
 
 
 async def apply(image: str, edits: Sequence[Edit], *, when: int = MADE_AT, scratch: str | None = None) -> None:
@@ -42,12 +26,19 @@ async def apply(image: str, edits: Sequence[Edit], *, when: int = MADE_AT, scrat
     ``scratch`` is where the contents wait for debugfs: the system's temporary directory unless given. Raises
     `errors.UsageError` for a path that cannot be edited offline, `errors.UnusableDisk`, `errors.DiskFull`.
     """
-    _check(edits)
-    plan = _Plan(image, edits, when)
-    await plan.look()
+    for each in edits:
+        if isinstance(each, GuestFile) and each.source is not None and not os.path.isfile(each.source):
+            raise errors.NoSuchPath(path=each.source, kind="file")
     try:
         with tempfile.TemporaryDirectory(prefix="banger-edit-", dir=scratch) as directory:
-            await plan.act(directory)
+
+            def place(number: int, content: bytes) -> str:
+                path = os.path.join(directory, str(number))
+                with open(path, "wb") as file:
+                    file.write(content)
+                return path
+
+            await debugfs.follow(image, plans.carry_out(edits, place, when))
     except OSError as fault:
         raise errors.from_os(fault, image) from fault
 
@@ -60,150 +51,3 @@ async def check(image: str, seconds: float = 600) -> None:
     if result.status != 0:
         told = [line for line in result.stdout.split(b"\n") if line.strip() and not line.startswith(b"Pass ")]
         raise errors.UnusableDisk(path=image, reason=f"it is damaged: {printable(b' / '.join(told[:2]), 200)}")
-
-
-def _check(edits: Sequence[Edit]) -> None:
-    """Refuse what no file system can be asked for."""
-    seen = set()
-    for each in edits:
-        spelled(each.path)
-        if each.path in seen:
-            raise errors.UsageError(detail=f"{printable(each.path)} is given twice")
-        if each.path == "/" and not isinstance(each, Owner | Directory):
-            raise errors.UsageError(detail="the root of a file system can neither be replaced nor removed")
-        seen.add(each.path)
-        if isinstance(each, GuestFile) and each.target is not None:
-            debugfs.quoted(each.target)
-            if len(each.target.encode()) > debugfs.PATH_LIMIT:
-                raise errors.UsageError(detail=f"the target of {printable(each.path)} is too long")
-        if isinstance(each, GuestFile) and each.source is not None and not os.path.isfile(each.source):
-            raise errors.NoSuchPath(path=each.source, kind="file")
-
-
-def _placed(path: str) -> str:
-    """The path as a word. debugfs looks for a name's directory without following it when it is a link; through ``.``
-    it must."""
-    folder, _, name = path.rpartition("/")
-    return debugfs.quoted(f"{folder}/./{name}")
-
-
-def _parents(path: str) -> list[str]:
-    """The directories above a path, less the root, outermost first."""
-    parts = path.split("/")[1:-1]
-    return ["/" + "/".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
-
-
-class _Plan:
-    """One edit: what was found, and the commands that follow from it."""
-
-    def __init__(self, image: str, edits: Sequence[Edit], when: int) -> None:
-        self._image = image
-        self._edits = edits
-        self._when = when
-        self._there: dict[str, Inode | None] = {}
-        self._missing: list[str] = []
-
-    async def look(self) -> None:
-        """Learn what is at each path, and which parents are missing."""
-        made = {each.path for each in self._edits if isinstance(each, Directory)}
-        above = dict.fromkeys(parent for each in self._edits if not isinstance(each, Remove | Owner)
-                              for parent in _parents(each.path))  # fmt: skip
-        asked = [f"stat {_placed(each.path)}" for each in self._edits]
-        asked += [f"stat {debugfs.quoted(parent + '/.')}" for parent in above]
-        answers = await debugfs.ask(self._image, [[each] for each in asked])
-        found = [contents.inode_of(self._image, each) for each in answers]
-        self._there = dict(zip((each.path for each in self._edits), found, strict=False))
-        parents = zip(above, found[len(self._edits) :], strict=True)
-        self._missing = [parent for parent, inode in parents if inode is None and parent not in made]
-        for each in self._edits:
-            self._refuse(each, self._there[each.path])
-
-    def _refuse(self, edit: Edit, there: Inode | None) -> None:
-        """What the file system as it is does not allow."""
-        reason = None
-        if isinstance(edit, Owner) and there is None:
-            raise errors.NoSuchPath(path=f"{self._image}:{edit.path}", kind="file")
-        if isinstance(edit, Directory) and there is not None and not modes.S_ISDIR(there.mode):
-            reason = "it is there and no directory"
-        elif isinstance(edit, GuestFile) and there is not None and modes.S_ISDIR(there.mode):
-            reason = "it is a directory"
-        elif isinstance(edit, GuestFile | Remove) and there is not None and there.attributes and there.links == 1:
-            reason = "its extended attributes lie in a block that debugfs would not free"
-        if reason is not None:
-            raise errors.UnusableDisk(path=self._image, reason=f"{edit.path}: {reason}")
-
-    async def act(self, directory: str) -> None:
-        """Change the file system, and verify what became of it."""
-        commands = [[f"set_current_time {self._when}"], *self._removals(), *self._directories()]
-        commands += self._files(directory)
-        changes = len(commands)
-        looks = [[f"stat {_placed(each.path)}"] for each in self._edits]
-        answers = await debugfs.ask(self._image, [*commands, *looks], write=True)
-        for number, answer in enumerate(answers[:changes]):
-            said = _ALLOCATED.sub(b"", answer.output).strip() if number else b""  # the first tells the time
-            if answer.complaints or said:
-                raise self._failure(answer)
-        found = [contents.inode_of(self._image, each) for each in answers[changes:]]
-        for edit, inode in zip(self._edits, found, strict=True):
-            if not self._as_asked(edit, inode):
-                raise errors.UnusableDisk(path=self._image, reason=f"{edit.path} did not become what was asked for")
-
-    def _failure(self, answer: debugfs.Answer) -> errors.BangerError:
-        if any(_FULL in each for each in answer.complaints):
-            return errors.UnusableDisk(path=self._image, reason="there is no room left in the file system")
-        reason = answer.complaints or [answer.output]
-        return contents.complaint(self._image, debugfs.Answer(b"", reason))
-
-    def _removals(self) -> Iterator[list[str]]:
-        for each in self._edits:
-            there = self._there[each.path]
-            if there is not None and isinstance(each, Remove | GuestFile):
-                verb = "rmdir" if modes.S_ISDIR(there.mode) else "rm"
-                yield [f"{verb} {_placed(each.path)}"]
-
-    def _directories(self) -> Iterator[list[str]]:
-        wanted = {each.path: each for each in self._edits if isinstance(each, Directory)}
-        implied = {path: Directory(path) for path in self._missing}
-        for path, each in sorted({**implied, **wanted}.items(), key=lambda item: item[0].split("/")):
-            word = _placed(path)
-            make = [] if self._there.get(path) is not None else [f"mkdir {word}"]
-            yield [*make, *fields(word, each.uid, each.gid, modes.S_IFDIR | modes.S_IMODE(each.mode))]
-
-    def _files(self, directory: str) -> Iterator[list[str]]:
-        for number, each in enumerate(self._edits):
-            word = _placed(each.path)
-            if isinstance(each, Owner):
-                there = self._there[each.path]
-                assert there is not None
-                mode = there.mode if each.mode is None else modes.S_IFMT(there.mode) | modes.S_IMODE(each.mode)
-                yield fields(word, each.uid, each.gid, mode)
-            elif isinstance(each, GuestFile) and each.target is not None:
-                make = f"symlink {word} {debugfs.quoted(each.target)}"
-                yield [make, *fields(word, each.uid, each.gid, modes.S_IFLNK | 0o777)]
-            elif isinstance(each, GuestFile):
-                source = each.source
-                if source is None:
-                    source = os.path.join(directory, str(number))
-                    with open(source, "wb") as file:
-                        file.write(each.content)
-                make = f"write {debugfs.quoted(os.path.abspath(source))} {word}"
-                yield [make, *fields(word, each.uid, each.gid, modes.S_IFREG | modes.S_IMODE(each.mode))]
-
-    def _as_asked(self, edit: Edit, inode: Inode | None) -> bool:
-        if isinstance(edit, Remove) or inode is None:
-            return isinstance(edit, Remove) and inode is None
-        if (inode.uid, inode.gid) != (edit.uid, edit.gid):
-            return False
-        if isinstance(edit, Owner):
-            return edit.mode is None or modes.S_IMODE(inode.mode) == modes.S_IMODE(edit.mode)
-        if isinstance(edit, Directory):
-            return inode.mode == modes.S_IFDIR | modes.S_IMODE(edit.mode)
-        if edit.target is not None:
-            return modes.S_ISLNK(inode.mode) and inode.size == len(edit.target.encode())
-        size = len(edit.content) if edit.source is None else os.path.getsize(edit.source)
-        return (inode.mode, inode.size) == (modes.S_IFREG | modes.S_IMODE(edit.mode), size)
-
-
-def fields(word: str, uid: int, gid: int, mode: int) -> list[str]:
-    """Owner and mode of one inode, the type always with the permissions."""
-    return [f"sif {word} uid {uid}", f"sif {word} gid {gid}", f"sif {word} mode 0{mode:o}"]

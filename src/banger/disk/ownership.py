@@ -8,13 +8,10 @@ directories again to see that it came out: 60,000 paths take seconds, in two pro
 import stat as modes
 from collections.abc import Mapping, Sequence
 
-from banger import errors
-from banger.disk import contents, debugfs
-from banger.disk.contents import Entry
-from banger.disk.debugfs import Answer, spelled
-from banger.disk.edit import fields
+from banger.disk.debugfs import follow
 from banger.disk.ext4.superblock import MADE_AT
 from banger.disk.guest_file import Owner
+from banger.privileged.ext4 import debugfs, edits, inodes
 
 
 async def apply(image: str, owners: Sequence[Owner], *, when: int = MADE_AT) -> None:
@@ -22,32 +19,35 @@ async def apply(image: str, owners: Sequence[Owner], *, when: int = MADE_AT) -> 
 
     Raises `errors.UsageError` for a path that cannot be edited offline, `errors.NoSuchPath`, `errors.UnusableDisk`.
     """
+    await follow(image, _pass(owners, when))
+
+
+def _pass(owners: Sequence[Owner], when: int) -> debugfs.Plan[None]:
     for each in owners:
-        spelled(each.path)
+        debugfs.spelled(each.path)
     folders = list(dict.fromkeys(_folder(each.path) for each in owners))
-    asked = [[f"ls -p {debugfs.quoted(folder + '/.')}"] for folder in folders]
-    root = [["stat <2>"]]
-    before = _entries(image, folders, await debugfs.ask(image, [*root, *asked]))
+    looks = [["stat <2>"], *([f"ls -p {debugfs.quoted(folder + '/.')}"] for folder in folders)]
+    before = _entries(folders, (yield debugfs.Asked(looks)))
     wanted: dict[int, tuple[int, int, int]] = {}
     for each in owners:
         entry = before.get(each.path)
         if entry is None:
-            raise errors.NoSuchPath(path=f"{image}:{each.path}", kind="file")
+            raise debugfs.Missing(each.path)
         mode = entry.mode if each.mode is None else modes.S_IFMT(entry.mode) | modes.S_IMODE(each.mode)
         wanted[entry.inode] = (each.uid, each.gid, mode)
     commands = [f"set_current_time {when}"]
     for entry in {each.inode: each for each in before.values()}.values():
         asked_for = wanted.get(entry.inode)
         if asked_for is not None and asked_for != (entry.uid, entry.gid, entry.mode):
-            commands += fields(f"<{entry.inode}>", *asked_for)
+            commands += edits.fields(f"<{entry.inode}>", *asked_for)
     if len(commands) == 1:
         return
-    changed, *listed = await debugfs.ask(image, [commands, *root, *asked], write=True)
+    changed, *listed = yield debugfs.Asked([commands, *looks], write=True)
     if changed.complaints:
-        raise contents.complaint(image, changed)
-    for entry in _entries(image, folders, listed).values():
+        raise debugfs.Unusable(debugfs.words(changed.complaints))
+    for entry in _entries(folders, listed).values():
         if wanted.get(entry.inode, (entry.uid, entry.gid, entry.mode)) != (entry.uid, entry.gid, entry.mode):
-            raise errors.UnusableDisk(path=image, reason=f"inode {entry.inode} did not become what was asked for")
+            raise debugfs.Unusable(f"inode {entry.inode} did not become what was asked for")
 
 
 def _folder(path: str) -> str:
@@ -55,12 +55,12 @@ def _folder(path: str) -> str:
     return path.rpartition("/")[0]
 
 
-def _entries(image: str, folders: Sequence[str], answers: Sequence[Answer]) -> Mapping[str, Entry]:
+def _entries(folders: Sequence[str], answers: Sequence[debugfs.Answer]) -> Mapping[str, inodes.Entry]:
     """Everything in ``folders`` by its path, and the root."""
-    root = contents.inode_of(image, answers[0])
+    root = inodes.inode_of(answers[0])
     assert root is not None
-    found = {"/": Entry(b"", root.number, root.mode, root.uid, root.gid, 0)}
+    found = {"/": inodes.Entry(b"", root.number, root.mode, root.uid, root.gid, 0)}
     for folder, answer in zip(folders, answers[1:], strict=True):
-        for entry in contents.rows_of(image, answer):
+        for entry in inodes.rows_of(answer):
             found[f"{folder}/{entry.name.decode('utf-8', 'surrogateescape')}"] = entry
     return found

@@ -1,8 +1,10 @@
-"""An attachment to the agent of one guest: one unix socket, many streams.
+"""An attachment to the agent of one guest: one stream of bytes, many streams over it.
 
-A virtio-serial port is no connection. An attachment therefore begins with an epoch: SYNC is sent until the guest has
-answered with this epoch, and everything before that answer belongs to an earlier attachment and is thrown away. The
-guest in turn ends the attached commands of the earlier epoch; detached sessions go on.
+Whatever a monitor makes of the agent's port reaches us as a connected unix socket, which proves nothing about the
+guest: a virtio-serial port is no connection, and a vsock may be reset when the machine is resumed. An attachment
+therefore begins with an epoch: SYNC is sent until the guest has answered with this epoch, and everything before that
+answer belongs to an earlier attachment and is thrown away. The guest in turn ends the attached commands of the earlier
+epoch; detached sessions go on.
 
 The guest is hostile. The reader holds one frame, each stream at most one window per channel; whatever breaks the
 protocol ends the attachment with `errors.ProtocolViolation`, and so does the end of the socket with
@@ -12,7 +14,8 @@ protocol ends the attachment with `errors.ProtocolViolation`, and so does the en
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from banger import errors
 from banger.guest import files, machine, session, wire
@@ -30,6 +33,14 @@ LONGEST_PAUSE = 5.0
 
 UNENDED_LIMIT = 256
 """Closed streams that the guest may leave without an END before it is cut off."""
+
+
+Connect = Callable[[], Awaitable[socket.socket]]
+"""Makes a connected, non-blocking socket to the agent's port. Raises `errors.AgentLost` when the machine is gone."""
+
+
+class _ClosedEarly(Exception):
+    """The connection ended before the agent had answered."""
 
 
 class Channel:
@@ -52,23 +63,32 @@ class Channel:
         self._task = asyncio.create_task(self._read(), name="agent channel")
 
     @classmethod
-    async def attach(cls, path: str, *, timeout: float) -> "Channel":
-        """Connect to the socket at ``path`` and take up the conversation.
+    async def attach(cls, connect: Connect, *, timeout: float) -> "Channel":
+        """Connect and take up the conversation; a connection that ends before the agent's answer is made again.
 
-        Raises `errors.AgentLost` when there is no socket, `errors.GuestSilent` when the agent does not answer in
-        ``timeout`` seconds, `errors.ProtocolViolation` when it speaks another protocol.
+        Raises what ``connect`` raises, `errors.GuestSilent` when the agent does not answer in ``timeout`` seconds,
+        `errors.ProtocolViolation` when it speaks another protocol.
         """
-        try:
-            reader, writer = await asyncio.open_unix_connection(path, limit=READ_SIZE)
-        except OSError as error:
-            raise errors.AgentLost(reason=error.strerror or "no connection") from None
-        channel = cls(reader, writer)
+        pause = FIRST_PAUSE / 10
         try:
             async with asyncio.timeout(timeout):
-                await channel._handshake()
+                while True:
+                    try:
+                        return await cls._take_up(await connect())
+                    except _ClosedEarly:
+                        await asyncio.sleep(pause)
+                        pause = min(pause * 1.5, LONGEST_PAUSE)
         except TimeoutError:
-            await channel.close()
             raise errors.GuestSilent(seconds=timeout, name="") from None
+
+    @classmethod
+    async def _take_up(cls, connected: socket.socket) -> "Channel":
+        channel = cls(*await asyncio.open_unix_connection(sock=connected, limit=READ_SIZE))
+        try:
+            await channel._handshake()
+        except errors.AgentLost:
+            await channel.close()
+            raise _ClosedEarly from None
         except BaseException:
             await channel.close()
             raise

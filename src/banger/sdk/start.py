@@ -1,5 +1,7 @@
 """Find the daemon, or start it: the first command on a machine needs no set-up, and no service.
 
+Where banger is installed as a system service, its owner's and root's commands only find it.
+
 One client at a time starts it (``start.lock``); the others wait and find it. The daemon outlives the client, in a
 session of its own, with its output appended to its log.
 """
@@ -11,7 +13,7 @@ import time
 from banger import errors
 from banger.api import routes
 from banger.paths import Paths
-from banger.sdk import transport
+from banger.sdk import connection, transport
 from banger.text import printable
 
 PATIENCE = 30.0
@@ -36,8 +38,14 @@ def answers(socket: str, patience: float) -> bool:
 def ensure(paths: Paths) -> None:
     """Return when a daemon answers at its socket, after starting it where there was none.
 
+    The daemon of the system installation is systemd's to start: where it does not answer, that is the error.
+
     Raises `errors.DaemonUnreachable` with the last line of the daemon's log, and `errors.UnsafeDirectory`.
     """
+    if paths.system:
+        if not answers(paths.socket, PATIENCE):
+            raise connection.unreachable(paths.socket, "the service is not running")
+        return
     _make_private(paths.runtime)
     os.makedirs(paths.state, mode=0o700, exist_ok=True)
     lock = os.open(paths.start_lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -56,7 +64,7 @@ def _make_private(directory: str) -> None:
         pass  # something else is there: the check says what
     except OSError as error:
         raise errors.UnsafeDirectory(path=directory, reason=(error.strerror or str(error)).lower()) from error
-    transport.check_directory(directory)
+    connection.check_directory(directory)
 
 
 def _start(paths: Paths) -> None:
@@ -73,10 +81,10 @@ def _start(paths: Paths) -> None:
     pause = 0.01
     while not answers(paths.socket, max(0.1, deadline - time.monotonic())):
         if not proc.alive(started):
-            raise transport.unreachable(paths.socket, f"it ended at once: {_last_line(paths.daemon_log, position)}")
+            raise connection.unreachable(paths.socket, f"it ended at once: {_last_line(paths.daemon_log, position)}")
         if time.monotonic() > deadline:
             said = _last_line(paths.daemon_log, position)
-            raise transport.unreachable(paths.socket, f"it did not answer within {PATIENCE:.0f} s: {said}")
+            raise connection.unreachable(paths.socket, f"it did not answer within {PATIENCE:.0f} s: {said}")
         time.sleep(pause)
         pause = min(pause * 1.5, 0.2)
 

@@ -14,12 +14,11 @@ import contextlib
 import os
 import select
 import socket
-import stat
-import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from banger import errors, paths
+from banger import errors
 from banger.api.routes import Route
+from banger.sdk.connection import connect, reason_of, unreachable
 from banger.text import printable
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
@@ -48,68 +47,6 @@ def target(route: Route, ref: str = "", query: Mapping[str, str] | None = None) 
     if query:
         path += "?" + "&".join(f"{name}={quote(value)}" for name, value in query.items())
     return path
-
-
-def unreachable(path: str, reason: str) -> errors.DaemonUnreachable:
-    """The error for a daemon that does not answer as it should."""
-    log = paths.Paths.from_environment().daemon_log
-    return errors.DaemonUnreachable(socket=path, reason=reason, log=log)
-
-
-def check_directory(path: str) -> None:
-    """Refuse a socket's directory that others could have made or can write to.
-
-    Raises `errors.UnsafeDirectory`; a directory that does not exist is fine, because nobody can listen in it.
-    """
-    try:
-        found = os.lstat(path)
-    except FileNotFoundError:
-        return
-    if not stat.S_ISDIR(found.st_mode):
-        raise errors.UnsafeDirectory(path=path, reason="it is not a directory")
-    _check_owner(path, found.st_uid)
-    if found.st_mode & 0o022:
-        raise errors.UnsafeDirectory(path=path, reason="others may write to it")
-
-
-def _check_owner(path: str, owner: int) -> None:
-    if owner not in (os.geteuid(), 0):
-        raise errors.UnsafeDirectory(path=path, reason=f"it belongs to uid {owner}")
-
-
-def connect(path: str, timeout: float | None) -> socket.socket:
-    """A connection to the daemon, whose socket and process belong to us or to root.
-
-    Raises `errors.DaemonUnreachable`, `errors.UnsafeDirectory`, `errors.PermissionRefused`.
-    """
-    check_directory(os.path.dirname(path))
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        connection.settimeout(timeout)
-        connection.connect(path)
-        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        _, uid, _ = struct.unpack("3i", credentials)
-        _check_owner(path, uid)
-    except PermissionError:
-        connection.close()
-        raise errors.PermissionRefused(uid=os.geteuid(), owner=os.stat(path).st_uid) from None
-    except OSError as error:
-        connection.close()
-        raise unreachable(path, _reason(error)) from error
-    except errors.BangerError:
-        connection.close()
-        raise
-    return connection
-
-
-def _reason(error: OSError) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "nothing listens there"
-    if isinstance(error, ConnectionRefusedError):
-        return "it has ended"
-    if isinstance(error, TimeoutError):
-        return "it does not answer"
-    return (error.strerror or str(error)).lower()
 
 
 def ready(connection: socket.socket, event: int) -> bool:
@@ -141,13 +78,13 @@ class Wire:
         try:
             self._socket.sendall(data)
         except OSError as error:
-            raise unreachable(self.path, _reason(error)) from error
+            raise unreachable(self.path, reason_of(error)) from error
 
     def _fill(self) -> bool:
         try:
             data = self._socket.recv(PIECE)
         except OSError as error:
-            raise unreachable(self.path, _reason(error)) from error
+            raise unreachable(self.path, reason_of(error)) from error
         self._buffer += data
         return bool(data)
 

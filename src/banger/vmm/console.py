@@ -33,7 +33,11 @@ def last_line(path: str) -> str:
 
 def panic(path: str) -> str | None:
     """The kernel's last words, when the end of the console holds a panic."""
-    text = tail(path)
+    return panic_in(tail(path))
+
+
+def panic_in(text: bytes) -> str | None:
+    """As `panic`, of what was read."""
     at = text.rfind(_PANIC)
     if at < 0:
         return None

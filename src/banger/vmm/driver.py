@@ -9,10 +9,11 @@ Promises that the conformance suite checks of every driver:
 - `launch` returns a handle for a live process, or raises and leaves no process, socket or file behind.
 - The process survives the death of the process that launched it, SIGKILL included.
 - `kill` ends the process at once and is idempotent; `alive` is true only of the very process of the handle.
-- The agent's socket accepts a connection while the process lives, again after a client was killed.
+- The agent can be connected to while the process lives, again after a client was killed, and by its owner alone.
 - The console goes to a file that cannot grow past the limit while anybody watches it (`trim_console`).
 """
 
+import socket
 from typing import Protocol
 
 import msgspec
@@ -37,6 +38,8 @@ class Availability(msgspec.Struct, frozen=True, kw_only=True):
     usable: bool
     reason: str
     features: Features
+    warnings: tuple[str, ...] = ()
+    """What the owner should know of the version that is installed, a line each."""
 
 
 class Drive(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +59,7 @@ class Drive(msgspec.Struct, frozen=True, kw_only=True):
     """
 
 
-class UserNetwork(msgspec.Struct, frozen=True, kw_only=True):
+class UserNetwork(msgspec.Struct, frozen=True, kw_only=True, tag="user"):
     """Networking by the driver's own user-mode stack: the guest has ``address`` and can reach out.
 
     The host's loopback and link-local services (169.254.169.254) are out of reach unless ``host_loopback``.
@@ -67,6 +70,21 @@ class UserNetwork(msgspec.Struct, frozen=True, kw_only=True):
     dns: str = "10.0.2.3"
     mac: str = "52:54:00:12:34:56"
     host_loopback: bool = False
+
+
+class TapNetwork(msgspec.Struct, frozen=True, kw_only=True, tag="tap"):
+    """Networking by a tap on banger's bridge: the host routes and filters, the guest has ``address`` of its own."""
+
+    tap: str
+    """The interface's name; it exists, and belongs to the monitor's user."""
+    address: str
+    """With the prefix length of the network."""
+    gateway: str
+    dns: str
+    mac: str
+
+
+Network = UserNetwork | TapNetwork
 
 
 class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,17 +99,24 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
     """An ELF vmlinux with a PVH entry point."""
     initrd: str
     cmdline: tuple[str, ...]
-    """Tokens of ours; the driver adds those that its machine type needs (console, clock)."""
+    """Tokens of ours; the driver adds those that its machine type needs (console, clock).
+
+    ``banger.root`` and ``banger.modules`` name drives by their serials; a driver whose disks cannot be given any says
+    there which device it is instead.
+    """
     vcpus: int
     memory: int
     drives: tuple[Drive, ...]
-    network: UserNetwork | None = None
+    network: Network | None = None
+    """Of the kind that the driver has (`Features.user_networking`)."""
     uid: int | None = None
-    """Run the monitor as this user (and a group of the same number), when we are root.
+    """For a monitor in no jail: run it as this user (and a group of the same number), when we are root.
 
     The caller sees to it that this user can search the directories of the kernel, the initrd and the drives, can read
     those files, and owns the drives that are written. ``directory`` and ``runtime`` may stay root's.
     """
+    slot: int = 0
+    """For a monitor in a jail: a number that no other machine of this host has, from which its user follows."""
 
 
 class Handle(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,20 +125,23 @@ class Handle(msgspec.Struct, frozen=True, kw_only=True):
     driver: str
     pid: int
     start_ticks: int
-    agent_socket: str
     console: str
-    control_socket: str
+    agent_socket: str = ""
+    """Where the driver itself has the agent's port listen, if it does; `Driver.connect_agent` is the way there."""
+    control_socket: str = ""
     machine: str
     """The machine type in the monitor's own words, e.g. ``microvm (tcg)``."""
     log: str = ""
     """What the monitor itself says; this run's."""
+    details: dict[str, str] = {}
+    """What the driver itself needs beside, to find the machine again."""
 
 
 class Exit(msgspec.Struct, frozen=True, kw_only=True):
     """How a machine's process ended, as far as its log and console tell."""
 
     reason: str
-    """``powered off``, ``panic``, ``killed`` or ``failed``."""
+    """``powered off``, ``panic``, ``killed``, ``out of memory`` (the host's, for the monitor) or ``failed``."""
     detail: str = ""
 
 
@@ -144,6 +172,14 @@ class Driver(Protocol):
 
     async def wait(self, handle: Handle, timeout: float | None = None) -> Exit | None:
         """Wait for the end of the process; None when ``timeout`` seconds were not enough."""
+        ...
+
+    async def connect_agent(self, handle: Handle) -> socket.socket:
+        """A connected, non-blocking stream to the agent's port, the caller's to close.
+
+        It waits for as long as the machine lives and does not let us in: a guest that is booting has no ear yet. The
+        caller sets the limit. Raises `AgentLost` when the machine is gone.
+        """
         ...
 
     async def pause(self, handle: Handle) -> None:

@@ -1,15 +1,19 @@
-"""Listening sockets that a driver makes itself and hands to the monitor.
+"""Sockets between us and a monitor.
 
-Made here, they exist with their permissions before the monitor runs, need no waiting for, and a monitor that dies at
-its start is noticed at once: its end of a connection closes. An unprivileged monitor needs no right to the directory.
+Listening sockets are made here and handed to it: so they exist with their permissions before the monitor
+runs, need no waiting for, and a monitor that dies at its start is noticed at once: its end of a connection closes. An
+unprivileged monitor needs no right to the directory.
 """
 
+import asyncio
 import contextlib
 import os
 import socket
 
 from banger import errors
 from banger.paths import SOCKET_PATH_MAX
+
+_QUEUE_PAUSE = 0.02
 
 
 def listen(path: str) -> socket.socket:
@@ -27,6 +31,26 @@ def listen(path: str) -> socket.socket:
         remove(path)
         raise
     return listener
+
+
+async def connect(path: str) -> socket.socket:
+    """A connection to a listening socket, non-blocking. Raises `errors.AgentLost` when nobody listens there.
+
+    A listener whose queue is full (EAGAIN, unix(7)) is waited for; the caller sets the limit.
+    """
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        while True:
+            try:
+                client.connect(path)
+                return client
+            except BlockingIOError:
+                await asyncio.sleep(_QUEUE_PAUSE)
+    except BaseException as error:
+        client.close()
+        if isinstance(error, OSError):
+            raise errors.AgentLost(reason=error.strerror or "no connection") from None
+        raise
 
 
 def remove(path: str) -> None:

@@ -15,9 +15,8 @@ from banger.guest import assets
 from banger.guest.channel import Channel
 from banger.log import printable
 from banger.vmm.driver import Exit
-from banger.vms import boot
+from banger.vms import boot, files
 from banger.vms.ending import switch_off, trim_console
-from banger.vms.files import archive_of_start
 from banger.vms.parts import Made, Parts, Step
 from banger.vms.record import VmRecord
 from banger.vms.watch import INTERVAL
@@ -37,11 +36,11 @@ class MakeInitrd(Step):
         record = parts.need(self.vm_id)
         image = parts.images.get(record.image_id)
         today = assets.load(parts.images.agent)
-        archive = archive_of_start(record, image, today)
+        brought = await files.of_start(record, image, parts.images.rootfs(image), today)
         shared = await parts.kernels.initrd(record.kernel)
         path = os.path.join(parts.paths.vm(record.id), boot.INITRD)
         try:
-            await asyncio.to_thread(_join, path, shared, archive)
+            await asyncio.to_thread(_join, path, shared, brought.archive())
             uid = parts.uid(record)
             if uid is not None:
                 os.chown(path, -1, uid)
@@ -88,7 +87,7 @@ class Launch(Step):
         )
         try:
             os.makedirs(spec.runtime, mode=0o700, exist_ok=True)
-            handle = await parts.driver.launch(spec)
+            handle = await parts.drivers.of(record).launch(spec)
         except OSError as error:
             raise errors.from_os(error, spec.runtime) from error
         except errors.VmmFailed as failed:
@@ -142,7 +141,7 @@ class AwaitAgent(Step):
         assert record.handle is not None
         timeout = self.parts.settings.boot_timeout
         attached = asyncio.create_task(self.parts.connections.get(record, timeout))
-        ended = asyncio.create_task(self.parts.driver.wait(record.handle))
+        ended = asyncio.create_task(self.parts.drivers.of(record).wait(record.handle))
         try:
             while not (attached.done() or ended.done()):
                 await asyncio.wait({attached, ended}, timeout=INTERVAL, return_when=asyncio.FIRST_COMPLETED)
@@ -164,7 +163,7 @@ class AwaitAgent(Step):
         """What `Watch` does once the machine runs. A guest that the disk has stopped will never answer."""
         assert record.handle is not None
         trim_console(self.parts, record.handle)
-        if await self.parts.driver.stalled(record.handle) is not None:
+        if await self.parts.drivers.of(record).stalled(record.handle) is not None:
             raise errors.DiskFull(path=self.parts.paths.vm(record.id))
 
 

@@ -6,10 +6,12 @@ anew is another peer, and the old attachment is dropped with the old process (`d
 
 import asyncio
 import contextlib
+from functools import partial
 
 from banger import errors
 from banger.guest.channel import Channel
 from banger.vmm.driver import Handle
+from banger.vmm.drivers import Drivers
 from banger.vms.record import VmRecord
 
 ATTACH_TIMEOUT = 20.0
@@ -19,7 +21,8 @@ ATTACH_TIMEOUT = 20.0
 class Connections:
     """The attachments of one daemon."""
 
-    def __init__(self) -> None:
+    def __init__(self, drivers: Drivers) -> None:
+        self._drivers = drivers
         self._channels: dict[str, tuple[Handle, Channel]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
@@ -36,7 +39,7 @@ class Connections:
                     return known[1]
                 await self._close(record.id)
             try:
-                channel = await Channel.attach(handle.agent_socket, timeout=timeout)
+                channel = await Channel.attach(partial(self._drivers.of(handle).connect_agent, handle), timeout=timeout)
             except errors.GuestSilent:
                 raise errors.GuestSilent(seconds=f"{timeout:g}", name=record.name) from None
             self._channels[record.id] = (handle, channel)

@@ -11,7 +11,7 @@ from banger import errors, proc
 from banger.engine.change import Report
 from banger.log import printable
 from banger.vmm.driver import Exit, Handle
-from banger.vms import strays
+from banger.vms import attaching, strays
 from banger.vms.parts import Made, Parts, Step
 from banger.vms.record import VmRecord
 
@@ -31,7 +31,7 @@ class PowerOff(Step):
     async def do(self, report: Report) -> None:
         parts = self.parts
         record = parts.need(self.vm_id)
-        if record.handle is None or not parts.driver.alive(record.handle):
+        if record.handle is None or not parts.drivers.of(record).alive(record.handle):
             return
         report.stage("waiting for the guest to power off")
         hurry = parts.hurry.setdefault(self.vm_id, asyncio.Event())
@@ -58,7 +58,7 @@ class PowerOff(Step):
         await channel.sync()
         with contextlib.suppress(errors.AgentLost):  # it may be gone before it has answered
             await channel.poweroff()
-        await self.parts.driver.wait(record.handle)
+        await self.parts.drivers.of(record).wait(record.handle)
 
 
 class SwitchOff(Step):
@@ -108,9 +108,10 @@ async def switch_off(parts: Parts, vm_id: str) -> Exit | None:
     handle = record.handle if record is not None else None
     end: Exit | None = None
     if handle is not None:
-        was_alive = parts.driver.alive(handle)
-        await parts.driver.kill(handle)
-        end = Exit(reason="killed") if was_alive else await parts.driver.wait(handle, 5) or Exit(reason="failed")
+        driver = parts.drivers.of(handle)
+        was_alive = driver.alive(handle)
+        await driver.kill(handle)
+        end = Exit(reason="killed") if was_alive else await driver.wait(handle, 5) or Exit(reason="failed")
         trim_console(parts, handle)
         parts.machines.change(vm_id, handle=None)
     else:
@@ -118,6 +119,8 @@ async def switch_off(parts: Parts, vm_id: str) -> Exit | None:
             proc.send_signal(stray, signal.SIGKILL)
             await proc.wait_gone(stray, STRAY_TIMEOUT)
     await parts.connections.drop(vm_id)
+    if record is not None and record.jailed:
+        await attaching.detach_disk(parts, vm_id)
     await asyncio.to_thread(shutil.rmtree, parts.paths.vm_runtime(vm_id), ignore_errors=True)
     return end
 
@@ -125,7 +128,7 @@ async def switch_off(parts: Parts, vm_id: str) -> Exit | None:
 def trim_console(parts: Parts, handle: Handle) -> None:
     """Hold a console to its limit: `Watch` does so while a machine runs, this before and after."""
     with contextlib.suppress(OSError):
-        parts.driver.trim_console(handle, parts.settings.console_limit)
+        parts.drivers.of(handle).trim_console(handle, parts.settings.console_limit)
 
 
 def settle(parts: Parts, vm_id: str, end: Exit) -> VmRecord | None:

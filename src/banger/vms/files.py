@@ -1,31 +1,96 @@
 """The files that make an image one particular machine, as data.
 
-They reach the guest in its initrd; the loader copies them onto the root before anything of the image has run. They
-are given until a first start has succeeded: from then on they belong to the guest, which may have changed them.
+They reach the guest in its initrd, whose loader copies them onto the root before anything of the image has run, or are
+written onto a root that is attached to this host. They are given until a first start has succeeded: from then on they
+belong to the guest, which may have changed them.
 
 The guest assets (`banger.guest.assets`) are in the image already. A machine whose root carries others than this host's
 gets these at its next start, by the same way; no start fails for want of them.
 """
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from banger import errors
+from banger.disk import edit
 from banger.disk.guest_file import GuestFile
 from banger.guest.assets import Assets
 from banger.images.record import ImageRecord
 from banger.kernels import initrd
-from banger.vmm.driver import UserNetwork
+from banger.vmm.driver import Network
 from banger.vms.record import VmRecord
 
+FSTAB_LIMIT = 16 << 10
 
-def archive_of_start(record: VmRecord, image: ImageRecord, today: Assets) -> bytes:
-    """What the next start of a machine has to bring along, for its initrd."""
+_TMPFS = (("/run", "mode=0755,nosuid,nodev"), ("/tmp", "mode=1777,nosuid,nodev"))  # noqa: S108 - in the guest
+_DROPPED = ("/", "/home", "/var", "none", "swap", *(place for place, _ in _TMPFS))
+_DEVICES = ("/dev/", "UUID=", "LABEL=", "PARTUUID=", "PARTLABEL=", "ID=")
+
+_SSHD = b"""\
+# banger: root comes in by key, nobody by password
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitEmptyPasswords no
+AuthorizedKeysFile .ssh/authorized_keys
+"""
+
+
+class Brought(NamedTuple):
+    """What the next start of a machine has to bring along."""
+
+    files: Sequence[GuestFile]
+    assets: Sequence[GuestFile]
+    """A root that cannot take these starts all the same."""
+
+    def archive(self) -> bytes:
+        """For the machine's initrd."""
+        assets = initrd.machine_archive(self.assets, initrd.ASSETS) if self.assets else b""
+        return initrd.machine_archive(self.files) + assets
+
+
+async def of_start(record: VmRecord, image: ImageRecord, rootfs: str, today: Assets) -> Brought:
+    """For a machine on the image whose root file system is ``rootfs``. Raises `errors.UnusableDisk`."""
     init = None if record.worker_of else image.init
-    files = machine_files(record.name, record.network, init) if record.started is None else []
-    archive = initrd.machine_archive(files)
-    if (record.assets or image.assets) != today.digest:
-        archive += initrd.machine_archive(today.files, initrd.ASSETS)
-    return archive
+    files: list[GuestFile] = []
+    if record.started is None:
+        files = machine_files(record.name, record.network, init)
+        if init is not None:
+            files += system_files(await _fstab(rootfs))
+    return Brought(files, today.files if (record.assets or image.assets) != today.digest else ())
 
 
-def machine_files(name: str, network: UserNetwork | None, init: str | None) -> list[GuestFile]:
+async def _fstab(rootfs: str) -> bytes:
+    try:
+        return await edit.read(rootfs, "/etc/fstab", FSTAB_LIMIT)
+    except errors.NoSuchPath:
+        return b""
+
+
+def system_files(fstab: bytes) -> list[GuestFile]:
+    """Where the image's init brings a system up: its file systems, and how its sshd lets people in."""
+    return [
+        GuestFile("/etc/fstab", own_fstab(fstab)),
+        GuestFile("/etc/ssh/sshd_config.d/99-banger.conf", _SSHD),
+    ]
+
+
+def own_fstab(fstab: bytes) -> bytes:
+    """The image's fstab(5) without what no machine has: other disks, for which a boot would wait, and separate /home
+    and /var. /run and /tmp are in memory."""
+    kept = []
+    for line in fstab.splitlines():
+        words = line.decode("utf-8", "surrogateescape").split()
+        if len(words) >= 2 and not words[0].startswith("#"):
+            place = words[1].rstrip("/") or "/"
+            if place in _DROPPED or words[0].startswith(_DEVICES):
+                continue
+        kept.append(line)
+    own = [f"tmpfs {place} tmpfs {options} 0 0".encode() for place, options in _TMPFS]
+    return b"\n".join([*kept, *own, b""])
+
+
+def machine_files(name: str, network: Network | None, init: str | None) -> list[GuestFile]:
     """Host name, name resolution, and where systemd is the init an empty machine id, so that it makes one."""
     files = [
         GuestFile("/etc/hostname", f"{name}\n".encode()),

@@ -10,7 +10,7 @@ import msgspec
 
 from banger.api.vm import Vm, VmState
 from banger.store.records import Records
-from banger.vmm.driver import Handle, UserNetwork
+from banger.vmm.driver import Handle, Network, TapNetwork, UserNetwork
 
 
 class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +33,12 @@ class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
     worker_of: str = ""
     """The subject of the change that made it for itself (see `workers`); empty for a machine of its own."""
     driver: str
-    network: UserNetwork | None = None
+    jailed: bool = False
+    """Its monitor is in a jail: the host holds its disk and its network for it (see `attaching`)."""
+    network: Network | None = None
+    """Decided with the slot where addresses follow from it."""
+    nat: bool = False
+    peers: bool = False
     assets: str = ""
     """Digest of the guest assets that its root has had since its last start; empty while it has those of its image."""
     slot: int = 0
@@ -65,6 +70,8 @@ def view(record: VmRecord, operation: str | None) -> Vm:
         driver=record.driver,
         machine=running.machine if running else None,
         address=record.network.address.partition("/")[0] if record.network else None,
+        nat=isinstance(record.network, UserNetwork) or (record.network is not None and record.nat),
+        peers=isinstance(record.network, TapNetwork) and record.peers,
         pid=running.pid if running else None,
         created=record.created,
         started=record.started,

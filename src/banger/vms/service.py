@@ -24,8 +24,10 @@ from banger.guest.command import GuestCommand
 from banger.images.service import ImageService
 from banger.kernels.service import KernelService
 from banger.paths import Paths
+from banger.privileged.runner import Privileged
 from banger.store.records import Records
-from banger.vmm.driver import Driver, Exit, Handle
+from banger.vmm.driver import Exit, Handle
+from banger.vmm.drivers import Drivers
 from banger.vms import commands, console, plans, wanted
 from banger.vms.connections import Connections
 from banger.vms.ending import settle, switch_off
@@ -54,9 +56,10 @@ class VmService:
         records: Records[VmRecord],
         images: ImageService,
         kernels: KernelService,
-        driver: Driver,
+        drivers: Drivers,
         paths: Paths,
         settings: Config,
+        privileged: Privileged | None = None,
         grace: float = GRACE,
     ) -> None:
         self._engine = engine
@@ -68,12 +71,13 @@ class VmService:
             machines=self._machines,
             images=images,
             kernels=kernels,
-            driver=driver,
-            connections=Connections(),
-            watch=Watch(driver, settings.console_limit, self._ended, self._stalled),
+            drivers=drivers,
+            connections=Connections(drivers),
+            watch=Watch(drivers, settings.console_limit, self._ended, self._stalled),
             paths=paths,
             settings=settings,
-            privileged=os.geteuid() == 0,
+            own_users=os.geteuid() == 0,
+            privileged=privileged,
             ready=self._ready,
         )
         self.workers = Workers(self._parts, self._decide)
@@ -113,7 +117,8 @@ class VmService:
     async def _decide(self, request: CreateVm) -> VmRecord:
         """What is asked for, checked against what there is."""
         parts = self._parts
-        available = await parts.driver.availability()
+        driver = (await parts.drivers.choose()).driver
+        available = await driver.availability()
         if not available.usable:
             raise errors.VmmFailed(reason=available.reason, name=request.name or "")
         record = wanted.decide(
@@ -121,8 +126,8 @@ class VmService:
             parts.settings,
             self._machines,
             self._promised,
-            parts.driver.name,
-            available.features.user_networking,
+            driver.name,
+            available.features,
         )
         image = parts.images.expect(record.image)
         if image is not None:
@@ -137,7 +142,7 @@ class VmService:
         self._check_idle(record)
         if record.state == "running":
             raise errors.WrongState(name=record.name, state=record.state, needed="stopped")
-        return self._begin(plans.START, record, Changed(record.id))
+        return self._begin(plans.START, record, Changed(record.id, jailed=record.jailed))
 
     async def stop(self, ref: str, request: StopVm) -> Operation:
         """Power off in order, within the request's time; raises `errors.WrongState` on a machine that does not run."""
@@ -147,7 +152,7 @@ class VmService:
     async def restart(self, ref: str, request: StopVm) -> Operation:
         """Power off in order, then start; a machine that does not run is just started."""
         record = self._machines.find(ref)
-        return self._begin(plans.RESTART, record, Changed(record.id, _bounded(request.timeout)))
+        return self._begin(plans.RESTART, record, Changed(record.id, _bounded(request.timeout), record.jailed))
 
     async def kill(self, ref: str) -> Operation:
         """Switch off at once; an orderly stop that is under way becomes a quick one."""
@@ -287,7 +292,7 @@ class VmService:
 
     def _alive(self, vm_id: str) -> bool:
         record = self._machines.get(vm_id)
-        return record is not None and record.handle is not None and self._parts.driver.alive(record.handle)
+        return record is not None and record.handle is not None and self._parts.drivers.of(record).alive(record.handle)
 
     async def _ended(self, vm_id: str, handle: Handle, end: Exit) -> None:
         """A process has ended: put that on record, unless a change has done so by then."""
@@ -332,11 +337,11 @@ class VmService:
             elif record.handle is None or self._engine.under_way(record.id) is not None:
                 if record.ephemeral:
                     self._holds.await_first(record.id)
-            elif record.state == "running" and self._parts.driver.alive(record.handle):
+            elif record.state == "running" and self._parts.drivers.of(record).alive(record.handle):
                 self._parts.watch.begin(record.id, record.handle)
                 self._ready(record)
             else:
-                end = await self._parts.driver.wait(record.handle, 0) or Exit(reason="failed")
+                end = await self._parts.drivers.of(record).wait(record.handle, 0) or Exit(reason="failed")
                 await self._ended(record.id, record.handle, end)
 
     def _prepare_directories(self) -> None:
@@ -344,7 +349,7 @@ class VmService:
         paths = self._parts.paths
         for directory in (paths.state, paths.vms, paths.images, paths.kernels, paths.staging):
             os.makedirs(directory, mode=0o700, exist_ok=True)
-            if self._parts.privileged and directory != paths.staging:
+            if self._parts.own_users and directory != paths.staging:
                 os.chmod(directory, 0o711)  # noqa: S103 - a way through, not a view
 
     async def close(self) -> None:

@@ -13,7 +13,8 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from banger import errors
-from banger.vmm.driver import Driver, Exit, Handle
+from banger.vmm.driver import Exit, Handle
+from banger.vmm.drivers import Drivers
 
 log = logging.getLogger("banger.vms.watch")
 
@@ -29,12 +30,12 @@ class Watch:
 
     def __init__(
         self,
-        driver: Driver,
+        drivers: Drivers,
         console_limit: int,
         ended: Callable[[str, Handle, Exit], Awaitable[None]],
         stalled: Callable[[str, Handle, str | None], None],
     ) -> None:
-        self._driver = driver
+        self._drivers = drivers
         self._console_limit = console_limit
         self._ended = ended
         self._tell_stalled = stalled
@@ -68,7 +69,7 @@ class Watch:
 
     async def _follow(self, vm_id: str, handle: Handle) -> None:
         try:
-            end = await self._driver.wait(handle) or Exit(reason="failed")
+            end = await self._drivers.of(handle).wait(handle) or Exit(reason="failed")
             await self._ended(vm_id, handle, end)
         except errors.Interrupted:
             log.info("machine %s ended; the next daemon puts that on record", vm_id)
@@ -84,13 +85,13 @@ class Watch:
             await asyncio.sleep(INTERVAL)
             for vm_id, (handle, _) in list(self._watched.items()):
                 with contextlib.suppress(OSError):
-                    self._driver.trim_console(handle, self._console_limit)
+                    self._drivers.of(handle).trim_console(handle, self._console_limit)
                 with contextlib.suppress(errors.BangerError, OSError):  # it has ended in between
                     await self._look_at(vm_id, handle)
         self._keeper = None
 
     async def _look_at(self, vm_id: str, handle: Handle) -> None:
-        reason = await self._driver.stalled(handle)
+        reason = await self._drivers.of(handle).stalled(handle)
         self._tell_stalled(vm_id, handle, reason)
         if reason is not None:
-            await self._driver.resume(handle)
+            await self._drivers.of(handle).resume(handle)

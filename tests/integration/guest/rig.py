@@ -17,11 +17,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from banger.guest.channel import Channel
 from banger.guest.command import CommandEnd, ExecSpec, GuestCommand
+from banger.vmm import sockets
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -148,7 +150,7 @@ def on_channel(path: str, use: Callable[[Channel], Awaitable[None]], timeout: fl
 
     async def go() -> None:
         async with asyncio.timeout(timeout):
-            channel = await Channel.attach(path, timeout=60)
+            channel = await Channel.attach(partial(sockets.connect, path), timeout=60)
             try:
                 await use(channel)
             finally:

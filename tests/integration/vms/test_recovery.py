@@ -3,6 +3,8 @@
 import asyncio
 import os
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -74,6 +76,8 @@ async def test_a_monitor_that_nobody_has_on_record_is_ended_with_its_machine(ins
         machine = daemon.vms.show("one").id
         words = ["-initrd", os.path.join(installation.paths.vm(machine), boot.INITRD), "-append"]
         stray = proc.spawn([sys.executable, "-c", "import time; time.sleep(600)", *words], log=os.devnull)
+        while not Path(f"/proc/{stray.pid}/cmdline").read_bytes():  # exec has let go of us, and not yet set it
+            time.sleep(0.01)  # noqa: ASYNC251 - nothing else is to run
         assert strays.find(installation.paths, machine) == [stray]
         await daemon.done(await daemon.vms.delete("one"))
         assert not proc.alive(stray)

@@ -11,7 +11,7 @@ import pytest
 
 from banger import errors
 from banger.kernels import bzimage, lz4
-from banger.vmm.qemu import stub
+from banger.vmm import stub
 
 if sys.version_info >= (3, 14):
     from compression import zstd

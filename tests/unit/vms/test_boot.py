@@ -1,5 +1,7 @@
 """What a monitor is told, and the files of a machine."""
 
+import asyncio
+
 import pytest
 
 from banger.disk.guest_file import GuestFile
@@ -9,7 +11,7 @@ from banger.kernels.kernel import File, Kernel
 from banger.paths import Paths
 from banger.vmm.driver import UserNetwork
 from banger.vms import boot
-from banger.vms.files import archive_of_start, machine_files
+from banger.vms.files import machine_files, of_start
 from banger.vms.record import VmRecord
 
 PATHS = Paths("/config", "/state", "/cache", "/run")
@@ -96,11 +98,15 @@ def test_without_a_network_name_resolution_is_left_alone_and_without_an_init_the
     assert {each.path for each in machine_files("one", None, None)} == {"/etc/hostname", "/etc/hosts"}
 
 
+def brought(record: VmRecord, image: ImageRecord) -> bytes:
+    return asyncio.run(of_start(record, image, "/no/file", TODAY)).archive()
+
+
 TODAY = Assets((GuestFile("/usr/local/bin/banger-agent", b"of today", 0o755),), "sha256:today")
 
 
 @pytest.mark.parametrize(
-    ("on_disk", "in_image", "brought"),
+    ("on_disk", "in_image", "expected"),
     [
         ("", "sha256:today", False),
         ("", "sha256:older", True),
@@ -110,9 +116,9 @@ TODAY = Assets((GuestFile("/usr/local/bin/banger-agent", b"of today", 0o755),), 
     ],
     ids=["image of today", "older image", "image without", "brought before", "host went on"],
 )
-def test_a_root_gets_the_assets_of_today_unless_it_has_them(on_disk: str, in_image: str, brought: bool) -> None:
+def test_a_root_gets_the_assets_of_today_unless_it_has_them(on_disk: str, in_image: str, expected: bool) -> None:
     record = machine(assets=on_disk, started=1.0)
-    archive = archive_of_start(record, image(assets=in_image), TODAY)
-    assert (b"banger/assets/usr/local/bin/banger-agent" in archive) is (b"of today" in archive) is brought
+    archive = brought(record, image(assets=in_image))
+    assert (b"banger/assets/usr/local/bin/banger-agent" in archive) is (b"of today" in archive) is expected
     assert b"etc/hostname" not in archive, "the machine has started before"
-    assert b"banger/files/etc/hostname" in archive_of_start(machine(assets=on_disk), image(assets=in_image), TODAY)
+    assert b"banger/files/etc/hostname" in brought(machine(assets=on_disk), image(assets=in_image))

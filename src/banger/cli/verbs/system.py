@@ -1,4 +1,4 @@
-"""Rows of the group ``daemon``, and the verbs that stand alone."""
+"""Rows of the groups ``daemon`` and ``system``, and the verbs that stand alone."""
 
 from banger.cli.verb import JSON, Argument, Group, Verb
 
@@ -22,6 +22,61 @@ it. Machines go on without the daemon, and the next one finds them again.""",
             description="The exit status is 3 when no daemon runs. It is not started.",
             arguments=(JSON,),
             examples=("banger daemon status --json",),
+        ),
+    ),
+)
+
+SYSTEM = Group(
+    "system",
+    "banger as a service of this host",
+    """\
+Installs the daemon as a service that runs as one user, and a small root helper beside it for the few things that need
+root: Firecracker in its jail, networks, copy-on-write disks. Without it banger works as well, through QEMU.""",
+    ("sudo banger system install --owner alice", "banger system status", "sudo banger system uninstall"),
+    (
+        Verb(
+            "system install",
+            "install or upgrade the services",
+            description="""\
+Copies this banger and what it needs to /usr/local/lib/banger, which is root's, writes the units, and returns when both
+services answer; machines that run go on. When a step fails, the host is left as it was. It may be repeated.""",
+            arguments=(
+                Argument("--owner", "whose machines they are; the caller of sudo when left out", metavar="USER"),
+                Argument(
+                    "--address",
+                    "the host's address in the machines' network; 172.16.0.1/24 when left out",
+                    metavar="ADDRESS/BITS",
+                ),
+                Argument("--force", "allow root to be the owner", kind="flag"),
+                JSON,
+            ),
+            examples=("sudo banger system install --owner alice",),
+        ),
+        Verb(
+            "system uninstall",
+            "remove the services; what users have made is kept",
+            description="""\
+Refused while machines run. Units, programs, the bridge and its rules go; disks and images stay in /var/lib/banger.""",
+            arguments=(
+                Argument("--purge", "remove machines, images and caches as well", kind="flag"),
+                Argument("--force", "stop running machines first", kind="flag"),
+                JSON,
+            ),
+            examples=("sudo banger system uninstall", "sudo banger system uninstall --purge --force"),
+        ),
+        Verb(
+            "system status",
+            "show the services",
+            description="""\
+The exit status is 0 when every part answers, 3 when banger is not installed as a service, and 1 otherwise.""",
+            arguments=(JSON,),
+            examples=("banger system status",),
+        ),
+        Verb(
+            "system restart",
+            "restart the helper and the daemon; machines go on",
+            arguments=(JSON,),
+            examples=("sudo banger system restart",),
         ),
     ),
 )

@@ -14,6 +14,8 @@ _MACHINE = (
     Argument("--vcpu", "number of processors", kind="count", metavar="N"),
     Argument("--memory", "memory, e.g. 512M or 4G", kind="size", metavar="SIZE"),
     Argument("--disk-size", "size of the root disk, e.g. 8G", kind="size", metavar="SIZE"),
+    Argument("--nat", "let it reach the outside; without the system install it always does", kind="flag"),
+    Argument("--peers", "let it and the other machines with --peers reach each other", kind="flag"),
 )
 _ENV = Argument("-e/--env", "environment variable for the command (repeatable)", kind="env", metavar="K=V")
 _HOW = (

@@ -9,6 +9,7 @@ import json
 import os
 import shlex
 import signal
+import socket
 import sys
 
 import msgspec
@@ -67,6 +68,9 @@ class FakeDriver:
         if not said.startswith(_ENDED):
             return Exit(reason="failed", detail=said) if said else Exit(reason="killed")
         return Exit(reason=said.removeprefix(_ENDED), detail=console.panic(handle.console) or "")
+
+    async def connect_agent(self, handle: Handle) -> socket.socket:
+        return await sockets.connect(handle.agent_socket)
 
     async def pause(self, handle: Handle) -> None:
         _signal(handle, signal.SIGSTOP)

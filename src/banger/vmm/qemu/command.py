@@ -11,6 +11,7 @@ import ipaddress
 import json
 from typing import Any, NamedTuple
 
+from banger.vmm.cmdline import COMMON
 from banger.vmm.driver import Drive, LaunchSpec, UserNetwork
 from banger.vmm.qemu.probe import BASE_OPTIONS, BINARY, Probe, cpu_model
 
@@ -24,18 +25,7 @@ STATE_EVENT = "runstate_set"
 _SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 _TRANSLATION_CACHE_MIB = 256
 
-CMDLINE = (
-    "console=ttyS0",
-    "quiet",
-    "loglevel=3",
-    "panic=-1",  # a panic ends the machine at once: with -no-reboot, a restart is the end
-    "reboot=t",  # by triple fault: the one way that every machine type understands
-    "random.trust_cpu=on",  # nothing waits for entropy; the host feeds virtio-rng all the same
-    "cryptomgr.notests",  # self-tests of ciphers: 15 % of the boot under emulation
-    "rcupdate.rcu_expedited=1",  # devices, mounts and namespaces come and go without waiting for idle processors
-    "8250.nr_uarts=1",
-    "net.ifnames=0",  # eth0, whatever bus it is on
-)
+CMDLINE = (*COMMON, "reboot=t")  # by triple fault: the one way that every machine type understands
 
 CMDLINE_EMULATED = (
     "tsc=reliable",  # the host's own counter; under load its watchdog would wrongly distrust it
@@ -68,7 +58,7 @@ def argv(spec: LaunchSpec, host: Probe, descriptors: Descriptors) -> list[str]:
         "-kernel", spec.kernel, "-initrd", spec.initrd, "-append", " ".join(cmdline(spec, host)),
         *_channels(bus, descriptors),
         *[word for number, drive in enumerate(spec.drives) for word in _drive(bus, number, drive)],
-        *(_network(bus, spec.network) if spec.network is not None else ()),
+        *(_network(bus, spec.network) if isinstance(spec.network, UserNetwork) else ()),
         "-device", _json(driver=f"virtio-rng-{bus}"),
         "-trace", f"enable={CAUSE_EVENT}", "-trace", f"enable={STATE_EVENT}",
     ]  # fmt: skip

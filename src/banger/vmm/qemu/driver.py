@@ -20,6 +20,7 @@ import grp
 import os
 import re
 import resource
+import socket
 import struct
 
 import msgspec
@@ -27,7 +28,7 @@ import msgspec
 from banger import errors, proc
 from banger.log import printable
 from banger.vmm import console, process, sockets
-from banger.vmm.driver import Availability, Drive, Exit, Features, Handle, LaunchSpec
+from banger.vmm.driver import Availability, Drive, Exit, Features, Handle, LaunchSpec, UserNetwork
 from banger.vmm.qemu import command, guard, qmp
 from banger.vmm.qemu.probe import BINARY, Probe, probe
 
@@ -77,7 +78,7 @@ class QemuDriver:
             raise
 
     async def _start(self, spec: LaunchSpec, host: Probe, handle: Handle) -> Handle:
-        guarded = spec.network is not None and not spec.network.host_loopback
+        guarded = isinstance(spec.network, UserNetwork) and not spec.network.host_loopback
         library = guard.path(spec.vm_id) if guarded else None
         with contextlib.ExitStack() as stack:
             identity = _spawn(spec, host, handle, library, stack)
@@ -105,6 +106,9 @@ class QemuDriver:
         if not await proc.wait_gone(process.identity(handle), timeout):
             return None
         return _classify(handle)
+
+    async def connect_agent(self, handle: Handle) -> socket.socket:
+        return await sockets.connect(handle.agent_socket)
 
     async def pause(self, handle: Handle) -> None:
         await self._control(handle, "stop")

@@ -17,7 +17,8 @@ import msgspec
 
 from banger import errors, proc
 from banger.log import printable
-from banger.vmm.qemu import clock, stub
+from banger.vmm import kept, stub
+from banger.vmm.qemu import clock
 
 BINARY = "qemu-system-x86_64"
 KVM = "/dev/kvm"
@@ -44,12 +45,12 @@ async def probe(cache: str) -> Probe:
     """The cached answer, or a measured one. Raises `errors.ToolMissing`."""
     key = _key(proc.find(BINARY))
     path = os.path.join(cache, "qemu.json")
-    known = _load(path)
+    known = kept.load(path, Probe)
     if known is not None and known.key == key:
         return known
     measured = await _measure(key)
     if measured.machine:  # a failure may be the moment's (memory, load): it is not kept
-        _save(path, measured)
+        kept.save(path, measured)
     return measured
 
 
@@ -57,18 +58,10 @@ def _key(binary: str) -> str:
     """All that the answer depends on; the boot, because a clock rate and /dev/kvm hold for one."""
     status = os.stat(os.path.realpath(binary))
     facts = (
-        binary, status.st_size, status.st_mtime_ns, platform.release(), _line("/proc/sys/kernel/random/boot_id"),
+        binary, status.st_size, status.st_mtime_ns, platform.release(), kept.boot_id(),
         _processor(), os.access(KVM, os.R_OK | os.W_OK),
     )  # fmt: skip
     return " ".join(str(each) for each in facts)
-
-
-def _line(path: str) -> str:
-    try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            return file.readline().strip()
-    except OSError:
-        return ""
 
 
 def _processor() -> str:
@@ -148,21 +141,3 @@ async def _try(machine: str, accelerator: str) -> str | None:
         return None
     said = result.stderr.decode("utf-8", "replace").strip().splitlines()
     return f"{machine}: {printable(said[-1], 160) if said else f'status {result.status}'}"
-
-
-def _load(path: str) -> Probe | None:
-    try:
-        with open(path, "rb") as file:
-            return msgspec.json.decode(file.read(1 << 16), type=Probe)
-    except (OSError, msgspec.DecodeError):
-        return None
-
-
-def _save(path: str, measured: Probe) -> None:
-    """Keep the answer; a cache that cannot be written costs the next caller a second, nothing else."""
-    with contextlib.suppress(OSError):
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        temporary = f"{path}.{os.getpid()}"
-        with open(temporary, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(measured)))
-        os.replace(temporary, path)

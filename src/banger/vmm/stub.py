@@ -1,8 +1,9 @@
-"""The smallest guest that still does what every kernel does: a 184-byte program in an ELF file with a PVH note.
+"""The smallest guest that still does what every kernel does: a 204-byte program in an ELF file with a PVH note.
 
-It enters long mode with paging, takes an exception through its own descriptor table, returns, and ends QEMU by
-writing to the debug-exit port. A /dev/kvm that can be opened proves little: some run 32-bit code by interpreting it
-and hang in the first 64-bit kernel. This guest tells the difference within milliseconds.
+It enters long mode with paging, takes an exception through its own descriptor table, returns, and ends its monitor:
+QEMU by writing to the debug-exit port; another one, which has no such port, by saying `SAID` on the serial port and
+resetting the machine through the keyboard controller. A /dev/kvm that can be opened proves little: some run 32-bit code
+by interpreting it and hang in the first 64-bit kernel. This guest tells the difference within milliseconds.
 """
 
 import struct
@@ -10,6 +11,8 @@ import struct
 EXIT_PORT = 0xF4
 EXIT_STATUS = 43
 """What QEMU ends with: isa-debug-exit makes (value << 1) | 1 of the value written, 0x15."""
+
+SAID = b"ok"
 
 _LOAD = 0x100000
 
@@ -31,12 +34,16 @@ _CODE = bytes.fromhex(
     "0f011c25ae001000"                               # lidt 0x1000ae
     "cc"                                             # int3
     "b015" "e6f4"                                    # mov $0x15, %al; out %al, $0xf4
-    "f4" "ebfd"                                      # hlt; jmp .-1
+    "eb24" "90"                                      # jmp 0x1000b8
     "48cf"                                           # 0x100095: iretq
     "90"                                             # 0x100098: the descriptors: null, 64-bit code
     "0000000000000000" "00000000009a2000"
     "0f00" "98001000"                                # 0x1000a8: limit and base of the descriptors
     "3f00" "0050100000000000"                        # 0x1000ae: limit and base of the gates
+    "66baf803"                                       # 0x1000b8: mov $0x3f8, %dx
+    "b06fee" "b06bee" "b00aee"                       # "ok\n", each mov $c, %al; out %al, %dx
+    "b0fe" "e664"                                    # mov $0xfe, %al; out %al, $0x64
+    "f4" "ebfd"                                      # hlt; jmp .-1
 )  # fmt: skip
 
 

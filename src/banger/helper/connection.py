@@ -1,0 +1,93 @@
+"""Connections to a machine's sockets, made by root and handed over.
+
+The sockets lie in ``run/``, where the monitor can put what it likes under any name. So the name is opened without
+following it, what was opened is connected to (a descriptor's own path is short, whatever the jail's is), and whoever
+listens has to be the monitor. Nobody but root needs to reach into a jail.
+"""
+
+import os
+import socket
+import stat
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from . import cgroup, grammar, jail
+from .host import Host
+from .operation import Failed, Operation, Outcome, Refused
+
+_CREDENTIALS = struct.Struct("3i")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connect(Operation):
+    """Connect to the monitor's API, or to the guest's sockets behind it; the caller gets the connection."""
+
+    NAME: ClassVar[str] = "machine.connect"
+    GATE: ClassVar[str] = (
+        "Any socket but the two of a machine's jail, reached without a link, that the machine's monitor listens on."
+    )
+
+    vm_id: str
+    socket: str
+
+    def validate(self, host: Host) -> None:
+        grammar.vm_id(self.vm_id)
+        if self.socket not in jail.SOCKETS:
+            raise Refused(f"{self.socket[:80]!r} is not a socket of a machine's: {', '.join(jail.SOCKETS)}")
+
+    def turn(self) -> str:
+        return ""
+
+    def describe(self) -> str:
+        return f"connect to the {self.socket} socket of machine {self.vm_id}"
+
+    def execute(self, host: Host, descriptors: Sequence[int] = ()) -> Outcome:
+        self.validate(host)
+        with jail.at(host, self.vm_id) as root:
+            uid = None if root is None else jail.owner(host, root)
+            if root is None or uid is None:
+                raise Failed(f"{self.vm_id} has no jail")
+            name = _open(root, jail.SOCKETS[self.socket], uid)
+            try:
+                return Outcome(descriptors=(_connect(host, self.vm_id, name, uid),))
+            finally:
+                os.close(name)
+
+    def undo(self, host: Host) -> None:
+        """A connection is the caller's to close."""
+
+
+def _open(root: int, name: str, uid: int) -> int:
+    """The socket ``name`` in ``run/``, held by descriptor."""
+    try:
+        run = os.open(jail.RUN, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
+        try:
+            held = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=run)
+        finally:
+            os.close(run)
+    except FileNotFoundError:
+        raise Failed(f"there is no {name} yet", busy=True) from None
+    except OSError as error:
+        raise Refused(f"{name}: {error.strerror}") from None
+    found = os.fstat(held)
+    if not stat.S_ISSOCK(found.st_mode) or found.st_uid != uid:
+        os.close(held)
+        raise Refused(f"{name} is not a socket of uid {uid}")
+    return held
+
+
+def _connect(host: Host, vm_id: str, name: int, uid: int) -> int:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.setblocking(False)  # a monitor that does not accept must not hold the helper
+        try:
+            connection.connect(f"/proc/self/fd/{name}")
+        except OSError as error:
+            raise Failed(f"nobody answers: {error.strerror}", busy=True) from None
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        pid, user, _ = _CREDENTIALS.unpack(credentials)
+        if user != uid or pid not in cgroup.pids(host, vm_id):
+            raise Refused(f"process {pid} of uid {user} listens, which is not the monitor of {vm_id}")
+        connection.setblocking(True)
+        return connection.detach()

@@ -1,0 +1,127 @@
+"""Machines' disks whatever they are made of: a raw file as a device, all devices of ours, the removal of one.
+
+A raw file (a clone or a copy of an image) becomes the same kind of device as a snapshot, so what checks, edits and
+launches needs to know one name only.
+"""
+
+import contextlib
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from . import files, grammar, loop, mapper, walk
+from .host import Host
+from .operation import Operation, Outcome, Refused
+
+SECTOR = 512
+_LINEAR = re.compile(r"0 (\d+) linear (\d+:\d+) 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawDisk(Operation):
+    """A machine's disk that is one raw file of its own. Answers device, number, loops and size."""
+
+    NAME: ClassVar[str] = "disk.attach"
+    GATE: ClassVar[str] = (
+        "Anything but a regular file of the owner's below the state directory, reached without a link; a file that "
+        "anybody uses."
+    )
+
+    vm_id: str
+    file: str
+
+    def validate(self, host: Host) -> None:
+        grammar.vm_id(self.vm_id)
+        walk.components(host.state, self.file)
+
+    def turn(self) -> str:
+        return f"disk {self.vm_id}"
+
+    def describe(self) -> str:
+        return f"disk of {self.vm_id!r}: {self.file!r}"
+
+    def execute(self, host: Host, descriptors: Sequence[int] = ()) -> Outcome:
+        self.validate(host)
+        with contextlib.ExitStack() as held:
+            file = held.enter_context(files.opened(host, self.file, os.O_RDWR))
+            size = os.fstat(file).st_size
+            if size % SECTOR or not size:
+                raise Refused(f"{self.file}: {size} bytes is not the size of a disk")
+            device = mapper.find(self.vm_id)
+            if device is not None:
+                lines = mapper.table(device)
+                number = _loop(lines, file, size)
+                if number is not None:
+                    return _outcome(device, number, size)
+                if lines:
+                    raise Refused(f"{device.name} is there, and is made of something else")
+                mapper.remove(self.vm_id)
+            files.claim(file, self.file)
+            below = held.enter_context(loop.attach(file, direct=True))
+            device = mapper.create(self.vm_id, [f"0 {size // SECTOR} linear {below.number} 0"])
+            return _outcome(device, below.number, size)
+
+    def undo(self, host: Host) -> None:
+        """The device goes, and its loop device with it; the file stays."""
+        mapper.remove(self.vm_id)
+
+
+def _loop(lines: Sequence[str], file: int, size: int) -> str | None:
+    """The loop device of a table that is the one we would make; None for any other."""
+    found = _LINEAR.fullmatch(lines[0].strip()) if len(lines) == 1 else None
+    if found is None or int(found[1]) * SECTOR != size or loop.status(found[2]) != loop.expected(file):
+        return None
+    return found[2]
+
+
+def _outcome(device: mapper.Device, number: str, size: int) -> Outcome:
+    return Outcome({"device": device.path, "number": device.number, "loops": [number], "size": size})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveDisk(Operation):
+    """A machine's device goes, whichever it is; its files stay. For what is left of a machine that nobody knows."""
+
+    NAME: ClassVar[str] = "disk.remove"
+    GATE: ClassVar[str] = "Any device but the named machine's own, which its uuid says that banger made."
+
+    vm_id: str
+
+    def validate(self, host: Host) -> None:
+        grammar.vm_id(self.vm_id)
+
+    def turn(self) -> str:
+        return f"disk {self.vm_id}"
+
+    def describe(self) -> str:
+        return f"remove the disk of {self.vm_id!r}"
+
+    def execute(self, host: Host, descriptors: Sequence[int] = ()) -> Outcome:
+        self.validate(host)
+        mapper.remove(self.vm_id)
+        return Outcome()
+
+    def undo(self, host: Host) -> None:
+        """Nothing: a disk is made again by what made it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disks(Operation):
+    """Answers the ids of all machines that have a device, as ``machines``."""
+
+    NAME: ClassVar[str] = "disk.list"
+    GATE: ClassVar[str] = "Nothing: it takes no argument, and tells only of machines."
+
+    def validate(self, host: Host) -> None:
+        pass
+
+    def describe(self) -> str:
+        return "list the disks"
+
+    def execute(self, host: Host, descriptors: Sequence[int] = ()) -> Outcome:
+        return Outcome({"machines": [each.machine for each in mapper.devices()]})
+
+    def undo(self, host: Host) -> None:
+        """Nothing was done."""

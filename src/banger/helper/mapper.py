@@ -1,0 +1,121 @@
+"""Device-mapper devices, by dmsetup(8): a machine's disk as one block device, whatever it is made of.
+
+A machine has at most one, named by `grammar.mapper` and marked with a uuid of ours. A device of that name with another
+uuid is somebody else's and is left alone. Looking goes through sysfs; only changes and tables start dmsetup.
+
+What is inside belongs to a guest, so no program of the host's may read it by itself. ``--noudevrules`` keeps udev from
+managing the device, and `udev.RULES` from probing it. dmsetup makes and removes the node in /dev/mapper and waits for
+nobody (``--noudevsync``): it works the same without udev.
+"""
+
+import contextlib
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from . import grammar
+from .operation import Failed, Refused
+from .program import run
+
+UUID_PREFIX = "banger-"
+_UDEV = ("--noudevrules", "--noudevsync")
+_BUSY = "Device or resource busy"
+
+
+class Device(NamedTuple):
+    """A device that is there. ``number`` is ``major:minor``."""
+
+    machine: str
+    name: str
+    number: str
+
+    @property
+    def path(self) -> str:
+        return f"/dev/mapper/{self.name}"
+
+    @property
+    def rdev(self) -> int:
+        major, _, minor = self.number.partition(":")
+        return os.makedev(int(major), int(minor))
+
+
+def find(machine: str) -> Device | None:
+    """A machine's device. Raises `Refused` where somebody else's has its name."""
+    name = grammar.mapper(machine)
+    for found, uuid, number in _mapped():
+        if found == name:
+            if uuid != UUID_PREFIX + machine:
+                raise Refused(f"the device {name} is not banger's")
+            return Device(machine, name, number)
+    return None
+
+
+def devices() -> list[Device]:
+    """Every device of ours, by the machine's id."""
+    found = []
+    for name, uuid, number in _mapped():
+        machine = uuid.removeprefix(UUID_PREFIX)
+        with contextlib.suppress(Refused):
+            if machine != uuid and grammar.mapper(machine) == name:
+                found.append(Device(machine, name, number))
+    return sorted(found)
+
+
+def _mapped() -> list[tuple[str, str, str]]:
+    """Name, uuid and number of every mapped device of the host."""
+    found = []
+    for each in os.listdir("/sys/block") if os.path.isdir("/sys/block") else ():
+        if each.startswith("dm-"):
+            with contextlib.suppress(OSError):  # it went away
+                found.append((_text(each, "dm/name"), _text(each, "dm/uuid"), _text(each, "dev")))
+    return found
+
+
+def _text(device: str, attribute: str) -> str:
+    with open(f"/sys/block/{device}/{attribute}", encoding="utf-8", errors="replace") as file:
+        return file.read().rstrip("\n")
+
+
+def table(device: Device) -> list[str]:
+    """The lines of what is in force; none for a device that was never finished."""
+    return run("dmsetup", "table", device.name).stdout.decode("ascii", "replace").splitlines()
+
+
+def faults(device: Device) -> str | None:
+    """What device-mapper itself says is wrong with a snapshot."""
+    said = run("dmsetup", "status", device.name).stdout.decode("ascii", "replace").split()
+    return next((word for word in said if word in ("Invalid", "Overflow")), None)
+
+
+def is_open(device: Device) -> bool:
+    """Whether anybody uses the device."""
+    said = run("dmsetup", "info", "-c", "--noheadings", "-o", "open", device.name)
+    return said.stdout.strip() != b"0"
+
+
+def create(machine: str, lines: Sequence[str]) -> Device:
+    """Make a machine's device from the lines of a table. Raises `Failed`, and then there is none."""
+    name = grammar.mapper(machine)
+    try:
+        run("dmsetup", "create", name, "--uuid", UUID_PREFIX + machine, *_UDEV, input="\n".join(lines).encode())
+    except Failed as failed:
+        raise Failed(str(failed), busy=failed.busy or _BUSY in str(failed)) from None
+    made = find(machine)
+    if made is None:
+        raise Failed(f"{name} went away as soon as it was made", busy=True)
+    return made
+
+
+def remove(machine: str) -> None:
+    """Remove a machine's device, if there is one; what it was made of follows. Raises `Refused`, `Failed`.
+
+    Somebody who has it open is waited for, a few seconds.
+    """
+    device = find(machine)
+    if device is None:
+        return
+    try:
+        run("dmsetup", "remove", "--retry", *_UDEV, device.name)
+    except Failed as failed:
+        if find(machine) is not None:
+            raise Failed(str(failed), busy=failed.busy or _BUSY in str(failed)) from None

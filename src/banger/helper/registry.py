@@ -1,0 +1,41 @@
+"""Every operation by its name: the whole of what the helper does."""
+
+from .bridge import Bridge
+from .connection import Connect
+from .disk import Disks, RawDisk, RemoveDisk
+from .ext4 import Ext4Read, Ext4Write, SnapshotCheck
+from .inspection import Inspect, Jails
+from .launch import Launch, Sweep
+from .operation import Operation
+from .ping import Ping
+from .resolver import Resolver
+from .rules import Rules
+from .signalling import Signal
+from .snapshot import Snapshot
+from .store import StoreFile
+from .tap import Tap
+
+OPERATIONS: tuple[type[Operation], ...] = (
+    Ping,
+    StoreFile,
+    Launch,
+    Connect,
+    Signal,
+    Inspect,
+    Jails,
+    Sweep,
+    Snapshot,
+    RawDisk,
+    RemoveDisk,
+    Disks,
+    SnapshotCheck,
+    Ext4Read,
+    Ext4Write,
+    Bridge,
+    Tap,
+    Rules,
+    Resolver,
+)
+"""In the order of the documentation."""
+
+BY_NAME: dict[str, type[Operation]] = {each.NAME: each for each in OPERATIONS}

@@ -1,0 +1,129 @@
+"""The packet filter as an operation: the whole of what is wanted, every time.
+
+What the kernel lists is compared with what was listed after the last change, and with the elements that are wanted.
+Nothing differs: nothing is done. Only elements differ: only they are changed. Anything else differs, because somebody
+edited our tables or nobody has made them yet: both are made anew. Either is one transaction, listed back afterwards.
+"""
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from typing import ClassVar
+
+from . import forwarding, grammar, kept, links, program, ruleset
+from .host import Host
+from .operation import Failed, Operation, Outcome, Refused
+from .ruleset import TABLES, Elements, GuestRule
+
+RECORD = "rules"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules(Operation):
+    """These guests may do this, and nobody else on the bridge anything."""
+
+    NAME: ClassVar[str] = "rules.apply"
+    GATE: ClassVar[str] = (
+        "Only the tables bridge banger and inet banger, whose rules are fixed; a caller fills sets with guests. Taps "
+        "by grammar, hardware addresses with our prefix, addresses of the guests' network, each once. The resolver's "
+        "port is not below 1024."
+    )
+
+    guests: tuple[GuestRule, ...]
+    resolver: int = 0
+    """The port on the bridge's address where guests' DNS goes; 0 closes it."""
+
+    def validate(self, host: Host) -> None:
+        grammar.bridge(host.bridge)
+        if len(self.guests) > host.uid_count:
+            raise Refused(f"{len(self.guests)} guests: there are {host.uid_count} slots")
+        if self.resolver and not 1024 <= self.resolver <= 65535:
+            raise Refused(f"{self.resolver} is not a port for the resolver")
+        for each in self.guests:
+            grammar.tap(each.tap)
+            grammar.mac(each.mac)
+            if not ruleset.valid_address(each.address, host):
+                raise Refused(f"{each.address[:40]!r} is not a guest's address in {host.network.network}")
+        for values in zip(*((each.tap, each.mac, each.address) for each in self.guests), strict=True):
+            twice = next((value for value, count in Counter(values).items() if count > 1), None)
+            if twice is not None:
+                raise Refused(f"{twice} is named twice")
+
+    def describe(self) -> str:
+        return f"apply the rules of {len(self.guests)} guests"
+
+    def execute(self, host: Host, descriptors: object = ()) -> Outcome:
+        self.validate(host)
+        with kept.turn(host):
+            done = self._apply(host)
+            missing = self._connect(host)
+            if any(each.nat for each in self.guests):
+                forwarding.enable(host)
+        return Outcome({**done, "missing": missing})
+
+    def _apply(self, host: Host) -> dict[str, object]:
+        """Bring the tables to what is wanted; says what was found."""
+        wanted = ruleset.elements(self.guests)
+        text = ruleset.skeleton(host, self.resolver)
+        mark = hashlib.sha256(text.encode()).hexdigest()
+        known = kept.read(host, RECORD)
+        digests, found = _listed()
+        intact = bool(known) and digests == known.get("digests")
+        repaired = sorted(family for family in digests if digests[family] != known.get("digests", {}).get(family))
+        repaired += [family for family in known.get("digests", ()) if family not in digests]
+        if intact and known.get("elements") != _digest(found):
+            repaired = ["elements"]
+        if intact and known.get("text") == mark:
+            if found == wanted:
+                return {"changed": False, "repaired": repaired}
+            program.run("nft", "-f", "-", input=ruleset.refilled(wanted).encode("ascii"))
+        else:
+            program.run("nft", "-f", "-", input=ruleset.replaced(text, wanted).encode("ascii"))
+        digests, found = _listed()
+        if found != wanted:
+            raise Failed("nft lists something else than was asked for")
+        kept.write(host, RECORD, {"text": mark, "digests": digests, "elements": _digest(found)})
+        return {"changed": True, "repaired": repaired}
+
+    def _connect(self, host: Host) -> list[str]:
+        """Tell the bridge where each guest is, and which may reach others; the taps that are not on it."""
+        ports = links.ports(host.bridge) if links.show(host.bridge) else {}
+        here = [each for each in self.guests if each.tap in ports and ports[each.tap].ours]
+        links.batch(
+            *(f"link set dev {each.tap} type bridge_slave isolated {'off' if each.peers else 'on'}" for each in here)
+        )
+        lines = "".join(f"fdb replace {each.mac} dev {each.tap} master static\n" for each in here)
+        if lines:
+            program.run("bridge", "-batch", "-", input=lines.encode("ascii"))
+        return sorted({each.tap for each in self.guests} - {each.tap for each in here})
+
+    def undo(self, host: Host) -> None:
+        with kept.turn(host):
+            forwarding.restore(host)
+            digests, _ = _listed()
+            gone = "".join(f"delete table {family} banger\n" for family in digests)
+            if gone:
+                program.run("nft", "-f", "-", input=gone.encode("ascii"))
+            kept.forget(host, RECORD)
+
+
+def _listed() -> tuple[dict[str, str], Elements]:
+    """Digest and elements of those of our tables that there are, by family."""
+    digests, found = {}, {}
+    for family in TABLES:
+        done = program.run("nft", "-j", "-s", "list", "table", family, "banger", ok=(0, 1))
+        if done.status == 0:
+            try:
+                digests[family], found[family] = ruleset.listed(done.stdout)
+            except (ValueError, KeyError, TypeError):
+                raise Failed(f"what nft says of the table {family} banger is not understood") from None
+        elif b"No such file" not in done.stderr:
+            raise Failed(f"nft cannot list tables: {done.stderr.decode('utf-8', 'replace').strip()[:200]}")
+    return digests, found
+
+
+def _digest(found: Elements) -> str:
+    ordered = [
+        (family, name, sorted(found[family][name])) for family in sorted(found) for name in sorted(found[family])
+    ]
+    return hashlib.sha256(repr(ordered).encode()).hexdigest()

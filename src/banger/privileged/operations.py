@@ -1,0 +1,42 @@
+"""The operations that other rooms ask for, under one roof: none of them imports the helper."""
+
+from banger.helper.bridge import Bridge
+from banger.helper.connection import Connect
+from banger.helper.disk import Disks, RawDisk, RemoveDisk
+from banger.helper.ext4 import Ext4Read, Ext4Write, SnapshotCheck
+from banger.helper.inspection import Inspect, Jails
+from banger.helper.launch import Launch, StoredFile, Sweep
+from banger.helper.ping import Ping
+from banger.helper.resolver import Resolver
+from banger.helper.rules import Rules
+from banger.helper.ruleset import GuestRule
+from banger.helper.signalling import Signal
+from banger.helper.snapshot import Layout, Snapshot, layout
+from banger.helper.store import StoreFile
+from banger.helper.tap import Tap
+
+__all__ = [
+    "Bridge",
+    "Connect",
+    "Disks",
+    "Ext4Read",
+    "Ext4Write",
+    "GuestRule",
+    "Inspect",
+    "Jails",
+    "Launch",
+    "Layout",
+    "Ping",
+    "RawDisk",
+    "RemoveDisk",
+    "Resolver",
+    "Rules",
+    "Signal",
+    "Snapshot",
+    "SnapshotCheck",
+    "StoreFile",
+    "StoredFile",
+    "Sweep",
+    "Tap",
+    "layout",
+]

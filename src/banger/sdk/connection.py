@@ -1,0 +1,79 @@
+"""The daemon's socket: connected to only where it, its directory and who listens there are whom we trust.
+
+That is ourselves and root; root also deals with the owner of the system installation.
+"""
+
+import os
+import socket
+import stat
+import struct
+
+from banger import errors, paths
+
+
+def unreachable(path: str, reason: str) -> errors.DaemonUnreachable:
+    """The error for a daemon that does not answer as it should."""
+    ours = paths.Paths.from_environment()
+    error = errors.DaemonUnreachable(socket=path, reason=reason, log=ours.daemon_log)
+    if ours.system and path == ours.socket:
+        error.advise(errors.RESTART_SYSTEM)
+    return error
+
+
+def check_directory(path: str) -> None:
+    """Refuse a socket's directory that others could have made or can write to.
+
+    Raises `errors.UnsafeDirectory`; a directory that does not exist is fine, because nobody can listen in it.
+    """
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(found.st_mode):
+        raise errors.UnsafeDirectory(path=path, reason="it is not a directory")
+    _check_owner(path, found.st_uid)
+    if found.st_mode & 0o022:
+        raise errors.UnsafeDirectory(path=path, reason="others may write to it")
+
+
+def _check_owner(path: str, owner: int) -> None:
+    """Refuse what belongs to neither us nor root; root also deals with the owner of the system installation."""
+    uid = os.geteuid()
+    if owner not in (uid, 0) and not (uid == 0 and owner == paths.installed_owner()):
+        raise errors.UnsafeDirectory(path=path, reason=f"it belongs to uid {owner}")
+
+
+def connect(path: str, timeout: float | None) -> socket.socket:
+    """A connection to the daemon, whose socket and process belong to us, to root or, for root, to the installation.
+
+    Raises `errors.DaemonUnreachable`, `errors.UnsafeDirectory`, `errors.PermissionRefused`.
+    """
+    check_directory(os.path.dirname(path))
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        opened.settimeout(timeout)
+        opened.connect(path)
+        credentials = opened.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        _, uid, _ = struct.unpack("3i", credentials)
+        _check_owner(path, uid)
+    except PermissionError:
+        opened.close()
+        raise errors.PermissionRefused(uid=os.geteuid(), owner=os.stat(path).st_uid) from None
+    except OSError as error:
+        opened.close()
+        raise unreachable(path, reason_of(error)) from error
+    except errors.BangerError:
+        opened.close()
+        raise
+    return opened
+
+
+def reason_of(error: OSError) -> str:
+    """Why a connection was not made or has ended, in words."""
+    if isinstance(error, FileNotFoundError):
+        return "nothing listens there"
+    if isinstance(error, ConnectionRefusedError):
+        return "it has ended"
+    if isinstance(error, TimeoutError):
+        return "it does not answer"
+    return (error.strerror or str(error)).lower()

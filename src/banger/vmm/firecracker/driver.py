@@ -1,0 +1,169 @@
+"""The Firecracker driver: one jailed process a machine, made and ended by the root helper, spoken to over its API.
+
+Order of a launch: the kernel, the initrd and the read-only drives go into the helper's store; the helper makes the jail
+and starts the monitor in it; over the API the machine is described and started. Whatever fails on the way takes the
+jail with it.
+
+The monitor is another user's process: it is watched by pidfd, which anybody may, and signalled by the helper. On disk,
+in the machine's directory: ``console.log``, the guest's console and Firecracker's own lines. The sockets are in the
+jail, and the helper connects us to them.
+"""
+
+import asyncio
+import contextlib
+import errno
+import os
+import socket
+
+from msgspec.structs import replace
+
+from banger import errors, proc
+from banger.privileged.runner import Privileged
+from banger.vmm import console, process
+from banger.vmm.driver import Availability, Exit, Features, Handle, LaunchSpec
+from banger.vmm.firecracker import configuration, ending, vsock
+from banger.vmm.firecracker.api import ApiError, Client
+from banger.vmm.firecracker.jail import Jail, Own
+from banger.vmm.firecracker.probe import probe
+from banger.vmm.firecracker.resources import Request, VmState
+
+FEATURES = Features(accelerated=True, user_networking=False, vsock=True, snapshot=False, jail=True)
+
+_END_SECONDS = 30
+_LOOK_SECONDS = 1.0
+"""How often the console is looked at for the end of a machine whose process goes on."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
+
+
+class FirecrackerDriver:
+    """Keeps `banger.vmm.driver.Driver`. ``cache`` is the directory for the probe's answer."""
+
+    name = "firecracker"
+
+    def __init__(self, privileged: Privileged, cache: str) -> None:
+        self._privileged = privileged
+        self._cache = cache
+        self._jail = Jail(privileged)
+        self._probing = asyncio.Lock()
+
+    async def availability(self) -> Availability:
+        async with self._probing:
+            found = await probe(self._privileged, self._cache, self._boots)
+        return Availability(usable=found.usable, reason=found.reason, features=FEATURES, warnings=found.warnings)
+
+    async def _boots(self, spec: LaunchSpec, patience: float) -> str | None:
+        """Run a machine that ends by itself; None when it said so, else why it did not."""
+        try:
+            handle = await self.launch(spec)
+        except errors.BangerError as failed:
+            return failed.message
+        try:
+            end = await self.wait(handle, patience)
+        finally:
+            await asyncio.shield(self.kill(handle))
+        if end is None:
+            return "the guest hangs"
+        return None if end.reason == "powered off" else f"{end.reason}: {end.detail}"
+
+    async def launch(self, spec: LaunchSpec) -> Handle:
+        configuration.check(spec)
+        _check(spec)
+        handle = Handle(
+            driver=self.name,
+            pid=0,
+            start_ticks=0,
+            console=os.path.join(spec.directory, "console.log"),
+            machine="microvm (kvm)",
+            details={"vm": spec.vm_id},
+        )
+        try:
+            output = console.create(handle.console)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise errors.DiskFull(path=spec.directory) from None
+            raise errors.VmmFailed(reason=f"{handle.console}: {error.strerror}", name=spec.vm_id) from None
+        try:
+            launched = await self._jail.launch(spec, output)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._jail.sweep(spec.vm_id, None))
+            raise
+        finally:
+            os.close(output)
+        details = {"vm": spec.vm_id, "initrd": launched.own.path, "initrd_sha256": launched.own.sha256}
+        handle = replace(handle, pid=launched.pid, start_ticks=launched.start_ticks, details=details)
+        try:
+            await self._say(handle, *configuration.requests(spec))
+        except ApiError as error:
+            await self.kill(handle)
+            raise errors.VmmFailed(reason=str(error), name=spec.vm_id) from None
+        except BaseException:
+            await asyncio.shield(self.kill(handle))
+            raise
+        return handle
+
+    async def _say(self, handle: Handle, *requests: Request) -> None:
+        """Raises `ApiError`, and what connecting raises."""
+        async with Client(await self._jail.connect(handle.details["vm"], "api")) as api:
+            for request in requests:
+                await api.send(request)
+
+    def alive(self, handle: Handle) -> bool:
+        return proc.alive(process.identity(handle))
+
+    async def kill(self, handle: Handle) -> None:
+        details = handle.details
+        own = Own(details["initrd"], details["initrd_sha256"]) if "initrd" in details else None
+        await self._jail.sweep(details["vm"], own)
+        if not await proc.wait_gone(process.identity(handle), _END_SECONDS):
+            raise errors.VmmFailed(reason=f"process {handle.pid} does not end", name=process.machine_name(handle))
+
+    async def wait(self, handle: Handle, timeout: float | None = None) -> Exit | None:
+        try:
+            async with asyncio.timeout(timeout):
+                while not await proc.wait_gone(process.identity(handle), _LOOK_SECONDS):
+                    if ending.over(handle.console):
+                        await self._jail.kill(handle.details["vm"], handle.pid, handle.start_ticks)
+        except TimeoutError:
+            return None
+        return ending.classify(handle.console, await self._jail.killed_for_memory(handle.details["vm"]))
+
+    async def connect_agent(self, handle: Handle) -> socket.socket:
+        pause = _FIRST_PAUSE
+        while self.alive(handle):
+            with contextlib.suppress(errors.VmmFailed, vsock.Refused):
+                connected = await self._jail.connect(handle.details["vm"], "vsock")
+                try:
+                    await vsock.shake_hands(connected)
+                except BaseException:
+                    connected.close()
+                    raise
+                return connected
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+        raise errors.AgentLost(reason="the machine has ended")
+
+    async def pause(self, handle: Handle) -> None:
+        await self._change(handle, VmState(state="Paused"))
+
+    async def resume(self, handle: Handle) -> None:
+        await self._change(handle, VmState(state="Resumed"))
+
+    async def _change(self, handle: Handle, request: Request) -> None:
+        try:
+            await self._say(handle, request)
+        except ApiError as error:
+            raise errors.VmmFailed(reason=str(error), name=process.machine_name(handle)) from None
+
+    async def stalled(self, handle: Handle) -> str | None:
+        return None  # a write that the host cannot do is the guest's error, not a stop
+
+    def trim_console(self, handle: Handle, limit: int) -> None:
+        console.trim(handle.console, limit)
+
+
+def _check(spec: LaunchSpec) -> None:
+    """What the helper would say later, and less clearly."""
+    for path in (spec.kernel, spec.initrd, *(drive.path for drive in spec.drives)):
+        if not os.path.exists(path):
+            raise errors.VmmFailed(reason=f"there is no file {path}", name=spec.vm_id)

@@ -1,0 +1,165 @@
+"""A machine's jail, as the driver uses it: what is asked of the root helper, and how its answers are told.
+
+An operation is never left alone: whoever is cancelled meanwhile waits for its end first, so that what it made can be
+taken back.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import socket
+from collections.abc import Coroutine
+from typing import Any, NamedTuple, TypeVar
+
+from banger import errors
+from banger.privileged.operations import Connect, Inspect, Launch, Signal, StoredFile, StoreFile, Sweep
+from banger.privileged.runner import Privileged
+from banger.vmm.driver import LaunchSpec
+from banger.vmm.firecracker import configuration
+
+T = TypeVar("T")
+_REMEMBERED = 256
+_MIB = 1 << 20
+
+
+class Own(NamedTuple):
+    """A file that one machine alone has: its initrd. The store need not keep it longer than the machine runs."""
+
+    path: str
+    sha256: str
+
+
+class Launched(NamedTuple):
+    """The monitor's process."""
+
+    pid: int
+    start_ticks: int
+    own: Own
+
+
+class Jail:
+    """The jails of one installation. All raises `errors.VmmFailed`, `errors.DiskFull` or `errors.HelperUnavailable`."""
+
+    def __init__(self, privileged: Privileged) -> None:
+        self._privileged = privileged
+        self._digests: dict[str, tuple[tuple[int, ...], str]] = {}
+
+    async def launch(self, spec: LaunchSpec, console: int) -> Launched:
+        """Put the machine's files into the store and its monitor into a jail; its output goes to ``console``."""
+        files = [drive for drive in spec.drives if not configuration.is_device(drive)]
+        kernel = await self._store(spec.kernel, spec.vm_id)
+        initrd = await self._store(spec.initrd, spec.vm_id)
+        stored = [StoredFile(drive.serial, await self._store(drive.path, spec.vm_id)) for drive in files]
+        operation = Launch(
+            vm_id=spec.vm_id,
+            slot=spec.slot,
+            kernel=kernel,
+            initrd=initrd,
+            files=tuple(stored),
+            device=len(files) < len(spec.drives),
+            tap=getattr(spec.network, "tap", None),
+            vcpus=spec.vcpus,
+            memory=spec.memory // _MIB,
+        )
+        own = Own(spec.initrd, initrd)
+        try:
+            outcome = await _whole(self._privileged.perform(operation, descriptors=(console,)))
+        except errors.BangerError as failed:
+            with contextlib.suppress(errors.BangerError):
+                await self._let_go(own)
+            raise _told(failed, spec.vm_id) from None
+        pid, ticks = outcome.values.get("pid"), outcome.values.get("start_ticks")
+        assert isinstance(pid, int) and isinstance(ticks, int)
+        return Launched(pid, ticks, own)
+
+    async def _store(self, path: str, vm_id: str) -> str:
+        """Put a file into the store, under its sha256."""
+        try:
+            sha256 = await asyncio.to_thread(self._digest, path)
+        except OSError as error:
+            raise errors.VmmFailed(reason=f"{path}: {error.strerror}", name=vm_id) from None
+        try:
+            await _whole(self._privileged.perform(StoreFile(path=path, sha256=sha256)))
+        except errors.BangerError as failed:
+            raise _told(failed, vm_id) from None
+        return sha256
+
+    def _digest(self, path: str) -> str:
+        """A file's sha256, read once for as long as it is the same file."""
+        with open(path, "rb") as file:
+            found = os.fstat(file.fileno())
+            identity = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+            known = self._digests.get(path)
+            if known is not None and known[0] == identity:
+                return known[1]
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        if len(self._digests) >= _REMEMBERED:
+            self._digests.clear()
+        self._digests[path] = (identity, sha256)
+        return sha256
+
+    async def connect(self, vm_id: str, name: str) -> socket.socket:
+        """A connection to the monitor's socket ``name`` (``api`` or ``vsock``), non-blocking."""
+        try:
+            outcome = await _whole(self._privileged.perform(Connect(vm_id=vm_id, socket=name)))
+        except errors.BangerError as failed:
+            raise _told(failed, vm_id) from None
+        connected = socket.socket(fileno=outcome.descriptors[0])
+        connected.setblocking(False)
+        return connected
+
+    async def kill(self, vm_id: str, pid: int, start_ticks: int) -> None:
+        """SIGKILL to the monitor, if it still is that process."""
+        try:
+            await self._privileged.perform(Signal(vm_id=vm_id, pid=pid, start_ticks=start_ticks, signal="KILL"))
+        except errors.BangerError as failed:
+            raise _told(failed, vm_id) from None
+
+    async def sweep(self, vm_id: str, own: Own | None) -> None:
+        """End whatever lives in the jail, remove it, and let go of the machine's own file in the store."""
+        try:
+            await _whole(self._privileged.perform(Sweep(vm_id=vm_id)))
+            if own is not None:
+                await self._let_go(own)
+        except errors.BangerError as failed:
+            raise _told(failed, vm_id) from None
+
+    async def _let_go(self, own: Own) -> None:
+        await _whole(self._privileged.revert(StoreFile(path=own.path, sha256=own.sha256)))
+
+    async def killed_for_memory(self, vm_id: str) -> bool:
+        """Whether the kernel has killed the monitor since its control group had reached its limit."""
+        try:
+            outcome = await self._privileged.perform(Inspect(vm_id=vm_id))
+        except errors.BangerError:
+            return False
+        limits = outcome.values.get("limits")
+        events = str(limits.get("memory.events", "")) if isinstance(limits, dict) else ""
+        counts = dict(line.split() for line in events.splitlines() if len(line.split()) == 2)
+        return counts.get("oom_kill", "0") != "0"
+
+
+async def _whole(performing: Coroutine[Any, Any, T]) -> T:
+    """Its result; a cancellation is passed on once it has ended, with nothing of it left open."""
+    task = asyncio.ensure_future(performing)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait({task})
+        if not task.cancelled() and task.exception() is None:
+            for descriptor in getattr(task.result(), "descriptors", ()):
+                os.close(descriptor)
+        raise
+
+
+def _told(failed: errors.BangerError, vm_id: str) -> errors.BangerError:
+    """What the helper's answer means for a machine."""
+    if isinstance(failed, errors.PrivilegeFailed | errors.PrivilegeRefused):
+        reason = str(failed.data.get("reason", failed.message))
+        if "no space left" in reason.lower():
+            return errors.DiskFull(path="the root helper's directory")
+        return errors.VmmFailed(reason=reason, name=vm_id)
+    return failed

@@ -1,0 +1,90 @@
+"""Fixtures of the scenarios: the session's box, the check of what each leaves behind, one more try, and the report.
+
+The emulator errs now and then: a nested guest hangs, or the whole box does. So a scenario that fails is run once more
+on a fresh box, and the report says so; one that fails twice has failed. There are no limits on how long things take
+but those that end what hangs.
+"""
+
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+from _pytest.runner import runtestprotocol
+
+from tests.smoke.host.box import Host, running
+
+SCENARIO_SECONDS = 600
+MOST_RETRIES = 3
+"""In one session; more failures than that are no accident."""
+
+HERE = Path(__file__).parent
+_told: list[str] = []
+_retried: list[str] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.smoke)
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(SCENARIO_SECONDS, func_only=True))
+
+
+@pytest.fixture(scope="session")
+def session_host() -> Iterator[Host]:
+    """The box of this session."""
+    with running(_told.append) as host:
+        yield host
+
+
+@pytest.fixture
+def host(session_host: Host) -> Iterator[Host]:
+    """The box, for one scenario: what it leaves there fails it, and the next gets a fresh one."""
+    if session_host.lost or not session_host.alive:
+        session_host.fresh()
+    before = session_host.inventory()
+    yield session_host
+    if session_host.lost:
+        return
+    left = session_host.left_since(before)
+    if left:
+        session_host.fresh()
+    assert not left, "left behind in the box: " + "; ".join(left[:40])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    host = getattr(item, "funcargs", {}).get("host")
+    if report.failed and isinstance(host, Host):
+        report.sections += host.evidence()
+        if kept := os.environ.get("BANGER_SMOKE_KEEP"):
+            host.keep(Path(kept) / item.name)
+    return report
+
+
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Run a scenario, and once more on a fresh box if it failed."""
+    if not item.path.is_relative_to(HERE) or "host" not in getattr(item, "fixturenames", ()):
+        return None
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    reports = runtestprotocol(item, nextitem=nextitem, log=False)
+    failed = [report for report in reports if report.failed]
+    if failed and len(_retried) < MOST_RETRIES:
+        said = str(failed[0].longrepr).strip().rpartition("\n")[2]
+        _retried.append(f"{item.name} failed once ({failed[0].when}: {said[:300]}) and was run again")
+        item.session._setupstate.teardown_exact(None)
+        item._initrequest()  # type: ignore[attr-defined]
+        reports = runtestprotocol(item, nextitem=nextitem, log=False)
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for text in (*_told, *_retried):
+        terminalreporter.write_line(f"smoke: {text}")

@@ -1,0 +1,242 @@
+"""The box as tests see it: commands with a status, files in and out, what is left behind, and what it said."""
+
+import contextlib
+import shutil
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from banger.vmm.qemu import qmp
+from tests.smoke.host import inventory, kit, line, machine, prepared
+from tests.smoke.host.inventory import Inventory
+from tests.smoke.host.kept import Report
+from tests.smoke.host.line import Ended, Line, Silent
+from tests.smoke.host.machine import Machine, Size
+from tests.smoke.host.prepared import Prepared
+
+__all__ = ["CommandFailed", "Ended", "Host", "Silent", "Size", "running"]
+
+INSTALL = "/opt/banger/bin/pip install --quiet --no-index --no-deps --force-reinstall --no-warn-script-location "
+
+LOGS = """\
+journalctl --no-pager --output=short-monotonic --lines=200 --unit='banger*' 2>&1
+echo; echo '== the kernel'; dmesg | tail -n 40
+for log in /var/lib/banger/*.log /var/lib/banger/vms/*/*.log /var/log/banger/*.log \\
+    /home/*/.local/state/banger/*.log /home/*/.local/state/banger/vms/*/*.log \\
+    /srv/jail*/*/*/root/*.log /var/lib/banger/jail*/*/*/root/*.log /var/lib/banger/jail*/*/*/root/logs/*; do
+    [ -f "$log" ] && echo "== $log" && tail -c 4000 "$log"
+done
+true
+"""
+
+OUTSIDE = ("console.log", "qemu.log")
+"""Logs on this side."""
+
+Command = str | Sequence[str]
+
+
+class CommandFailed(AssertionError):
+    """A command in the box ended otherwise than the test wants."""
+
+
+@contextlib.contextmanager
+def running(report: Report, size: Size = Size()) -> Iterator["Host"]:  # noqa: B008 - a constant
+    """A box with the wheel of this checkout, for as long as the context lasts."""
+    with tempfile.TemporaryDirectory(prefix="banger-wheel-") as scratch, prepared.prepared(size, report) as ready:
+        host = Host(ready, kit.build_wheel(Path(scratch)))
+        try:
+            host.resume()
+            yield host
+        finally:
+            host.end()
+            for text in host.said:
+                report(text)
+
+
+class Host:
+    """The box. ``said`` is what the session's report shows in the end."""
+
+    def __init__(self, ready: Prepared, wheel: Path) -> None:
+        self._ready = ready
+        self._wheel = wheel
+        self._machine: Machine | None = None
+        self._line: Line | None = None
+        self.directory: Path | None = None
+        self.said: list[str] = []
+        self.lost = False
+        """It hangs: no further answer is waited for."""
+
+    # -- its life -----------------------------------------------------------------------------------------------------
+
+    def resume(self) -> None:
+        """A box as it was saved, with the wheel under test installed. A try that fails is made once more."""
+        try:
+            self._resume()
+        except (Silent, RuntimeError, CommandFailed) as fault:
+            self.said.append(f"a second try to resume the host: {fault}")
+            self.end()
+            self._resume()
+
+    def _resume(self) -> None:
+        begun = time.monotonic()
+        self.directory = prepared.run_directory()
+        machine.saved_disk(self.directory, self._ready.saved)
+        self._machine = Machine(self.directory, self._ready.parts, self._ready.size, resume=True)
+        self._machine.listening()
+        self._attach(self._machine)
+        answered = time.monotonic()
+        self.put(self._wheel, f"/root/{self._wheel.name}")
+        self.run(f"{INSTALL} /root/{self._wheel.name} && rm /root/{self._wheel.name}", timeout=300)
+        installed = time.monotonic()
+        self._machine.save(machine.SESSION)
+        self.said.append(
+            f"resumed in {answered - begun:.1f} s, banger installed in {installed - answered:.1f} s, "
+            f"saved in {time.monotonic() - installed:.1f} s"
+        )
+
+    def _attach(self, running: Machine) -> None:
+        self._line, self.lost = Line(), False
+        self._line.attach(running.agent_socket, machine.RESUME_SECONDS)
+        self._line.set_clock()
+
+    def fresh(self) -> None:
+        """The box as it was before the first scenario; one that hangs or has ended is replaced."""
+        begun = time.monotonic()
+        if self._machine is not None and self.alive and not self.lost:
+            try:
+                self._let_go()
+                self._machine.go_back(machine.SESSION)
+                self._attach(self._machine)
+                self.said.append(f"made fresh in {time.monotonic() - begun:.1f} s")
+                return
+            except (Silent, RuntimeError, qmp.QmpError) as fault:
+                self.said.append(f"a box that could not be made fresh was replaced: {fault}")
+        self.end()
+        self.resume()
+
+    def _let_go(self) -> None:
+        if self._line is not None:
+            with contextlib.suppress(Silent):
+                self._line.close()
+            self._line = None
+
+    def end(self) -> None:
+        """Kill the box and remove all of it."""
+        if self._machine is not None:
+            self._machine.end()
+            self._machine = None
+        self._let_go()
+        if self.directory is not None:
+            machine.remove(self.directory)
+            self.directory = None
+
+    @property
+    def version(self) -> str:
+        """The version of the wheel under test."""
+        return self._wheel.name.split("-")[1]
+
+    @property
+    def alive(self) -> bool:
+        return self._machine is not None and self._machine.alive
+
+    # -- commands and files -------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        command: Command,
+        *,
+        user: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        stdin: bytes | None = None,
+        timeout: float = 60,
+        check: bool = True,
+    ) -> Ended:
+        """Run an argv, or a line of bash, as root or ``user``, to its end or for ``timeout`` seconds.
+
+        With ``check``, a status that is not 0 is `CommandFailed`, with all that the command said.
+        """
+        assert self._line is not None, "the box is not running"
+        argv = (*line.SHELL, command) if isinstance(command, str) else tuple(command)
+        try:
+            ended = self._line.run(argv, user=user, env=env or {}, cwd=cwd, stdin=stdin, timeout=timeout)
+        except Silent:
+            self.lost = True
+            raise
+        if check and ended.status != 0:
+            shown = command if isinstance(command, str) else " ".join(command)
+            raise CommandFailed(f"{shown}\nended with {ended.status}:\n{ended.stdout}{ended.stderr}")
+        return ended
+
+    def banger(self, *arguments: str, user: str | None = "owner", timeout: float = 120, check: bool = True) -> Ended:
+        """``banger ARGUMENTS``, as the owner unless somebody else is named."""
+        return self.run(["banger", *arguments], user=user, timeout=timeout, check=check)
+
+    def put(self, source: Path, path: str, timeout: float = 120) -> None:
+        """Copy a file or directory into the box; root owns it there. The directory above ``path`` must be there."""
+        assert self._line is not None, "the box is not running"
+        parent, _, name = path.rpartition("/")
+        self._line.put(line.tar_of(source, name), parent or "/", timeout)
+
+    def get(self, path: str, target: Path, timeout: float = 120) -> Path:
+        """Copy a file or directory of the box into the directory ``target``; where it is now."""
+        assert self._line is not None, "the box is not running"
+        with self._line.get(path, timeout) as archive:
+            archive.extractall(target, filter="data")
+        return target / Path(path).name
+
+    def read(self, path: str) -> str:
+        """The text of a file in the box."""
+        return self.run(["cat", path]).stdout
+
+    def until(self, command: Command, timeout: float = 60, **options: str) -> Ended:
+        """Run a command again and again until it succeeds. Raises `CommandFailed` when it does not in time."""
+        deadline = time.monotonic() + timeout
+        while True:
+            ended = self.run(command, check=False, user=options.get("user"))
+            if ended.status == 0:
+                return ended
+            if time.monotonic() > deadline:
+                raise CommandFailed(f"{command}: still {ended.status} after {timeout} s: {ended.stdout}{ended.stderr}")
+            time.sleep(0.3)
+
+    # -- what is left, and what was said ------------------------------------------------------------------------------
+
+    def inventory(self) -> Inventory:
+        """What the box holds now."""
+        return Inventory(self.run(["python3", "-IS", "-c", inventory.SCRIPT], timeout=120).stdout)
+
+    def left_since(self, before: Inventory, patience: float = 15) -> list[str]:
+        """What is there now and was not before; what is on its way out gets ``patience`` seconds."""
+        deadline = time.monotonic() + patience
+        while True:
+            left = self.inventory().new_since(before)
+            if not left or time.monotonic() > deadline:
+                return left
+            time.sleep(0.5)
+
+    def evidence(self) -> list[tuple[str, str]]:
+        """The logs of the box's services, machines and kernel, its console, and the emulator's words."""
+        found: list[tuple[str, str]] = []
+        if self.directory is not None:
+            found += [(f"the box's {name}", machine.tail(self.directory / name)) for name in OUTSIDE]
+        if self.alive and not self.lost:
+            try:
+                found.append(("logs in the box", self.run(LOGS, timeout=60, check=False).stdout))
+            except Silent as silent:
+                found.append(("logs in the box", f"not to be had: {silent}"))
+        return found
+
+    def keep(self, target: Path) -> None:
+        """Copy the logs in full to a directory of this side."""
+        target.mkdir(parents=True, exist_ok=True)
+        if self.directory is not None:
+            for name in OUTSIDE:
+                shutil.copy(self.directory / name, target / name)
+        with contextlib.suppress(Silent, CommandFailed, tarfile.TarError):
+            self.run(
+                "mkdir -p /tmp/kept; journalctl --no-pager > /tmp/kept/journal; dmesg > /tmp/kept/dmesg", timeout=60
+            )
+            self.get("/tmp/kept", target)

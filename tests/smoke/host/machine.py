@@ -1,0 +1,167 @@
+"""The emulator's process: a computer with AMD's virtualisation, one processor by default, no network but a link.
+
+One processor, because more make the emulated virtualisation err now and then, and leave this host's others free. The
+disks: ``root``, a copy-on-write file over the cached image; ``modules`` and ``kit``, read-only. Everything a session
+writes lies in its own directory, whose name is short for the sake of the sockets in it.
+
+A machine is saved into its own root.qcow2 with its memory, and a copy of that file is resumed: by the same QEMU, with
+the same options, on a processor whose time-stamp counter runs at the same rate.
+
+In the directory: root.qcow2, console.log, qemu.log, qmp.sock, agent.sock.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from banger.kernels import kernel
+from banger.vmm.cmdline import COMMON
+from banger.vmm.qemu import qmp
+from banger.vmm.qemu.command import AGENT_PORT, CMDLINE_EMULATED
+
+QEMU = "qemu-system-x86_64"
+PREPARED, SESSION = "prepared", "session"
+"""Names of saved states inside root.qcow2: what the cache holds, and what a session goes back to."""
+
+ADDRESS, GATEWAY = "10.0.2.15/24", "10.0.2.2"
+BOOT_SECONDS, RESUME_SECONDS = 240, 60
+CALL_SECONDS = 120.0
+
+
+class Parts(NamedTuple):
+    """What a machine is made of: the root image, the kernel's directory and the kit's disk."""
+
+    root: Path
+    kernel: Path
+    kit: Path
+
+
+class Size(NamedTuple):
+    """Of the box."""
+
+    processors: int = 1
+    memory_mib: int = 3584
+
+
+def version() -> str:
+    """The emulator's, in its own words."""
+    done = subprocess.run([QEMU, "--version"], capture_output=True, text=True, timeout=30, check=True)
+    return done.stdout.splitlines()[0]
+
+
+def new_disk(directory: Path, parts: Parts) -> None:
+    """An empty overlay over the root image."""
+    argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(parts.root / "root.ext4"), "-F", "raw"]
+    subprocess.run([*argv, str(directory / "root.qcow2")], timeout=60, check=True)
+
+
+def saved_disk(directory: Path, saved: Path) -> None:
+    """A copy of a saved machine's disk and memory."""
+    target = str(directory / "root.qcow2")
+    subprocess.run(["cp", "--reflink=auto", "--sparse=always", str(saved), target], timeout=120, check=True)
+
+
+class Machine:
+    """A running box in ``directory``, which holds its root.qcow2; use `end` when done."""
+
+    def __init__(self, directory: Path, parts: Parts, size: Size, resume: bool = False) -> None:
+        self.directory = directory
+        self.agent_socket = str(directory / "agent.sock")
+        with open(directory / "qemu.log", "ab") as log:
+            self.process = subprocess.Popen(
+                ["nice", QEMU, *options(directory, parts, size), *(("-loadvm", PREPARED) if resume else ())],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def listening(self) -> None:
+        """Wait until the agent's socket is there."""
+        deadline = time.monotonic() + 30
+        while not os.path.exists(self.agent_socket):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the emulator did not start: {tail(self.directory / 'qemu.log')}")
+            time.sleep(0.02)
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def monitor(self, line: str) -> None:
+        """A command of the human monitor; savevm has no other. Raises RuntimeError with what it answers."""
+
+        async def call() -> str:
+            async with qmp.Client(str(self.directory / "qmp.sock"), timeout=CALL_SECONDS) as control:
+                return str(await control.execute("human-monitor-command", **{"command-line": line}))
+
+        if answer := asyncio.run(call()):
+            raise RuntimeError(f"{line}: {answer.strip()}")
+
+    def save(self, state: str) -> None:
+        """Put the memory beside the disk, in root.qcow2."""
+        self.monitor(f"savevm {state}")
+
+    def go_back(self, state: str) -> None:
+        """Be what was saved, disk and memory. Who is attached to the agent must attach anew."""
+        self.monitor(f"loadvm {state}")
+
+    def end(self) -> None:
+        """Kill it, by its pid and nothing else."""
+        if self.alive:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(signal.SIGKILL)
+        self.process.wait(30)
+
+
+def options(directory: Path, parts: Parts, size: Size) -> list[str]:
+    """QEMU's command line."""
+    record = kernel.load(str(parts.kernel))
+    words = [*COMMON, "reboot=t", *CMDLINE_EMULATED, "nowatchdog", "banger.root=root", "banger.modules=modules",
+             "banger.init=/sbin/init", "banger.hostname=box", f"banger.net={ADDRESS},{GATEWAY}",
+             "systemd.mask=serial-getty@ttyS0.service"]  # fmt: skip
+    drives = [
+        *_drive("root", directory / "root.qcow2", "qcow2"),
+        *_drive("modules", parts.kernel / kernel.MODULES, "raw", read_only=True),
+        *_drive("kit", parts.kit / "kit.ext4", "raw", read_only=True),
+    ]
+    assert kernel.MODULES in record.files
+    return [
+        "-M", "q35", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "EPYC,+svm,+npt",
+        "-smp", str(size.processors), "-m", f"{size.memory_mib}M",
+        "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+        "-kernel", str(parts.kernel / kernel.VMLINUX), "-initrd", str(parts.kernel / kernel.INITRD),
+        "-append", " ".join(words),
+        "-chardev", f"file,id=console,path={directory / 'console.log'}", "-serial", "chardev:console",
+        "-chardev", f"socket,id=agent,path={directory / 'agent.sock'},server=on,wait=off",
+        "-device", "virtio-serial-pci,id=serial,max_ports=2",
+        "-device", f"virtserialport,bus=serial.0,chardev=agent,name={AGENT_PORT}",
+        *drives,
+        "-netdev", "user,id=net,restrict=on,ipv6=off", "-device", "virtio-net-pci,netdev=net",
+        "-device", "virtio-rng-pci",
+        "-qmp", f"unix:{directory / 'qmp.sock'},server=on,wait=off",
+    ]  # fmt: skip
+
+
+def _drive(serial: str, path: Path, format: str, read_only: bool = False) -> list[str]:
+    mode = "readonly=on" if read_only else "discard=unmap"
+    return [
+        "-drive", f"if=none,id={serial},file={path},format={format},cache=unsafe,{mode}",
+        "-device", f"virtio-blk-pci,drive={serial},serial={serial}",
+    ]  # fmt: skip
+
+
+def tail(path: Path, size: int = 6000) -> str:
+    """The end of a log."""
+    return path.read_bytes()[-size:].decode(errors="backslashreplace") if path.is_file() else ""
+
+
+def remove(directory: Path) -> None:
+    """All of an ended machine."""
+    shutil.rmtree(directory, ignore_errors=True)
