@@ -76,7 +76,16 @@ class Machine:
         self.agent_socket = str(directory / "agent.sock")
         with open(directory / "qemu.log", "ab") as log:
             self.process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "--", "nice", QEMU, *options(directory, parts, size), *(("-loadvm", PREPARED) if resume else ())],
+                [
+                    "setpriv",
+                    "--pdeathsig",
+                    "KILL",
+                    "--",
+                    "nice",
+                    QEMU,
+                    *options(directory, parts, size),
+                    *(("-loadvm", PREPARED) if resume else ()),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -125,9 +134,11 @@ def options(directory: Path, parts: Parts, size: Size) -> list[str]:
     """QEMU's command line."""
     record = kernel.load(str(parts.kernel))
     # a busy host makes the kernel's own measurement wrong by a factor, and its clock with it
-    words = [*COMMON, "reboot=t", *CMDLINE_EMULATED, f"tsc_early_khz={measure_khz()}", "nowatchdog", "banger.root=root", "banger.modules=modules",
-             "banger.init=/sbin/init", "banger.hostname=box", f"banger.net={ADDRESS},{GATEWAY}",
-             "systemd.mask=serial-getty@ttyS0.service"]  # fmt: skip
+    words = [
+        *COMMON, "reboot=t", *CMDLINE_EMULATED, f"tsc_early_khz={measure_khz()}", "nowatchdog", "banger.root=root",
+        "banger.modules=modules", "banger.init=/sbin/init", "banger.hostname=box", f"banger.net={ADDRESS},{GATEWAY}",
+        "systemd.mask=serial-getty@ttyS0.service",
+    ]  # fmt: skip
     drives = [
         *_drive("root", directory / "root.qcow2", "qcow2"),
         *_drive("modules", parts.kernel / kernel.MODULES, "raw", read_only=True),
