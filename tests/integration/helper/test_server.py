@@ -166,6 +166,15 @@ def test_only_so_many_at_a_time(directory: Path) -> None:
         asyncio.run(scene(running))
 
 
+def test_one_that_takes_too_long_is_killed(directory: Path) -> None:
+    """And asked once more, since nothing was heard of it; then it is told."""
+    with server(directory, lifetime=0.2) as running:
+        with pytest.raises(errors.HelperUnavailable, match="hung up"):
+            perform(running, Mark(name="slow", seconds=3600))
+        assert running.end() == 0
+        assert [line["outcome"] for line in running.lines() if "child" in line] == ["killed", "killed"]
+
+
 def resident(pid: int) -> int:
     (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
     return int(line.split()[1])
