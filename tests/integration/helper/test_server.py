@@ -92,6 +92,19 @@ def test_one_that_hangs_stops_nobody(running: Running) -> None:
     asyncio.run(scene())
 
 
+def test_two_of_one_resource_take_turns(running: Running) -> None:
+    """The second neither judges nor touches what the first has half made."""
+
+    async def scene() -> None:
+        first = asyncio.create_task(client(running).perform(Mark(name="disk", seconds=1)))
+        await in_thread(begun, running, "disk")
+        await client(running).perform(Mark(name="disk", wary=True))
+        assert marks(running) == {"disk": ".."}
+        await first
+
+    asyncio.run(scene())
+
+
 def test_what_is_taken_back_was_finished_first(running: Running) -> None:
     """A daemon that was killed undoes, and the helper is still at it."""
 
