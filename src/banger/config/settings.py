@@ -25,6 +25,7 @@ class VmDefaults(msgspec.Struct, frozen=True, kw_only=True):
     disk_size: int
     host_loopback: bool
     nat: bool
+    private: bool
     peers: bool
 
 
@@ -41,6 +42,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ssh_key_path: str | None
     seed_ssh_key: bool
     vmm_uid_base: int
+    dns_port: int
+    guest_dns: str
+    tap_pool_size: int
     vm_defaults: VmDefaults
 
 
@@ -92,6 +96,13 @@ def _absolute(value: object) -> str:
     return os.path.normpath(os.path.expanduser(value))
 
 
+def _ipv4(value: object) -> str:
+    parts = value.split(".") if isinstance(value, str) else []
+    if len(parts) != 4 or not all(each.isdecimal() and str(int(each)) == each and int(each) < 256 for each in parts):
+        raise ValueError
+    return str(value)
+
+
 def _size(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError
@@ -128,6 +139,12 @@ SETTINGS = (
             "Whether the home of root in new machines lets the installation's ssh key in."),
     Setting("vmm_uid_base", "a whole number from 1000 to 2000000000", 900000, _whole(1000, 2_000_000_000),
             "When the daemon is root, each monitor runs as a user id of its own from here upwards."),
+    Setting("dns_port", "a whole number from 0 to 65535", 42069, _whole(0, 65535),
+            "Where the daemon answers for NAME.vm, on 127.0.0.1 and the guests' bridge; 0 switches it off."),
+    Setting("guest_dns", "an IPv4 address", "1.1.1.1", _ipv4,
+            "The name server of guests on the bridge. It is asked by themselves, so it is of use with nat only."),
+    Setting("tap_pool_size", "a whole number from 0 to 64", 4, _whole(0, 64),
+            "How many network interfaces are made ahead for machines to come."),
     Setting("vm_defaults.vcpu", "a whole number from 1 to 64", None, _whole(1, 64),
             "Processors of a machine; unset means a quarter of the host's, at least 1 and at most 4."),
     Setting("vm_defaults.memory", SIZE, None, _size,
@@ -138,6 +155,8 @@ SETTINGS = (
             "Whether guests reach what listens on the host: its loopback (at 10.0.2.2), or the bridge's address."),
     Setting("vm_defaults.nat", "true or false", False, _truth,
             "Whether guests on the bridge reach the outside. Those of a user-mode network always do."),
+    Setting("vm_defaults.private", "true or false", False, _truth,
+            "Whether guests on the bridge that reach the outside also reach private networks there (RFC 1918)."),
     Setting("vm_defaults.peers", "true or false", False, _truth,
             "Whether guests on the bridge reach each other; both must be allowed to."),
 )  # fmt: skip

@@ -17,6 +17,7 @@ from banger.api.daemon import Check, Report
 from banger.config.settings import Config
 from banger.config.sizes import GIB, format_size
 from banger.daemon.checks import Found, host, posture
+from banger.daemon.names import Names
 from banger.daemon.services import Images, Kernels
 from banger.engine.failure import error_body
 from banger.oci import subids
@@ -32,12 +33,15 @@ SPACE_COMFORTABLE = 10 * GIB
 class Doctor:
     """Examines the host for one installation."""
 
-    def __init__(self, paths: Paths, config: Config, drivers: Drivers, images: Images, kernels: Kernels) -> None:
+    def __init__(
+        self, paths: Paths, config: Config, drivers: Drivers, images: Images, kernels: Kernels, names: Names
+    ) -> None:
         self.paths = paths
         self.config = config
         self.drivers = drivers
         self.images = images
         self.kernels = kernels
+        self.names = names
         self.driver: Driver
         self._availability: asyncio.Future[Availability] | None = None
 
@@ -162,6 +166,14 @@ async def _image(doctor: Doctor) -> Found:
     return "warn", f"the default image {name} is not here yet; the first machine makes it", f"banger image pull {name}"
 
 
+async def _names(doctor: Doctor) -> Found:
+    return await doctor.names.names()
+
+
+async def _guest_network(doctor: Doctor) -> Found:
+    return await doctor.names.addresses()
+
+
 Row = Callable[[Doctor], Awaitable[Found]]
 
 ROWS: dict[str, Row] = {
@@ -177,6 +189,8 @@ ROWS: dict[str, Row] = {
     "disk space": _space,
     "runtime directory": _runtime_directory,
     "state directory": _state_directory,
+    "names": _names,
+    "guests' network": _guest_network,
     "kernel": _kernel,
     "default image": _image,
 }

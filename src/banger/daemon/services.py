@@ -102,6 +102,12 @@ class Examiner(Protocol):
     async def report(self) -> Report: ...
 
 
+class Names(Protocol):
+    """The DNS server."""
+
+    async def close(self) -> None: ...
+
+
 class Services:
     """One daemon's parts. ``stopping`` is set when the daemon is to end; streams end with it."""
 
@@ -115,6 +121,7 @@ class Services:
         builds: Builds,
         kernels: Kernels,
         doctor: Examiner,
+        names: Names,
         started: float,
         close: Callable[[], None] = lambda: None,
     ) -> None:
@@ -125,6 +132,7 @@ class Services:
         self.builds = builds
         self.kernels = kernels
         self.doctor = doctor
+        self.names = names
         self.started = started
         self.stopping = asyncio.Event()
         self.close = close

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from banger import errors
 from banger.config.settings import Config
 from banger.daemon.doctor import Doctor
+from banger.daemon.names import Names
 from banger.daemon.services import Services
 from banger.engine.engine import Engine
 from banger.paths import Paths
@@ -40,6 +41,7 @@ async def wire(paths: Paths, config: Config) -> Services:
         records = Records(database, "images", ImageRecord)
         images = ImageService(engine, records, paths, config, agent=agent_path())
         kernels = KernelService(engine, paths, config, agent=agent_path())
+        names = Names(config, privileged)
         vms = VmService(
             engine=engine,
             records=Records(database, "vms", VmRecord),
@@ -49,12 +51,15 @@ async def wire(paths: Paths, config: Config) -> Services:
             paths=paths,
             settings=config,
             privileged=privileged,
+            network=names.network,
         )
+        names.machines = vms.naming
         builds = BuildService(engine, records, images, vms, paths, config)
         await engine.recover()
         images.recover()
         kernels.recover()
         await vms.recover()
+        await names.open()
     except BaseException:
         database.close()
         raise
@@ -65,7 +70,8 @@ async def wire(paths: Paths, config: Config) -> Services:
         images=images,
         builds=builds,
         kernels=kernels,
-        doctor=Doctor(paths, config, known, images, kernels),
+        doctor=Doctor(paths, config, known, images, kernels, names),
+        names=names,
         started=time.time(),
         close=database.close,
     )
@@ -91,4 +97,5 @@ async def unwire(services: Services) -> None:
     """Let go of everything; machines go on, and changes under way are left to the next daemon."""
     await services.engine.close()
     await services.vms.close()
+    await services.names.close()
     services.close()

@@ -38,7 +38,10 @@ class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
     network: Network | None = None
     """Decided with the slot where addresses follow from it."""
     nat: bool = False
+    private: bool = False
     peers: bool = False
+    host: bool = False
+    """What its network reaches, where it is banger's own: see `banger.net.service.Guest`."""
     assets: str = ""
     """Digest of the guest assets that its root has had since its last start; empty while it has those of its image."""
     slot: int = 0

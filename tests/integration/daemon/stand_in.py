@@ -24,8 +24,9 @@ from banger.api.kernel import ImportKernel, KernelInfo, PullKernel
 from banger.api.operation import Operation
 from banger.api.recipe import BuildImage
 from banger.api.vm import CreateVm, ExecVm, Health, StopVm, Vm
-from banger.config.settings import Config
+from banger.config.settings import Config, build
 from banger.daemon import main
+from banger.daemon.names import Names
 from banger.daemon.services import Services
 from banger.daemon.wiring import open_store
 from banger.engine import change
@@ -282,7 +283,7 @@ async def wire(paths: Paths, config: Config) -> Services:
     await engine.recover()
     return Services(
         paths=paths, engine=engine, vms=vms, images=Images(), builds=Images(), kernels=Kernels(), doctor=Doctor(),
-        started=time.time(), close=database.close,
+        names=Names(build({}), None), started=time.time(), close=database.close,
     )  # fmt: skip
 
 
