@@ -88,7 +88,7 @@ def test_it_can_write_below_run_alone(scene: Scene) -> None:
             assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (uid, 0o600)
         elif found.st_uid == uid or found.st_mode & 0o022:
             writable.add(str(path.relative_to(scene.jail())))
-    assert writable == {"run", "run/api.sock"}
+    assert writable == {"run", "run/api.sock", "run/metrics"}
     for name in ("vmlinux", "initrd", "modules"):
         found = (scene.jail() / name).stat()
         assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (0, 0o444)
