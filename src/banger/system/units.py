@@ -226,6 +226,8 @@ User={record.owner}
 ExecStart={DAEMON}
 Restart=on-failure
 RestartSec=1
+# A mistake in its configuration is still there a second later.
+RestartPreventExitStatus=2
 WorkingDirectory=/
 # Machines on QEMU are children of the daemon's, and stay when it ends.
 KillMode=process
