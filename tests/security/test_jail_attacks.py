@@ -351,5 +351,7 @@ def test_a_group_with_a_process_in_it_is_not_taken(scene: Scene) -> None:
     scene.leaf().mkdir(parents=True)
     with actor(65533) as other:
         (scene.leaf() / "cgroup.procs").write_text(str(other))
-        with pytest.raises(Failed, match="has processes already"):
+        with pytest.raises(Refused, match="has processes"):
             scene.launch()
+        assert process.start_ticks(other) is not None
+        assert not scene.jail().exists()

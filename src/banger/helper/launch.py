@@ -107,6 +107,8 @@ class Launch(Operation):
         versions.refuse_mixed(host)
         if self.tap is not None:
             _refuse_tap(self.tap, uid)
+        if cgroup.pids(host, self.vm_id):
+            raise Refused(f"the control group of {self.vm_id} has processes, which must be swept first")
         root = jail.make(host, self.vm_id, uid)
         try:
             if monitor.of_user(uid):
