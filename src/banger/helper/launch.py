@@ -29,7 +29,7 @@ _RESERVED = {"vmlinux", "initrd", "root", "dev", "run", "sys", "firecracker"}
 _FILES = 8
 _VCPUS = 32
 _MEMORY = (32, 1 << 20)
-_START_SECONDS = 30.0
+_START_SECONDS = 45.0
 _TAIL = 4096
 _PATH_ONLY = 0o10000000  # O_PATH, which fcntl reports
 
