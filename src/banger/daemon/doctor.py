@@ -15,6 +15,7 @@ from banger import errors, proc
 from banger.api.daemon import Check, Report
 from banger.config.settings import Config
 from banger.config.sizes import GIB, format_size
+from banger.daemon.names import Names
 from banger.daemon.services import Images, Kernels
 from banger.engine.failure import error_body
 from banger.oci import subids
@@ -32,12 +33,15 @@ Found = tuple[Literal["pass", "warn", "fail"], str, str]
 class Doctor:
     """Examines the host for one installation."""
 
-    def __init__(self, paths: Paths, config: Config, drivers: Drivers, images: Images, kernels: Kernels) -> None:
+    def __init__(
+        self, paths: Paths, config: Config, drivers: Drivers, images: Images, kernels: Kernels, names: Names
+    ) -> None:
         self.paths = paths
         self.config = config
         self.drivers = drivers
         self.images = images
         self.kernels = kernels
+        self.names = names
         self.driver: Driver
         self._availability: asyncio.Future[Availability] | None = None
 
@@ -161,6 +165,10 @@ async def _image(doctor: Doctor) -> Found:
     return "warn", f"the default image {name} is not here yet; the first machine makes it", f"banger image pull {name}"
 
 
+async def _names(doctor: Doctor) -> Found:
+    return await doctor.names.row()
+
+
 ROWS: dict[str, Callable[[Doctor], Awaitable[Found]]] = {
     "monitor": _monitor,
     "advisories": _advisories,
@@ -176,5 +184,6 @@ ROWS: dict[str, Callable[[Doctor], Awaitable[Found]]] = {
     "state directory": _state_directory,
     "kernel": _kernel,
     "default image": _image,
+    "names": _names,
 }
 """Every row by its name, in the order of the report."""

@@ -22,6 +22,7 @@ Wire = Callable[[Paths, Config], Awaitable[Services]]
 async def wire(paths: Paths, config: Config) -> Services:
     """A daemon's services, with everything recovered."""
     from banger.builds.service import BuildService
+    from banger.daemon.names import Names
     from banger.guest.assets import agent_path
     from banger.images.record import ImageRecord
     from banger.images.service import ImageService
@@ -29,7 +30,8 @@ async def wire(paths: Paths, config: Config) -> Services:
     from banger.privileged import runner
     from banger.store.records import Records
     from banger.vmm import drivers
-    from banger.vms.record import VmRecord
+    from banger.vms import resolving
+    from banger.vms.record import Machines, VmRecord
     from banger.vms.service import VmService
 
     database = open_store(paths)
@@ -40,9 +42,12 @@ async def wire(paths: Paths, config: Config) -> Services:
         records = Records(database, "images", ImageRecord)
         images = ImageService(engine, records, paths, config, agent=agent_path())
         kernels = KernelService(engine, paths, config, agent=agent_path())
+        machines = Records(database, "vms", VmRecord)
+        guests = privileged.host.network.network if privileged is not None else None
+        names = Names(config, resolving.zone(Machines(machines), guests))
         vms = VmService(
             engine=engine,
-            records=Records(database, "vms", VmRecord),
+            records=machines,
             images=images,
             kernels=kernels,
             drivers=known,
@@ -55,6 +60,7 @@ async def wire(paths: Paths, config: Config) -> Services:
         images.recover()
         kernels.recover()
         await vms.recover()
+        await names.start()
     except BaseException:
         database.close()
         raise
@@ -65,7 +71,8 @@ async def wire(paths: Paths, config: Config) -> Services:
         images=images,
         builds=builds,
         kernels=kernels,
-        doctor=Doctor(paths, config, known, images, kernels),
+        names=names,
+        doctor=Doctor(paths, config, known, images, kernels, names),
         started=time.time(),
         close=database.close,
     )
@@ -91,4 +98,5 @@ async def unwire(services: Services) -> None:
     """Let go of everything; machines go on, and changes under way are left to the next daemon."""
     await services.engine.close()
     await services.vms.close()
+    await services.names.close()
     services.close()
