@@ -1,7 +1,8 @@
 """The doctor: what this host has of what banger needs, and the exact step that mends what is missing.
 
-One row is one function of `ROWS`. A ``fail`` keeps machines from running; a ``warn`` is something that the owner should
-know. A row that itself fails is a ``fail`` that says so: the report always has every row.
+One row is one function of `ROWS`; rows about the system installation and its host are in `banger.daemon.checks`. A
+``fail`` keeps machines from running; a ``warn`` is something that the owner should know. A row that itself fails is a
+``fail`` that says so: the report always has every row.
 """
 
 import asyncio
@@ -15,19 +16,18 @@ from banger import errors, proc
 from banger.api.daemon import Check, Report
 from banger.config.settings import Config
 from banger.config.sizes import GIB, format_size
+from banger.daemon.checks import Found, host, posture
 from banger.daemon.names import Names
 from banger.daemon.services import Images, Kernels
 from banger.engine.failure import error_body
 from banger.oci import subids
 from banger.paths import Paths
+from banger.system import record
 from banger.vmm.driver import Availability, Driver
 from banger.vmm.drivers import Drivers
 
 SPACE_LEAST = 2 * GIB
 SPACE_COMFORTABLE = 10 * GIB
-
-Found = tuple[Literal["pass", "warn", "fail"], str, str]
-"""Status, detail, and how to mend it."""
 
 
 class Doctor:
@@ -46,12 +46,13 @@ class Doctor:
         self._availability: asyncio.Future[Availability] | None = None
 
     async def report(self) -> Report:
-        """All rows, in the order of the table."""
+        """All rows, in the order of the tables."""
         self.driver = (await self.drivers.choose()).driver
         self._availability = asyncio.ensure_future(self.driver.availability())
-        return Report(checks=list(await asyncio.gather(*(self._row(name, row) for name, row in ROWS.items()))))
+        rows = {**ROWS, **installation(self.paths)}
+        return Report(checks=list(await asyncio.gather(*(self._row(name, row) for name, row in rows.items()))))
 
-    async def _row(self, name: str, row: "Callable[[Doctor], Awaitable[Found]]") -> Check:
+    async def _row(self, name: str, row: "Row") -> Check:
         try:
             status, detail, mend = await row(self)
         except Exception as error:
@@ -169,7 +170,9 @@ async def _names(doctor: Doctor) -> Found:
     return await doctor.names.row()
 
 
-ROWS: dict[str, Callable[[Doctor], Awaitable[Found]]] = {
+Row = Callable[[Doctor], Awaitable[Found]]
+
+ROWS: dict[str, Row] = {
     "monitor": _monitor,
     "advisories": _advisories,
     "isolation": _isolation,
@@ -187,3 +190,25 @@ ROWS: dict[str, Callable[[Doctor], Awaitable[Found]]] = {
     "names": _names,
 }
 """Every row by its name, in the order of the report."""
+
+
+def installation(paths: Paths) -> dict[str, Row]:
+    """The rows of the system installation and of the host that it is for; or the one that says that there is none."""
+    if not paths.system:
+        return {"system installation": lambda doctor: posture.absent()}
+    found = record.read()
+    assert found is not None, "the record has gone while it was looked at"
+    return {name: _of_record(row, found) for name, row in posture.ROWS.items()} | {
+        name: _of_host(row, found) for name, row in host.ROWS.items()
+    }
+
+
+def _of_record(row: Callable[[record.Record], Awaitable[Found]], found: record.Record) -> Row:
+    return lambda doctor: row(found)
+
+
+def _of_host(row: Callable[[record.Record], Found], found: record.Record) -> Row:
+    async def look(doctor: Doctor) -> Found:
+        return row(found)
+
+    return look

@@ -49,8 +49,7 @@ def uninstall(*, purge: bool, force: bool) -> Removed:
         error = errors.InstallRefused(reason=f"machines are running: {', '.join(machines)}")
         error.advise("stop them first ('banger vm stop'), or let --force do it")
         raise error
-    if machines:
-        _stop(machines)
+    _stop(machines)
     services.end()
     _kill_leftover(host)
     left = remains.clear(host)
@@ -78,13 +77,14 @@ def _settle(host: Host, purge: bool) -> list[str]:
 
 
 def running(host: Host) -> list[str]:
-    """Machines that run, by name where the daemon answers."""
+    """Machines that run, by name; those of which the daemon knows nothing, by what holds them."""
+    leaves = [path.rpartition("/")[2] for path in _populated(host)]
     try:
         with Client(DAEMON_SOCKET, start=False) as client:
-            return [each.name for each in client.vm_list().vms if each.state == "running"]
+            known = {f"vm-{each.id}": each.name for each in client.vm_list().vms if each.state == "running"}
     except errors.BangerError:
-        leaves = [path.rpartition("/")[2] for path in _populated(host)]
         return leaves + (["those of the daemon, which does not answer"] if _daemon_has_children() else [])
+    return [*known.values(), *(each for each in leaves if each not in known)]
 
 
 def _populated(host: Host) -> list[str]:

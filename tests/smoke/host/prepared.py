@@ -34,7 +34,6 @@ mount -o ro /dev/disk/by-id/virtio-kit /kit
 install -m 755 /kit/bin/firecracker /kit/bin/jailer /usr/local/bin/
 python3 -m venv /opt/banger
 /opt/banger/bin/pip install --quiet --no-index --no-deps --no-warn-script-location /kit/wheels/*.whl
-ln -s /opt/banger/bin/banger /opt/banger/bin/bangerd /usr/local/bin/
 """
 """Everything of an installation but banger."""
 
