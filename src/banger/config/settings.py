@@ -8,6 +8,7 @@ processors, at least one and at most four; an eighth of its memory, at least 512
 """
 
 import os
+import socket
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -42,8 +43,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ssh_key_path: str | None
     seed_ssh_key: bool
     vmm_uid_base: int
+    dns_address: str
     dns_port: int
-    guest_dns: str
+    default_dns: str
     tap_pool_size: int
     vm_defaults: VmDefaults
 
@@ -84,6 +86,18 @@ def _whole(lowest: int, highest: int) -> Callable[[object], int]:
     return parse
 
 
+def _port(value: object) -> int:
+    return 0 if value == 0 and value is not False else _whole(1024, 65535)(value)
+
+
+def _ipv4(value: object) -> str:
+    """Checked by the C library, whose parser costs a verb nothing to load."""
+    try:
+        return socket.inet_ntoa(socket.inet_pton(socket.AF_INET, _text(value)))
+    except OSError:
+        raise ValueError from None
+
+
 def _truth(value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError
@@ -94,13 +108,6 @@ def _absolute(value: object) -> str:
     if not isinstance(value, str) or not value.startswith(("/", "~/")) or "\0" in value:
         raise ValueError
     return os.path.normpath(os.path.expanduser(value))
-
-
-def _ipv4(value: object) -> str:
-    parts = value.split(".") if isinstance(value, str) else []
-    if len(parts) != 4 or not all(each.isdecimal() and str(int(each)) == each and int(each) < 256 for each in parts):
-        raise ValueError
-    return str(value)
 
 
 def _size(value: object) -> int:
@@ -139,12 +146,14 @@ SETTINGS = (
             "Whether the home of root in new machines lets the installation's ssh key in."),
     Setting("vmm_uid_base", "a whole number from 1000 to 2000000000", 900000, _whole(1000, 2_000_000_000),
             "When the daemon is root, each monitor runs as a user id of its own from here upwards."),
-    Setting("dns_port", "a whole number from 0 to 65535", 42069, _whole(0, 65535),
-            "Where the daemon answers for NAME.vm, on 127.0.0.1 and the guests' bridge; 0 switches it off."),
-    Setting("guest_dns", "an IPv4 address", "1.1.1.1", _ipv4,
-            "The name server of guests on the bridge. It is asked by themselves, so it is of use with nat only."),
+    Setting("dns_address", "an IPv4 address", "127.0.0.1", _ipv4,
+            "Where the daemon answers for NAME.vm on the host. Guests with a network of their own ask at its gateway."),
+    Setting("dns_port", "0, or a whole number from 1024 to 65535", 42069, _port,
+            "The port of those answers, UDP and TCP; 0 switches them off."),
+    Setting("default_dns", "an IPv4 address", "1.1.1.1", _ipv4,
+            "The name server of guests that have a network of their own, for everything but NAME.vm."),
     Setting("tap_pool_size", "a whole number from 0 to 64", 4, _whole(0, 64),
-            "How many network interfaces are made ahead for machines to come."),
+            "Network interfaces made ahead of time for machines that are yet to be started."),
     Setting("vm_defaults.vcpu", "a whole number from 1 to 64", None, _whole(1, 64),
             "Processors of a machine; unset means a quarter of the host's, at least 1 and at most 4."),
     Setting("vm_defaults.memory", SIZE, None, _size,

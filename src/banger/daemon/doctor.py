@@ -167,11 +167,7 @@ async def _image(doctor: Doctor) -> Found:
 
 
 async def _names(doctor: Doctor) -> Found:
-    return await doctor.names.names()
-
-
-async def _guest_network(doctor: Doctor) -> Found:
-    return await doctor.names.addresses()
+    return await doctor.names.row()
 
 
 Row = Callable[[Doctor], Awaitable[Found]]
@@ -189,10 +185,9 @@ ROWS: dict[str, Row] = {
     "disk space": _space,
     "runtime directory": _runtime_directory,
     "state directory": _state_directory,
-    "names": _names,
-    "guests' network": _guest_network,
     "kernel": _kernel,
     "default image": _image,
+    "names": _names,
 }
 """Every row by its name, in the order of the report."""
 

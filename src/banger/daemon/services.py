@@ -102,8 +102,8 @@ class Examiner(Protocol):
     async def report(self) -> Report: ...
 
 
-class Names(Protocol):
-    """The DNS server."""
+class Closable(Protocol):
+    """A part that must be told when the daemon ends."""
 
     async def close(self) -> None: ...
 
@@ -120,8 +120,8 @@ class Services:
         images: Images,
         builds: Builds,
         kernels: Kernels,
+        names: Closable,
         doctor: Examiner,
-        names: Names,
         started: float,
         close: Callable[[], None] = lambda: None,
     ) -> None:
@@ -131,8 +131,8 @@ class Services:
         self.images = images
         self.builds = builds
         self.kernels = kernels
-        self.doctor = doctor
         self.names = names
+        self.doctor = doctor
         self.started = started
         self.stopping = asyncio.Event()
         self.close = close

@@ -121,8 +121,11 @@ class Machines:
     def forget(self, vm_id: str) -> None:
         self._records.delete(vm_id)
 
+    def slots(self) -> set[int]:
+        return {each.slot for each in self._records.list()}
+
     def free_slot(self) -> int:
-        taken = {each.slot for each in self._records.list()}
+        taken = self.slots()
         return next(number for number in range(len(taken) + 1) if number not in taken)
 
     def users_of_image(self, image_id: str, name: str) -> list[str]:

@@ -33,7 +33,6 @@ from banger.vms import attaching, commands, console, plans, wanted
 from banger.vms.connections import Connections
 from banger.vms.ending import settle, switch_off
 from banger.vms.holds import GRACE, Holds
-from banger.vms.naming import Naming
 from banger.vms.parts import Parts
 from banger.vms.plans import Changed, Created
 from banger.vms.record import Machines, VmRecord, view
@@ -85,7 +84,6 @@ class VmService:
             ready=self._ready,
         )
         self.workers = Workers(self._parts, self._decide)
-        self.naming = Naming(self._machines)
         images.guard(self._machines.users_of_image)
         kernels.guard(
             lambda name: [*self._machines.users_of_kernel(name), *(f"image {each}" for each in images.naming(name))]
