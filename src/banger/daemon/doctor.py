@@ -23,6 +23,7 @@ from banger.oci import subids
 from banger.paths import Paths
 from banger.system import record
 from banger.vmm.driver import Availability, Driver
+from banger.vmm.drivers import Drivers
 
 SPACE_LEAST = 2 * GIB
 SPACE_COMFORTABLE = 10 * GIB
@@ -31,16 +32,18 @@ SPACE_COMFORTABLE = 10 * GIB
 class Doctor:
     """Examines the host for one installation."""
 
-    def __init__(self, paths: Paths, config: Config, driver: Driver, images: Images, kernels: Kernels) -> None:
+    def __init__(self, paths: Paths, config: Config, drivers: Drivers, images: Images, kernels: Kernels) -> None:
         self.paths = paths
         self.config = config
-        self.driver = driver
+        self.drivers = drivers
         self.images = images
         self.kernels = kernels
+        self.driver: Driver
         self._availability: asyncio.Future[Availability] | None = None
 
     async def report(self) -> Report:
         """All rows, in the order of the tables."""
+        self.driver = (await self.drivers.choose()).driver
         self._availability = asyncio.ensure_future(self.driver.availability())
         rows = {**ROWS, **installation(self.paths)}
         return Report(checks=list(await asyncio.gather(*(self._row(name, row) for name, row in rows.items()))))
@@ -80,6 +83,13 @@ async def _monitor(doctor: Doctor) -> Found:
     except errors.ToolMissing as missing:
         return "fail", missing.message, missing.advice.removeprefix("install it: ")
     return "fail", f"{doctor.driver.name}: {found.reason}", "sudo apt-get install --reinstall qemu-system-x86"
+
+
+async def _advisories(doctor: Doctor) -> Found:
+    found = await doctor.availability()
+    if found.warnings:
+        return "warn", "; ".join(found.warnings), "sudo banger firecracker install"
+    return "pass", f"none is known of this {doctor.driver.name}", ""
 
 
 async def _isolation(doctor: Doctor) -> Found:
@@ -156,6 +166,7 @@ Row = Callable[[Doctor], Awaitable[Found]]
 
 ROWS: dict[str, Row] = {
     "monitor": _monitor,
+    "advisories": _advisories,
     "isolation": _isolation,
     "qemu-img": _tool("qemu-img", "fail", "machines cannot have disks"),
     "mke2fs": _tool("mke2fs", "fail", "images cannot be made"),

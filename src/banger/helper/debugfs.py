@@ -161,9 +161,14 @@ def spelled(path: str) -> str:
     return word
 
 
+def is_ext4(raw: bytes) -> bool:
+    """Whether these bytes are a superblock."""
+    return len(raw) == SUPERBLOCK_SIZE and bool(struct.unpack_from("<H", raw, 0x38)[0] == _MAGIC)
+
+
 def unfit(raw: bytes, size: int, *, write: bool) -> str | None:
     """Why the file system whose superblock is ``raw``, on ``size`` bytes, is none to work on."""
-    if len(raw) < SUPERBLOCK_SIZE or struct.unpack_from("<H", raw, 0x38)[0] != _MAGIC:
+    if not is_ext4(raw):
         return "it is not an ext4 file system"
     blocks, shift = struct.unpack_from("<I", raw, 0x04)[0], struct.unpack_from("<I", raw, 0x18)[0]
     incompatible, read_only_compatible = struct.unpack_from("<II", raw, 0x60)

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from . import files, grammar, loop, mapper, walk
 from .host import Host
@@ -22,10 +23,10 @@ _LINEAR = re.compile(r"0 (\d+) linear (\d+:\d+) 0")
 class RawDisk(Operation):
     """A machine's disk that is one raw file of its own. Answers device, number, loops and size."""
 
-    NAME = "disk.attach"
-    GATE = (
-        "the file is the owner's, below the state directory, without a symbolic link on the way; nobody else uses it; "
-        "the device's name follows from the machine's id"
+    NAME: ClassVar[str] = "disk.attach"
+    GATE: ClassVar[str] = (
+        "Anything but a regular file of the owner's below the state directory, reached without a link; a file that "
+        "anybody uses."
     )
 
     vm_id: str
@@ -83,8 +84,8 @@ def _outcome(device: mapper.Device, number: str, size: int) -> Outcome:
 class RemoveDisk(Operation):
     """A machine's device goes, whichever it is; its files stay. For what is left of a machine that nobody knows."""
 
-    NAME = "disk.remove"
-    GATE = "the device's name follows from the machine's id, and its uuid says that banger made it"
+    NAME: ClassVar[str] = "disk.remove"
+    GATE: ClassVar[str] = "Any device but the named machine's own, which its uuid says that banger made."
 
     vm_id: str
 
@@ -110,8 +111,8 @@ class RemoveDisk(Operation):
 class Disks(Operation):
     """Answers the ids of all machines that have a device, as ``machines``."""
 
-    NAME = "disk.list"
-    GATE = "it only looks, and tells of banger's devices alone"
+    NAME: ClassVar[str] = "disk.list"
+    GATE: ClassVar[str] = "Nothing: it takes no argument, and tells only of machines."
 
     def validate(self, host: Host) -> None:
         pass

@@ -13,6 +13,8 @@ import stat
 from dataclasses import dataclass
 
 RECORD = "/etc/banger/install.json"
+TOOL_UIDS = 16
+"""User ids for tools that look at what guests wrote, each for one run at a time."""
 BRIDGE = re.compile(r"br-fc(-[a-z0-9]{1,9})?")
 """Names of bridges that are banger's: at most 15 characters (IFNAMSIZ)."""
 
@@ -37,7 +39,7 @@ class Host:
     """A delegated cgroup outside both services; each machine is a leaf of it."""
     first_uid: int = 900_000
     uid_count: int = 1_000
-    """User and group ids for monitors: a machine's slot, counted from the first."""
+    """User and group ids for monitors: a machine's slot, counted from the first. `TOOL_UIDS` more follow them."""
     bridge: str = "br-fc"
     address: str = "172.16.0.1/24"
     """The bridge's own address with the prefix length of the guests' network."""
@@ -59,6 +61,11 @@ class Host:
     @property
     def network(self) -> ipaddress.IPv4Interface:
         return ipaddress.IPv4Interface(self.address)
+
+    @property
+    def tool_uids(self) -> range:
+        first = self.first_uid + self.uid_count
+        return range(first, first + TOOL_UIDS)
 
     def uid(self, slot: int) -> int:
         """The user (and group) id of the monitor in that slot; the caller has checked the slot."""
@@ -113,7 +120,7 @@ def check(host: Host) -> None:
             raise ValueError(f"{name}: {path!r} is not a clean absolute path")
     if not 0 <= host.owner_uid < 1 << 32 or not 0 <= host.owner_gid < 1 << 32:
         raise ValueError("the owner is no user")
-    last = host.first_uid + host.uid_count - 1
+    last = host.tool_uids[-1]
     if host.first_uid < 1 or host.uid_count < 1 or last >= (1 << 32) - 2:
         raise ValueError("the user ids for machines are none")
     if host.first_uid <= host.owner_uid <= last:

@@ -48,6 +48,10 @@ class Completed(NamedTuple):
     stderr: bytes
 
 
+def installed(tool: str) -> bool:
+    return any(map(os.path.exists, TOOLS[tool]))
+
+
 def open_executable(path: str) -> int:
     """A descriptor (O_PATH) of a program that only root can have put there; the caller closes it. Raises `Failed`."""
     try:
@@ -66,17 +70,19 @@ def run(
     input: bytes = b"",
     timeout: float = 30.0,
     ok: Collection[int] = (0,),
-    descriptors: Sequence[int] = (),
+    descriptors: Collection[int] = (),
     user: int | None = None,
     memory: int | None = None,
     output: int = OUTPUT_LIMIT,
+    environment: Mapping[str, str] | None = None,
     path: str | None = None,
 ) -> Completed:
     """Run a tool of the table to its end, or the program ``path`` that the installation names; it dies with us.
 
     ``descriptors`` are inherited under their own numbers. With ``user`` it runs as that user and group, without any
-    other group; ``memory`` bounds its address space in bytes, ``output`` what it may say on stdout. Raises `Failed` for
-    a status that is not in ``ok``, for a tool that says more, and (busy) for one that takes longer.
+    other group, and can start no other process; ``memory`` bounds its address space in bytes, ``output`` what it may
+    say on stdout. Raises `Failed` for a status that is not in ``ok``, for a tool that says more, and (busy) for one
+    that takes longer.
     """
     path = path or next((each for each in TOOLS[tool] if os.path.exists(each)), None)
     if path is None:
@@ -89,14 +95,14 @@ def run(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=ENVIRONMENT,
+            env={**ENVIRONMENT, **(environment or {})},
             cwd="/",
             start_new_session=True,
             pass_fds=(executable, *descriptors),
             user=user,
             group=user,
             extra_groups=[] if user is not None else None,
-            preexec_fn=_preparation(memory),
+            preexec_fn=_preparation(memory, alone=user is not None),
         )
     except OSError as error:
         raise Failed(f"{tool}: {error.strerror}") from None
@@ -114,7 +120,7 @@ def run(
     return Completed(process.returncode, stdout, stderr)
 
 
-def _preparation(memory: int | None) -> Callable[[], None]:
+def _preparation(memory: int | None, *, alone: bool) -> Callable[[], None]:
     """What a tool's process does before it becomes the tool."""
     parent = os.getpid()
 
@@ -126,6 +132,8 @@ def _preparation(memory: int | None) -> Callable[[], None]:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if memory is not None:
             resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        if alone:
+            resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
 
     return prepare
 

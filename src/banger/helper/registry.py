@@ -3,6 +3,7 @@
 from .bridge import Bridge
 from .connection import Connect
 from .disk import Disks, RawDisk, RemoveDisk
+from .ext4 import Ext4Read, Ext4Write, SnapshotCheck
 from .inspection import Inspect, Jails
 from .launch import Launch, Sweep
 from .operation import Operation
@@ -27,6 +28,9 @@ OPERATIONS: tuple[type[Operation], ...] = (
     RawDisk,
     RemoveDisk,
     Disks,
+    SnapshotCheck,
+    Ext4Read,
+    Ext4Write,
     Bridge,
     Tap,
     Rules,

@@ -26,7 +26,7 @@ import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from . import files, grammar, loop, mapper, walk
 from .host import Host
@@ -81,10 +81,10 @@ class Snapshot(Operation):
     the answer; one that differs is refused. Answers device, number, loops and size.
     """
 
-    NAME = "snapshot.create"
-    GATE = (
-        "both files are the owner's, below the state directory, without a symbolic link on the way, and are not the "
-        "same; nobody else uses the overlay; the device's name follows from the machine's id"
+    NAME: ClassVar[str] = "snapshot.create"
+    GATE: ClassVar[str] = (
+        "Anything but two regular files of the owner's below the state directory, reached without a link; one file for "
+        "both; an overlay that anybody uses, of another size, or that begins with something else than such a store."
     )
 
     vm_id: str

@@ -3,6 +3,7 @@
 from banger.helper.bridge import Bridge
 from banger.helper.connection import Connect
 from banger.helper.disk import Disks, RawDisk, RemoveDisk
+from banger.helper.ext4 import Ext4Read, Ext4Write, SnapshotCheck
 from banger.helper.inspection import Inspect, Jails
 from banger.helper.launch import Launch, StoredFile, Sweep
 from banger.helper.ping import Ping
@@ -18,6 +19,8 @@ __all__ = [
     "Bridge",
     "Connect",
     "Disks",
+    "Ext4Read",
+    "Ext4Write",
     "GuestRule",
     "Inspect",
     "Jails",
@@ -30,6 +33,7 @@ __all__ = [
     "Rules",
     "Signal",
     "Snapshot",
+    "SnapshotCheck",
     "StoreFile",
     "StoredFile",
     "Sweep",
