@@ -62,6 +62,9 @@ NAMES = (SLICE, MACHINES, HELPER_SOCKET, HELPER_SERVICE, BUILD_SOCKET, BUILD_SER
 ENABLED = (MACHINES, HELPER_SOCKET, BUILD_SOCKET, DAEMON_SERVICE)
 """What the host starts; the rest follows."""
 
+RUNNING = (*ENABLED, HELPER_SERVICE)
+"""What must be active at any time."""
+
 _COMMON = """\
 NoNewPrivileges=yes
 ProtectSystem=strict
