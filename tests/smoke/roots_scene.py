@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import os
 import signal
@@ -13,6 +14,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from banger.disk.roots.files import Clone
+from banger.disk.roots.snapshot import Snapshot as Snapshots
 from banger.helper import mapper, udev
 from banger.helper.disk import Disks, RawDisk, RemoveDisk
 from banger.helper.ext4 import Ext4Read, Ext4Write, SnapshotCheck
@@ -21,6 +24,7 @@ from banger.helper.host import Host
 from banger.helper.operation import Failed, Operation, Outcome, Refused
 from banger.helper.snapshot import Snapshot, layout
 from banger.helper.turn import perform
+from banger.privileged.runner import Local
 
 TOP = Path("/var/lib/banger-roots")
 OWNER = 1000
@@ -284,10 +288,22 @@ def clone(scene: Scene) -> None:
     assert scene.digest() == digest
 
 
+def promises(scene: Scene) -> None:
+    """What every strategy promises (tests/conformance), of those that make devices."""
+    import strategy_promises  # beside this program in the box
+
+    helper = Local(dataclasses.replace(scene.host, owner_uid=0, owner_gid=0))
+    for number, strategy in enumerate((Snapshots(helper), Clone(helper))):
+        directory = scene.state / str(number)
+        directory.mkdir()
+        strategy_promises.play(strategy, directory)
+
+
 SCENES: dict[str, tuple[Callable[[Scene], None], str]] = {
     "lifecycle": (lifecycle, ""), "files": (files, ""), "capacity": (capacity, ""), "killed": (killed, ""),
     "foreign": (foreign, ""), "unread": (unread, ""), "full": (full, "mke2fs -q -F -t ext4"),
-    "clone-btrfs": (clone, "mkfs.btrfs -q -f"), "clone-xfs": (clone, "mkfs.xfs -q -f -m reflink=1"),
+    "clone-btrfs": (clone, "mkfs.btrfs -q -f"), "promises": (promises, "mkfs.btrfs -q -f"),
+    "clone-xfs": (clone, "mkfs.xfs -q -f -m reflink=1"),
 }  # fmt: skip
 """Each with the file system that its directory lies on, if not the host's own."""
 

@@ -8,18 +8,23 @@ from pathlib import Path
 
 import pytest
 
+from tests.conformance import strategy_promises
 from tests.smoke import roots_scene
 from tests.smoke.host.box import Host
 
-PROGRAM = "/root/roots_scene.py"
+PLACE = "/root/scenes"
+PROGRAM = f"{PLACE}/roots_scene.py"
 
 
 @pytest.fixture
 def scenes(host: Host) -> Iterator[Host]:
     """The box, with the program in it."""
-    host.put(Path(roots_scene.__file__), PROGRAM)
+    host.run(["mkdir", PLACE])
+    for module in (roots_scene, strategy_promises):
+        path = Path(module.__file__)
+        host.put(path, f"{PLACE}/{path.name}")
     yield host
-    host.run(["rm", PROGRAM])
+    host.run(["rm", "-r", PLACE])
 
 
 @pytest.mark.parametrize("name", roots_scene.SCENES)
