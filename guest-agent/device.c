@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -59,13 +60,18 @@ static int look_for_disk(const char *serial, char *path, size_t size)
     return found;
 }
 
-/* The node of the disk with this serial; waits for one that the kernel has yet to announce. */
-void find_disk(const char *serial, char *path, size_t size)
+/* The node of a disk that is given by its serial or as a node; waits for one that the kernel has yet to announce. */
+void find_disk(const char *disk, char *path, size_t size)
 {
+    bool node = !strncmp(disk, "/dev/", 5);
+
     for (int tries = 0; tries < DISK_TRIES; tries++) {
-        if (look_for_disk(serial, path, size))
+        if (node ? access(disk, F_OK) == 0 : look_for_disk(disk, path, size)) {
+            if (node)
+                snprintf(path, size, "%s", disk);
             return;
+        }
         usleep(DISK_PAUSE_US);
     }
-    give_up("no disk has the serial %s", serial);
+    give_up(node ? "there is no disk %s" : "no disk has the serial %s", disk);
 }

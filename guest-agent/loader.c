@@ -1,16 +1,18 @@
 /* Process 1 of the initramfs. The kernel command line tells it what to do:
  *
- *     banger.root=SERIAL          the disk that holds the root (ext4)
- *     banger.modules=SERIAL       the kernel's module tree, mounted read-only at /lib/modules
+ *     banger.root=DISK            the disk that holds the root (ext4): its serial, or its node in /dev
+ *     banger.modules=DISK         the kernel's module tree, mounted read-only at /lib/modules
  *     banger.init=PATH            the image's init; without it this program stays process 1
  *     banger.net=ADDRESS/BITS,GATEWAY
  *     banger.dns=ADDRESS[,...]    name servers; /etc/resolv.conf is written anew
  *     banger.hostname=NAME
  *     banger.grow=1               the root's file system is made as large as its disk
+ *     banger.port=vsock           the way to the host is a vsock, whose modules are in a list of their own
+ *     banger.off=reset            the machine has no power switch: it ends with a reset
  *
- * /banger/modules lists the modules to load, /banger/files holds the machine's own files, /banger/assets banger's for
- * a root that has others. Whatever goes wrong is said in one line on the console, and the machine is turned off: the
- * host sees both. */
+ * /banger/modules and /banger/modules.vsock list the modules to load, /banger/files holds the machine's own files,
+ * /banger/assets banger's for a root that has others. Whatever goes wrong is said in one line on the console, and the
+ * machine is turned off: the host sees both. */
 #define _GNU_SOURCE
 #include "loader.h"
 
@@ -93,6 +95,8 @@ void loader_run(char *arguments[])
     if (!plan.root)
         give_up("the kernel command line has no banger.root=");
     load_modules("/banger/modules");
+    if (plan.port && !strcmp(plan.port, "vsock"))
+        load_modules("/banger/modules.vsock");
     mount_root();
     transport = need_transport();
     old_root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -7,7 +7,7 @@
 
 /* plan.c: the kernel command line; NULL for what it does not say */
 struct plan {
-    const char *root, *modules, *init, *net, *dns, *hostname, *grow;
+    const char *root, *modules, *init, *net, *dns, *hostname, *grow, *port, *off;
 };
 extern struct plan plan;
 void read_plan(void);
@@ -39,7 +39,7 @@ void unmount_all(void);
 
 /* device.c */
 void load_modules(const char *list);
-void find_disk(const char *serial, char *path, size_t size);
+void find_disk(const char *disk, char *path, size_t size);
 
 /* network.c */
 void bring_up_loopback(void);

@@ -17,8 +17,10 @@
 #include "stream.h"
 
 #define SYSTEMD_POWEROFF 38 /* SIGRTMIN+4 as glibc counts, which is what systemd means; musl counts differently */
+#define SYSTEMD_REBOOT 39
 
 const char *pid1_kind;
+bool off_by_reset;
 
 static void health(struct stream *s)
 {
@@ -70,8 +72,10 @@ void machine_settle_and_off(void)
     sync();
     if (mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL))
         dprintf(2, "banger: the root cannot be made read-only: %s\n", strerror(errno));
-    reboot(RB_POWER_OFF);
+    machine_off();
 }
+
+void machine_off(void) { reboot(off_by_reset ? RB_AUTOBOOT : RB_POWER_OFF); }
 
 /* An init that we have no words for: what it would have done, without its services' own order. */
 static int force_off(const char *unused)
@@ -123,7 +127,7 @@ static void poweroff(struct stream *s)
     if (!strcmp(pid1_kind, "agent"))
         snprintf(number, sizeof number, "%d", SIGTERM);
     else if (stat("/run/systemd/system", &status) == 0)
-        snprintf(number, sizeof number, "%d", SYSTEMD_POWEROFF);
+        snprintf(number, sizeof number, "%d", off_by_reset ? SYSTEMD_REBOOT : SYSTEMD_POWEROFF);
     if (spawn_worker(*number ? request_off : force_off, number, (struct stdio){-1, -1, -1}) < 0)
         stream_refuse(s, FAILED, "no process: %s", strerror(errno));
     else

@@ -6,6 +6,7 @@
 
 #include "agent.h"
 #include "loader.h"
+#include "machine.h"
 
 struct plan plan;
 
@@ -17,7 +18,7 @@ void read_plan(void)
     } tokens[] = {
         {"banger.root=", &plan.root}, {"banger.modules=", &plan.modules}, {"banger.init=", &plan.init},
         {"banger.net=", &plan.net}, {"banger.dns=", &plan.dns}, {"banger.hostname=", &plan.hostname},
-        {"banger.grow=", &plan.grow},
+        {"banger.grow=", &plan.grow}, {"banger.port=", &plan.port}, {"banger.off=", &plan.off},
     };
     static char line[4096];
     char *at = line;
@@ -28,6 +29,7 @@ void read_plan(void)
         for (unsigned i = 0; i < sizeof tokens / sizeof tokens[0]; i++)
             if (!strncmp(token, tokens[i].name, strlen(tokens[i].name)))
                 *tokens[i].value = token + strlen(tokens[i].name);
+    off_by_reset = plan.off && !strcmp(plan.off, "reset");
 }
 
 void name_and_connect(void)

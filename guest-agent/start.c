@@ -9,12 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/reboot.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent.h"
 #include "loader.h"
+#include "machine.h"
 
 #define AGENT_TITLE "@banger-agent"
 
@@ -33,7 +33,7 @@ void give_up(const char *format, ...)
     dprintf(2, "banger: %s\n", text);
     if (getpid() == 1) {
         sync();
-        reboot(RB_POWER_OFF);
+        machine_off();
     }
     _exit(1); /* of process 1: the kernel panics, which is seen too */
 }
@@ -132,6 +132,8 @@ void service_run(char *arguments[])
     if (readlink("/proc/1/exe", init, sizeof init - 1) < 0)
         strcpy(init, "unknown");
     pid1_kind = init;
+    if (access("/proc/cmdline", R_OK) == 0)
+        read_plan();
     keep_arguments(arguments);
     take_title();
     agent_run(transport);

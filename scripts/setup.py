@@ -191,6 +191,7 @@ LOADED = (
     "click",
     "isal",
     "crc32c",
+    "dns",
     "backports",
 )
 """The packages that the command and the daemon load."""

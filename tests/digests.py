@@ -2,8 +2,7 @@
 
 import hashlib
 from pathlib import Path
-
-import msgspec
+from typing import Any
 
 from banger.oci.layer import LayerSource
 
@@ -19,7 +18,7 @@ def named(data: bytes, path: Path, *, content: bytes | None = None, **changes: o
     ``content`` is what it inflates to.
     """
     path.write_bytes(data)
-    fields: dict[str, object] = {"path": str(path), "name": sha256(data), "digest": sha256(data), "size": len(data)}
+    fields: dict[str, Any] = {"path": str(path), "name": sha256(data), "digest": sha256(data), "size": len(data)}
     if content is not None:
         fields["diff_id"] = sha256(content)
-    return msgspec.convert({**fields, **changes}, LayerSource)
+    return LayerSource(**{**fields, **changes})

@@ -42,7 +42,7 @@ from banger.paths import Paths
 from banger.store.database import Database
 from banger.store.records import Records
 from banger.vmm.driver import Driver
-from banger.vmm.drivers import Drivers, by_name
+from banger.vmm.drivers import Drivers
 from banger.vmm.fake.driver import AGENT_VARIABLE, FakeDriver
 from banger.vms.record import VmRecord
 from banger.vms.service import VmService
@@ -155,12 +155,14 @@ class Installation:
         records = Records(database, "images", ImageRecord)
         images = ImageService(engine, records, self.paths, config, self._agent)
         kernels = KernelService(engine, self.paths, config, self._agent)
+        drivers = Drivers(self.paths.probe_cache)
+        drivers.use(self._driver(self.paths))
         vms = VmService(
             engine=engine,
             records=Records(database, "vms", VmRecord),
             images=images,
             kernels=kernels,
-            drivers=Drivers(self._driver(self.paths), lambda name: by_name(name, self.paths.probe_cache)),
+            drivers=drivers,
             paths=self.paths,
             settings=config,
             grace=grace,

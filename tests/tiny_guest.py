@@ -1,7 +1,8 @@
 """A guest for tests of drivers: the distribution's kernel and an initrd with Debian's static busybox, no disk needed.
 
 The kernel is pulled once for each user and kept below ~/.cache/banger-build ($BANGER_BUILD_CACHE moves it), keyed by
-the sources that make it. The kernel's command line tells the guest what to do::
+the sources that make it; $BANGER_TINY_GUEST names a directory that has it already. The agent's port is a virtio-serial
+port or, with ``banger.port=vsock``, one of the vsock. The kernel's command line tells the guest what to do::
 
     test.do=echo       send back what comes over the agent's port (the default)
     test.do=poweroff   power off
@@ -18,6 +19,8 @@ import fcntl
 import hashlib
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,15 +28,22 @@ from banger.kernels import cpio, kernel
 
 BUSYBOX = "/bin/busybox"
 TREE = Path(__file__).resolve().parent.parent
+ECHO = Path(__file__).with_name("vsock_echo.c")
+PREPARED = "BANGER_TINY_GUEST"
 
 INIT = rb"""#!/bin/busybox sh
 /bin/busybox --install -s /bin
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
-for module in $(cat /banger/modules); do insmod $module; done
 what=echo
+lists=/banger/modules
 for word in $(cat /proc/cmdline); do
-    case $word in test.do=*) what=${word#*=};; test.net=*) net=${word#*=};; esac
+    case $word in
+    test.do=*) what=${word#*=};;
+    test.net=*) net=${word#*=};;
+    banger.port=vsock) lists="$lists /banger/modules.vsock";;
+    esac
 done
+for module in $(cat $lists); do insmod $module; done
 echo "guest: $what"
 case $what in
 poweroff) poweroff -f;;
@@ -64,6 +74,7 @@ END
     done
     poweroff -f;;
 esac
+[ "$lists" = /banger/modules ] || exec /bin/vsock-echo
 port=$(ls /dev/vport*p1)
 while :; do cat <>$port >&0; usleep 20000; done
 """
@@ -78,6 +89,8 @@ class Guest(NamedTuple):
 
 def guest() -> Guest:
     """The guest, made on first use; parallel workers wait for one of them."""
+    if prepared := os.environ.get(PREPARED):
+        return _in(Path(prepared))
     cache = Path(os.environ.get("BANGER_BUILD_CACHE") or Path.home() / ".cache" / "banger-build")
     cache.mkdir(parents=True, exist_ok=True)
     directory = cache / f"tiny-guest-{_key()}"
@@ -89,11 +102,15 @@ def guest() -> Guest:
             staging.mkdir()
             _make(staging)
             staging.rename(directory)
+    return _in(directory)
+
+
+def _in(directory: Path) -> Guest:
     return Guest(str(directory / kernel.VMLINUX), str(directory / "guest.cpio"))
 
 
 def _key() -> str:
-    digest = hashlib.sha256(INIT)
+    digest = hashlib.sha256(INIT + ECHO.read_bytes())
     for path in sorted((TREE / "src/banger/kernels").glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
@@ -108,7 +125,24 @@ def _make(staging: Path) -> None:
             *(cpio.directory(name) for name in ("bin", "dev", "proc", "sys")),
             cpio.character_device("dev/console", 0o600, 5, 1),
             cpio.regular("bin/busybox", Path(BUSYBOX).read_bytes(), 0o755),
+            cpio.regular("bin/vsock-echo", _echo(staging), 0o755),
             cpio.regular("init", INIT, 0o755),
         ]
     )
     (staging / "guest.cpio").write_bytes(modules + own)
+
+
+def _echo(staging: Path) -> bytes:
+    """The program of `ECHO`, for busybox knows no vsock; made as the agent is (guest-agent/build.py)."""
+    target = staging / "vsock-echo"
+    zig = str(staging.parent / "zig")
+    subprocess.run(
+        [sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-linux-musl", "-Os", "-static", "-s", "-o",
+         str(target), str(ECHO)],
+        env={**os.environ, "ZIG_GLOBAL_CACHE_DIR": zig, "ZIG_LOCAL_CACHE_DIR": zig},
+        check=True,
+        timeout=280,
+    )  # fmt: skip
+    content = target.read_bytes()
+    target.unlink()
+    return content

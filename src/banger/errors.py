@@ -278,6 +278,12 @@ class DiskFull(BangerError):
     hint = "free some space and try again; 'banger image list' and 'banger image cache prune -n' show what is large"
 
 
+class NetworkFull(BangerError):
+    code, http, exit_status = "network_full", 507, 1
+    template = "the guests' network {network} has addresses for {count} machines, and not for one more"
+    hint = "delete machines that are not needed: one that is stopped keeps its address"
+
+
 class SubordinateIdsMissing(BangerError):
     code, http, exit_status = "subuid_missing", 500, 1
     template = "user {user!r} has no subordinate user ids, which building an image without root needs"

@@ -82,15 +82,20 @@ def installed_owner(record: str = RECORD) -> int | None:
     except OSError:
         return None
     try:
-        found = os.fstat(descriptor)
-        if found.st_uid != 0 or found.st_mode & 0o022:
-            return None
-        text = os.read(descriptor, RECORD_LIMIT)
+        return _owner_in(os.read(descriptor, RECORD_LIMIT)) if _is_roots(os.fstat(descriptor)) else None
     except OSError:
         return None
     finally:
         os.close(descriptor)
-    after = text.partition(b'"owner_uid":')[2].lstrip()
+
+
+def _is_roots(found: os.stat_result) -> bool:
+    """Whether only root can have written a file."""
+    return found.st_uid == 0 and not found.st_mode & 0o022
+
+
+def _owner_in(record: bytes) -> int | None:
+    after = record.partition(b'"owner_uid":')[2].lstrip()
     digits = after[: len(after) - len(after.lstrip(b"0123456789"))]
     return int(digits) if 0 < len(digits) < 11 else None
 
@@ -151,7 +156,8 @@ class Paths:
 
     @property
     def daemon_log(self) -> str:
-        return os.path.join(self.state, "bangerd.log")
+        """Where the daemon's log is: a file, or what shows it."""
+        return "journalctl -u bangerd" if self.system else os.path.join(self.state, "bangerd.log")
 
     @property
     def root_told(self) -> str:

@@ -1,10 +1,11 @@
 """Work in a process of its own: what hostile input does to it ends it alone, and its memory goes back with it.
 
-Two ends of one pipe. The caller gives `ask` the module that works and a request; the module's ``main`` is `serve`. The
-request is one JSON document on the worker's stdin; on its stdout come lines of JSON, each with one member::
+Two ends of one pipe. The caller gives `ask` the module that works and a request; the module's ``main`` is `serve`, of
+`banger.serving`, which loads less than this end. The request is one JSON document on the worker's stdin; on its stdout
+come lines of JSON, each with one member::
 
     {"progress": ["read", 4194304, 66522134]}       stage, bytes done, bytes in all or null
-    {"reply": {...}}                                the last line of work that was done
+    {"reply": ...}                                  the last line of work that was done
     {"error": {"code": ..., "message": ..., "hint": ..., "data": {...}}}
 
 Cancelling is killing. The worker bounds its own address space, and dies with whoever started it, so that nothing is
@@ -14,17 +15,13 @@ written into what the next daemon has swept.
 import contextlib
 import os
 import sys
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
-from banger import errors
+from banger import errors, proc
+from banger.serving import Progress
 
-Progress = Callable[[str, int, int | None], None]
-"""Called with the stage's name, the bytes done, and the bytes in all, None while that is not known."""
-
-Asked = TypeVar("Asked")
 Reply = TypeVar("Reply")
 
 
@@ -45,10 +42,8 @@ class _Line(msgspec.Struct, Generic[Reply], frozen=True, omit_defaults=True):
     error: _Failure | None = None
 
 
-async def ask(module: str, request: msgspec.Struct, kind: type[Reply], progress: Progress) -> Reply:
+async def ask(module: str, request: object, kind: type[Reply], progress: Progress) -> Reply:
     """What the worker ``module`` replies to ``request``. Raises the worker's own errors, and `Died`."""
-    from banger import proc  # and asyncio with it, which a worker has no use for and would wait for
-
     last: list[_Line[Reply]] = []
     decoder = msgspec.json.Decoder(_Line[kind])  # type: ignore[valid-type]
 
@@ -78,39 +73,3 @@ async def ask(module: str, request: msgspec.Struct, kind: type[Reply], progress:
         raise Died(f"the process that did it was killed (signal {-result.status})")
     words = result.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
     raise Died(words or f"the process that did it ended with status {result.status}")
-
-
-def serve(
-    kind: type[Asked],
-    work: Callable[[Asked, Progress], object],
-    *,
-    memory: Callable[[Asked], int],
-    exhausted: Callable[[Asked], errors.BangerError],
-) -> int:
-    """The worker's end: one request is done, within ``memory`` bytes; its exit status.
-
-    ``exhausted`` is the error of work that takes more.
-    """
-    import resource
-
-    request = msgspec.json.decode(sys.stdin.buffer.read(), type=kind)
-    resource.setrlimit(resource.RLIMIT_AS, (memory(request),) * 2)
-    try:
-        reply: Any = work(request, lambda *told: _say(_Line(progress=told)))
-    except errors.BangerError as fault:
-        return _fail(fault)
-    except MemoryError:
-        return _fail(exhausted(request))
-    _say(_Line(reply=reply))
-    return 0
-
-
-def _fail(fault: errors.BangerError) -> int:
-    data = {key: str(value) for key, value in fault.data.items()}
-    _say(_Line(error=_Failure(fault.code, fault.message, fault.advice, data)))
-    return fault.exit_status
-
-
-def _say(line: "_Line[Any]") -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
-    sys.stdout.buffer.flush()

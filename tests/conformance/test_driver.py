@@ -1,11 +1,17 @@
 """What every driver promises (`banger.vmm.driver`), asked of each of them with real processes.
 
-The QEMU driver boots the guest of `tests.tiny_guest`; the fake one understands the same words.
+QEMU and Firecracker boot the guest of `tests.tiny_guest`; the fake driver understands the same words. Firecracker needs
+root and a working KVM: it takes part where $BANGER_CONFORMANCE_ROOT names a directory for its jails, as the scenario
+tests/smoke/test_firecracker.py does in its host.
 """
 
 import asyncio
+import contextlib
+import dataclasses
+import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,11 +24,14 @@ from typing import Any, TypeVar
 
 import msgspec
 import pytest
-from tests import tiny_guest
 
 from banger import errors
+from banger.helper.host import Host
+from banger.privileged.operations import Jails
+from banger.privileged.runner import Local
 from banger.vmm import drivers
 from banger.vmm.driver import Drive, Driver, Handle, LaunchSpec
+from tests import tiny_guest
 
 T = TypeVar("T")
 PATIENCE = 120
@@ -33,11 +42,18 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(coroutine)
 
 
+ROOT = "BANGER_CONFORMANCE_ROOT"
+CGROUPS = "/sys/fs/cgroup"
+
+
 class Bench:
     """A driver with a directory for one machine, and the handles that a test has to end."""
 
-    def __init__(self, driver: Driver, directory: Path, runtime: Path, guest: tiny_guest.Guest) -> None:
-        self.driver = driver
+    def __init__(
+        self, name: str, host: Host | None, directory: Path, runtime: Path, guest: tiny_guest.Guest, cache: str
+    ) -> None:
+        self.driver = made(name, cache, host)
+        self.host = host
         self.directory = directory
         self.runtime = runtime
         self.guest = guest
@@ -45,7 +61,7 @@ class Bench:
 
     def spec(self, *cmdline: str, **changes: Any) -> LaunchSpec:
         spec = LaunchSpec(
-            vm_id="0123456789ab",
+            vm_id="0123456789abcdef",
             directory=str(self.directory),
             runtime=str(self.runtime),
             kernel=self.guest.kernel,
@@ -62,26 +78,47 @@ class Bench:
         self.handles.append(handle)
         return handle
 
-    def console(self, handle: Handle) -> str:
-        return Path(handle.console).read_text(errors="replace")
-
     def end(self) -> None:
         for handle in self.handles:
             run(self.driver.kill(handle))
 
 
-@pytest.fixture(params=["fake", pytest.param("qemu", marks=pytest.mark.qemu)])
+def made(name: str, cache: str, host: Host | None) -> Driver:
+    return drivers.by_name(name, cache, Local(host) if host is not None else None)
+
+
+def installation(directory: Path) -> Host:
+    """What the driver's jails need: an owner's directory, root's own, and a control group."""
+    (directory / "private").mkdir(mode=0o700)
+    for each in ("cpu", "memory", "pids"):
+        Path(CGROUPS, "cgroup.subtree_control").write_text(f"+{each}")
+    return Host(
+        owner_uid=os.geteuid(),
+        owner_gid=os.getegid(),
+        state=str(directory),
+        private=str(directory / "private"),
+        cgroup=f"{CGROUPS}/{directory.name}",
+    )
+
+
+FIRECRACKER = ["firecracker"] if ROOT in os.environ else []
+
+
+@pytest.fixture(params=["fake", pytest.param("qemu", marks=pytest.mark.qemu), *FIRECRACKER])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
-    directory = tmp_path / "machine, one"  # a comma separates options in QEMU's syntax
-    directory.mkdir()
-    with tempfile.TemporaryDirectory(prefix="b,") as runtime:  # short: a socket's name holds 107 bytes
-        made = Bench(
-            drivers.by_name(request.param, str(tmp_path / "cache")), directory, Path(runtime), tiny_guest.guest()
-        )
-        try:
-            yield made
-        finally:
-            made.end()
+    with contextlib.ExitStack() as stack:
+        guest, host = tiny_guest.guest(), None
+        if request.param in FIRECRACKER:  # the helper takes files from the owner's directory alone
+            tmp_path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="drv-", dir=os.environ[ROOT])))
+            host = installation(tmp_path)
+            stack.callback(subprocess.run, ["rmdir", "--ignore-fail-on-non-empty", host.cgroup], check=False)
+            guest = tiny_guest.Guest(*(str(shutil.copy(each, tmp_path)) for each in guest))
+        directory = tmp_path / "machine, one"  # a comma separates options in QEMU's syntax
+        directory.mkdir()
+        runtime = stack.enter_context(tempfile.TemporaryDirectory(prefix="b,"))  # short: a socket's name has 107 bytes
+        bench = Bench(request.param, host, directory, Path(runtime), guest, str(tmp_path / "cache"))
+        stack.callback(bench.end)
+        yield bench
 
 
 def connect(driver: Driver, handle: Handle) -> socket.socket:
@@ -142,19 +179,23 @@ def test_a_launched_machine_lives_and_can_be_reached(bench: Bench) -> None:
 def test_another_driver_object_takes_the_handle_over(bench: Bench, tmp_path: Path) -> None:
     recorded = msgspec.json.encode(bench.launch())
     handle = msgspec.json.decode(recorded, type=Handle)
-    other = drivers.by_name(bench.driver.name, str(tmp_path / "another cache"))
+    other = made(bench.driver.name, str(tmp_path / "another cache"), bench.host)
     assert other.alive(handle)
     run(other.kill(handle))
     assert not bench.driver.alive(handle)
 
 
 LAUNCHER = """
-import asyncio, os, signal, sys
+import asyncio, json, os, signal, sys
 import msgspec
+from banger.helper.host import Host
+from banger.privileged.runner import Local
 from banger.vmm import drivers
 from banger.vmm.driver import LaunchSpec
 spec = msgspec.json.decode(sys.stdin.buffer.read(), type=LaunchSpec)
-handle = asyncio.run(drivers.by_name(sys.argv[1], sys.argv[2]).launch(spec))
+host = json.loads(sys.argv[3])
+driver = drivers.by_name(sys.argv[1], sys.argv[2], Local(Host(**host)) if host else None)
+handle = asyncio.run(driver.launch(spec))
 sys.stdout.buffer.write(msgspec.json.encode(handle))
 sys.stdout.buffer.flush()
 os.kill(os.getpid(), signal.SIGKILL)
@@ -162,8 +203,9 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_it_survives_the_sudden_death_of_its_launcher(bench: Bench, tmp_path: Path) -> None:
+    host = dataclasses.asdict(bench.host) if bench.host is not None else None
     launcher = subprocess.run(
-        [sys.executable, "-c", LAUNCHER, bench.driver.name, str(tmp_path / "cache")],
+        [sys.executable, "-c", LAUNCHER, bench.driver.name, str(tmp_path / "cache"), json.dumps(host)],
         input=msgspec.json.encode(bench.spec()),
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -318,7 +360,10 @@ def test_a_missing_disk_is_named(bench: Bench) -> None:
     assert_nothing_left(bench)
 
 
-def test_a_runtime_directory_with_a_long_name_is_refused(bench: Bench) -> None:
+def test_a_runtime_directory_that_no_socket_fits_into_is_refused(bench: Bench) -> None:
+    if run(bench.driver.availability()).features.jail:
+        assert bench.launch().agent_socket == ""  # its sockets are elsewhere
+        return
     long = bench.directory / ("x" * 120)
     long.mkdir()
     with pytest.raises(errors.UnsafeDirectory):
@@ -341,6 +386,9 @@ def test_a_cancelled_launch_leaves_nothing(bench: Bench) -> None:
 
 def assert_nothing_left(bench: Bench) -> None:
     assert left_in(bench.runtime) == []
+    if bench.host is not None:
+        found = run(Local(bench.host).perform(Jails()))
+        assert found.values == {"machines": []}
     mine = str(bench.directory).encode()
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -348,30 +396,3 @@ def assert_nothing_left(bench: Bench) -> None:
         except OSError:
             continue
         assert int(pid) == os.getpid() or mine not in words, f"process {pid} is left"
-
-
-# -- tools ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.qemu
-def test_without_qemu_its_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    driver = drivers.by_name("qemu", str(tmp_path / "cache"))
-    found = run(driver.availability())
-    assert not found.usable
-    assert "qemu-system-x86" in found.reason
-    spec = LaunchSpec(
-        vm_id="0", directory=str(tmp_path), runtime=str(tmp_path), kernel="/k", initrd="/i", cmdline=(), vcpus=1,
-        memory=1 << 28, drives=(),
-    )  # fmt: skip
-    with pytest.raises(errors.ToolMissing):
-        run(driver.launch(spec))
-
-
-def test_the_fake_driver_is_chosen_by_name_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(drivers.VARIABLE, raising=False)
-    assert drivers.default() == "qemu"
-    monkeypatch.setenv(drivers.VARIABLE, "fake")
-    assert drivers.default() == "fake"
-    with pytest.raises(errors.UsageError):
-        drivers.by_name("firecraker", "/nowhere")

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import tiny_guest
 
 from banger import errors, proc
 from banger.disk import overlay
 from banger.vmm.driver import Drive, Exit, Handle, LaunchSpec
 from banger.vmm.qemu import probe
 from banger.vmm.qemu.driver import QemuDriver
+from tests import tiny_guest
 
 pytestmark = pytest.mark.qemu
 PATIENCE = 120

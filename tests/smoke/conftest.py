@@ -6,17 +6,13 @@ but those that end what hangs.
 """
 
 import os
-import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 from _pytest.runner import runtestprotocol
 
-from tests.smoke.host import kit
-from tests.smoke.host.box import Host, Silent
-from tests.smoke.host.machine import Size
-from tests.smoke.host.prepared import prepared
+from tests.smoke.host.box import Host, running
 
 SCENARIO_SECONDS = 600
 MOST_RETRIES = 3
@@ -37,34 +33,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def session_host() -> Iterator[Host]:
-    """The box of this session, resumed and with the wheel of this checkout."""
-    with (
-        tempfile.TemporaryDirectory(prefix="banger-wheel-") as scratch,
-        prepared(Size(), _told.append) as ready,
-    ):
-        host = Host(ready, kit.build_wheel(Path(scratch)))
-        try:
-            host.resume()
-            yield host
-        finally:
-            host.end()
-            _told.extend(host.said)
+    """The box of this session."""
+    with running(_told.append) as host:
+        yield host
 
 
 @pytest.fixture
 def host(session_host: Host) -> Iterator[Host]:
     """The box, for one scenario: what it leaves there fails it, and the next gets a fresh one."""
-    if not session_host.alive:
+    if session_host.lost or not session_host.alive:
         session_host.fresh()
     before = session_host.inventory()
     yield session_host
-    try:
-        left = session_host.left_since(before)
-    except Silent:
-        session_host.end()
-        raise
+    if session_host.lost:
+        return
+    left = session_host.left_since(before)
     if left:
-        session_host.end()
+        session_host.fresh()
     assert not left, "left behind in the box: " + "; ".join(left[:40])
 
 

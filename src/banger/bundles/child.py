@@ -8,15 +8,16 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
 
 import msgspec
 
-from banger import errors, worker
+from banger import errors, serving
 from banger.bundles import download, unpack
 from banger.bundles.download import Patience
 from banger.bundles.manifest import Kind, Manifest
 from banger.disk.fresh import sync
-from banger.worker import Progress
+from banger.serving import Progress
 
 MEMORY_LIMIT = 1 << 30
 _STEP = 1 << 20
@@ -61,9 +62,9 @@ def fetch(request: Request, progress: Progress) -> Manifest:
 
 def main() -> int:
     """The child: one request on stdin, lines on stdout."""
-    return worker.serve(
-        Request,
-        fetch,
+    return serving.serve(
+        partial(msgspec.json.decode, type=Request),
+        lambda request, progress: msgspec.to_builtins(fetch(request, progress)),
         memory=lambda request: MEMORY_LIMIT,
         exhausted=lambda request: errors.BadBundle(bundle=request.url, reason="it takes more memory than a bundle may"),
     )

@@ -4,16 +4,19 @@ from argparse import Namespace
 
 from banger.cli.terminal import Terminal
 from banger.system import uninstall
+from banger.text import printable
 
 
 def run(arguments: Namespace, terminal: Terminal) -> int:
     done = uninstall.uninstall(purge=arguments.purge, force=arguments.force)
     if arguments.json:
-        terminal.document({"stopped": done.stopped, "kept": done.kept})
-        return 0
+        terminal.document({"stopped": done.stopped, "kept": done.kept, "left": done.left})
+        return 1 if done.left else 0
     if done.stopped:
         terminal.say(f"stopped: {', '.join(done.stopped)}")
     terminal.print("banger is no service of this host any more")
     if done.kept:
         terminal.say(f"kept: {', '.join(done.kept)}; 'sudo banger system uninstall --purge' removes them")
-    return 0
+    for each in done.left:
+        terminal.say(f"not removed: {printable(each)}", "yellow")
+    return 1 if done.left else 0

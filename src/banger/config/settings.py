@@ -114,7 +114,7 @@ SETTINGS = (
             "The image of a machine that names none. It is made when it is missing."),
     Setting("default_kernel", "a string", None, _text,
             "The kernel of a machine that names none; unset means the distribution's cloud kernel."),
-    Setting("driver", "one of auto, qemu", "auto", _one_of("auto", "qemu"),
+    Setting("driver", "one of auto, firecracker, qemu", "auto", _one_of("auto", "firecracker", "qemu"),
             "Which virtual machine monitor runs machines; auto takes the best that works on this host."),
     Setting("console_limit", SIZE, MIB, _size,
             "How large a machine's console log may grow; its oldest part goes."),

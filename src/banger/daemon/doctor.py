@@ -1,7 +1,8 @@
 """The doctor: what this host has of what banger needs, and the exact step that mends what is missing.
 
-One row is one function of `ROWS`. A ``fail`` keeps machines from running; a ``warn`` is something that the owner should
-know. A row that itself fails is a ``fail`` that says so: the report always has every row.
+One row is one function of `ROWS`; rows about the system installation and its host are in `banger.daemon.checks`. A
+``fail`` keeps machines from running; a ``warn`` is something that the owner should know. A row that itself fails is a
+``fail`` that says so: the report always has every row.
 """
 
 import asyncio
@@ -15,36 +16,39 @@ from banger import errors, proc
 from banger.api.daemon import Check, Report
 from banger.config.settings import Config
 from banger.config.sizes import GIB, format_size
+from banger.daemon.checks import Found, host, posture
 from banger.daemon.services import Images, Kernels
 from banger.engine.failure import error_body
 from banger.oci import subids
 from banger.paths import Paths
+from banger.system import record
 from banger.vmm.driver import Availability, Driver
+from banger.vmm.drivers import Drivers
 
 SPACE_LEAST = 2 * GIB
 SPACE_COMFORTABLE = 10 * GIB
-
-Found = tuple[Literal["pass", "warn", "fail"], str, str]
-"""Status, detail, and how to mend it."""
 
 
 class Doctor:
     """Examines the host for one installation."""
 
-    def __init__(self, paths: Paths, config: Config, driver: Driver, images: Images, kernels: Kernels) -> None:
+    def __init__(self, paths: Paths, config: Config, drivers: Drivers, images: Images, kernels: Kernels) -> None:
         self.paths = paths
         self.config = config
-        self.driver = driver
+        self.drivers = drivers
         self.images = images
         self.kernels = kernels
+        self.driver: Driver
         self._availability: asyncio.Future[Availability] | None = None
 
     async def report(self) -> Report:
-        """All rows, in the order of the table."""
+        """All rows, in the order of the tables."""
+        self.driver = (await self.drivers.choose()).driver
         self._availability = asyncio.ensure_future(self.driver.availability())
-        return Report(checks=list(await asyncio.gather(*(self._row(name, row) for name, row in ROWS.items()))))
+        rows = {**ROWS, **installation(self.paths)}
+        return Report(checks=list(await asyncio.gather(*(self._row(name, row) for name, row in rows.items()))))
 
-    async def _row(self, name: str, row: "Callable[[Doctor], Awaitable[Found]]") -> Check:
+    async def _row(self, name: str, row: "Row") -> Check:
         try:
             status, detail, mend = await row(self)
         except Exception as error:
@@ -79,6 +83,13 @@ async def _monitor(doctor: Doctor) -> Found:
     except errors.ToolMissing as missing:
         return "fail", missing.message, missing.advice.removeprefix("install it: ")
     return "fail", f"{doctor.driver.name}: {found.reason}", "sudo apt-get install --reinstall qemu-system-x86"
+
+
+async def _advisories(doctor: Doctor) -> Found:
+    found = await doctor.availability()
+    if found.warnings:
+        return "warn", "; ".join(found.warnings), "sudo banger firecracker install"
+    return "pass", f"none is known of this {doctor.driver.name}", ""
 
 
 async def _isolation(doctor: Doctor) -> Found:
@@ -151,8 +162,11 @@ async def _image(doctor: Doctor) -> Found:
     return "warn", f"the default image {name} is not here yet; the first machine makes it", f"banger image pull {name}"
 
 
-ROWS: dict[str, Callable[[Doctor], Awaitable[Found]]] = {
+Row = Callable[[Doctor], Awaitable[Found]]
+
+ROWS: dict[str, Row] = {
     "monitor": _monitor,
+    "advisories": _advisories,
     "isolation": _isolation,
     "qemu-img": _tool("qemu-img", "fail", "machines cannot have disks"),
     "mke2fs": _tool("mke2fs", "fail", "images cannot be made"),
@@ -167,3 +181,25 @@ ROWS: dict[str, Callable[[Doctor], Awaitable[Found]]] = {
     "default image": _image,
 }
 """Every row by its name, in the order of the report."""
+
+
+def installation(paths: Paths) -> dict[str, Row]:
+    """The rows of the system installation and of the host that it is for; or the one that says that there is none."""
+    if not paths.system:
+        return {"system installation": lambda doctor: posture.absent()}
+    found = record.read()
+    assert found is not None, "the record has gone while it was looked at"
+    return {name: _of_record(row, found) for name, row in posture.ROWS.items()} | {
+        name: _of_host(row, found) for name, row in host.ROWS.items()
+    }
+
+
+def _of_record(row: Callable[[record.Record], Awaitable[Found]], found: record.Record) -> Row:
+    return lambda doctor: row(found)
+
+
+def _of_host(row: Callable[[record.Record], Found], found: record.Record) -> Row:
+    async def look(doctor: Doctor) -> Found:
+        return row(found)
+
+    return look

@@ -26,6 +26,7 @@ async def wire(paths: Paths, config: Config) -> Services:
     from banger.images.record import ImageRecord
     from banger.images.service import ImageService
     from banger.kernels.service import KernelService
+    from banger.privileged import runner
     from banger.store.records import Records
     from banger.vmm import drivers
     from banger.vms.record import VmRecord
@@ -34,9 +35,8 @@ async def wire(paths: Paths, config: Config) -> Services:
     database = open_store(paths)
     try:
         engine = Engine(database)
-        chosen = drivers.default() if config.driver == "auto" else config.driver
-        driver = drivers.by_name(chosen, paths.probe_cache)
-        known = drivers.Drivers(driver, lambda name: drivers.by_name(name, paths.probe_cache))
+        privileged = runner.choose(paths.state)
+        known = drivers.Drivers(paths.probe_cache, config.driver, privileged)
         records = Records(database, "images", ImageRecord)
         images = ImageService(engine, records, paths, config, agent=agent_path())
         kernels = KernelService(engine, paths, config, agent=agent_path())
@@ -48,6 +48,7 @@ async def wire(paths: Paths, config: Config) -> Services:
             drivers=known,
             paths=paths,
             settings=config,
+            privileged=privileged,
         )
         builds = BuildService(engine, records, images, vms, paths, config)
         await engine.recover()
@@ -64,7 +65,7 @@ async def wire(paths: Paths, config: Config) -> Services:
         images=images,
         builds=builds,
         kernels=kernels,
-        doctor=Doctor(paths, config, driver, images, kernels),
+        doctor=Doctor(paths, config, known, images, kernels),
         started=time.time(),
         close=database.close,
     )

@@ -120,7 +120,7 @@ def remove(host: Host, vm_id: str) -> None:
 def shown(host: Host, vm_id: str) -> dict[str, str]:
     """The limits as the kernel has them, and what is in use."""
     found = {}
-    for name in (*limits(0, 0, 0), "io.max", "memory.current", "pids.current"):
+    for name in (*limits(0, 0, 0), "io.max", "memory.current", "memory.events", "pids.current"):
         with contextlib.suppress(OSError):
             found[name] = _read(os.path.join(leaf(host, vm_id), name)).strip()
     return found
@@ -164,7 +164,8 @@ def _enable(host: Host, controllers: list[str]) -> None:
 
 def _mkdir(path: str) -> None:
     try:
-        os.mkdir(path, 0o755)
+        os.mkdir(path)
+        os.chmod(path, 0o755)  # noqa: S103 - whatever our umask is: what a machine uses is no secret
     except FileExistsError:
         raise
     except OSError as error:

@@ -37,6 +37,9 @@ class Connect(Operation):
         if self.socket not in jail.SOCKETS:
             raise Refused(f"{self.socket[:80]!r} is not a socket of a machine's: {', '.join(jail.SOCKETS)}")
 
+    def turn(self) -> str:
+        return ""
+
     def describe(self) -> str:
         return f"connect to the {self.socket} socket of machine {self.vm_id}"
 

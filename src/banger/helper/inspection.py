@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from . import cgroup, grammar, jail, monitor
+from . import cgroup, grammar, jail, monitor, process
 from .host import Host
 from .operation import Operation, Outcome
 
@@ -21,6 +21,9 @@ class Inspect(Operation):
     def validate(self, host: Host) -> None:
         grammar.vm_id(self.vm_id)
 
+    def turn(self) -> str:
+        return ""
+
     def describe(self) -> str:
         return f"inspect machine {self.vm_id}"
 
@@ -31,8 +34,8 @@ class Inspect(Operation):
             processes = [
                 {
                     "pid": pid,
-                    "start_ticks": monitor.start_ticks(pid),
-                    "monitor": uid is not None and root is not None and monitor.runs(host, self.vm_id, root, pid, uid),
+                    "start_ticks": process.start_ticks(pid),
+                    "monitor": root is not None and monitor.runs(host, self.vm_id, root, pid),
                 }
                 for pid in cgroup.pids(host, self.vm_id)
             ]
@@ -56,6 +59,9 @@ class Jails(Operation):
 
     NAME: ClassVar[str] = "machine.list"
     GATE: ClassVar[str] = "Nothing: it takes no argument, and tells only of machines."
+
+    def turn(self) -> str:
+        return ""
 
     def describe(self) -> str:
         return "list the machines' jails"

@@ -8,6 +8,7 @@ On disk, below root's own directory, all of it on one file system:
         root                     the machine's disk: a block node, the slot's user, 0600
         firecracker, dev/        the jailer's: a copy of the monitor, the devices that it may open
         run/                     the slot's user, 0700: the sockets, and all that a monitor can ever write
+          metrics                a pipe for the monitor's metrics, which need not be read
 
 The jailer gives its whole tree to the slot's user; `settle` takes back everything but ``run/``. A jail that exists is
 never used again: the jailer follows links and reuses what it finds (CVE-2026-1386), so it only ever gets a fresh one.
@@ -32,6 +33,7 @@ NAME = "firecracker"
 """The monitor's file name, which the jailer makes a directory of."""
 
 RUN = "run"
+METRICS = f"{RUN}/metrics"
 SOCKETS = {"api": "api.sock", "vsock": "vsock.sock"}
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -80,6 +82,8 @@ def _furnish(parent: int, vm_id: str, uid: int) -> int:
             os.fchmod(root, 0o710)
             os.mkdir(RUN, 0o700, dir_fd=root)
             os.chown(RUN, uid, uid, dir_fd=root, follow_symlinks=False)
+            os.mkfifo(METRICS, 0o600, dir_fd=root)  # a pipe holds so much and no more: the monitor drops the rest
+            os.chown(METRICS, uid, uid, dir_fd=root, follow_symlinks=False)
             return os.dup(root)
 
 
@@ -178,7 +182,10 @@ def opened(host: Host) -> Iterator[int]:
 
 @contextlib.contextmanager
 def _within(parent: int, name: str) -> Iterator[int]:
-    directory = os.open(name, _DIRECTORY, dir_fd=parent)
+    try:
+        directory = os.open(name, _DIRECTORY, dir_fd=parent)
+    except NotADirectoryError:
+        raise Failed(f"{name} among the jails is no directory") from None
     try:
         yield directory
     finally:

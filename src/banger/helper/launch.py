@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from . import cgroup, grammar, jail, monitor, program, store
+from . import cgroup, grammar, jail, mapper, monitor, process, program, store, versions
 from .host import Host
 from .operation import Failed, Operation, Outcome, Refused
 
@@ -29,7 +29,7 @@ _RESERVED = {"vmlinux", "initrd", "root", "dev", "run", "sys", "firecracker"}
 _FILES = 8
 _VCPUS = 32
 _MEMORY = (32, 1 << 20)
-_START_SECONDS = 60.0
+_START_SECONDS = 30.0
 _TAIL = 4096
 _PATH_ONLY = 0o10000000  # O_PATH, which fcntl reports
 
@@ -94,6 +94,9 @@ class Launch(Operation):
             if not low <= value <= high:
                 raise Refused(f"{value} {what}: {low} to {high} are possible")
 
+    def turn(self) -> str:
+        return f"machine {self.vm_id}"
+
     def describe(self) -> str:
         return f"launch machine {self.vm_id} in slot {self.slot}: {self.vcpus} processors, {self.memory} MiB"
 
@@ -101,13 +104,13 @@ class Launch(Operation):
         self.validate(host)
         console = _console(host, descriptors)
         uid = host.uid(self.slot)
-        _refuse_mixed(host)
-        if monitor.of_user(uid):
-            raise Refused(f"the slot is taken: uid {uid} has a process")
+        versions.refuse_mixed(host)
         if self.tap is not None:
             _refuse_tap(self.tap, uid)
         root = jail.make(host, self.vm_id, uid)
         try:
+            if monitor.of_user(uid):
+                raise Refused(f"the slot is taken: uid {uid} has a process")
             device = self._fill(host, root, uid)
             return self._start(host, root, uid, device, console)
         except BaseException as error:
@@ -129,11 +132,12 @@ class Launch(Operation):
             store.link(host, each.sha256, root, each.name)
         if not self.device:
             return None
-        number = mapped(self.vm_id)
-        major, minor = map(int, number.split(":"))
-        os.mknod("root", stat.S_IFBLK | 0o600, os.makedev(major, minor), dir_fd=root)
+        device = mapper.find(self.vm_id)
+        if device is None:
+            raise Failed(f"{self.vm_id} has no disk")
+        os.mknod("root", stat.S_IFBLK | 0o600, device.rdev, dir_fd=root)
         os.chown("root", uid, uid, dir_fd=root, follow_symlinks=False)
-        return number
+        return device.number
 
     def _start(self, host: Host, root: int, uid: int, device: str | None, console: int) -> Outcome:
         wanted = cgroup.limits(self.memory, self.vcpus, self.cpu_weight)
@@ -142,15 +146,15 @@ class Launch(Operation):
         group = cgroup.make(host, self.vm_id, wanted)
         begin = os.fstat(console).st_size
         try:
-            process = program.start(host.jailer, self._argv(host, uid), cgroup=group, output=console)
+            started = program.start(host.jailer, self._argv(host, uid), cgroup=group, output=console)
         finally:
             os.close(group)
-        _await(lambda: _ready(host, self.vm_id, root, process.pid, uid), process.poll, console, begin)
+        _await(lambda: _ready(host, self.vm_id, root, started.pid), started.poll, console, begin)
         jail.settle(root, uid)
-        ticks = monitor.start_ticks(process.pid)
+        ticks = process.start_ticks(started.pid)
         if ticks is None:
             raise Failed(_last_words(console, begin))
-        return Outcome({"pid": process.pid, "start_ticks": ticks, "uid": uid})
+        return Outcome({"pid": started.pid, "start_ticks": ticks, "uid": uid})
 
     def _argv(self, host: Host, uid: int) -> list[str]:
         # The largest file that a monitor writes is a snapshot of the guest's memory; the console, which the owner's
@@ -180,6 +184,9 @@ class Sweep(Operation):
     def validate(self, host: Host) -> None:
         grammar.vm_id(self.vm_id)
 
+    def turn(self) -> str:
+        return f"machine {self.vm_id}"
+
     def describe(self) -> str:
         return f"sweep the jail of machine {self.vm_id}"
 
@@ -200,7 +207,7 @@ def sweep(host: Host, vm_id: str) -> None:
     cgroup.kill(host, vm_id)
     with jail.at(host, vm_id) as root:
         if root is not None:
-            monitor.end(monitor.inhabitants(root), root)
+            monitor.end_inhabitants(root)
     failures = []
     for act in (jail.remove, cgroup.remove):
         try:
@@ -209,21 +216,6 @@ def sweep(host: Host, vm_id: str) -> None:
             failures.append(failed)
     if failures:
         raise Failed("; ".join(map(str, failures)), busy=all(each.busy for each in failures))
-
-
-def mapped(vm_id: str, blocks: str = "/sys/block") -> str:
-    """The ``major:minor`` of the machine's mapper device, found by the kernel's name for it. Raises `Failed`."""
-    wanted = grammar.mapper(vm_id)
-    for name in os.listdir(blocks):
-        try:
-            with open(f"{blocks}/{name}/dm/name", encoding="ascii") as file:
-                if file.read().strip() != wanted:
-                    continue
-            with open(f"{blocks}/{name}/dev", encoding="ascii") as file:
-                return file.read().strip()
-        except OSError:
-            continue
-    raise Failed(f"there is no device {wanted}")
 
 
 def _swept(host: Host, vm_id: str, error: BaseException) -> None:
@@ -255,28 +247,6 @@ def _monitor(host: Host) -> str:
     return path
 
 
-def _refuse_mixed(host: Host) -> None:
-    """Jailer and monitor are of one release: only those have been tested together."""
-    ours, other = (_version(path) for path in (_monitor(host), host.jailer))
-    if ours != other:
-        raise Failed(f"firecracker is {ours} and jailer is {other}: install both from one release")
-
-
-_versions: dict[tuple[int, ...], str] = {}
-
-
-def _version(path: str) -> str:
-    found = os.stat(path)
-    key = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-    if key not in _versions:
-        said = program.run(os.path.basename(path), "--version", path=path, memory=1 << 30).stdout
-        version = re.search(rb"v([0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.+-]*)", said)
-        if version is None:
-            raise Failed(f"{path} does not tell its version")
-        _versions[key] = version[1].decode("ascii")
-    return _versions[key]
-
-
 def _refuse_tap(tap: str, uid: int) -> None:
     try:
         with open(f"/sys/class/net/{tap}/owner", encoding="ascii") as file:
@@ -287,8 +257,8 @@ def _refuse_tap(tap: str, uid: int) -> None:
         raise Refused(f"the tap {tap} is for uid {found}, not {uid}")
 
 
-def _ready(host: Host, vm_id: str, root: int, pid: int, uid: int) -> bool:
-    if not monitor.runs(host, vm_id, root, pid, uid):
+def _ready(host: Host, vm_id: str, root: int, pid: int) -> bool:
+    if not monitor.runs(host, vm_id, root, pid):
         return False
     try:
         found = os.stat(f"{jail.RUN}/{jail.SOCKETS['api']}", dir_fd=root, follow_symlinks=False)

@@ -71,11 +71,11 @@ def inherited(environment: Mapping[str, str]) -> socket.socket | None:
 
 
 def bound(allowed: host.Host) -> socket.socket:
-    """A socket of our own at its place, in the runtime directory, which is root's alone."""
+    """A socket of our own at its place, in the runtime directory, which is ours alone."""
     os.makedirs(allowed.runtime, mode=0o711, exist_ok=True)
     found = os.lstat(allowed.runtime)
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != 0 or found.st_mode & 0o022:
-        raise CannotStart(f"{allowed.runtime} is not a directory of root's alone")
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise CannotStart(f"{allowed.runtime} is not a directory of ours alone")
     os.chmod(allowed.runtime, 0o711)  # noqa: S103 - the owner's way to the socket, whatever the umask is
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

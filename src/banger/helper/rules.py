@@ -54,11 +54,10 @@ class Rules(Operation):
 
     def execute(self, host: Host, descriptors: object = ()) -> Outcome:
         self.validate(host)
-        with kept.turn(host):
-            done = self._apply(host)
-            missing = self._connect(host)
-            if any(each.nat for each in self.guests):
-                forwarding.enable(host)
+        done = self._apply(host)
+        missing = self._connect(host)
+        if any(each.nat for each in self.guests):
+            forwarding.enable(host)
         return Outcome({**done, "missing": missing})
 
     def _apply(self, host: Host) -> dict[str, object]:
@@ -98,13 +97,14 @@ class Rules(Operation):
         return sorted({each.tap for each in self.guests} - {each.tap for each in here})
 
     def undo(self, host: Host) -> None:
-        with kept.turn(host):
-            forwarding.restore(host)
-            digests, _ = _listed()
-            gone = "".join(f"delete table {family} banger\n" for family in digests)
-            if gone:
-                program.run("nft", "-f", "-", input=gone.encode("ascii"))
-            kept.forget(host, RECORD)
+        forwarding.restore(host)
+        if not program.installed("nft"):
+            return  # and so are there no tables
+        digests, _ = _listed()
+        gone = "".join(f"delete table {family} banger\n" for family in digests)
+        if gone:
+            program.run("nft", "-f", "-", input=gone.encode("ascii"))
+        kept.forget(host, RECORD)
 
 
 def _listed() -> tuple[dict[str, str], Elements]:

@@ -1,11 +1,12 @@
 """Signals to a machine's monitor, which is told apart from every other process before it gets one."""
 
+import os
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from . import grammar, jail, monitor
+from . import grammar, jail, monitor, process
 from .host import Host
 from .operation import Operation, Outcome, Refused
 
@@ -34,29 +35,30 @@ class Signal(Operation):
         if self.signal not in _SIGNALS:
             raise Refused(f"{self.signal[:80]!r} is not a signal for a monitor: {', '.join(_SIGNALS)}")
 
+    def turn(self) -> str:
+        return ""
+
     def describe(self) -> str:
         return f"send {self.signal} to process {self.pid} of machine {self.vm_id}"
 
     def execute(self, host: Host, descriptors: Sequence[int] = ()) -> Outcome:
         self.validate(host)
-        try:
-            with monitor.pinned(self.pid) as pidfd:
-                if monitor.start_ticks(self.pid) != self.start_ticks:  # another process has the number by now
-                    return Outcome({"sent": False})
-                known = self._is_ours(host)
-                if monitor.ended(pidfd):  # what was read may be of a later process
-                    return Outcome({"sent": False})
-                if not known:
-                    raise Refused(f"process {self.pid} is not the monitor of machine {self.vm_id}")
-                signal.pidfd_send_signal(pidfd, _SIGNALS[self.signal])
-        except ProcessLookupError:
+        descriptor = process.held(self.pid, self.start_ticks)
+        if descriptor is None:  # it has ended, and if there is a process of that number, it is another
             return Outcome({"sent": False})
-        return Outcome({"sent": True})
+        try:
+            if not self._is_monitor(host):
+                if process.alive(descriptor):
+                    raise Refused(f"process {self.pid} is not the monitor of machine {self.vm_id}")
+                return Outcome({"sent": False})
+            return Outcome({"sent": process.send(descriptor, _SIGNALS[self.signal])})
+        finally:
+            os.close(descriptor)
 
     def undo(self, host: Host) -> None:
         """What has ended stays so."""
 
-    def _is_ours(self, host: Host) -> bool:
+    def _is_monitor(self, host: Host) -> bool:
+        """True of the process that we hold, as long as that lives."""
         with jail.at(host, self.vm_id) as root:
-            uid = None if root is None else jail.owner(host, root)
-            return root is not None and uid is not None and monitor.runs(host, self.vm_id, root, self.pid, uid)
+            return root is not None and monitor.runs(host, self.vm_id, root, self.pid)

@@ -44,6 +44,9 @@ class StoreFile(Operation):
         grammar.sha256(self.sha256)
         walk.components(host.state, self.path)
 
+    def turn(self) -> str:
+        return f"store {self.sha256}"
+
     def describe(self) -> str:
         return f"store {self.path!r} as {self.sha256}"
 

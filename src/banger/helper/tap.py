@@ -44,8 +44,11 @@ class Tap(Operation):
         grammar.slot(self.slot, host)
         _foreign(self.name)
 
+    def turn(self) -> str:
+        return f"tap {self.name}"
+
     def describe(self) -> str:
-        return f"create {self.name} for slot {self.slot}"
+        return f"create {self.name[:20]!r} for slot {self.slot}"
 
     def execute(self, host: Host, descriptors: object = ()) -> Outcome:
         self.validate(host)

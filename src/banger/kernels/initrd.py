@@ -3,8 +3,9 @@
 Three archives, which the kernel unpacks one after another. Two are shared by all machines of a kernel, the modules
 first, so that another agent can be put in without the module tree::
 
-    /banger/modules     one path a line, in load order
-    /banger/lib/*.ko    the modules, unpacked
+    /banger/modules         one path a line, in load order
+    /banger/modules.vsock   the same, of those that are loaded beside where the way to the host is a vsock
+    /banger/lib/*.ko        the modules, unpacked
 
     /init               the agent
     /dev/console        for init's first words (the kernel opens it before anything is mounted)
@@ -30,13 +31,17 @@ FILES, ASSETS = "banger/files", "banger/assets"
 def modules_archive(tree: str | None) -> bytes:
     """The first part of a kernel's initrd; ``tree`` is None for a kernel with everything built in."""
     entries = [cpio.directory("banger"), cpio.directory("banger/lib")]
-    listed = ""
-    for path in modules.load_order(tree) if tree is not None else []:
-        assert tree is not None
-        target = f"banger/lib/{modules.name_of(path)}.ko"
-        entries.append(cpio.regular(target, modules.read(tree, path)))
-        listed += f"/{target}\n"
-    entries.append(cpio.regular("banger/modules", listed.encode("ascii")))
+    packed: set[str] = set()
+    for name, wanted in (("modules", modules.NEEDED), ("modules.vsock", modules.NEEDED_FOR_VSOCK)):
+        listed = ""
+        for path in modules.load_order(tree, wanted) if tree is not None else []:
+            assert tree is not None
+            target = f"banger/lib/{modules.name_of(path)}.ko"
+            if target not in packed:
+                packed.add(target)
+                entries.append(cpio.regular(target, modules.read(tree, path)))
+                listed += f"/{target}\n"
+        entries.append(cpio.regular(f"banger/{name}", listed.encode("ascii")))
     return cpio.archive(entries)
 
 

@@ -28,6 +28,9 @@ NEEDED = ("virtio_mmio", "virtio_pci", "virtio_blk", "virtio_console", "virtio_n
 
 A name that is built in, or that the kernel does not know, is passed over: the boot tells."""
 
+NEEDED_FOR_VSOCK = ("vmw_vsock_virtio_transport",)
+"""What a machine needs beside, whose agent is reached over a vsock."""
+
 MODULE_LIMIT = 64 << 20
 _SUFFIX = re.compile(r"\.ko(\.xz|\.zst|\.gz)?$")
 

@@ -8,7 +8,6 @@ The data lies in a file of its own as it would lie in an image: `DataArea` place
 
 import contextlib
 import os
-import tempfile
 
 from banger.disk.ext4.data import DataArea
 from banger.disk.ext4.geometry import BLOCK, Geometry
@@ -39,6 +38,8 @@ class Aside:
         if self._area is None and not self._directory:
             return None
         if self._area is None:
+            import tempfile  # which loads a lot, and is seldom needed here
+
             try:
                 os.makedirs(self._directory, mode=0o700, exist_ok=True)
                 self._descriptor, self.path = tempfile.mkstemp(dir=self._directory)

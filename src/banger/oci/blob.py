@@ -1,7 +1,8 @@
 """A layer's file as a stream of inflated pieces, and the proof that it is what it should be.
 
 Inflating and the digest of the content (what the config names, diff_id) run in threads of their own, since neither
-holds the interpreter's lock; queues between them are short, so a slow reader bounds the memory of all. A content that
+holds the interpreter's lock. Each piece goes from one to the next, the reader last, and its buffer from there back to
+the first: there are few of them, so a slow reader bounds the memory of all. A content that
 is right proves the file: its own digest (what the manifest names) is counted only where there is no such proof, to
 tell a damaged file from an image that is broken itself.
 
@@ -19,8 +20,17 @@ from collections.abc import Callable, Iterator
 
 from banger.oci import inflate
 
-_QUEUED = 6
-"""Pieces between two threads."""
+BUFFERS = 6
+
+_Given = tuple[bytes | bytearray, bytearray]
+"""A piece, and the buffer that goes back when it is not needed any more."""
+
+_Queue = queue.SimpleQueue[_Given | BaseException | None]
+"""Pieces in their order, then what went wrong or None."""
+
+
+class _Stopped(Exception):
+    """Nobody reads any more."""
 
 
 class Lying(ValueError):
@@ -46,9 +56,13 @@ class Blob:
         self._digest, self._size = digest, size
         self._diff_id = diff_id
         self._on_read = on_read
-        self._content = _Digest() if diff_id else None
+        self._inflated: _Queue = queue.SimpleQueue()
+        self._spare: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
+        self._made = 0
+        """How many buffers there are."""
+        self._content = _Digest(self._inflated) if diff_id else None
+        self._pieces = self._content.passed if self._content is not None else self._inflated
         self._proved = False
-        self._pieces: queue.Queue[bytes | BaseException | None] = queue.Queue(_QUEUED)
         self._stopped = False
         self._thread = threading.Thread(target=self._pump, name="inflate", daemon=True)
 
@@ -57,23 +71,25 @@ class Blob:
 
     def __exit__(self, *raised: object) -> None:
         self._stop()
-        if self._content is not None:
-            self._content.close()
         self._file.close()
 
-    def __iter__(self) -> Iterator[bytes]:
-        """The inflated pieces. Raises `inflate.Damaged`, OSError."""
+    def __iter__(self) -> Iterator[bytes | bytearray]:
+        """The inflated pieces; each is gone when the next is asked for. Raises `inflate.Damaged`, OSError."""
         self._thread.start()
-        while isinstance(piece := self._pieces.get(), bytes):
-            yield piece
-        if piece is not None:
-            raise piece
+        if self._content is not None:
+            self._content.start()
+        while isinstance(given := self._pieces.get(), tuple):
+            yield given[0]
+            self._spare.put(given[1])
+        if given is not None:
+            raise given
 
     def check(self) -> None:
         """Compare the content's digest; everything has been read. Raises `Lying`."""
         if self._content is None:
             return
-        self._proved = self._content.close() == self._diff_id
+        self._stop()
+        self._proved = self._content.digest() == self._diff_id
         if not self._proved:
             raise Lying("its content is not what the image's config names (diff_id)")
 
@@ -87,32 +103,34 @@ class Blob:
         self._file.seek(0)
         return f"sha256:{hashlib.file_digest(self._file, 'sha256').hexdigest()}" == self._digest
 
-    def _read(self, size: int) -> bytes:
-        data = self._file.read(size) or b""
-        self._on_read(len(data))
-        return data
+    def _room(self) -> bytearray:
+        """A buffer that nobody uses. Raises `_Stopped`."""
+        if self._made < BUFFERS and self._spare.empty():
+            self._made += 1
+            return bytearray(inflate.PIECE)
+        found = self._spare.get()
+        if self._stopped:
+            raise _Stopped
+        return found
 
     def _pump(self) -> None:
         """Inflate, a few pieces ahead of the reader."""
         last: BaseException | None = None
         try:
-            for piece in inflate.pieces(self._read):
-                if self._content is not None:
-                    self._content.update(piece)
-                self._pieces.put(piece)
-                if self._stopped:
-                    return
+            for given in inflate.pieces(inflate.Input(self._file, self._on_read), self._room):
+                self._inflated.put(given)
         except BaseException as fault:
             last = fault
-        self._pieces.put(last)
+        self._inflated.put(last)
 
     def _stop(self) -> None:
         self._stopped = True
-        while self._thread.is_alive():
-            try:
-                self._pieces.get(timeout=0.01)
-            except queue.Empty:
-                continue
+        if self._thread.ident is not None:
+            for _ in range(BUFFERS):  # one for each that the thread may still make, or wait for
+                self._spare.put(bytearray())
+            self._thread.join()
+        if self._content is not None:
+            self._content.join()
 
 
 def _opened(path: str) -> io.FileIO:
@@ -125,24 +143,28 @@ def _opened(path: str) -> io.FileIO:
 
 
 class _Digest:
-    """A sha256 that is counted in a thread of its own."""
+    """The sha256 of the pieces in ``pieces``, counted in a thread of its own that passes them on."""
 
-    def __init__(self) -> None:
+    def __init__(self, pieces: _Queue) -> None:
+        self.passed: _Queue = queue.SimpleQueue()
+        self._pieces = pieces
         self._hash = hashlib.sha256()
-        self._waiting: queue.Queue[bytes | None] = queue.Queue(_QUEUED)
         self._thread = threading.Thread(target=self._count, name="digest", daemon=True)
+
+    def start(self) -> None:
         self._thread.start()
 
-    def update(self, data: bytes) -> None:
-        self._waiting.put(data)
-
-    def close(self) -> str:
-        """The digest of all that was given, in the words of OCI; may be asked again."""
-        if self._thread.is_alive():
-            self._waiting.put(None)
+    def join(self) -> None:
+        """Wait for the thread's end, which follows that of the pieces."""
+        if self._thread.ident is not None:
             self._thread.join()
+
+    def digest(self) -> str:
+        """The digest of all pieces, in the words of OCI."""
         return f"sha256:{self._hash.hexdigest()}"
 
     def _count(self) -> None:
-        while (data := self._waiting.get()) is not None:
-            self._hash.update(data)
+        while isinstance(given := self._pieces.get(), tuple):
+            self._hash.update(given[0])
+            self.passed.put(given)
+        self.passed.put(given)

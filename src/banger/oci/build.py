@@ -17,8 +17,7 @@ of its own, because archives are hostile and memory should go back to the system
 import contextlib
 import os
 from collections.abc import Sequence
-
-import msgspec
+from typing import NamedTuple
 
 from banger import errors
 from banger.disk import host_tree
@@ -43,7 +42,7 @@ _STEP = 4 << 20
 """Bytes between two reports of progress."""
 
 
-class BuildReport(msgspec.Struct, frozen=True):
+class BuildReport(NamedTuple):
     """What was made. ``content`` is the inflated size of all layers, ``skipped`` counts devices and fifos left out.
 
     ``digest`` is that of a directory's content, empty when there was none.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from banger import errors, worker
 from banger.oci.build import BuildReport, LayerSource
-from banger.oci.child import MEMORY_LIMIT, Request
+from banger.oci.child import MEMORY_LIMIT, Request, encoded
 from banger.oci.progress import Progress, silent
 
 
@@ -32,7 +32,7 @@ async def build_in_child(
         raise errors.AlreadyExists(kind="file", name=output)
     request = Request(list(layers), output, seed, size, memory, indexes, home)
     try:
-        return await worker.ask("banger.oci.child", request, BuildReport, progress)
+        return await worker.ask("banger.oci.child", encoded(request), BuildReport, progress)
     except BaseException as fault:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(output)

@@ -1,18 +1,18 @@
 """The process in which an image is built: hostile archives are parsed here and nowhere else (see `builder`).
 
 It bounds its own address space, so that an archive that beats every other limit ends this process alone
-(`banger.worker`).
+(`banger.serving`).
 """
 
 import ctypes
 import gc
+import json
 import sys
+from typing import NamedTuple
 
-import msgspec
-
-from banger import errors, worker
+from banger import errors, serving
 from banger.oci.build import BuildReport, LayerSource, build_image
-from banger.worker import Progress
+from banger.serving import Progress
 
 MEMORY_LIMIT = 4 << 30
 _SWITCH_SECONDS = 5e-5
@@ -24,7 +24,7 @@ _KEPT_MEMORY = 64 << 20
 would hand out zeroed pages again and again; a sixth of the time of inflating."""
 
 
-class Request(msgspec.Struct, frozen=True):
+class Request(NamedTuple):
     layers: list[LayerSource]
     output: str
     seed: str
@@ -34,10 +34,22 @@ class Request(msgspec.Struct, frozen=True):
     home: str = ""
 
 
+def encoded(request: Request) -> dict[str, object]:
+    """A request as it is sent."""
+    return {**request._asdict(), "layers": [each._asdict() for each in request.layers]}
+
+
+def decoded(data: bytes) -> Request:
+    """A request as it was sent."""
+    fields = json.loads(data)
+    layers = [LayerSource(**{**each, "without": tuple(each.get("without", ()))}) for each in fields.pop("layers")]
+    return Request(layers, **fields)
+
+
 def main() -> int:
     """The child: one request on stdin, lines on stdout."""
-    return worker.serve(
-        Request,
+    return serving.serve(
+        decoded,
         _build,
         memory=lambda request: request.memory,
         exhausted=lambda request: errors.BuildFailed(

@@ -16,7 +16,6 @@ import marshal
 import os
 import struct
 import sys
-import tempfile
 import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 
@@ -150,6 +149,8 @@ class Shelf:
         path = self._path(layer)
         if not path:
             return
+        import tempfile  # which loads a lot, and is needed for new layers alone
+
         rows = [_row(entry, live, aside.contents) for entry in entries]
         name = os.fsencode(self._image)
         totals = len(entries), sum(entry.metadata for entry in entries), sum(entry.stored for entry in entries)

@@ -5,18 +5,17 @@ Layers are read newest first, so a file that a newer layer hides is stepped over
 
 import contextlib
 from collections.abc import Callable, Iterator
-
-import msgspec
+from typing import NamedTuple
 
 from banger import errors
 from banger.disk.ext4.data import HOLE_UNIT, DataArea
 from banger.disk.ext4.geometry import BLOCK
 from banger.disk.ext4.node import Content
-from banger.log import printable
 from banger.oci import inflate, tar
 from banger.oci.aside import Aside
 from banger.oci.blob import Blob, Lying
 from banger.oci.entry import FILE, FOLDER, OPAQUE, Entry, Judge
+from banger.text import printable
 
 ENTRY_LIMIT = 1 << 20
 """Most entries of all layers together, and most of one layer, those included that mean nothing."""
@@ -33,7 +32,7 @@ METADATA_LIMIT = 256 << 20
 _CHUNK = 1 << 20
 
 
-class LayerSource(msgspec.Struct, frozen=True):
+class LayerSource(NamedTuple):
     """A layer to be read: a tar archive, compressed or not.
 
     ``name`` stands for it in errors (its digest, as a rule). With ``strip``, only what lies below that directory is
@@ -163,7 +162,7 @@ class Reader:
             if wrong is not None:
                 raise wrong
 
-    def _counted(self, blob: Blob) -> Iterator[bytes]:
+    def _counted(self, blob: Blob) -> Iterator[bytes | bytearray]:
         """The pieces of a layer; also those that become no file are counted."""
         for piece in blob:
             self._inflated += len(piece)

@@ -12,9 +12,9 @@ import stat
 
 from banger import errors
 from banger.disk.ext4.node import Node
-from banger.log import printable
 from banger.oci.entry import DEVICE, FILE, FOLDER, HARD_LINK, OPAQUE, SYMLINK, WHITEOUT, Entry
 from banger.oci.tree import OutOfBounds, Tree
+from banger.text import printable
 
 LINK_LIMIT = 65_000
 """Names that an ext4 inode can have."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from banger.worker import Progress
+from banger.serving import Progress
 
 __all__ = ["Notice", "Progress", "silent", "unheard"]
 

@@ -47,11 +47,11 @@ _SPARSE = b"GNU.sparse."
 
 
 class Archive:
-    """The entries of an archive whose bytes come in ``pieces``."""
+    """The entries of an archive whose bytes come in ``pieces``, each of which is used until the next is asked for."""
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
+    def __init__(self, pieces: Iterator[bytes | bytearray]) -> None:
         self._pieces = pieces
-        self._piece = b""
+        self._piece: bytes | bytearray = b""
         self._at = 0
         self._left = 0
         self._padding = 0
@@ -65,7 +65,7 @@ class Archive:
         self._left -= count
         return self._take(count)
 
-    def window(self, most: int, unit: int) -> tuple[bytes, int, int]:
+    def window(self, most: int, unit: int) -> tuple[bytes | bytearray, int, int]:
         """The next bytes of the entry's data where they lie, uncopied: a piece, and from where to where in it.
 
         All of ``most`` if they lie together, otherwise a multiple of ``unit`` bytes.
@@ -85,7 +85,7 @@ class Archive:
         end = at + count
         if end <= len(self._piece):
             self._at = end
-            return self._piece[at:end]
+            return bytes(self._piece[at:end])
         parts = [self._piece[at:]]
         count -= len(parts[0])
         while count:

@@ -1,11 +1,11 @@
 """The helper as those see it who install, start and examine it."""
 
-from banger.helper.host import RECORD as RECORD
-from banger.helper.host import BadRecord as BadRecord
-from banger.helper.host import Host as Host
-from banger.helper.host import load as load
+from banger.helper import udev
+from banger.helper.host import BadRecord, Host, load
 from banger.helper.ping import Ping
 from banger.privileged.client import Helper
+
+__all__ = ["BadRecord", "Host", "load", "ping", "udev"]
 
 PATIENCE = 5.0
 """Seconds that a helper which is being started may take until it listens."""

@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 import banger
 from banger import errors
+from banger.paths import RECORD
 from banger.privileged import archive
-from banger.privileged.installation import RECORD
+from banger.privileged.installation import udev
 from banger.system import checks, environment, files, record, services, units
 from banger.system.checks import Finding
 from banger.system.layout import CACHE, CONFIG, HELPER, LIBRARY, LINKS, MODULES, MODULES_FILE, VENV, below
@@ -144,7 +145,7 @@ def _check_directories(wanted: Record, root: str) -> None:
 def _write(wanted: Record, made: files.Files) -> list[str]:
     """Every file; the names of commands that are somebody else's."""
     uid, gid = wanted.owner_uid, wanted.owner_gid
-    for path in (LIBRARY, CONFIG, "/usr/local/bin", units.DIRECTORY, os.path.dirname(MODULES_FILE)):
+    for path in (LIBRARY, CONFIG, "/usr/local/bin", *map(os.path.dirname, (MODULES_FILE, udev.PATH))):
         if not os.path.isdir(below(made.root, path)):
             made.directory(path, 0o755)
     made.directory(wanted.state, 0o700, uid, gid)
@@ -155,6 +156,7 @@ def _write(wanted: Record, made: files.Files) -> list[str]:
         made.tree(VENV, lambda place: environment.build(place, VENV))
     made.file(HELPER, archive.content())
     made.file(MODULES_FILE, "".join(f"{name}\n" for name in ("# what machines of banger need", *MODULES)).encode())
+    made.file(udev.PATH, udev.rules(wanted).encode())
     for name, text in units.render(wanted, groups=checks.kvm_groups()).items():
         made.file(os.path.join(units.DIRECTORY, name), text.encode())
     taken = [path for path, target in LINKS.items() if not made.link(path, target)]

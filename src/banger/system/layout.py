@@ -6,6 +6,7 @@
 /usr/local/bin/banger, bangerd                 links into the environment
 /etc/systemd/system/               root  0644  the units (`banger.system.units`)
 /etc/modules-load.d/banger.conf    root  0644  the kernel's modules that machines need
+/etc/udev/rules.d/11-dm-banger.rules 0644      what keeps the host from reading guests' disks (the helper's words)
 /etc/banger/install.json           root  0644  the record (`banger.system.record`)
 /var/lib/banger, /var/cache/banger owner 0700  the owner's; monitors are other users and have no business there
 /var/lib/banger-root               root  0711  store/ and jails/ (0711): on one file system, for hard links join them

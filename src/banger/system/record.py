@@ -12,7 +12,8 @@ import stat
 from dataclasses import dataclass
 
 from banger import errors
-from banger.privileged.installation import RECORD, Host
+from banger.paths import RECORD
+from banger.privileged.installation import Host
 
 LARGEST = 1 << 16
 

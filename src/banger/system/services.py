@@ -53,9 +53,16 @@ def load_modules(names: Sequence[str]) -> None:
         asyncio.run(proc.run(["modprobe", "--all", "--quiet", *names], timeout=60, check=False))
 
 
+def reload_udev() -> None:
+    """Let udev read its rules again; a host without udev has nobody who would read guests' disks."""
+    with contextlib.suppress(errors.BangerError):
+        asyncio.run(proc.run(["udevadm", "control", "--reload"], timeout=60, check=False))
+
+
 def start(host: Host) -> None:
     """Load the units, start what the host starts, restart what runs older code, and wait for both to answer."""
     control("daemon-reload")
+    reload_udev()
     control("enable", *ENABLED)
     control("start", MACHINES, HELPER_SOCKET)
     restart(host)
@@ -80,6 +87,7 @@ def end(units: Sequence[str] = ALL) -> None:
 def forget() -> None:
     """Let systemd forget units whose files are gone."""
     control("daemon-reload", check=False)
+    reload_udev()
     control("reset-failed", *ALL, check=False)
 
 

@@ -11,9 +11,10 @@ import shutil
 from typing import NamedTuple
 
 from banger import errors
-from banger.privileged.installation import RECORD, Host
+from banger.paths import RECORD
+from banger.privileged.installation import Host, udev
 from banger.sdk.client import Client
-from banger.system import network, record, services, units
+from banger.system import record, remains, services, units
 from banger.system.install import need_root
 from banger.system.layout import CACHE, CONFIG, HELPER, LIBRARY, LINKS, MODULES_FILE, VENV
 from banger.system.services import DAEMON_SOCKET
@@ -28,47 +29,62 @@ class Removed(NamedTuple):
     """Machines that were running."""
     kept: list[str]
     """Directories with what users have made."""
+    left: list[str]
+    """What could not be removed, and why."""
 
 
 def uninstall(*, purge: bool, force: bool) -> Removed:
     """Remove the installation; with ``force`` its running machines are stopped first.
 
-    Raises `errors.InstallRefused` while machines run.
+    It may be repeated: a second one removes what the first has kept. Raises `errors.InstallRefused` while machines run.
     """
     need_root()
     found = record.read()
-    host: Host = found or Host(owner_uid=0, owner_gid=0)
+    if found is None and not os.path.lexists(HELPER):
+        host = Host(owner_uid=0, owner_gid=0)
+        return Removed([], _settle(host, purge and os.path.isdir(host.state) and os.stat(host.state).st_uid != 0), [])
+    host = found or Host(owner_uid=0, owner_gid=0)
     machines = running(host)
     if machines and not force:
         error = errors.InstallRefused(reason=f"machines are running: {', '.join(machines)}")
         error.advise("stop them first ('banger vm stop'), or let --force do it")
         raise error
-    if machines:
-        _stop(machines)
+    _stop(machines)
     services.end()
     _kill_leftover(host)
-    network.clear(host)
+    left = remains.clear(host)
     _remove_files(host)
     services.forget()
+    kept = _settle(host, purge and found is not None)
+    if not left:  # until then it can be tried again, and is an installation
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(RECORD)
+    _remove_empty(CONFIG)
+    return Removed(machines, kept, left)
+
+
+def _settle(host: Host, purge: bool) -> list[str]:
+    """Remove or keep what users have made; the directories that are kept.
+
+    Without a record there may have been no installation at all, and root's own machines are in the same directories.
+    """
     places = [each for each in (host.state, host.private, CACHE) if os.path.isdir(each) and not os.path.islink(each)]
     if purge:
         for each in places:
             _purge(each)
-        places = []
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(RECORD)
-    _remove_empty(CONFIG)
-    return Removed(machines, places)
+        return []
+    return places
 
 
 def running(host: Host) -> list[str]:
-    """Machines that run, by name where the daemon answers."""
+    """Machines that run, by name; those of which the daemon knows nothing, by what holds them."""
+    leaves = [path.rpartition("/")[2] for path in _populated(host)]
     try:
         with Client(DAEMON_SOCKET, start=False) as client:
-            return [each.name for each in client.vm_list().vms if each.state == "running"]
+            known = {f"vm-{each.id}": each.name for each in client.vm_list().vms if each.state == "running"}
     except errors.BangerError:
-        leaves = [path.rpartition("/")[2] for path in _populated(host)]
         return leaves + (["those of the daemon, which does not answer"] if _daemon_has_children() else [])
+    return [*known.values(), *(each for each in leaves if each not in known)]
 
 
 def _populated(host: Host) -> list[str]:
@@ -116,14 +132,14 @@ def _remove_files(host: Host) -> None:
         with contextlib.suppress(OSError):
             if os.readlink(path) == target:
                 os.unlink(path)
-    for path in (HELPER, MODULES_FILE, *(os.path.join(units.DIRECTORY, name) for name in units.NAMES)):
+    for path in (HELPER, MODULES_FILE, udev.PATH, *(os.path.join(units.DIRECTORY, name) for name in units.NAMES)):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
     for path in (VENV, "/run/banger", host.runtime):
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(path)
     _remove_empty(LIBRARY)
-    for path in (host.store, host.jails, host.private):
+    for path in (host.store, host.jails, f"{host.private}/network", host.private):
         _remove_empty(path)
 
 

@@ -119,9 +119,11 @@ OOMPolicy=continue
 TasksMax=infinity
 {_COMMON}\
 # All that follows holds for the monitors in the leaves too, whatever else they are kept from: devices by these names
-# alone, and no sockets of the internet.
-DeviceAllow=/dev/kvm rw
-DeviceAllow=/dev/net/tun rw
+# alone, and no sockets of the internet. The jailer makes the nodes, and is in the leaf by then.
+DeviceAllow=/dev/kvm rwm
+DeviceAllow=/dev/net/tun rwm
+DeviceAllow=/dev/userfaultfd rwm
+DeviceAllow=/dev/urandom rwm
 DeviceAllow=block-loop rw
 DeviceAllow=block-device-mapper rw
 IPAddressDeny=any
@@ -224,6 +226,8 @@ User={record.owner}
 ExecStart={DAEMON}
 Restart=on-failure
 RestartSec=1
+# A mistake in its configuration is still there a second later.
+RestartPreventExitStatus=2
 WorkingDirectory=/
 # Machines on QEMU are children of the daemon's, and stay when it ends.
 KillMode=process

@@ -38,6 +38,8 @@ class Availability(msgspec.Struct, frozen=True, kw_only=True):
     usable: bool
     reason: str
     features: Features
+    warnings: tuple[str, ...] = ()
+    """What the owner should know of the version that is installed, a line each."""
 
 
 class Drive(msgspec.Struct, frozen=True, kw_only=True):

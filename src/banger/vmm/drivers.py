@@ -1,18 +1,17 @@
-"""The drivers by name. A machine's record says which one runs it; a new machine gets `default`."""
+"""The drivers by name. A machine's record says which one runs it; a new machine gets the best that works here."""
 
+import asyncio
 import os
-from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from banger import errors
+from banger.privileged.runner import Privileged
 from banger.vmm.driver import Driver
 
 VARIABLE = "BANGER_DRIVER"
 """Chooses the driver of new machines; the fake one can be had in no other way."""
 
-
-def default() -> str:
-    return os.environ.get(VARIABLE) or "qemu"
+AUTO = "auto"
 
 
 class Driven(Protocol):
@@ -22,23 +21,69 @@ class Driven(Protocol):
     def driver(self) -> str: ...
 
 
-class Drivers:
-    """The drivers of one daemon. New machines get ``chosen``; every other is made by ``make`` when it is asked for."""
+class Choice(NamedTuple):
+    """The driver of new machines, and why it is this one, in words for the doctor."""
 
-    def __init__(self, chosen: Driver, make: Callable[[str], Driver]) -> None:
-        self.chosen = chosen
-        self._make = make
-        self._known = {chosen.name: chosen}
+    driver: Driver
+    reason: str
+
+
+class Drivers:
+    """The drivers of one daemon, each made when it is first asked for."""
+
+    def __init__(self, probe_cache: str, wanted: str = AUTO, privileged: Privileged | None = None) -> None:
+        self._probe_cache = probe_cache
+        self._wanted = os.environ.get(VARIABLE) or wanted
+        self._privileged = privileged
+        self._known: dict[str, Driver] = {}
+        self._chosen: Choice | None = None
+        self._choosing = asyncio.Lock()
+
+    def use(self, driver: Driver) -> None:
+        """Take this object for its name, and for new machines."""
+        self._known[driver.name] = driver
+        self._chosen = Choice(driver, "asked for by name")
 
     def of(self, made: Driven) -> Driver:
-        """The driver that runs it. Raises `errors.UsageError` when there is none of that name."""
-        if made.driver not in self._known:
-            self._known[made.driver] = self._make(made.driver)
-        return self._known[made.driver]
+        """The driver that runs it. Raises `errors.UsageError` when there is none of that name here."""
+        return self.named(made.driver)
+
+    def named(self, name: str) -> Driver:
+        """Raises `errors.UsageError`."""
+        if name not in self._known:
+            self._known[name] = by_name(name, self._probe_cache, self._privileged)
+        return self._known[name]
+
+    async def choose(self) -> Choice:
+        """The driver of new machines: as asked for; for ``auto`` Firecracker where it runs guests, else QEMU.
+
+        Takes as long as a probe does. Firecracker is looked at again until it works, since it may have been installed
+        in between. Raises `errors.UsageError`.
+        """
+        async with self._choosing:
+            if self._chosen is not None:
+                return self._chosen
+            if self._wanted != AUTO:
+                self._chosen = Choice(self.named(self._wanted), "asked for by name")
+                return self._chosen
+            if self._privileged is None:
+                self._chosen = Choice(self.named("qemu"), "Firecracker needs the root helper, which is not installed")
+                return self._chosen
+            found = await self.named("firecracker").availability()
+            if not found.usable:
+                return Choice(self.named("qemu"), found.reason)
+            self._chosen = Choice(self.named("firecracker"), found.reason)
+            return self._chosen
 
 
-def by_name(name: str, probe_cache: str) -> Driver:
+def by_name(name: str, probe_cache: str, privileged: Privileged | None = None) -> Driver:
     """The driver object for a name. Raises `errors.UsageError`."""
+    if name == "firecracker":
+        if privileged is None:
+            raise errors.UsageError(detail="Firecracker needs the root helper: 'sudo banger system install'")
+        from banger.vmm.firecracker.driver import FirecrackerDriver
+
+        return FirecrackerDriver(privileged, probe_cache)
     if name == "qemu":
         from banger.vmm.qemu.driver import QemuDriver
 
@@ -47,4 +92,4 @@ def by_name(name: str, probe_cache: str) -> Driver:
         from banger.vmm.fake.driver import FakeDriver
 
         return FakeDriver()
-    raise errors.UsageError(detail=f"there is no driver named {name!r} (qemu, fake)")
+    raise errors.UsageError(detail=f"there is no driver named {name!r} (firecracker, qemu, fake)")

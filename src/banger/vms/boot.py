@@ -13,6 +13,22 @@ _PLAIN = re.compile(r"/[A-Za-z0-9._/-]{1,200}")
 """An init that can be a word of a command line; whatever else an image brings is left alone."""
 
 DISK, INITRD, CONSOLE = "disk.qcow2", "initrd.cpio", "console.log"
+OVERLAY = "overlay"
+"""What a machine in a jail has written, in the form of `banger.helper.snapshot`."""
+
+
+def device(vm_id: str) -> str:
+    """The disk of a machine in a jail, while it is attached."""
+    return f"/dev/mapper/fc-rootfs-{vm_id}"
+
+
+def disk(record: VmRecord, image: ImageRecord, paths: Paths) -> Drive:
+    """The machine's root, of which it writes its own part alone."""
+    durable = not record.ephemeral  # a host that crashed has no use for the disk of a machine that is deleted
+    if record.jailed:
+        return Drive(serial="root", path=device(record.id), format="raw", durable=durable)
+    path = os.path.join(paths.vm(record.id), DISK)
+    return Drive(serial="root", path=path, format="qcow2", backing=rootfs_path(image, paths), durable=durable)
 
 
 def command_line(record: VmRecord, image: ImageRecord, modules: bool) -> tuple[str, ...]:
@@ -41,15 +57,7 @@ def launch_spec(
 ) -> LaunchSpec:
     """Everything that the driver needs, from files that exist by now."""
     directory, kernel_directory = paths.vm(record.id), paths.kernel(kernel.name)
-    drives = [
-        Drive(
-            serial="root",
-            path=os.path.join(directory, DISK),
-            format="qcow2",
-            backing=rootfs_path(image, paths),
-            durable=not record.ephemeral,  # a host that crashed has no use for the disk of a machine that is deleted
-        )
-    ]
+    drives = [disk(record, image, paths)]
     modules = kernels.MODULES in kernel.files
     if modules:
         path = os.path.join(kernel_directory, kernels.MODULES)

@@ -11,7 +11,7 @@ from banger import errors, proc
 from banger.engine.change import Report
 from banger.log import printable
 from banger.vmm.driver import Exit, Handle
-from banger.vms import strays
+from banger.vms import attaching, strays
 from banger.vms.parts import Made, Parts, Step
 from banger.vms.record import VmRecord
 
@@ -119,6 +119,8 @@ async def switch_off(parts: Parts, vm_id: str) -> Exit | None:
             proc.send_signal(stray, signal.SIGKILL)
             await proc.wait_gone(stray, STRAY_TIMEOUT)
     await parts.connections.drop(vm_id)
+    if record is not None and record.jailed:
+        await attaching.detach_disk(parts, vm_id)
     await asyncio.to_thread(shutil.rmtree, parts.paths.vm_runtime(vm_id), ignore_errors=True)
     return end
 

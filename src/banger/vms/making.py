@@ -11,7 +11,7 @@ import shutil
 import msgspec
 
 from banger import errors
-from banger.disk import overlay
+from banger.disk import overlay, snapshot
 from banger.engine.change import Report
 from banger.vms import boot, wanted
 from banger.vms.parts import Made, Parts, Step
@@ -90,8 +90,12 @@ class MakeDisk(_Making):
         image = self.parts.images.usable(record.image_id)
         try:
             os.makedirs(self.directory, mode=0o700)
+            base = self.parts.images.rootfs(image)
+            if record.jailed:
+                snapshot.create(os.path.join(self.directory, boot.OVERLAY), base, record.disk_size)
+                return
             disk = os.path.join(self.directory, boot.DISK)
-            await overlay.create(disk, self.parts.images.rootfs(image), record.disk_size)
+            await overlay.create(disk, base, record.disk_size)
             os.chmod(disk, 0o600)
             uid = self.parts.uid(record)
             if uid is not None:  # its monitor may find the disk and write to it, and make nothing beside it

@@ -10,6 +10,7 @@ from banger.engine.change import Report, Resource
 from banger.images.service import ImageService
 from banger.kernels.service import KernelService
 from banger.paths import Paths
+from banger.privileged.runner import Privileged
 from banger.vmm.drivers import Drivers
 from banger.vms.connections import Connections
 from banger.vms.record import Machines, VmRecord
@@ -28,8 +29,10 @@ class Parts:
     watch: Watch
     paths: Paths
     settings: Config
-    privileged: bool
-    """We are root: monitors run as users of their own."""
+    own_users: bool
+    """We are root: monitors without a jail run as users of their own all the same."""
+    privileged: Privileged | None = None
+    """Who does what needs root, if anybody does."""
     ready: Callable[[VmRecord], None]
     """Told of every machine that has begun to run."""
     hurry: dict[str, asyncio.Event] = field(default_factory=dict)
@@ -37,7 +40,14 @@ class Parts:
 
     def uid(self, record: VmRecord) -> int | None:
         """The user that the machine's monitor runs as, and that owns its files; None for ourselves."""
-        return self.settings.vmm_uid_base + record.slot if self.privileged else None
+        return self.settings.vmm_uid_base + record.slot if self.own_users and not record.jailed else None
+
+    @property
+    def root(self) -> Privileged:
+        """Who does what needs root. Raises `errors.HelperUnavailable` where nobody does."""
+        if self.privileged is None:
+            raise errors.HelperUnavailable(reason="there is none on this host")
+        return self.privileged
 
     def need(self, vm_id: str) -> VmRecord:
         """The record of a machine that a change is about. Raises `errors.NotFound`."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from banger.engine.change import Kind, Recovery, Spec, Task
-from banger.vms import booting, ending, making
+from banger.vms import attaching, booting, ending, making
 from banger.vms.parts import Parts
 from banger.vms.record import VmRecord
 
@@ -28,6 +28,14 @@ class Changed(msgspec.Struct, frozen=True):
 
     id: str
     timeout: float = 0.0
+    jailed: bool = False
+
+
+def boot(parts: Parts, vm_id: str, jailed: bool) -> Sequence[Task]:
+    """From what is on disk to an agent that answers."""
+    attached: list[Task] = [attaching.AttachDisk(parts, vm_id)] if jailed else []
+    started = [booting.MakeInitrd(parts, vm_id), booting.Launch(parts, vm_id), booting.AwaitAgent(parts, vm_id)]
+    return [*attached, *started]
 
 
 def kinds(parts: Parts) -> list[Kind]:
@@ -42,20 +50,18 @@ def kinds(parts: Parts) -> list[Kind]:
             making.EnsureKernel(parts, record.id),
             making.MakeDisk(parts, record.id),
         ]
-        return made + boot(record.id) if wanted.start else made
-
-    def boot(vm_id: str) -> list[Task]:
-        return [booting.MakeInitrd(parts, vm_id), booting.Launch(parts, vm_id), booting.AwaitAgent(parts, vm_id)]
+        return [*made, *boot(parts, record.id, record.jailed)] if wanted.start else made
 
     def start(spec: Spec) -> Sequence[Task]:
-        return boot(msgspec.convert(spec, Changed).id)
+        asked = msgspec.convert(spec, Changed)
+        return boot(parts, asked.id, asked.jailed)
 
     def stop(spec: Spec) -> list[Task]:
         asked = msgspec.convert(spec, Changed)
         return [ending.PowerOff(parts, asked.id, asked.timeout), ending.SwitchOff(parts, asked.id)]
 
     def restart(spec: Spec) -> Sequence[Task]:
-        return stop(spec) + boot(msgspec.convert(spec, Changed).id)
+        return [*stop(spec), *start(spec)]
 
     def kill(spec: Spec) -> list[Task]:
         return [ending.SwitchOff(parts, msgspec.convert(spec, Changed).id)]

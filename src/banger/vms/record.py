@@ -33,6 +33,8 @@ class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
     worker_of: str = ""
     """The subject of the change that made it for itself (see `workers`); empty for a machine of its own."""
     driver: str
+    jailed: bool = False
+    """Its monitor is in a jail: the host holds its disk and its network for it (see `attaching`)."""
     network: Network | None = None
     """Decided with the slot where addresses follow from it."""
     nat: bool = False

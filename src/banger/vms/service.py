@@ -24,6 +24,7 @@ from banger.guest.command import GuestCommand
 from banger.images.service import ImageService
 from banger.kernels.service import KernelService
 from banger.paths import Paths
+from banger.privileged.runner import Privileged
 from banger.store.records import Records
 from banger.vmm.driver import Exit, Handle
 from banger.vmm.drivers import Drivers
@@ -58,6 +59,7 @@ class VmService:
         drivers: Drivers,
         paths: Paths,
         settings: Config,
+        privileged: Privileged | None = None,
         grace: float = GRACE,
     ) -> None:
         self._engine = engine
@@ -74,7 +76,8 @@ class VmService:
             watch=Watch(drivers, settings.console_limit, self._ended, self._stalled),
             paths=paths,
             settings=settings,
-            privileged=os.geteuid() == 0,
+            own_users=os.geteuid() == 0,
+            privileged=privileged,
             ready=self._ready,
         )
         self.workers = Workers(self._parts, self._decide)
@@ -114,7 +117,8 @@ class VmService:
     async def _decide(self, request: CreateVm) -> VmRecord:
         """What is asked for, checked against what there is."""
         parts = self._parts
-        available = await parts.drivers.chosen.availability()
+        driver = (await parts.drivers.choose()).driver
+        available = await driver.availability()
         if not available.usable:
             raise errors.VmmFailed(reason=available.reason, name=request.name or "")
         record = wanted.decide(
@@ -122,8 +126,8 @@ class VmService:
             parts.settings,
             self._machines,
             self._promised,
-            parts.drivers.chosen.name,
-            available.features.user_networking,
+            driver.name,
+            available.features,
         )
         image = parts.images.expect(record.image)
         if image is not None:
@@ -138,7 +142,7 @@ class VmService:
         self._check_idle(record)
         if record.state == "running":
             raise errors.WrongState(name=record.name, state=record.state, needed="stopped")
-        return self._begin(plans.START, record, Changed(record.id))
+        return self._begin(plans.START, record, Changed(record.id, jailed=record.jailed))
 
     async def stop(self, ref: str, request: StopVm) -> Operation:
         """Power off in order, within the request's time; raises `errors.WrongState` on a machine that does not run."""
@@ -148,7 +152,7 @@ class VmService:
     async def restart(self, ref: str, request: StopVm) -> Operation:
         """Power off in order, then start; a machine that does not run is just started."""
         record = self._machines.find(ref)
-        return self._begin(plans.RESTART, record, Changed(record.id, _bounded(request.timeout)))
+        return self._begin(plans.RESTART, record, Changed(record.id, _bounded(request.timeout), record.jailed))
 
     async def kill(self, ref: str) -> Operation:
         """Switch off at once; an orderly stop that is under way becomes a quick one."""
@@ -345,7 +349,7 @@ class VmService:
         paths = self._parts.paths
         for directory in (paths.state, paths.vms, paths.images, paths.kernels, paths.staging):
             os.makedirs(directory, mode=0o700, exist_ok=True)
-            if self._parts.privileged and directory != paths.staging:
+            if self._parts.own_users and directory != paths.staging:
                 os.chmod(directory, 0o711)  # noqa: S103 - a way through, not a view
 
     async def close(self) -> None:

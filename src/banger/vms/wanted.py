@@ -13,7 +13,7 @@ from banger import errors
 from banger.api.vm import CreateVm
 from banger.config.settings import Config
 from banger.config.sizes import format_size
-from banger.vmm.driver import UserNetwork
+from banger.vmm.driver import Features, UserNetwork
 from banger.vms import names
 from banger.vms.record import Machines, VmRecord
 
@@ -30,7 +30,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def decide(
-    request: CreateVm, settings: Config, machines: Machines, promised: Collection[str], driver: str, networked: bool
+    request: CreateVm, settings: Config, machines: Machines, promised: Collection[str], driver: str, features: Features
 ) -> VmRecord:
     """The record of a machine to be made; nothing is stored yet. ``promised`` are names given to machines to come.
 
@@ -55,7 +55,8 @@ def decide(
         env=dict(environment(request.env)),
         ephemeral=request.ephemeral,
         driver=driver,
-        network=UserNetwork(host_loopback=settings.vm_defaults.host_loopback) if networked else None,
+        jailed=features.jail,
+        network=UserNetwork(host_loopback=settings.vm_defaults.host_loopback) if features.user_networking else None,
         nat=settings.vm_defaults.nat if request.nat is None else request.nat,
         peers=settings.vm_defaults.peers if request.peers is None else request.peers,
         created=time.time(),

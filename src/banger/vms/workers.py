@@ -16,7 +16,7 @@ from banger.api.vm import CreateVm
 from banger.engine.change import Task
 from banger.guest.channel import Channel
 from banger.images.record import ImageRecord
-from banger.vms import boot, booting, ending, making
+from banger.vms import boot, ending, making, plans
 from banger.vms.parts import Parts
 from banger.vms.record import VmRecord
 
@@ -41,13 +41,8 @@ class Workers:
     def starting(self, vm_id: str) -> Sequence[Task]:
         """The machine, until its agent answers."""
         parts = self._parts
-        return [
-            making.EnsureKernel(parts, vm_id),
-            making.MakeDisk(parts, vm_id),
-            booting.MakeInitrd(parts, vm_id),
-            booting.Launch(parts, vm_id),
-            booting.AwaitAgent(parts, vm_id),
-        ]
+        made = [making.EnsureKernel(parts, vm_id), making.MakeDisk(parts, vm_id)]
+        return [*made, *plans.boot(parts, vm_id, jailed=False)]
 
     def ending(self, vm_id: str, timeout: float) -> Sequence[Task]:
         """Power-off in order; the disk stays."""

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from banger.helper import turn
 from banger.helper.host import Host
 from banger.helper.operation import Operation, Outcome
 from banger.helper.ruleset import GuestRule
@@ -40,17 +41,17 @@ class Namespace:
 
     def __init__(self) -> None:
         self._back: list[int] = []
-        back = os.open("/proc/self/ns/net", os.O_RDONLY)
+        back = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         try:
             _check(_LIBC.unshare(CLONE_NEWNET))
-            self._descriptor = os.open("/proc/self/ns/net", os.O_RDONLY)
+            self._descriptor = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
             ip("link set dev lo up")
         finally:
             _check(_LIBC.setns(back, CLONE_NEWNET))
             os.close(back)
 
     def __enter__(self) -> "Namespace":
-        self._back.append(os.open("/proc/self/ns/net", os.O_RDONLY))
+        self._back.append(os.open("/proc/thread-self/ns/net", os.O_RDONLY))
         _check(_LIBC.setns(self._descriptor, CLONE_NEWNET))
         return self
 
@@ -92,8 +93,7 @@ def _run(*argv: str) -> str:
 
 
 def perform(operation: Operation, host: Host) -> Outcome:
-    operation.validate(host)
-    return operation.execute(host)
+    return turn.perform(operation, host)
 
 
 def open_tap(name: str, flags: int = 0) -> int:
@@ -200,4 +200,4 @@ def _mac(text: str) -> bytes:
 
 
 def installation(directory: Path) -> Host:
-    return Host(owner_uid=1000, owner_gid=1000, private=str(directory))
+    return Host(owner_uid=1000, owner_gid=1000, private=str(directory / "private"), runtime=str(directory / "run"))

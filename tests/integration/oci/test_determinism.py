@@ -21,19 +21,19 @@ NOISE = os.urandom(3_000_000)
 
 PREPARE = {
     "as it is": "",
-    "zlib": "import zlib; inflate.gzip_codec = zlib",
+    "zlib": "import gzip; inflate.GzipFile = gzip.GzipFile",
     "small reads": "inflate._INPUT, inflate.PIECE = 1000, 70_000",
     "large reads": "inflate._INPUT = inflate.PIECE = 4 << 20",
-    "no queues": "blob._QUEUED = 1",
-    "page cache": "writer._unbuffered = os.dup",
+    "one buffer": "blob.BUFFERS = 1",
+    "page cache": "writer.unbuffered = lambda descriptor, access: os.dup(descriptor)",
     "another clock": "import time; time.time = time.time_ns = lambda: 0",
-    "small buffers": "writer.BUFFER = data.BUFFER = 1 << 16",
+    "small buffers": "writer.BUFFER = data.BUFFER = copier.BUFFER = 1 << 16",
 }
 """What is done to the builder's modules before it runs."""
 
 RUN = """\
 import os
-from banger.disk.ext4 import data, writer
+from banger.disk.ext4 import copier, data, writer
 from banger.oci import blob, child, inflate
 {}
 child.main()

@@ -3,17 +3,20 @@
 import contextlib
 import shutil
 import tarfile
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tests.smoke.host import inventory, line, machine, prepared
+from banger.vmm.qemu import qmp
+from tests.smoke.host import inventory, kit, line, machine, prepared
 from tests.smoke.host.inventory import Inventory
+from tests.smoke.host.kept import Report
 from tests.smoke.host.line import Ended, Line, Silent
-from tests.smoke.host.machine import Machine
+from tests.smoke.host.machine import Machine, Size
 from tests.smoke.host.prepared import Prepared
 
-__all__ = ["Ended", "Host", "Silent"]
+__all__ = ["CommandFailed", "Ended", "Host", "Silent", "Size", "running"]
 
 INSTALL = "/opt/banger/bin/pip install --quiet --no-index --no-deps --force-reinstall --no-warn-script-location "
 
@@ -38,6 +41,20 @@ class CommandFailed(AssertionError):
     """A command in the box ended otherwise than the test wants."""
 
 
+@contextlib.contextmanager
+def running(report: Report, size: Size = Size()) -> Iterator["Host"]:  # noqa: B008 - a constant
+    """A box with the wheel of this checkout, for as long as the context lasts."""
+    with tempfile.TemporaryDirectory(prefix="banger-wheel-") as scratch, prepared.prepared(size, report) as ready:
+        host = Host(ready, kit.build_wheel(Path(scratch)))
+        try:
+            host.resume()
+            yield host
+        finally:
+            host.end()
+            for text in host.said:
+                report(text)
+
+
 class Host:
     """The box. ``said`` is what the session's report shows in the end."""
 
@@ -48,6 +65,8 @@ class Host:
         self._line: Line | None = None
         self.directory: Path | None = None
         self.said: list[str] = []
+        self.lost = False
+        """It hangs: no further answer is waited for."""
 
     # -- its life -----------------------------------------------------------------------------------------------------
 
@@ -66,33 +85,52 @@ class Host:
         machine.saved_disk(self.directory, self._ready.saved)
         self._machine = Machine(self.directory, self._ready.parts, self._ready.size, resume=True)
         self._machine.listening()
-        self._line = Line()
-        self._line.attach(self._machine.agent_socket, machine.RESUME_SECONDS)
-        self._line.set_clock()
+        self._attach(self._machine)
         answered = time.monotonic()
         self.put(self._wheel, f"/root/{self._wheel.name}")
         self.run(f"{INSTALL} /root/{self._wheel.name} && rm /root/{self._wheel.name}", timeout=300)
+        installed = time.monotonic()
+        self._machine.save(machine.SESSION)
         self.said.append(
-            f"resumed in {answered - begun:.1f} s, banger installed in {time.monotonic() - answered:.1f} s more"
+            f"resumed in {answered - begun:.1f} s, banger installed in {installed - answered:.1f} s, "
+            f"saved in {time.monotonic() - installed:.1f} s"
         )
+
+    def _attach(self, running: Machine) -> None:
+        self._line, self.lost = Line(), False
+        self._line.attach(running.agent_socket, machine.RESUME_SECONDS)
+        self._line.set_clock()
+
+    def fresh(self) -> None:
+        """The box as it was before the first scenario; one that hangs or has ended is replaced."""
+        begun = time.monotonic()
+        if self._machine is not None and self.alive and not self.lost:
+            try:
+                self._let_go()
+                self._machine.go_back(machine.SESSION)
+                self._attach(self._machine)
+                self.said.append(f"made fresh in {time.monotonic() - begun:.1f} s")
+                return
+            except (Silent, RuntimeError, qmp.QmpError) as fault:
+                self.said.append(f"a box that could not be made fresh was replaced: {fault}")
+        self.end()
+        self.resume()
+
+    def _let_go(self) -> None:
+        if self._line is not None:
+            with contextlib.suppress(Silent):
+                self._line.close()
+            self._line = None
 
     def end(self) -> None:
         """Kill the box and remove all of it."""
         if self._machine is not None:
             self._machine.end()
             self._machine = None
-        if self._line is not None:
-            with contextlib.suppress(Silent):
-                self._line.close()
-            self._line = None
+        self._let_go()
         if self.directory is not None:
             machine.remove(self.directory)
             self.directory = None
-
-    def fresh(self) -> None:
-        """Another box, as it was before the first scenario; whatever this one held is gone."""
-        self.end()
-        self.resume()
 
     @property
     def version(self) -> str:
@@ -122,7 +160,11 @@ class Host:
         """
         assert self._line is not None, "the box is not running"
         argv = (*line.SHELL, command) if isinstance(command, str) else tuple(command)
-        ended = self._line.run(argv, user=user, env=env or {}, cwd=cwd, stdin=stdin, timeout=timeout)
+        try:
+            ended = self._line.run(argv, user=user, env=env or {}, cwd=cwd, stdin=stdin, timeout=timeout)
+        except Silent:
+            self.lost = True
+            raise
         if check and ended.status != 0:
             shown = command if isinstance(command, str) else " ".join(command)
             raise CommandFailed(f"{shown}\nended with {ended.status}:\n{ended.stdout}{ended.stderr}")
@@ -180,7 +222,7 @@ class Host:
         found: list[tuple[str, str]] = []
         if self.directory is not None:
             found += [(f"the box's {name}", machine.tail(self.directory / name)) for name in OUTSIDE]
-        if self.alive:
+        if self.alive and not self.lost:
             try:
                 found.append(("logs in the box", self.run(LOGS, timeout=60, check=False).stdout))
             except Silent as silent:

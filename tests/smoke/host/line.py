@@ -24,7 +24,9 @@ T = TypeVar("T")
 GRACE = 30.0
 """Seconds that the answer may come late."""
 
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/banger/bin"
+"""The environment with the wheel comes last: the installed command, where there is one, is the one that is meant."""
+
 SHELL = ("/bin/bash", "-c")
 _PIECE = 64 * 1024
 

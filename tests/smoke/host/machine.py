@@ -23,11 +23,12 @@ from typing import NamedTuple
 from banger.kernels import kernel
 from banger.vmm.cmdline import COMMON
 from banger.vmm.qemu import qmp
+from banger.vmm.qemu.clock import measure_khz
 from banger.vmm.qemu.command import AGENT_PORT, CMDLINE_EMULATED
 
 QEMU = "qemu-system-x86_64"
-SAVED = "ready"
-"""The name of the saved state inside root.qcow2."""
+PREPARED, SESSION = "prepared", "session"
+"""Names of saved states inside root.qcow2: what the cache holds, and what a session goes back to."""
 
 ADDRESS, GATEWAY = "10.0.2.15/24", "10.0.2.2"
 BOOT_SECONDS, RESUME_SECONDS = 240, 60
@@ -68,14 +69,23 @@ def saved_disk(directory: Path, saved: Path) -> None:
 
 
 class Machine:
-    """A running box in ``directory``, which holds its root.qcow2; use `end` when done."""
+    """A running box in ``directory``, which holds its root.qcow2; use `end` when done. It dies with this process."""
 
     def __init__(self, directory: Path, parts: Parts, size: Size, resume: bool = False) -> None:
         self.directory = directory
         self.agent_socket = str(directory / "agent.sock")
         with open(directory / "qemu.log", "ab") as log:
             self.process = subprocess.Popen(
-                ["nice", QEMU, *options(directory, parts, size), *(("-loadvm", SAVED) if resume else ())],
+                [
+                    "setpriv",
+                    "--pdeathsig",
+                    "KILL",
+                    "--",
+                    "nice",
+                    QEMU,
+                    *options(directory, parts, size),
+                    *(("-loadvm", PREPARED) if resume else ()),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -104,9 +114,13 @@ class Machine:
         if answer := asyncio.run(call()):
             raise RuntimeError(f"{line}: {answer.strip()}")
 
-    def save(self) -> None:
+    def save(self, state: str) -> None:
         """Put the memory beside the disk, in root.qcow2."""
-        self.monitor(f"savevm {SAVED}")
+        self.monitor(f"savevm {state}")
+
+    def go_back(self, state: str) -> None:
+        """Be what was saved, disk and memory. Who is attached to the agent must attach anew."""
+        self.monitor(f"loadvm {state}")
 
     def end(self) -> None:
         """Kill it, by its pid and nothing else."""
@@ -119,9 +133,12 @@ class Machine:
 def options(directory: Path, parts: Parts, size: Size) -> list[str]:
     """QEMU's command line."""
     record = kernel.load(str(parts.kernel))
-    words = [*COMMON, "reboot=t", *CMDLINE_EMULATED, "nowatchdog", "banger.root=root", "banger.modules=modules",
-             "banger.init=/sbin/init", "banger.hostname=box", f"banger.net={ADDRESS},{GATEWAY}",
-             "systemd.mask=serial-getty@ttyS0.service"]  # fmt: skip
+    # a busy host makes the kernel's own measurement wrong by a factor, and its clock with it
+    words = [
+        *COMMON, "reboot=t", *CMDLINE_EMULATED, f"tsc_early_khz={measure_khz()}", "nowatchdog", "banger.root=root",
+        "banger.modules=modules", "banger.init=/sbin/init", "banger.hostname=box", f"banger.net={ADDRESS},{GATEWAY}",
+        "systemd.mask=serial-getty@ttyS0.service",
+    ]  # fmt: skip
     drives = [
         *_drive("root", directory / "root.qcow2", "qcow2"),
         *_drive("modules", parts.kernel / kernel.MODULES, "raw", read_only=True),

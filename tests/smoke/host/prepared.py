@@ -34,7 +34,6 @@ mount -o ro /dev/disk/by-id/virtio-kit /kit
 install -m 755 /kit/bin/firecracker /kit/bin/jailer /usr/local/bin/
 python3 -m venv /opt/banger
 /opt/banger/bin/pip install --quiet --no-index --no-deps --no-warn-script-location /kit/wheels/*.whl
-ln -s /opt/banger/bin/banger /opt/banger/bin/bangerd /usr/local/bin/
 """
 """Everything of an installation but banger."""
 
@@ -93,7 +92,7 @@ def _save(target: Path, parts: Parts, size: Size) -> None:
         _do(wire, SETTLED, machine.BOOT_SECONDS)
         _do(wire, PREPARE, 600)
         _do(wire, QUIET, 120)
-        box.save()
+        box.save(machine.PREPARED)
     except BaseException as fault:
         fault.add_note("the box's console: " + machine.tail(directory / "console.log"))
         raise

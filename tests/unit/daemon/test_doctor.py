@@ -14,6 +14,7 @@ from banger.config.settings import build
 from banger.daemon.doctor import ROWS, Doctor
 from banger.paths import Paths
 from banger.vmm.driver import Availability, Features
+from banger.vmm.drivers import Drivers
 
 
 class Monitor:
@@ -52,9 +53,11 @@ def paths(tmp_path: Path) -> Paths:
 
 
 def examine(paths: Paths, monitor: Monitor, images: Nouns, kernels: Nouns) -> dict[str, Check]:
-    doctor = Doctor(paths, build({}), monitor, images, kernels)  # type: ignore[arg-type]
+    drivers = Drivers(paths.probe_cache)
+    drivers.use(monitor)  # type: ignore[arg-type]
+    doctor = Doctor(paths, build({}), drivers, images, kernels)  # type: ignore[arg-type]
     report = asyncio.run(doctor.report())
-    assert [check.name for check in report.checks] == list(ROWS)
+    assert [check.name for check in report.checks] == [*ROWS, "system installation"]
     return {check.name: check for check in report.checks}
 
 
@@ -99,4 +102,4 @@ def test_directories_that_others_can_enter_are_a_failure_with_its_mend(paths: Pa
     os.rmdir(paths.runtime)
     rows = examine(paths, Monitor(usable=True, accelerated=True), Nouns(), Nouns())
     assert rows["runtime directory"].status == "fail"
-    assert len(rows) == len(ROWS)
+    assert len(rows) == len(ROWS) + 1

@@ -9,7 +9,7 @@ from banger.api.vm import CreateVm
 from banger.config.settings import Config, build
 from banger.store.database import Database
 from banger.store.records import Records
-from banger.vmm.driver import UserNetwork
+from banger.vmm.driver import Features, UserNetwork
 from banger.vms import wanted
 from banger.vms.record import Machines, VmRecord
 
@@ -22,7 +22,8 @@ def machines(tmp_path: Path) -> Iterator[Machines]:
 
 
 def decided(machines: Machines, settings: Config, *, networked: bool = True) -> VmRecord:
-    return wanted.decide(CreateVm(), settings, machines, (), "qemu", networked)
+    features = Features(accelerated=False, user_networking=networked, vsock=False, snapshot=False, jail=not networked)
+    return wanted.decide(CreateVm(), settings, machines, (), "qemu", features)
 
 
 def test_a_guest_does_not_reach_the_hosts_loopback(machines: Machines) -> None:

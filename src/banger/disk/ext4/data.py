@@ -105,7 +105,9 @@ class DataArea:
             view = view[taken * BLOCK :]
             block += taken
 
-    def write_sparse(self, content: Content, block: int, piece: bytes, begin: int = 0, end: int | None = None) -> None:
+    def write_sparse(
+        self, content: Content, block: int, piece: bytes | bytearray, begin: int = 0, end: int | None = None
+    ) -> None:
         """As `write`, of ``piece[begin:end]``, but leave out the `HOLE_UNIT`s that are zero.
 
         ``block`` is a multiple of the unit's blocks.

@@ -42,6 +42,7 @@ CMDLINE = (
     "i8042.nopnp",
     "i8042.dumbkbd",  # of the controller, that line is all there is: looking for a keyboard takes long
     "banger.port=vsock",
+    "banger.off=reset",
 )
 
 _DISK_WORDS = ("banger.root=", "banger.modules=")

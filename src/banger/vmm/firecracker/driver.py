@@ -24,14 +24,14 @@ from banger.vmm.driver import Availability, Exit, Features, Handle, LaunchSpec
 from banger.vmm.firecracker import configuration, ending, vsock
 from banger.vmm.firecracker.api import ApiError, Client
 from banger.vmm.firecracker.jail import Jail, Own
-from banger.vmm.firecracker.probe import Probe, probe
+from banger.vmm.firecracker.probe import probe
 from banger.vmm.firecracker.resources import Request, VmState
 
 FEATURES = Features(accelerated=True, user_networking=False, vsock=True, snapshot=False, jail=True)
 
 _END_SECONDS = 30
 _LOOK_SECONDS = 1.0
-"""How often the console is looked at for a guest that has turned itself off."""
+"""How often the console is looked at for the end of a machine whose process goes on."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
 
@@ -48,13 +48,9 @@ class FirecrackerDriver:
         self._probing = asyncio.Lock()
 
     async def availability(self) -> Availability:
-        found = await self.examine()
-        return Availability(usable=found.usable, reason=found.reason, features=FEATURES)
-
-    async def examine(self) -> Probe:
-        """What `availability` rests on, with the warnings that the doctor shows."""
         async with self._probing:
-            return await probe(self._privileged, self._cache, self._boots)
+            found = await probe(self._privileged, self._cache, self._boots)
+        return Availability(usable=found.usable, reason=found.reason, features=FEATURES, warnings=found.warnings)
 
     async def _boots(self, spec: LaunchSpec, patience: float) -> str | None:
         """Run a machine that ends by itself; None when it said so, else why it did not."""
@@ -66,7 +62,9 @@ class FirecrackerDriver:
             end = await self.wait(handle, patience)
         finally:
             await asyncio.shield(self.kill(handle))
-        return "the guest hangs" if end is None else None
+        if end is None:
+            return "the guest hangs"
+        return None if end.reason == "powered off" else f"{end.reason}: {end.detail}"
 
     async def launch(self, spec: LaunchSpec) -> Handle:
         configuration.check(spec)
@@ -124,7 +122,7 @@ class FirecrackerDriver:
         try:
             async with asyncio.timeout(timeout):
                 while not await proc.wait_gone(process.identity(handle), _LOOK_SECONDS):
-                    if ending.halted(handle.console):
+                    if ending.over(handle.console):
                         await self._jail.kill(handle.details["vm"], handle.pid, handle.start_ticks)
         except TimeoutError:
             return None

@@ -15,26 +15,34 @@ _STARTED = re.compile(_OWN + rb"Running Firecracker ", re.MULTILINE)
 _STOPPING = re.compile(_OWN + rb"Vmm is stopping\.", re.MULTILINE)
 _FAILED = re.compile(_OWN + rb"Firecracker exiting with error", re.MULTILINE)
 _LINE = re.compile(_OWN + rb"(.*)$", re.MULTILINE)
+_LAST = 2048
 _HALTED = re.compile(rb"^(?:\[ *\d+\.\d+\] )?reboot: (?:System halted|Power down)\s*\Z", re.MULTILINE)
 """A guest that turned itself off: the machine has no switch that its kernel could reach, so it stands still."""
 
+_ABOUT_THE_END = (b"Firecracker exiting", b"RunWithApiError", b"Vmm is stopping", b"Running ")
 
-def this_run(path: str) -> bytes:
+
+def this_run(path: str, length: int = console.TAIL) -> bytes:
     """The end of the console, from this run's beginning on."""
-    text = console.tail(path)
+    text = console.tail(path, length)
     begun = [each.start() for each in _STARTED.finditer(text)]
     return text[begun[-1] :] if begun else text
 
 
-def halted(path: str) -> bool:
-    """Whether the guest has turned itself off, and waits for its machine to end."""
-    return _HALTED.search(console.tail(path, 512)) is not None
+def over(path: str) -> bool:
+    """Whether a process that still runs has nothing more to do.
+
+    The guest has turned itself off, or Firecracker is stopping and stuck in it: it waits for an answer to a request
+    that came in the same moment.
+    """
+    end = this_run(path, _LAST)
+    return _HALTED.search(end) is not None or _STOPPING.search(end) is not None
 
 
 def said(path: str) -> str:
     """The last line of Firecracker's own that is not about its end, safe to print; empty when there is none."""
     found = [each[1].strip() for each in _LINE.finditer(this_run(path))]
-    useful = [each for each in found if not each.startswith((b"Firecracker exiting", b"Vmm is stopping", b"Running "))]
+    useful = [each for each in found if not each.startswith(_ABOUT_THE_END)]
     return printable(useful[-1]) if useful else ""
 
 

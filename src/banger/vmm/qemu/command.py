@@ -25,8 +25,7 @@ STATE_EVENT = "runstate_set"
 _SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 _TRANSLATION_CACHE_MIB = 256
 
-_REBOOT = "reboot=t"
-"""By triple fault: the one way that every machine type understands."""
+CMDLINE = (*COMMON, "reboot=t")  # by triple fault: the one way that every machine type understands
 
 CMDLINE_EMULATED = (
     "tsc=reliable",  # the host's own counter; under load its watchdog would wrongly distrust it
@@ -67,7 +66,7 @@ def argv(spec: LaunchSpec, host: Probe, descriptors: Descriptors) -> list[str]:
 
 def cmdline(spec: LaunchSpec, host: Probe) -> list[str]:
     """The kernel's command line: ours for this machine type, then the caller's."""
-    words = [*COMMON, _REBOOT]
+    words = list(CMDLINE)
     if host.accelerator == "tcg":
         words += CMDLINE_EMULATED
         if host.clock_khz is not None:

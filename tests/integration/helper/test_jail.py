@@ -1,0 +1,265 @@
+"""A monitor in its jail, by the real jailer: launched, looked at from outside, reached, signalled, swept away."""
+
+import os
+import socket
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from banger.helper import process
+from banger.helper.inspection import Inspect, Jails
+from banger.helper.launch import Launch, StoredFile, Sweep
+from banger.helper.operation import Failed, Outcome, Refused
+from banger.helper.signalling import Signal
+from tests.jails import FIRST, OWNER, SECOND, Scene
+
+pytestmark = pytest.mark.root
+
+
+def status(pid: int, field: str) -> str:
+    """A line of a process's status."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return line.partition(":")[2].strip()
+    raise AssertionError(field)
+
+
+def pid_of(outcome: Outcome) -> int:
+    pid = outcome.values["pid"]
+    assert isinstance(pid, int)
+    return pid
+
+
+def ask(descriptor: int, path: str) -> bytes:
+    """One request to the monitor's API."""
+    with socket.socket(fileno=descriptor) as connection:
+        connection.settimeout(30)
+        connection.sendall(f"GET {path} HTTP/1.1\r\n\r\n".encode())
+        return connection.recv(4096)
+
+
+def signal(scene: Scene, outcome: Outcome, number: str) -> bool:
+    pid, ticks = outcome.values["pid"], outcome.values["start_ticks"]
+    assert isinstance(pid, int)
+    assert isinstance(ticks, int)
+    request = Signal(vm_id=FIRST, pid=pid, start_ticks=ticks, signal=number)
+    return bool(request.execute(scene.host).values["sent"])
+
+
+def tasks(pid: int) -> list[Path]:
+    return list(Path(f"/proc/{pid}/task").iterdir())
+
+
+def test_a_monitor_is_nobody_in_a_small_place(scene: Scene) -> None:
+    outcome = scene.launch()
+    pid, uid = pid_of(outcome), scene.host.uid(1)
+    assert outcome.values["uid"] == uid
+    assert set(status(pid, "Uid").split()) == set(status(pid, "Gid").split()) == {str(uid)}
+    assert status(pid, "Groups") == ""
+    for kind in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+        assert int(status(pid, kind), 16) == 0
+    assert status(pid, "NoNewPrivs") == "1"
+    assert os.path.samestat(os.stat(f"/proc/{pid}/root"), scene.jail().stat())
+    assert os.path.samestat(os.stat(f"/proc/{pid}/exe"), (scene.jail() / "firecracker").stat())
+    assert (scene.leaf() / "cgroup.procs").read_text().split() == [str(pid)]
+    assert os.getsid(pid) == pid
+    assert {os.readlink(f"/proc/{pid}/fd/{number}") for number in (1, 2)} == {str(scene.console)}
+    limits = Path(f"/proc/{pid}/limits").read_text()
+    for name, value in (("file size", (128 + 64) << 20), ("open files", 2048), ("core file size", 0)):
+        (line,) = [each for each in limits.splitlines() if each.startswith(f"Max {name} ")]
+        assert line.split()[-3:-1] == [str(value)] * 2
+    # The API's thread has its filter once it answers; the other threads get theirs when the guest begins.
+    assert FIRST.encode() in ask(scene.connect(), "/")
+    assert "2" in {Path(each, "status").read_text().partition("Seccomp:\t")[2][:1] for each in tasks(pid)}
+
+
+def test_it_can_write_below_run_alone(scene: Scene) -> None:
+    extra = scene.store(b"a drive")
+    plain = scene.request()
+    values = {name: getattr(plain, name) for name in ("vm_id", "slot", "kernel", "initrd", "vcpus", "memory")}
+    scene.launch(Launch(**values, files=(StoredFile("modules", extra),)))
+    uid = scene.host.uid(1)
+    writable = set()
+    for path in (scene.jail(), *scene.jail().rglob("*")):
+        found = path.lstat()
+        if stat.S_ISCHR(found.st_mode):
+            assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (uid, 0o600)
+        elif found.st_uid == uid or found.st_mode & 0o022:
+            writable.add(str(path.relative_to(scene.jail())))
+    assert writable == {"run", "run/api.sock"}
+    for name in ("vmlinux", "initrd", "modules"):
+        found = (scene.jail() / name).stat()
+        assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (0, 0o444)
+        assert found.st_nlink > 1, "a link, not a copy"
+    for path in list(scene.jail().parents)[:3]:
+        assert (path.stat().st_uid, stat.S_IMODE(path.stat().st_mode)) == (0, 0o700)
+
+
+def test_its_limits_are_set(scene: Scene) -> None:
+    scene.launch()
+    shown = Inspect(vm_id=FIRST).execute(scene.host).values
+    available = Path(scene.host.cgroup, "cgroup.controllers").read_text().split()
+    limits = shown["limits"]
+    assert isinstance(limits, dict)
+    if "memory" in available:
+        assert limits["memory.max"] == str((128 + 4 + 128) << 20)
+        assert limits["memory.swap.max"] == "0"
+    if "cpu" in available:
+        assert (limits["cpu.max"], limits["cpu.weight"]) == ("200000 100000", "100")
+    if "pids" in available:
+        assert limits["pids.max"] == "33"
+    assert shown["jail"]
+    assert shown["cgroup"]
+
+
+def test_its_api_answers_whoever_may_ask(scene: Scene) -> None:
+    scene.launch()
+    assert FIRST.encode() in ask(scene.connect(), "/")
+    with pytest.raises(Failed, match=r"vsock\.sock") as failure:
+        scene.connect(socket="vsock")
+    assert failure.value.busy, "it may come"
+    with pytest.raises(Failed, match="no jail"):
+        scene.connect(SECOND)
+
+
+def test_two_machines_have_nothing_in_common(scene: Scene) -> None:
+    first, second = scene.launch(), scene.launch(scene.request(SECOND, slot=2))
+    assert first.values["uid"] != second.values["uid"]
+    assert Jails().execute(scene.host).values["machines"] == [FIRST, SECOND]
+    Sweep(vm_id=SECOND).execute(scene.host)
+    assert Jails().execute(scene.host).values["machines"] == [FIRST]
+    assert FIRST.encode() in ask(scene.connect(), "/")
+    assert (scene.leaf() / "cgroup.procs").read_text().split() == [str(pid_of(first))]
+
+
+def test_a_signal_reaches_the_monitor(scene: Scene) -> None:
+    outcome = scene.launch()
+    pidfd = os.pidfd_open(pid_of(outcome))
+    assert signal(scene, outcome, "TERM")
+    assert process.wait(pidfd, 30)
+    os.close(pidfd)
+    assert not signal(scene, outcome, "KILL"), "it has ended"
+    inspected = Inspect(vm_id=FIRST).execute(scene.host).values
+    assert (inspected["jail"], inspected["processes"]) == (True, [])
+
+
+def test_all_goes_at_once_and_twice(scene: Scene) -> None:
+    request = scene.request()
+    pid = pid_of(scene.launch(request))
+    request.undo(scene.host)
+    assert scene.left() == []
+    assert not Path(f"/proc/{pid}/exe").exists()
+    request.undo(scene.host)
+    scene.launch(request)
+    request.undo(scene.host)
+    assert scene.left() == []
+
+
+def test_a_second_launch_is_refused_and_harms_nothing(scene: Scene) -> None:
+    outcome = scene.launch()
+    with pytest.raises(Refused, match="has a jail"):
+        scene.launch()
+    with pytest.raises(Refused, match="slot is taken"):
+        scene.launch(scene.request(SECOND, slot=1))
+    assert (scene.leaf() / "cgroup.procs").read_text().split() == [str(pid_of(outcome))]
+    assert not (scene.jail(SECOND)).parent.exists()
+
+
+def test_what_a_kill_leaves_is_swept(scene: Scene) -> None:
+    """The helper's process may die between any two steps; these are the states that it leaves."""
+    jails = Path(scene.host.jails) / "firecracker"
+    for state in ("", "root", "root/run", "root/dev/net"):
+        jails.mkdir(parents=True, exist_ok=True)
+        (jails / FIRST / state).mkdir(parents=True)
+        Sweep(vm_id=FIRST).execute(scene.host)
+        assert scene.left() == []
+    Path(scene.host.cgroup).mkdir()
+    scene.leaf().mkdir()
+    assert Jails().execute(scene.host).values["machines"] == [FIRST]
+    Sweep(vm_id=FIRST).execute(scene.host)
+    assert scene.left() == []
+
+
+def test_a_monitor_outside_its_control_group_is_swept(scene: Scene) -> None:
+    pid = pid_of(scene.launch())
+    elsewhere = scene.leaf(SECOND)
+    elsewhere.mkdir()
+    try:
+        (elsewhere / "cgroup.procs").write_text(str(pid))
+        scene.leaf().rmdir()
+        Sweep(vm_id=FIRST).execute(scene.host)
+        assert (elsewhere / "cgroup.procs").read_text() == ""
+        assert not scene.jail().exists()
+    finally:
+        (elsewhere / "cgroup.kill").write_text("1")
+        elsewhere.rmdir()
+
+
+def test_a_monitor_that_does_not_begin_says_why(scene: Scene) -> None:
+    """Firecracker's file is a script here: it tells the version that the jailer has, and cannot run in the jail."""
+    directory = Path(scene.host.private) / "bin"
+    directory.mkdir()
+    script = directory / "firecracker"
+    script.write_text("#!/bin/sh\necho Firecracker v1.12.1\n")
+    script.chmod(0o755)
+    object.__setattr__(scene.host, "firecracker", str(script))
+    scene.console.write_bytes(b"what an earlier run said\n")
+    with pytest.raises(Failed, match=r"(?i)exec") as failure:
+        scene.launch()
+    assert "earlier" not in str(failure.value)
+    assert scene.left() == []
+
+
+def test_a_pair_of_two_releases_is_refused(scene: Scene) -> None:
+    scene.launch()
+    memo = Path(scene.host.runtime) / "versions.json"
+    assert memo.stat().st_uid == 0
+    Sweep(vm_id=FIRST).execute(scene.host)
+    directory = Path(scene.host.private) / "bin"
+    directory.mkdir()
+    script = directory / "jailer"
+    script.write_text("#!/bin/sh\necho Jailer v1.13.1\n")
+    script.chmod(0o755)
+    object.__setattr__(scene.host, "jailer", str(script))
+    with pytest.raises(Failed, match=r"1\.12\.1 and jailer is 1\.13\.1"):
+        scene.launch()
+    assert scene.left() == []
+
+
+def test_the_console_is_the_callers(scene: Scene) -> None:
+    """It has to be a regular file of the owner's, and open for appending."""
+    path = scene.file(b"", "other")
+
+    def attempt(flags: int) -> None:
+        descriptor = os.open(path, flags)
+        try:
+            with pytest.raises(Refused, match="console"):
+                scene.request().execute(scene.host, (descriptor,))
+        finally:
+            os.close(descriptor)
+
+    for flags in (os.O_RDONLY, os.O_WRONLY, os.O_PATH, os.O_RDONLY | os.O_APPEND):
+        attempt(flags)
+    os.chown(path, OWNER + 1, OWNER)
+    attempt(os.O_WRONLY | os.O_APPEND)
+    path = "/dev/null"
+    attempt(os.O_WRONLY | os.O_APPEND)
+    with pytest.raises(Refused, match="one descriptor"):
+        scene.request().execute(scene.host)
+    assert scene.left() == []
+
+
+def test_a_tap_of_another_slot_is_refused(scene: Scene) -> None:
+    name = f"tap-fc-{os.getpid() % 10_000}"
+    subprocess.run(["ip", "tuntap", "add", name, "mode", "tap", "user", str(scene.host.uid(2))], check=True)
+    try:
+        plain = scene.request()
+        values = {each: getattr(plain, each) for each in ("vm_id", "slot", "kernel", "initrd", "vcpus", "memory")}
+        with pytest.raises(Refused, match="is for uid"):
+            scene.launch(Launch(**values, tap=name))
+        scene.launch(Launch(**values | {"slot": 2}, tap=name))
+    finally:
+        Sweep(vm_id=FIRST).execute(scene.host)
+        subprocess.run(["ip", "link", "delete", name], check=True)

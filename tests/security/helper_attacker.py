@@ -1,0 +1,139 @@
+"""What somebody who has taken over the owner's account does to the helper: sends requests, and changes files."""
+
+import contextlib
+import json
+import os
+import socket
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from banger.helper import protocol
+from banger.helper.host import Host
+from tests.security.helper_requests import VM_IDS, Request, Requests
+
+OUTSIDE = "/srv/outside"
+PATIENCE = 120.0
+PING = {"operation": "helper.ping"}
+
+
+def attack(host: Host, seed: int, count: int, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Send ``count`` requests and, at the end, a ping; what came of them."""
+    valid = valid_requests(host, known)
+    requests = Requests(seed, pools(host, known), valid)
+    answers: Counter[str] = Counter(dict.fromkeys(("values", "refused", "failed", "nothing"), 0))
+    performed, unperformed = set(), []
+    with descriptors(host) as opened:
+        for number in range(count + 1):
+            request = requests.next() if number < count else Request(protocol.frame(PING), (), "helper.ping")
+            reply = exchange(host.socket, request, opened)
+            answers[next(iter(reply))] += 1
+            if request.valid and "values" in reply:
+                performed.add(request.valid)
+            elif request.valid and not reply.get("busy"):
+                unperformed.append(f"{request.valid}: {reply}")
+    return {"answers": answers, "valid": sorted(performed), "unperformed": unperformed}
+
+
+def exchange(path: str, request: Request, opened: Mapping[str, int]) -> Mapping[str, Any]:
+    """The reply; a frame that is not whole is ended, so that nobody waits for its rest."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(PATIENCE)
+        connection.connect(path)
+        with contextlib.suppress(protocol.Lost, OSError):
+            protocol.send(connection, request.data or b"\0", [opened[each] for each in request.descriptors], PATIENCE)
+            connection.shutdown(socket.SHUT_WR)
+        try:
+            body, received = protocol.receive(connection, PATIENCE)
+        except protocol.Lost:
+            return {"nothing": ""}
+        protocol.close_all(received)
+        reply: Mapping[str, Any] = json.loads(body)
+        return reply
+
+
+@contextlib.contextmanager
+def descriptors(host: Host) -> Iterator[dict[str, int]]:
+    """One of each kind that an attacker can have."""
+    left, right = socket.socketpair()
+    reader, writer = os.pipe()
+    with left, right, tempfile.TemporaryFile(dir=host.state) as deleted:
+        log = os.path.join(host.state, f"log-{os.getpid()}")
+        found = {
+            "log": os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT),
+            "file": os.open(f"{host.state}/kernel", os.O_RDONLY),
+            "disk": os.open(f"{host.state}/disk", os.O_RDWR),
+            "null": os.open("/dev/null", os.O_RDWR),
+            "directory": os.open(host.state, os.O_RDONLY),
+            "path": os.open(f"{host.state}/of-root", os.O_PATH),
+            "outside": os.open(f"{OUTSIDE}/secret", os.O_RDONLY),
+        }
+        yield found | {"deleted": deleted.fileno(), "socket": left.fileno(), "pipe": writer}
+        protocol.close_all([*found.values(), reader, writer])
+        os.unlink(log)
+
+
+def pools(host: Host, known: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
+    """Values by field name: the first half good, or nearly so, the rest what an attacker would try."""
+    digest = known["digests"]["kernel"]
+    every: dict[str, Sequence[Any]] = {
+        "vm_id": [*VM_IDS, "0" * 16, "../../etc", "0" * 15, "", "0123456789ABCDEF", "0123456789abcdef\n"],
+        "path file base overlay source image disk": paths(host),
+        "sha256 kernel initrd": [digest, "0" * 64, "", "../" + digest, digest.upper()],
+        "name tap": ["tap-fc-1", "tap-fc-2", "tap-fc-3", "tap-fc-77", "tap9", "eth9", "lo", "br0", host.bridge, "a/b"],
+        "slot": [0, 1, 2, 3, 4, host.uid_count - 1, host.uid_count, -1, -host.first_uid, 1 << 31],
+        "pid": [*known["pids"], 0, -1, 2, 1 << 22, 1 << 40],
+        "signal": ["TERM", "KILL", "STOP", "9", ""],
+        "socket": ["api", "vsock", "../run/api", "", "/"],
+        "size": [1 << 20, 2 << 20, 0, -1, 511, 1 << 62],
+        "address": ["172.16.0.2", "172.16.0.3", "172.16.0.1", "172.16.0.255", "10.9.0.1", "0.0.0.0/0", "1.2.3.4; drop"],
+        "mac": ["02:fc:ac:10:00:02", "02:fc:ac:10:00:03", "ff:ff:ff:ff:ff:ff", "", "02:FC:AC:10:00:02"],
+        "port resolver": [42_069, 0, 22, 53, 65_536, -1],
+        "vcpus": [1, 2, 0, 10_000],
+        "memory": [128, 512, 0, 1 << 40],
+    }
+    return {name: values for names, values in every.items() for name in names.split()}
+
+
+def paths(host: Host) -> list[str]:
+    """The owner's own files, and as many that are not, or not simply."""
+    state = host.state
+    good = ["kernel", "base", "disk", "overlay", "new\nline", "race/inner/disk"]
+    bad = ["link", "directory-link/secret", "fifo", "of-root", "hard-link", "mounted/secret", "bound/secret", "vms", ""]
+    bad += ["../outside/secret", "/kernel", "none", "\ud800"]
+    others = ["/etc/shadow", "/dev/loop0", "/dev/sda", "kernel", state, host.private, f"{host.private}/store"]
+    return [*(f"{state}/{name}" for name in (*good, *bad)), *others]
+
+
+def valid_requests(host: Host, known: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Requests that have to be performed on the scene's host, whatever comes before or between."""
+    digest = known["digests"]["kernel"]
+    return [
+        PING,
+        {"operation": "disk.list", "arguments": {}},
+        {"operation": "machine.list", "arguments": {}},
+        {"operation": "store.fill", "arguments": {"path": f"{host.state}/kernel", "sha256": digest}, "change": "0abc"},
+        {"operation": "store.fill", "arguments": {"path": "", "sha256": digest}, "undo": True},
+        {"operation": "bridge.ensure", "arguments": {}},
+        {"operation": "tap.create", "arguments": {"name": "tap-fc-5", "slot": 5}, "undo": True},
+        {"operation": "rules.apply", "arguments": {"guests": []}},
+        {"operation": "machine.sweep", "arguments": {"vm_id": VM_IDS[0]}},
+    ]
+
+
+def swap(state: str) -> None:
+    """Until killed: make a directory a link to one outside and back, and a file likewise."""
+    os.chdir(f"{state}/race")
+    with open("swaps", "wb", buffering=0) as swaps:
+        while True:
+            for name, target in (("inner", f"{OUTSIDE}/inner"), ("inner/disk", f"{OUTSIDE}/secret")):
+                with contextlib.suppress(OSError):
+                    os.rename(name, "aside")
+                    os.symlink(target, name)
+                    os.unlink(name)
+                with contextlib.suppress(OSError):
+                    os.rename("aside", name)
+                swaps.write(b".")
+            time.sleep(0.001)
