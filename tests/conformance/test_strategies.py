@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.conformance import strategy_promises
 
 from banger import errors
 from banger.disk.roots import strategy
 from banger.disk.roots.all import NAMES, for_devices, for_files
 from banger.disk.roots.files import Clone, Copy, Qcow2
 from banger.disk.roots.strategy import Strategy, Verdict
+from tests.conformance import strategy_promises
 
 
 @pytest.mark.parametrize("made", [Qcow2(), Copy()], ids=lambda made: made.name)

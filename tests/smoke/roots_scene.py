@@ -6,6 +6,7 @@
 import contextlib
 import dataclasses
 import hashlib
+import importlib
 import os
 import signal
 import subprocess
@@ -290,13 +291,12 @@ def clone(scene: Scene) -> None:
 
 def promises(scene: Scene) -> None:
     """What every strategy promises (tests/conformance), of those that make devices."""
-    import strategy_promises  # beside this program in the box
-
+    play = importlib.import_module("strategy_promises").play  # beside this program in the box
     helper = Local(dataclasses.replace(scene.host, owner_uid=0, owner_gid=0))
     for number, strategy in enumerate((Snapshots(helper), Clone(helper))):
         directory = scene.state / str(number)
         directory.mkdir()
-        strategy_promises.play(strategy, directory)
+        play(strategy, directory)
 
 
 SCENES: dict[str, tuple[Callable[[Scene], None], str]] = {

@@ -21,7 +21,7 @@ def scenes(host: Host) -> Iterator[Host]:
     """The box, with the program in it."""
     host.run(["mkdir", PLACE])
     for module in (roots_scene, strategy_promises):
-        path = Path(module.__file__)
+        path = Path(str(module.__file__))
         host.put(path, f"{PLACE}/{path.name}")
     yield host
     host.run(["rm", "-r", PLACE])
