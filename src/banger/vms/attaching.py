@@ -5,11 +5,9 @@ has written stays in its overlay. Both are found again by the machine's id alone
 damaged can still be taken apart.
 """
 
-import os
-
 from banger.engine.change import Report
-from banger.privileged.operations import RemoveDisk, Snapshot
-from banger.vms import boot
+from banger.privileged.operations import RemoveDisk
+from banger.vms import roots
 from banger.vms.parts import Made, Parts, Step
 
 
@@ -20,16 +18,13 @@ class AttachDisk(Step):
 
     def __init__(self, parts: Parts, vm_id: str) -> None:
         super().__init__(parts, vm_id)
-        self.resource = Made("block device", boot.device(vm_id))
+        self.resource = Made("block device", roots.device(vm_id))
 
     async def do(self, report: Report) -> None:
         report.stage("attaching the disk")
         parts = self.parts
         record = parts.need(self.vm_id)
-        base = parts.images.rootfs(parts.images.usable(record.image_id))
-        overlay = os.path.join(parts.paths.vm(record.id), boot.OVERLAY)
-        operation = Snapshot(vm_id=record.id, base=base, overlay=overlay, size=record.disk_size)
-        await parts.root.perform(operation, change=report.operation)
+        await roots.of(parts, record).attach(roots.place(parts, record, report.operation))
 
     async def undo(self, report: Report) -> None:
         await detach_disk(self.parts, self.vm_id)

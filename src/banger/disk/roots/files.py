@@ -40,6 +40,7 @@ class Qcow2:
         path = os.path.join(place.directory, QCOW2)
         if not os.path.exists(path):
             await overlay.create(path, place.base, place.size)
+            os.chmod(path, 0o600)
 
     async def attach(self, place: Place) -> Root:
         return Root(os.path.join(place.directory, QCOW2), "qcow2", place.base)
@@ -89,18 +90,18 @@ class _Raw:
         path = os.path.join(place.directory, RAW)
         if self._device is None:
             return Root(path, "raw")
-        made = await self._device.perform(operations.RawDisk(vm_id=place.vm_id, file=path))
+        made = await self._device.perform(operations.RawDisk(vm_id=place.vm_id, file=path), change=place.change)
         return Root(str(made.values["device"]), "raw")
 
     async def detach(self, place: Place) -> None:
         if self._device is not None:
-            await self._device.perform(operations.RemoveDisk(vm_id=place.vm_id))
+            await self._device.perform(operations.RemoveDisk(vm_id=place.vm_id), change=place.change)
 
     async def edit(self, place: Place, edits: Sequence[Edit]) -> None:
         if self._device is None:
             await edit.apply(os.path.join(place.directory, RAW), edits, scratch=place.directory)
         else:
-            await self._device.perform(operations.Ext4Write.of(place.vm_id, edits))
+            await self._device.perform(operations.Ext4Write.of(place.vm_id, edits), change=place.change)
 
     async def remove(self, place: Place) -> None:
         await self.detach(place)

@@ -1,6 +1,6 @@
 """A root that is a device-mapper snapshot: root makes the device, the file that takes the writes is ours.
 
-On disk: ``overlay.img``, sparse, of the form and size that `banger.helper.snapshot` tells.
+On disk: ``overlay``, sparse, of the form and size that `banger.helper.snapshot` tells.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from banger.disk.roots.strategy import Place, Root, check_size
 from banger.privileged import operations
 from banger.privileged.runner import Privileged
 
-OVERLAY = "overlay.img"
+OVERLAY = "overlay"
 _CONTROL = "/dev/mapper/control"
 
 
@@ -53,16 +53,16 @@ class Snapshot:
             raise errors.from_os(error, path) from error
 
     async def attach(self, place: Place) -> Root:
-        made = await self._root().perform(self._operation(place))
+        made = await self._root().perform(self._operation(place), change=place.change)
         return Root(str(made.values["device"]), "raw")
 
     async def detach(self, place: Place) -> None:
-        await self._root().perform(operations.RemoveDisk(vm_id=place.vm_id))
+        await self._root().perform(operations.RemoveDisk(vm_id=place.vm_id), change=place.change)
 
     async def edit(self, place: Place, edits: Sequence[Edit]) -> None:
         root = self._root()
-        await root.perform(operations.SnapshotCheck(vm_id=place.vm_id))
-        await root.perform(operations.Ext4Write.of(place.vm_id, edits))
+        await root.perform(operations.SnapshotCheck(vm_id=place.vm_id), change=place.change)
+        await root.perform(operations.Ext4Write.of(place.vm_id, edits), change=place.change)
 
     async def remove(self, place: Place) -> None:
         await self.detach(place)

@@ -18,12 +18,16 @@ from banger.disk.guest_file import Edit
 
 
 class Place(NamedTuple):
-    """A machine's root to be: whose, where its part lies, over which raw image, of how many bytes."""
+    """A machine's root to be: whose, where its part lies, over which raw image, of how many bytes.
+
+    ``change`` is the operation id of the change that it is done for, for the logs.
+    """
 
     vm_id: str
     directory: str
     base: str
     size: int
+    change: str = ""
 
 
 class Root(NamedTuple):
