@@ -37,6 +37,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     default_image: str
     default_kernel: str | None
     driver: str
+    root_strategy: str
     console_limit: int
     boot_timeout: float
     debian_mirror: str | None
@@ -134,6 +135,10 @@ SETTINGS = (
             "The kernel of a machine that names none; unset means the distribution's cloud kernel."),
     Setting("driver", "one of auto, firecracker, qemu", "auto", _one_of("auto", "firecracker", "qemu"),
             "Which virtual machine monitor runs machines; auto takes the best that works on this host."),
+    Setting("root_strategy", "one of auto, snapshot, qcow2, reflink, copy", "auto",
+            _one_of("auto", "snapshot", "qcow2", "reflink", "copy"),
+            "How new machines get disks of their own over a shared image; auto takes the first that 'banger doctor' "
+            "names. Images are built on qcow2 all the same."),
     Setting("console_limit", SIZE, MIB, _size,
             "How large a machine's console log may grow; its oldest part goes."),
     Setting("boot_timeout", "a number of seconds", 120.0, _seconds,

@@ -4,14 +4,12 @@ Attached for every start, detached after every end; what the guest has written s
 again by the machine's id and its slot, so that a machine whose task was cut short can be taken apart.
 """
 
-import os
-
 from banger import errors
 from banger.engine.change import Report
 from banger.net.service import Guest
-from banger.privileged.operations import RemoveDisk, Snapshot
+from banger.privileged.operations import RemoveDisk
 from banger.vmm.driver import TapNetwork
-from banger.vms import boot
+from banger.vms import roots
 from banger.vms.parts import Made, Parts, Step
 from banger.vms.record import VmRecord
 
@@ -23,16 +21,13 @@ class AttachDisk(Step):
 
     def __init__(self, parts: Parts, vm_id: str) -> None:
         super().__init__(parts, vm_id)
-        self.resource = Made("block device", boot.device(vm_id))
+        self.resource = Made("block device", roots.device(vm_id))
 
     async def do(self, report: Report) -> None:
         report.stage("attaching the disk")
         parts = self.parts
         record = parts.need(self.vm_id)
-        base = parts.images.rootfs(parts.images.usable(record.image_id))
-        overlay = os.path.join(parts.paths.vm(record.id), boot.OVERLAY)
-        operation = Snapshot(vm_id=record.id, base=base, overlay=overlay, size=record.disk_size)
-        await parts.root.perform(operation, change=report.operation)
+        await roots.of(parts, record).attach(roots.place(parts, record, report.operation))
 
     async def undo(self, report: Report) -> None:
         await self.parts.root.perform(RemoveDisk(vm_id=self.vm_id), change=report.operation)

@@ -35,6 +35,8 @@ class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
     driver: str
     jailed: bool = False
     """Its monitor is in a jail: the host holds its disk and its network for it (see `attaching`)."""
+    root: str = ""
+    """How its root is made (see `roots`); empty while its disk is not made yet."""
     network: Network | None = None
     """Decided with the slot where addresses follow from it."""
     nat: bool = False
