@@ -26,6 +26,7 @@ class VmDefaults(msgspec.Struct, frozen=True, kw_only=True):
     disk_size: int
     host_loopback: bool
     nat: bool
+    private: bool
     peers: bool
 
 
@@ -163,6 +164,8 @@ SETTINGS = (
             "Whether guests reach what listens on the host: its loopback (at 10.0.2.2), or the bridge's address."),
     Setting("vm_defaults.nat", "true or false", False, _truth,
             "Whether guests on the bridge reach the outside. Those of a user-mode network always do."),
+    Setting("vm_defaults.private", "true or false", False, _truth,
+            "Whether guests on the bridge that reach the outside also reach private networks there (RFC 1918)."),
     Setting("vm_defaults.peers", "true or false", False, _truth,
             "Whether guests on the bridge reach each other; both must be allowed to."),
 )  # fmt: skip

@@ -8,6 +8,7 @@ import logging
 from banger.config.settings import Config
 from banger.net import checks
 from banger.net.nameserver import Server
+from banger.net.service import GuestNetwork
 from banger.net.zone import Zone
 
 log = logging.getLogger("banger.daemon")
@@ -20,6 +21,8 @@ class Names:
         self.server = Server(zone)
         self.problem = ""
         """Why it does not listen, or why the host's resolver is not led to it."""
+        self.network: GuestNetwork | None = None
+        """Which lets the server listen on its bridge as well, and leads the host's resolver there."""
         self._config = config
 
     async def start(self) -> None:
@@ -37,7 +40,8 @@ class Names:
     async def row(self) -> checks.Found:
         """For the doctor."""
         listening = self.server.addresses
-        return checks.names(self.problem, listening, bool(listening) and await checks.routed(listening))
+        problem = self.problem or (self.network.names_problem if self.network is not None else "")
+        return checks.names(problem, listening, bool(listening) and await checks.routed(listening))
 
     async def close(self) -> None:
         await self.server.close()

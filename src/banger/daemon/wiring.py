@@ -7,6 +7,7 @@ left, and only then do the services look at what is there.
 import os
 import time
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from banger import errors
 from banger.config.settings import Config
@@ -16,13 +17,17 @@ from banger.engine.engine import Engine
 from banger.paths import Paths
 from banger.store.database import Database
 
+if TYPE_CHECKING:
+    from banger.daemon.names import Names
+    from banger.privileged.runner import Privileged
+    from banger.vms.record import Machines
+
 Wire = Callable[[Paths, Config], Awaitable[Services]]
 
 
 async def wire(paths: Paths, config: Config) -> Services:
     """A daemon's services, with everything recovered."""
     from banger.builds.service import BuildService
-    from banger.daemon.names import Names
     from banger.guest.assets import agent_path
     from banger.images.record import ImageRecord
     from banger.images.service import ImageService
@@ -30,7 +35,6 @@ async def wire(paths: Paths, config: Config) -> Services:
     from banger.privileged import runner
     from banger.store.records import Records
     from banger.vmm import drivers
-    from banger.vms import resolving
     from banger.vms.record import Machines, VmRecord
     from banger.vms.service import VmService
 
@@ -43,8 +47,7 @@ async def wire(paths: Paths, config: Config) -> Services:
         images = ImageService(engine, records, paths, config, agent=agent_path())
         kernels = KernelService(engine, paths, config, agent=agent_path())
         machines = Records(database, "vms", VmRecord)
-        guests = privileged.host.network.network if privileged is not None else None
-        names = Names(config, resolving.zone(Machines(machines), guests))
+        names = _names(config, Machines(machines), privileged)
         vms = VmService(
             engine=engine,
             records=machines,
@@ -54,6 +57,7 @@ async def wire(paths: Paths, config: Config) -> Services:
             paths=paths,
             settings=config,
             privileged=privileged,
+            network=names.network,
         )
         builds = BuildService(engine, records, images, vms, paths, config)
         await engine.recover()
@@ -76,6 +80,26 @@ async def wire(paths: Paths, config: Config) -> Services:
         started=time.time(),
         close=database.close,
     )
+
+
+def _names(config: Config, machines: "Machines", privileged: "Privileged | None") -> "Names":
+    """The DNS server, and the guests' network where somebody can make one."""
+    from banger.daemon.names import Names
+    from banger.net.service import GuestNetwork
+    from banger.vms import resolving
+
+    guests = privileged.host.network.network if privileged is not None else None
+    names = Names(config, resolving.zone(machines, guests))
+    if privileged is not None:
+        names.network = GuestNetwork(
+            privileged,
+            names.server,
+            port=config.dns_port,
+            upstream=config.default_dns,
+            pool_size=config.tap_pool_size,
+            taken=machines.slots,
+        )
+    return names
 
 
 def open_store(paths: Paths) -> Database:
