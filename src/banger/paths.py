@@ -29,7 +29,7 @@ On disk::
              images/ID/                     rootfs.ext4, image.json, work-seed.ext4, work-seed.json
              kernels/NAME/                  bzImage, vmlinux, modules.ext4, initrd.cpio, kernel.json
              builds/NAME.log                what the last build of that name said
-             vms/ID/                        disk.qcow2, initrd.cpio, console.log, qemu.log
+             vms/ID/                        disk.qcow2, disk.raw or overlay; initrd.cpio, console.log, qemu.log
              ssh/                           id_ed25519, id_ed25519.pub: the installation's own key; never removed
              staging/                       work in progress; whatever is here at start is removed
     cache/   oci/                           what pulls have downloaded, in OCI image layout: index.json, blobs/,
@@ -52,6 +52,9 @@ SYSTEM_CONFIG = "/etc/banger/config.toml"
 """Settings for everybody on this host, where the user's own file has none."""
 
 RECORD_LIMIT = 1 << 16
+
+BUILDER_VARIABLE = "BANGER_BUILDER"
+"""Tells the daemon of a system installation where builds are done for it (`banger.oci.debian_client`)."""
 
 SOCKET_PATH_MAX = 107
 """Longest path of a unix socket in bytes: ``sun_path`` less its final NUL (unix(7))."""

@@ -13,10 +13,11 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from banger.api.vm import CreateVm
+from banger.disk.roots.files import QCOW2
 from banger.engine.change import Task
 from banger.guest.channel import Channel
 from banger.images.record import ImageRecord
-from banger.vms import boot, ending, making, plans
+from banger.vms import ending, making, plans
 from banger.vms.parts import Parts
 from banger.vms.record import VmRecord
 
@@ -68,7 +69,7 @@ class Workers:
         """What a worker has written, and over what."""
         parts = self._parts
         backing = parts.images.rootfs(self.image(vm_id))
-        return Disk(os.path.join(parts.paths.vm(vm_id), boot.DISK), backing, parts.need(vm_id).disk_size)
+        return Disk(os.path.join(parts.paths.vm(vm_id), QCOW2), backing, parts.need(vm_id).disk_size)
 
 
 class Disk(NamedTuple):
