@@ -54,6 +54,7 @@ TEST_PACKAGES = {
     "umoci": "umoci",
     "squashfs-tools": "mksquashfs",
     "xfsprogs": "mkfs.xfs",
+    "systemd": "systemd-analyze",
 }
 """What the tests and benches need besides."""
 
