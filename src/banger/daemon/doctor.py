@@ -17,6 +17,7 @@ from banger.api.daemon import Check, Report
 from banger.config.settings import Config
 from banger.config.sizes import GIB, format_size
 from banger.daemon.checks import Found, host, posture
+from banger.daemon.names import Names
 from banger.daemon.services import Images, Kernels
 from banger.disk.roots import strategy as roots
 from banger.disk.roots.all import for_devices, for_files
@@ -35,12 +36,15 @@ SPACE_COMFORTABLE = 10 * GIB
 class Doctor:
     """Examines the host for one installation."""
 
-    def __init__(self, paths: Paths, config: Config, drivers: Drivers, images: Images, kernels: Kernels) -> None:
+    def __init__(
+        self, paths: Paths, config: Config, drivers: Drivers, images: Images, kernels: Kernels, names: Names
+    ) -> None:
         self.paths = paths
         self.config = config
         self.drivers = drivers
         self.images = images
         self.kernels = kernels
+        self.names = names
         self.driver: Driver
         self._availability: asyncio.Future[Availability] | None = None
 
@@ -178,6 +182,10 @@ async def _image(doctor: Doctor) -> Found:
     return "warn", f"the default image {name} is not here yet; the first machine makes it", f"banger image pull {name}"
 
 
+async def _names(doctor: Doctor) -> Found:
+    return await doctor.names.row()
+
+
 Row = Callable[[Doctor], Awaitable[Found]]
 
 ROWS: dict[str, Row] = {
@@ -196,6 +204,7 @@ ROWS: dict[str, Row] = {
     "state directory": _state_directory,
     "kernel": _kernel,
     "default image": _image,
+    "names": _names,
 }
 """Every row by its name, in the order of the report."""
 

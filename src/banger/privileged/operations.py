@@ -2,6 +2,7 @@
 
 from banger.helper.bridge import Bridge
 from banger.helper.connection import Connect
+from banger.helper.containment import Contain
 from banger.helper.disk import Disks, RawDisk, RemoveDisk
 from banger.helper.ext4 import Ext4Read, Ext4Write, SnapshotCheck
 from banger.helper.inspection import Inspect, Jails
@@ -19,6 +20,7 @@ from banger.helper.tap import Tap
 __all__ = [
     "Bridge",
     "Connect",
+    "Contain",
     "Disks",
     "Ext4Read",
     "Ext4Write",

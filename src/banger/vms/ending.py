@@ -120,7 +120,7 @@ async def switch_off(parts: Parts, vm_id: str) -> Exit | None:
             await proc.wait_gone(stray, STRAY_TIMEOUT)
     await parts.connections.drop(vm_id)
     if record is not None and record.jailed:
-        await attaching.detach_disk(parts, vm_id)
+        await attaching.detach(parts, record)
     await asyncio.to_thread(shutil.rmtree, parts.paths.vm_runtime(vm_id), ignore_errors=True)
     return end
 
