@@ -53,6 +53,9 @@ SYSTEM_CONFIG = "/etc/banger/config.toml"
 
 RECORD_LIMIT = 1 << 16
 
+BUILDER_VARIABLE = "BANGER_BUILDER"
+"""Tells the daemon of a system installation where builds are done for it (`banger.oci.debian_client`)."""
+
 SOCKET_PATH_MAX = 107
 """Longest path of a unix socket in bytes: ``sun_path`` less its final NUL (unix(7))."""
 

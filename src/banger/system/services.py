@@ -9,9 +9,9 @@ from typing import NamedTuple
 from banger import errors, proc
 from banger.privileged.installation import Host, ping
 from banger.sdk.client import Client
-from banger.system.units import DAEMON_SERVICE, ENABLED, HELPER_SERVICE, HELPER_SOCKET, MACHINES, SLICE
+from banger.system.units import BUILD_SOCKET, DAEMON_SERVICE, ENABLED, HELPER_SERVICE, HELPER_SOCKET, MACHINES, SLICE
 
-ALL = (DAEMON_SERVICE, HELPER_SERVICE, HELPER_SOCKET, MACHINES, SLICE)
+ALL = (DAEMON_SERVICE, BUILD_SOCKET, HELPER_SERVICE, HELPER_SOCKET, MACHINES, SLICE)
 """In the order in which they are ended."""
 DAEMON_SOCKET = "/run/banger/bangerd.sock"
 PATIENCE = 90.0
@@ -64,7 +64,7 @@ def start(host: Host) -> None:
     control("daemon-reload")
     reload_udev()
     control("enable", *ENABLED)
-    control("start", MACHINES, HELPER_SOCKET)
+    control("start", MACHINES, HELPER_SOCKET, BUILD_SOCKET)
     restart(host)
 
 

@@ -42,12 +42,12 @@ def place(parts: Parts, record: VmRecord, change: str = "") -> Place:
 
 
 def device(vm_id: str) -> str:
-    """The name under which device-mapper knows the disk of a machine in a jail, while it is attached."""
-    return f"fc-rootfs-{vm_id}"
+    """The disk of a machine in a jail, while it is attached."""
+    return f"/dev/mapper/fc-rootfs-{vm_id}"
 
 
 def drive(record: VmRecord, image: ImageRecord, paths: Paths) -> Drive:
-    """What a monitor is told. One in a jail finds its device by the machine's id."""
+    """What a monitor is told."""
     durable = not record.ephemeral  # a host that crashed has no use for the disk of a machine that is deleted
     directory = paths.vm(record.id)
     if record.jailed:

@@ -53,3 +53,20 @@ def test_the_page_on_privileges_states_the_same_figures() -> None:
     page = (Path(__file__).parents[3] / "docs/explanation/privileges.md").read_text()
     for name, most in EXPOSURE.items():
         assert re.search(rf"\| `{re.escape(name)}` \|.*\| {most} \|", page), name
+
+
+def test_the_page_names_what_is_installed() -> None:
+    page = (Path(__file__).parents[3] / "docs/explanation/privileges.md").read_text()
+    assert set(re.findall(r"\bCAP_[A-Z_]+", page)) == set(units.CAPABILITIES)
+    for name in (units.DAEMON_SERVICE, units.HELPER_SERVICE, units.MACHINES):
+        assert f"`{name}`" in page
+    for path in (RECORD.state, "/var/cache/banger", "/usr/local/lib/banger", "/usr/bin/python3 -IS"):
+        assert f"`{path}`" in page, path
+    rendered = units.render(RECORD)
+    walls = re.findall(r"`([A-Za-z]+(?:=\w+)?)`", page[page.index("## The walls") : page.index("`systemd-analyze")])
+    assert len(walls) > 3
+    for wall in walls:
+        setting = wall if "=" in wall else f"{wall}=yes"
+        for name in (units.DAEMON_SERVICE, units.HELPER_SERVICE):
+            assert f"\n{setting}\n" in rendered[name], (wall, name)
+    assert "32 requests at a time" in page

@@ -30,8 +30,8 @@ async def absent() -> Found:
 
 
 async def services(record: Record) -> Found:
-    """Both services are active."""
-    states = {name: (await loaded(name, ("ActiveState",))).get("ActiveState", "unknown") for name in units.NAMES[1:]}
+    """The services and their sockets are active."""
+    states = {name: (await loaded(name, ("ActiveState",))).get("ActiveState", "unknown") for name in units.RUNNING}
     wrong = [f"{name} is {state}" for name, state in states.items() if state != "active"]
     if wrong:
         return "fail", "; ".join(wrong), RESTART
