@@ -65,7 +65,9 @@ def choose(state: str, *, record: str = RECORD) -> Privileged | None:
     Raises `errors.HelperUnavailable` when there is an installation whose record cannot be trusted.
     """
     if not os.path.lexists(record):
-        return Local(Host(owner_uid=0, owner_gid=0, state=state)) if os.geteuid() == 0 else None
+        if os.geteuid() != 0:
+            return None
+        return Local(Host(owner_uid=0, owner_gid=0, state=state, private=f"{state}-root"))
     try:
         host = load(record)
     except BadRecord as bad:
