@@ -4,6 +4,8 @@ Attached for every start, detached after every end; what the guest has written s
 again by the machine's id and its slot, so that a machine whose task was cut short can be taken apart.
 """
 
+import os
+
 from banger import errors
 from banger.engine.change import Report
 from banger.net.service import Guest
@@ -81,7 +83,7 @@ async def recover(parts: Parts) -> str:
 
     Why that failed, else nothing.
     """
-    if parts.privileged is None:
+    if parts.privileged is None or not os.path.isdir(parts.privileged.host.jails):
         return ""
     try:
         known = parts.machines.all()
