@@ -70,11 +70,12 @@ def _prepare(host: Host) -> None:
     """The directories of root's own, and a control group for machines where the kernel lets us have one."""
     for path in (host.private, host.store, host.jails, host.runtime):
         os.makedirs(path, mode=0o711, exist_ok=True)
-    if os.path.isdir(host.cgroup):
+    above = os.path.dirname(host.cgroup)
+    if os.path.isdir(host.cgroup) or not os.path.exists(f"{above}/cgroup.subtree_control"):  # not version 2
         return
     with contextlib.suppress(OSError):  # a machine that needs it says so
         os.makedirs(host.cgroup)
-        for path in (os.path.dirname(host.cgroup), host.cgroup):
+        for path in (above, host.cgroup):
             with open(f"{path}/cgroup.subtree_control", "w", encoding="ascii") as file:
                 file.write("+cpu +memory +pids +io")
 
