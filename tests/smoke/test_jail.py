@@ -1,0 +1,42 @@
+"""The jail of a running machine, looked at from outside by root."""
+
+from tests.smoke.host.box import Host
+from tests.smoke.machines import show
+
+
+def status(host: Host, pid: int) -> dict[str, str]:
+    """The fields of /proc/PID/status."""
+    lines = host.read(f"/proc/{pid}/status").splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def test_a_monitor_can_do_as_little_as_possible(serving: Host) -> None:
+    pid = show(serving, "one")["pid"]
+    found = status(serving, pid)
+    uids, gids = set(found["Uid"].split()), set(found["Gid"].split())
+    assert len(uids) == len(gids) == 1
+    assert int(uids.pop()) >= 100_000
+    assert found["Groups"] == ""
+    assert [found[name] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")] == ["0000000000000000"] * 4
+    assert found["NoNewPrivs"] == "1"
+    for task in serving.run(["ls", f"/proc/{pid}/task"]).stdout.split():
+        assert "Seccomp:\t2" in serving.read(f"/proc/{pid}/task/{task}/status")
+
+
+def test_a_monitor_sees_its_jail_and_nothing_else(serving: Host) -> None:
+    pid = show(serving, "one")["pid"]
+    root = serving.run(["readlink", f"/proc/{pid}/root"]).stdout
+    assert root == "/\n" or "/jails/" in root  # pivot_root: its own mount namespace's root
+    inside = serving.run(["ls", f"/proc/{pid}/root"]).stdout.split()
+    assert not {"etc", "home", "proc", "sys", "usr", "var"} & set(inside)
+    mine, its = (serving.run(["readlink", f"/proc/{each}/ns/mnt"]).stdout for each in ("1", pid))
+    assert mine != its
+
+
+def test_a_monitor_has_limits(serving: Host) -> None:
+    pid = show(serving, "one")["pid"]
+    cgroup = serving.read(f"/proc/{pid}/cgroup").strip().removeprefix("0::")
+    assert cgroup.startswith("/banger.slice/banger-machines.service/")
+    for limit in ("memory.max", "pids.max", "cpu.max"):
+        value = serving.read(f"/sys/fs/cgroup{cgroup}/{limit}").split()[0]
+        assert value != "max", limit
