@@ -48,6 +48,7 @@ TEST_PACKAGES = {
     "openssh-client": "ssh",
     "iproute2": "ip",
     "nftables": "",
+    "strace": "strace",
     "git": "git",
     "make": "make",
     "umoci": "umoci",

@@ -22,10 +22,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from banger.helper import snapshot
 from banger.helper.host import Host
 from banger.privileged import archive
-from tests.security.helper_attacker import OUTSIDE, attack, swap
+from tests.security.helper_attacker import OUTSIDE, SIZE, attack, swap
+from tests.security.helper_attacker import make_files as attacker_files
 from tests.security.helper_requests import VM_IDS
 from tests.security.helper_witness import TRACED, Allowed, Judge
 
@@ -36,7 +36,6 @@ UPPER = Path("/mnt")
 LOG = UPPER / "log"
 COVERED = ("/etc", "/usr", "/var", "/root", "/home", "/opt", "/boot")
 ATTACKERS = 3
-SIZE = 1 << 20
 
 HOST = Host(
     owner_uid=OWNER,
@@ -119,26 +118,16 @@ def make_devices() -> None:
         os.chmod(f"/dev/{name}", 0o666 if name in ("null", "zero", "random", "urandom") else 0o600)
 
 
-def make_files(zipapp: bytes) -> dict[str, str]:
-    """The installation, the owner's files, and what is none of theirs."""
+def make_files(zipapp: bytes) -> str:
+    """The installation, the owner's files, and what is none of theirs; the digest of ``kernel``."""
     Path("/srv/bangerd-root.pyz").write_bytes(zipapp)
     Path("/srv/install.json").write_text(json.dumps({each: getattr(HOST, each) for each in HOST.__dataclass_fields__}))
     outside, state = Path(OUTSIDE), Path(HOST.state)
-    outside.mkdir()
     os.mkdir(HOST.private, 0o700)
-    for directory in (state, state / "vms", state / "race", state / "race" / "inner"):
-        directory.mkdir()
+    (outside / "inner").mkdir(parents=True)
     (outside / "secret").write_text("secret")
-    (outside / "inner").mkdir()
     (outside / "inner" / "disk").write_bytes(bytes(SIZE))
-    kernel = b"kernel" * 1000
-    (state / "kernel").write_bytes(kernel)
-    for name in ("base", "disk", "overlay", "new\nline", "race/inner/disk"):
-        with open(state / name, "wb") as file:
-            file.truncate(snapshot.layout(SIZE, 2 * SIZE).file if name == "overlay" else SIZE)
-    os.mkfifo(state / "fifo")
-    (state / "link").symlink_to(outside / "secret")
-    (state / "directory-link").symlink_to(outside)
+    kernel = attacker_files(state)
     for path in [state, *state.rglob("*")]:
         os.chown(path, OWNER, OWNER, follow_symlinks=False)
     (state / "of-root").write_text("root's")
@@ -149,7 +138,7 @@ def make_files(zipapp: bytes) -> dict[str, str]:
     mount("tmpfs", str(state / "mounted"))
     (state / "mounted" / "secret").write_text("secret")
     run("mount", "--bind", str(outside), str(state / "bound"))
-    return {"kernel": hashlib.sha256(kernel).hexdigest()}
+    return kernel
 
 
 # -- what must not change ---------------------------------------------------------------------------------------------
@@ -285,10 +274,10 @@ def main() -> None:
     os.umask(0o022)
     zipapp = archive.content()  # the checkout may be where the scene's own /tmp will be
     make_host()
-    digests = make_files(zipapp)
+    kernel = make_files(zipapp)
     with victims() as pids:
         helper = Helper()
-        known = {"digests": digests, "pids": [*pids.values(), helper.pid, os.getpid(), 1]}
+        known = {"files": HOST.state, "kernel": kernel, "pids": [*pids.values(), helper.pid, os.getpid(), 1]}
         found = [attacked(max(100, requests // 20), seed, known)]
         memory, before = helper.memory(), inventory()
         swapper, _ = as_owner(lambda: swap(HOST.state))

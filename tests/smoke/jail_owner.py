@@ -14,7 +14,7 @@ from banger import errors
 from banger.helper.operation import Operation, Outcome
 from banger.privileged.client import Helper
 from banger.privileged.installation import load
-from banger.privileged.operations import Connect, Inspect, Jails, Launch, Signal, StoreFile, Sweep
+from banger.privileged.operations import Connect, Contain, Inspect, Jails, Launch, Signal, StoreFile, Sweep
 
 VM_ID = "00000000000000b1"
 SLOT, TAP = 7, "tap-fc-7"
@@ -82,6 +82,10 @@ def connect() -> object:
     return {}
 
 
+def contain() -> object:
+    return perform(Contain(vm_id=VM_ID)).values
+
+
 def kill(pid: str, start_ticks: str) -> object:
     return perform(Signal(vm_id=VM_ID, pid=int(pid), start_ticks=int(start_ticks), signal="KILL")).values
 
@@ -108,7 +112,7 @@ def sweep() -> object:
     return perform(Sweep(vm_id=VM_ID)).values
 
 
-STEPS = {each.__name__: each for each in (launch, inspect, machines, connect, kill, attack, sweep)}
+STEPS = {each.__name__: each for each in (launch, contain, inspect, machines, connect, kill, attack, sweep)}
 
 if __name__ == "__main__":
     print(json.dumps(STEPS[sys.argv[1]](*sys.argv[2:])))

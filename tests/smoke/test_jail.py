@@ -82,6 +82,9 @@ def test_a_guest_in_its_jail(installed: Installed) -> None:
     _limited(installed, pid)
     _in_a_small_place(installed)
 
+    assert installed.ask("contain") == {"threads": 1}
+    timer = host.run(f"grep -slx 'kvm-pit/{pid}' /proc/[0-9]*/comm", check=False).stdout.split("/")[2]
+    assert host.read(f"{installed.leaf}/cgroup.procs").split() == sorted([str(pid), timer], key=int)
     installed.ask("connect")
     inspected = installed.ask("inspect")
     assert inspected["processes"] == [{"pid": pid, "start_ticks": launched["start_ticks"], "monitor": True}]
@@ -150,6 +153,6 @@ def _in_a_small_place(installed: Installed) -> None:
     assert listed == [
         "dev/kvm c 600", "dev/net/tun c 600",
         *(each for each in listed if each in ("dev/urandom c 600", "dev/userfaultfd c 600")),
-        "root b 600", "run d 700", "run/api.sock s 755", "run/vsock.sock s 755",
+        "root b 600", "run d 700", "run/api.sock s 755", "run/metrics p 600", "run/vsock.sock s 755",
     ]  # fmt: skip
     assert host.run(f"find {JAIL}/root -type f -perm /022").stdout == ""

@@ -17,10 +17,14 @@ from banger.api.daemon import Check, Report
 from banger.config.settings import Config
 from banger.config.sizes import GIB, format_size
 from banger.daemon.checks import Found, host, posture
+from banger.daemon.names import Names
 from banger.daemon.services import Images, Kernels
+from banger.disk.roots import strategy as roots
+from banger.disk.roots.all import for_devices, for_files
 from banger.engine.failure import error_body
 from banger.oci import subids
 from banger.paths import Paths
+from banger.privileged import runner
 from banger.system import record
 from banger.vmm.driver import Availability, Driver
 from banger.vmm.drivers import Drivers
@@ -32,12 +36,15 @@ SPACE_COMFORTABLE = 10 * GIB
 class Doctor:
     """Examines the host for one installation."""
 
-    def __init__(self, paths: Paths, config: Config, drivers: Drivers, images: Images, kernels: Kernels) -> None:
+    def __init__(
+        self, paths: Paths, config: Config, drivers: Drivers, images: Images, kernels: Kernels, names: Names
+    ) -> None:
         self.paths = paths
         self.config = config
         self.drivers = drivers
         self.images = images
         self.kernels = kernels
+        self.names = names
         self.driver: Driver
         self._availability: asyncio.Future[Availability] | None = None
 
@@ -147,6 +154,19 @@ def _owned(path: str, forbidden: int) -> Found:
     return "pass", f"{path} (mode {stat.S_IMODE(found.st_mode):04o})", ""
 
 
+async def _roots(doctor: Doctor) -> Found:
+    """How machines' disks are made here, and why not otherwise."""
+    devices = (await doctor.availability()).features.jail
+    possible = for_devices(runner.choose(doctor.paths.state)) if devices else for_files()
+    verdicts = await roots.judge(possible, doctor.paths.images, doctor.paths.vms)
+    chosen = roots.choose(verdicts, doctor.config.root_strategy)
+    against = "; ".join(f"not {each.name}: {reason}" for each, reason in verdicts if reason is not None)
+    detail = f"{chosen.name}: {chosen.summary}" + (f" ({against})" if against else "")
+    if chosen.name == "copy" and doctor.config.root_strategy == "auto":
+        return "warn", detail, "put the state directory on btrfs or xfs, whose files can share blocks"
+    return "pass", detail, ""
+
+
 async def _kernel(doctor: Doctor) -> Found:
     found = doctor.kernels.list()
     if found:
@@ -162,6 +182,10 @@ async def _image(doctor: Doctor) -> Found:
     return "warn", f"the default image {name} is not here yet; the first machine makes it", f"banger image pull {name}"
 
 
+async def _names(doctor: Doctor) -> Found:
+    return await doctor.names.row()
+
+
 Row = Callable[[Doctor], Awaitable[Found]]
 
 ROWS: dict[str, Row] = {
@@ -174,11 +198,13 @@ ROWS: dict[str, Row] = {
     "mmdebstrap": _tool("mmdebstrap", "warn", "Debian images cannot be built"),
     "newuidmap": _tool("newuidmap", "warn", "Debian images cannot be built without root"),
     "subordinate ids": _subordinate_ids,
+    "machines' disks": _roots,
     "disk space": _space,
     "runtime directory": _runtime_directory,
     "state directory": _state_directory,
     "kernel": _kernel,
     "default image": _image,
+    "names": _names,
 }
 """Every row by its name, in the order of the report."""
 

@@ -24,9 +24,9 @@ class Rules(Operation):
 
     NAME: ClassVar[str] = "rules.apply"
     GATE: ClassVar[str] = (
-        "Only the tables bridge banger and inet banger, whose rules are fixed; a caller fills sets with guests. Taps "
-        "by grammar, hardware addresses with our prefix, addresses of the guests' network, each once. The resolver's "
-        "port is not below 1024."
+        "Any table but bridge banger and inet banger, and any rule but theirs, which are fixed: a caller fills sets "
+        "with taps by their grammar, hardware addresses with our prefix and addresses of the guests' network, each "
+        "once. A port below 1024 for guests' questions."
     )
 
     guests: tuple[GuestRule, ...]

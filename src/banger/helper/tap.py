@@ -32,8 +32,8 @@ class Tap(Operation):
 
     NAME: ClassVar[str] = "tap.create"
     GATE: ClassVar[str] = (
-        "Names are tap-fc-N; an interface of such a name that is no tap of banger's is refused. The owner is the user "
-        "of a slot; a tap changes hands only while nothing has it open. It is on the installation's bridge."
+        "Any interface but tap-fc-N, and one of such a name that is no tap of banger's; an owner that is not the user "
+        "of a slot, and another owner while anything has the tap open."
     )
 
     name: str

@@ -30,7 +30,7 @@ def names(problem: str, listening: Collection[Address], routed: bool) -> Found:
     reason = f": {problem}" if problem else ""
     return (
         "warn",
-        f"names are not routed{reason}; 'ssh NAME.{domain}' works with the configuration of 'banger ssh-config'",
+        f"names are not routed{reason}; 'banger exec' and 'banger cp' work without them",
         f"{RECIPES} has a recipe for each resolver",
     )
 

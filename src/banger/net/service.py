@@ -63,6 +63,7 @@ class GuestNetwork:
         taken: Callable[[], Iterable[int]],
     ) -> None:
         self.plan = Plan(privileged.host.network)
+        self.bridge = privileged.host.bridge
         self.names_problem = "no machine has needed the network yet"
         """Why the host's resolver does not lead to ours; empty when it does."""
         self._privileged = privileged

@@ -148,9 +148,7 @@ class Guest:
     def frames(self) -> socket.socket:
         """A socket for whole Ethernet frames."""
         with self.namespace:
-            made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003))
-            made.bind(("eth0", 0))
-        return made
+            return frames_at("eth0")
 
     def close(self) -> None:
         os.close(self._stop)
@@ -175,6 +173,14 @@ def listener(where: Namespace, address: str, port: int = 0) -> Iterator[socket.s
         made.bind((address, port))
         made.settimeout(PATIENCE)
         yield made
+
+
+def frames_at(interface: str) -> socket.socket:
+    """A socket that sends and sees the whole frames of an interface of the namespace that this thread is in."""
+    made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003))
+    made.bind((interface, 0))
+    made.settimeout(PATIENCE)
+    return made
 
 
 def datagram_frame(mac: str, source: str, target_mac: str, target: tuple[str, int], text: bytes) -> bytes:

@@ -250,14 +250,26 @@ def test_false_senders_are_dropped(host: Host, guests: tuple[Guest, Guest], insi
         rig.arp_frame(mac, second.mac, second.address, GATEWAY),
         rig.arp_frame(mac, mac, GATEWAY, second.address),
         rig.arp_frame(second.mac, mac, address, GATEWAY),
+        bytes.fromhex("3333000000fb" + mac.replace(":", "") + "86dd6000000000001140") + bytes(32),
+        bytes.fromhex("ffffffffffff" + mac.replace(":", "") + "8863110900000000") + bytes(40),
     ]
-    with Ear(inside, GATEWAY) as ear, Ear(second.namespace, second.address) as beside, first.frames() as raw:
+    with (
+        Ear(inside, GATEWAY) as ear,
+        Ear(second.namespace, second.address) as beside,
+        first.frames() as raw,
+        rig.frames_at("br-fc") as behind,
+    ):
         for frame in false:
             raw.send(frame)
         raw.send(rig.datagram_frame(mac, address, second.mac, beside.target, b"true"))
         raw.send(rig.datagram_frame(mac, address, GATEWAY_MAC, ear.target, b"true"))
         assert ear.socket.recv(100) == b"true"
         assert beside.socket.recv(100) == b"true"
+        seen = [behind.recv(2000)]
+        while b"true" not in seen[-1]:
+            seen.append(behind.recv(2000))
+        assert {each[6:12].hex(":") for each in seen} <= {mac, GATEWAY_MAC}
+        assert not set(seen) & set(false), "what the filter drops the host has never seen"
     known = ip("neigh show")
     assert second.address not in known, "a false sender taught the host"
     with second.namespace:

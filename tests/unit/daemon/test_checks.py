@@ -21,6 +21,13 @@ def put(root: Path, path: str, text: str) -> None:
     [
         (host.kvm, {}, "fail", "no /dev/kvm"),
         (host.kvm, {"dev/kvm": ""}, "pass", "/dev/kvm"),
+        (host.guests_network, {"proc/net/route": "Iface\n"}, "pass", "172.16.0.0/24"),
+        (
+            host.guests_network,
+            {"proc/net/route": "Iface\ntun0 000010AC 00000000 0001 0 0 0 0000F0FF 0 0 0\n"},
+            "warn",
+            "172.16.0.0/12 (tun0)",
+        ),
         (host.swap, {"proc/swaps": "Filename Type\n/dev/sda2 partition 1 0 -2\n"}, "warn", "/dev/sda2"),
         (host.swap, {"proc/swaps": "Filename Type\n/dev/zram0 partition 1 0 -2\n/dev/dm-1 p 1 0 0\n"}, "pass", "none"),
         (host.swap, {}, "pass", "none"),

@@ -45,6 +45,13 @@ class Nouns:
         return self._found
 
 
+class Names:
+    """A DNS server that has said this."""
+
+    async def row(self) -> tuple[str, str, str]:
+        return "warn", "names are not routed", "there are recipes"
+
+
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
     for name in ("state", "runtime"):
@@ -55,7 +62,7 @@ def paths(tmp_path: Path) -> Paths:
 def examine(paths: Paths, monitor: Monitor, images: Nouns, kernels: Nouns) -> dict[str, Check]:
     drivers = Drivers(paths.probe_cache)
     drivers.use(monitor)  # type: ignore[arg-type]
-    doctor = Doctor(paths, build({}), drivers, images, kernels)  # type: ignore[arg-type]
+    doctor = Doctor(paths, build({}), drivers, images, kernels, Names())  # type: ignore[arg-type]
     report = asyncio.run(doctor.report())
     assert [check.name for check in report.checks] == [*ROWS, "system installation"]
     return {check.name: check for check in report.checks}

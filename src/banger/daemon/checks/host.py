@@ -9,6 +9,8 @@ import platform
 from collections.abc import Callable, Mapping
 
 from banger.daemon.checks import Found
+from banger.net import checks as network
+from banger.net import plan
 from banger.system.record import Record
 
 Row = Callable[..., Found]
@@ -130,8 +132,14 @@ def console(record: Record, root: str = "/") -> Found:
     return "pass", "the kernel is quiet on its console", ""
 
 
+def guests_network(record: Record, root: str = "/") -> Found:
+    known = plan.host_networks(os.path.join(root, plan.ROUTES.lstrip("/")))
+    return network.addresses(record.network.network, known, record.bridge)
+
+
 ROWS: Mapping[str, Row] = {
     "kvm": kvm,
+    "guests' network": guests_network,
     "host kernel": kernel_line,
     "control groups": control_groups,
     "swap": swap,
