@@ -27,6 +27,8 @@ from tests.security.helper_requests import VM_IDS, Request, Requests
 OUTSIDE = "/srv/outside"
 SIZE = 1 << 20
 PATIENCE = 120.0
+SHARED = ("bridge.ensure", "rules.apply")
+"""What works on the one bridge: another request may take it away at that moment, and then it fails."""
 PING = {"operation": "helper.ping"}
 
 
@@ -43,7 +45,7 @@ def attack(host: Host, seed: int, count: int, known: Mapping[str, Any]) -> dict[
             answers[next(iter(reply))] += 1
             if request.valid and "values" in reply:
                 performed.add(request.valid)
-            elif request.valid and not reply.get("busy"):
+            elif request.valid and not reply.get("busy") and not ("failed" in reply and request.valid in SHARED):
                 unperformed.append(f"{request.valid}: {reply}")
     return {"answers": answers, "valid": sorted(performed), "unperformed": unperformed}
 
