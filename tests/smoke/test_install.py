@@ -34,7 +34,7 @@ def test_it_serves_its_owner_and_nobody_else(installed: Host) -> None:
 
 
 def test_installing_again_changes_nothing(installed: Host) -> None:
-    done = json.loads(installed.run([*INSTALL, "--json"], timeout=300).stdout)
+    done = json.loads(installed.run([*INSTALL, "--json"], timeout=900).stdout)
     assert done["owner"] == OWNER
     assert done["upgraded"]
     assert installed.banger("system", "status").status == 0
@@ -42,9 +42,9 @@ def test_installing_again_changes_nothing(installed: Host) -> None:
 
 def test_uninstalling_leaves_the_host_as_it_was(host: Host) -> None:
     before = host.inventory()
-    host.run(INSTALL, timeout=300)
+    host.run(INSTALL, timeout=900)
     assert host.inventory().new_since(before)
-    host.run(["banger", "system", "uninstall", "--purge"], timeout=300)
+    host.run(["banger", "system", "uninstall", "--purge"], timeout=900)
     assert host.left_since(before) == []
     assert host.inventory().gone_since(before) == []
     assert host.run("/opt/banger/bin/banger system status", check=False).status == 3
