@@ -4,7 +4,7 @@
 PYTHON := scripts/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test smoke check docs lock bench clean
+.PHONY: help demo test smoke attacks check docs lock bench clean
 
 help: ## say what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -18,6 +18,10 @@ test: ## set up what the tests need and run them all; ARGS="..." goes to pytest
 
 smoke: ## run the scenarios in the emulated host; ONE=name picks some
 	@$(PYTHON) scripts/suite.py --group smoke $(if $(ONE),-k $(ONE)) $(ARGS)
+
+attacks: ## attack the root helper with 100,000 requests (root; half an hour); COUNT=n
+	@$(PYTHON) scripts/setup.py test
+	@BANGER_ATTACKS=$(or $(COUNT),100000) .venv/bin/python -m pytest tests/security/test_helper_attacks.py -q -s
 
 check: ## the checks that need no machine: lint, types, layers, size rules, docs
 	@$(PYTHON) scripts/setup.py test

@@ -48,11 +48,13 @@ TEST_PACKAGES = {
     "openssh-client": "ssh",
     "iproute2": "ip",
     "nftables": "",
+    "strace": "strace",
     "git": "git",
     "make": "make",
     "umoci": "umoci",
     "squashfs-tools": "mksquashfs",
     "xfsprogs": "mkfs.xfs",
+    "systemd": "systemd-analyze",
 }
 """What the tests and benches need besides."""
 

@@ -90,10 +90,16 @@ class Mark(Operation):
 
     name: str
     seconds: int = 0
-    turns: bool = True
+    wary: bool = False
+    """Refuse what is half made, as an interface that has a name of ours and not yet the mark."""
 
     def turn(self) -> str:
-        return f"mark {self.name}" if self.turns else ""
+        return f"mark {self.name}"
+
+    def validate(self, host: Host) -> None:
+        begun, made = (os.path.exists(os.path.join(host.state, name)) for name in (f"{self.name}.begun", self.name))
+        if self.wary and begun and not made:
+            raise Refused("it is half made")
 
     def describe(self) -> str:
         return f"mark {self.name}"

@@ -1,6 +1,7 @@
-"""A helper's server with the operations of `tests.helper_operations`, as whoever runs it: ``python -m ... DIR [N]``.
+"""A helper's server with the operations of `tests.helper_operations`, as whoever runs it: ``... DIR N SECONDS``.
 
-DIR/run/bangerd-root.sock is its socket, DIR/state its state directory; N is how many requests it performs at a time.
+DIR/run/bangerd-root.sock is its socket, DIR/state its state directory; N is how many requests it performs at a time,
+SECONDS how long one may take.
 Also what the tests of the helper need to talk to it without the client: raw frames, and the lines of its log.
 """
 
@@ -19,7 +20,7 @@ from typing import Any
 from banger.helper import protocol
 from banger.helper.host import Host
 from banger.helper.main import bound
-from banger.helper.server import CHILDREN, Server
+from banger.helper.server import CHILDREN, LIFETIME, Server
 from tests.helper_operations import OPERATIONS
 
 PATIENCE = 30.0
@@ -90,10 +91,11 @@ def wait_for(condition: Any) -> None:
 
 
 @contextmanager
-def server(directory: Path, children: int = CHILDREN) -> Iterator[Running]:
+def server(directory: Path, children: int = CHILDREN, lifetime: float = LIFETIME) -> Iterator[Running]:
     """A server of test operations."""
     (directory / "state").mkdir()
-    running = Running(directory, [sys.executable, "-m", "tests.helper_server", str(directory), str(children)])
+    argv = [sys.executable, "-m", "tests.helper_server", str(directory), str(children), str(lifetime)]
+    running = Running(directory, argv)
     try:
         yield running
     finally:
@@ -103,7 +105,7 @@ def server(directory: Path, children: int = CHILDREN) -> Iterator[Running]:
 def main() -> None:
     host = host_of(Path(sys.argv[1]))
     with bound(host) as listener:
-        Server(listener, host, OPERATIONS, children=int(sys.argv[2])).run()
+        Server(listener, host, OPERATIONS, children=int(sys.argv[2]), lifetime=float(sys.argv[3])).run()
 
 
 if __name__ == "__main__":

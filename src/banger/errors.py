@@ -342,6 +342,12 @@ class UnusableDisk(BangerError):
     hint = "'e2fsck -fn' tells what is wrong with a file system"
 
 
+class RootStrategyUnavailable(BangerError):
+    code, http, exit_status = "root_strategy_unavailable", 400, 1
+    template = "machines' disks cannot be made by the strategy {name!r}: {reason}"
+    hint = "unset root_strategy in the configuration; 'banger doctor' tells which strategies this host has"
+
+
 class BuildFailed(BangerError):
     code, http, exit_status = "build_failed", 500, 1
     template = "building {name} failed: {reason}"

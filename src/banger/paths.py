@@ -29,7 +29,7 @@ On disk::
              images/ID/                     rootfs.ext4, image.json, work-seed.ext4, work-seed.json
              kernels/NAME/                  bzImage, vmlinux, modules.ext4, initrd.cpio, kernel.json
              builds/NAME.log                what the last build of that name said
-             vms/ID/                        disk.qcow2, initrd.cpio, console.log, qemu.log
+             vms/ID/                        disk.qcow2, disk.raw or overlay; initrd.cpio, console.log, qemu.log
              ssh/                           id_ed25519, id_ed25519.pub: the installation's own key; never removed
              staging/                       work in progress; whatever is here at start is removed
     cache/   oci/                           what pulls have downloaded, in OCI image layout: index.json, blobs/,
@@ -52,6 +52,9 @@ SYSTEM_CONFIG = "/etc/banger/config.toml"
 """Settings for everybody on this host, where the user's own file has none."""
 
 RECORD_LIMIT = 1 << 16
+
+BUILDER_VARIABLE = "BANGER_BUILDER"
+"""Tells the daemon of a system installation where builds are done for it (`banger.oci.debian_client`)."""
 
 SOCKET_PATH_MAX = 107
 """Longest path of a unix socket in bytes: ``sun_path`` less its final NUL (unix(7))."""
@@ -82,15 +85,20 @@ def installed_owner(record: str = RECORD) -> int | None:
     except OSError:
         return None
     try:
-        found = os.fstat(descriptor)
-        if found.st_uid != 0 or found.st_mode & 0o022:
-            return None
-        text = os.read(descriptor, RECORD_LIMIT)
+        return _owner_in(os.read(descriptor, RECORD_LIMIT)) if _is_roots(os.fstat(descriptor)) else None
     except OSError:
         return None
     finally:
         os.close(descriptor)
-    after = text.partition(b'"owner_uid":')[2].lstrip()
+
+
+def _is_roots(found: os.stat_result) -> bool:
+    """Whether only root can have written a file."""
+    return found.st_uid == 0 and not found.st_mode & 0o022
+
+
+def _owner_in(record: bytes) -> int | None:
+    after = record.partition(b'"owner_uid":')[2].lstrip()
     digits = after[: len(after) - len(after.lstrip(b"0123456789"))]
     return int(digits) if 0 < len(digits) < 11 else None
 
@@ -151,7 +159,8 @@ class Paths:
 
     @property
     def daemon_log(self) -> str:
-        return os.path.join(self.state, "bangerd.log")
+        """Where the daemon's log is: a file, or what shows it."""
+        return "journalctl -u bangerd" if self.system else os.path.join(self.state, "bangerd.log")
 
     @property
     def root_told(self) -> str:

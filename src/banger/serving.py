@@ -49,5 +49,5 @@ def _fail(fault: errors.BangerError) -> int:
 
 
 def _say(kind: str, told: object) -> None:
-    sys.stdout.buffer.write(json.dumps({kind: told}).encode() + b"\n")
+    sys.stdout.buffer.write(json.dumps({kind: told}, separators=(",", ":")).encode() + b"\n")
     sys.stdout.buffer.flush()

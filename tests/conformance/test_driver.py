@@ -34,7 +34,7 @@ from banger.vmm.driver import Drive, Driver, Handle, LaunchSpec
 from tests import tiny_guest
 
 T = TypeVar("T")
-PATIENCE = 120
+PATIENCE = 300
 """Seconds after which a guest counts as stuck, on however slow a machine."""
 
 

@@ -9,12 +9,14 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from banger.helper import jail, process
+from banger.helper.containment import Contain
 from banger.helper.inspection import Inspect
 from banger.helper.launch import Sweep
 from banger.helper.operation import Failed, Refused
@@ -332,9 +334,24 @@ def test_a_group_with_the_jailers_favourite_name_is_not_joined(scene: Scene) -> 
         trap.rmdir()
 
 
+def test_a_program_that_plays_a_timer_of_the_kernels_is_not_moved(scene: Scene) -> None:
+    pid = scene.launch().values["pid"]
+    code = f"open('/proc/self/comm', 'w').write('kvm-pit/{pid}'); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as player:
+        assert player.stdout is not None
+        assert player.stdin is not None
+        player.stdout.readline()
+        assert Path(f"/proc/{player.pid}/comm").read_text() == f"kvm-pit/{pid}"[:15] + "\n"
+        assert Contain(vm_id=FIRST).execute(scene.host).values == {"threads": 0}
+        assert (scene.leaf() / "cgroup.procs").read_text() == f"{pid}\n"
+        player.communicate(b"\n")
+
+
 def test_a_group_with_a_process_in_it_is_not_taken(scene: Scene) -> None:
     scene.leaf().mkdir(parents=True)
     with actor(65533) as other:
         (scene.leaf() / "cgroup.procs").write_text(str(other))
-        with pytest.raises(Failed, match="has processes already"):
+        with pytest.raises(Refused, match="has processes"):
             scene.launch()
+        assert process.start_ticks(other) is not None
+        assert not scene.jail().exists()

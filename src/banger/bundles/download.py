@@ -69,6 +69,30 @@ def pieces(url: str, size: int, patience: Patience = DEFAULT) -> Iterator[bytes]
     return _from_server(url, size, patience) if path is None else _from_file(path, size)
 
 
+def length(url: str, most: int, patience: Patience = DEFAULT) -> int:
+    """How many bytes ``url`` has, which nothing but its holder announces. Raises as `pieces`, also beyond ``most``."""
+    path = local(url)
+    try:
+        size = os.stat(path).st_size if path is not None else _announced(url, patience)
+    except OSError as error:
+        raise errors.SourceUnavailable(reference=printable(path or url, 200), reason=_words(error)) from None
+    except (_Broken, http.client.HTTPException) as fault:
+        raise errors.SourceUnavailable(reference=printable(url, 200), reason=_words(fault)) from None
+    if size > most:
+        raise errors.SourceUnavailable(
+            reference=printable(url, 200), reason=f"it has {size} bytes, too many for what it is"
+        )
+    return size
+
+
+def _announced(url: str, patience: Patience) -> int:
+    with contextlib.closing(_opened(_opener(), url, {}, patience)) as reply:
+        announced = reply.headers.get("Content-Length", "").strip()
+    if reply.status != 200 or not announced.isdecimal():
+        raise _Broken("the server does not say how long it is")
+    return int(announced)
+
+
 def _from_file(path: str, size: int) -> Iterator[bytes]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -154,13 +178,25 @@ def _read(body: IO[bytes], count: int) -> bytes:
 
 def _ask(opener: urllib.request.OpenerDirector, url: str, done: int, size: int, tag: str, patience: Patience) -> _Reply:
     """Ask for the bytes from ``done`` on. A server that sends all of them again is listened to for the rest."""
-    headers = {"User-Agent": "banger", "Accept": "*/*", "Accept-Encoding": "identity"}
-    if done:
-        headers["Range"] = f"bytes={done}-"
-        if tag:
-            headers["If-Range"] = tag
+    part = {"Range": f"bytes={done}-"} if done else {}
+    if done and tag:
+        part["If-Range"] = tag
+    reply = _opened(opener, url, part, patience)
     try:
-        reply = opener.open(urllib.request.Request(url, headers=headers), timeout=patience.silence)  # noqa: S310
+        return _Reply(reply, done - _begin(url, reply, done, size), _tag(reply.headers), patience)
+    except BaseException:
+        reply.close()
+        raise
+
+
+def _opened(
+    opener: urllib.request.OpenerDirector, url: str, more: dict[str, str], patience: Patience
+) -> "http.client.HTTPResponse":
+    """The reply to a request for ``url``, its body still to be read. Raises `_Broken`, `errors.SourceUnavailable`."""
+    headers = {"User-Agent": "banger", "Accept": "*/*", "Accept-Encoding": "identity", **more}
+    try:
+        request = urllib.request.Request(url, headers=headers)  # noqa: S310
+        reply: http.client.HTTPResponse = opener.open(request, timeout=patience.silence)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code in (408, 429) or error.code >= 500:
@@ -170,11 +206,7 @@ def _ask(opener: urllib.request.OpenerDirector, url: str, done: int, size: int, 
         ) from None
     except urllib.error.URLError as error:
         raise _Broken(_words(error)) from None
-    try:
-        return _Reply(reply, done - _begin(url, reply, done, size), _tag(reply.headers), patience)
-    except BaseException:
-        reply.close()
-        raise
+    return reply
 
 
 def _begin(url: str, reply: "http.client.HTTPResponse", done: int, size: int) -> int:

@@ -8,6 +8,7 @@ processors, at least one and at most four; an eighth of its memory, at least 512
 """
 
 import os
+import socket
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ class VmDefaults(msgspec.Struct, frozen=True, kw_only=True):
     disk_size: int
     host_loopback: bool
     nat: bool
+    private: bool
     peers: bool
 
 
@@ -35,12 +37,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     default_image: str
     default_kernel: str | None
     driver: str
+    root_strategy: str
     console_limit: int
     boot_timeout: float
     debian_mirror: str | None
     ssh_key_path: str | None
     seed_ssh_key: bool
     vmm_uid_base: int
+    dns_address: str
+    dns_port: int
+    default_dns: str
+    tap_pool_size: int
     vm_defaults: VmDefaults
 
 
@@ -80,6 +87,18 @@ def _whole(lowest: int, highest: int) -> Callable[[object], int]:
     return parse
 
 
+def _port(value: object) -> int:
+    return 0 if value == 0 and value is not False else _whole(1024, 65535)(value)
+
+
+def _ipv4(value: object) -> str:
+    """Checked by the C library, whose parser costs a verb nothing to load."""
+    try:
+        return socket.inet_ntoa(socket.inet_pton(socket.AF_INET, _text(value)))
+    except OSError:
+        raise ValueError from None
+
+
 def _truth(value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError
@@ -116,6 +135,10 @@ SETTINGS = (
             "The kernel of a machine that names none; unset means the distribution's cloud kernel."),
     Setting("driver", "one of auto, firecracker, qemu", "auto", _one_of("auto", "firecracker", "qemu"),
             "Which virtual machine monitor runs machines; auto takes the best that works on this host."),
+    Setting("root_strategy", "one of auto, snapshot, qcow2, reflink, copy", "auto",
+            _one_of("auto", "snapshot", "qcow2", "reflink", "copy"),
+            "How new machines get disks of their own over a shared image; auto takes the first that 'banger doctor' "
+            "names. Images are built on qcow2 all the same."),
     Setting("console_limit", SIZE, MIB, _size,
             "How large a machine's console log may grow; its oldest part goes."),
     Setting("boot_timeout", "a number of seconds", 120.0, _seconds,
@@ -128,6 +151,14 @@ SETTINGS = (
             "Whether the home of root in new machines lets the installation's ssh key in."),
     Setting("vmm_uid_base", "a whole number from 1000 to 2000000000", 900000, _whole(1000, 2_000_000_000),
             "When the daemon is root, each monitor runs as a user id of its own from here upwards."),
+    Setting("dns_address", "an IPv4 address", "127.0.0.1", _ipv4,
+            "Where the daemon answers for NAME.vm on the host. Guests with a network of their own ask at its gateway."),
+    Setting("dns_port", "0, or a whole number from 1024 to 65535", 42069, _port,
+            "The port of those answers, UDP and TCP; 0 switches them off."),
+    Setting("default_dns", "an IPv4 address", "1.1.1.1", _ipv4,
+            "The name server of guests that have a network of their own, for everything but NAME.vm."),
+    Setting("tap_pool_size", "a whole number from 0 to 64", 4, _whole(0, 64),
+            "Network interfaces made ahead of time for machines that are yet to be started."),
     Setting("vm_defaults.vcpu", "a whole number from 1 to 64", None, _whole(1, 64),
             "Processors of a machine; unset means a quarter of the host's, at least 1 and at most 4."),
     Setting("vm_defaults.memory", SIZE, None, _size,
@@ -138,6 +169,8 @@ SETTINGS = (
             "Whether guests reach what listens on the host: its loopback (at 10.0.2.2), or the bridge's address."),
     Setting("vm_defaults.nat", "true or false", False, _truth,
             "Whether guests on the bridge reach the outside. Those of a user-mode network always do."),
+    Setting("vm_defaults.private", "true or false", False, _truth,
+            "Whether guests on the bridge that reach the outside also reach private networks there (RFC 1918)."),
     Setting("vm_defaults.peers", "true or false", False, _truth,
             "Whether guests on the bridge reach each other; both must be allowed to."),
 )  # fmt: skip

@@ -1,7 +1,8 @@
 """The doctor: what this host has of what banger needs, and the exact step that mends what is missing.
 
-One row is one function of `ROWS`. A ``fail`` keeps machines from running; a ``warn`` is something that the owner should
-know. A row that itself fails is a ``fail`` that says so: the report always has every row.
+One row is one function of `ROWS`; rows about the system installation and its host are in `banger.daemon.checks`. A
+``fail`` keeps machines from running; a ``warn`` is something that the owner should know. A row that itself fails is a
+``fail`` that says so: the report always has every row.
 """
 
 import asyncio
@@ -15,39 +16,46 @@ from banger import errors, proc
 from banger.api.daemon import Check, Report
 from banger.config.settings import Config
 from banger.config.sizes import GIB, format_size
+from banger.daemon.checks import Found, host, posture
+from banger.daemon.names import Names
 from banger.daemon.services import Images, Kernels
+from banger.disk.roots import strategy as roots
+from banger.disk.roots.all import for_devices, for_files
 from banger.engine.failure import error_body
 from banger.oci import subids
 from banger.paths import Paths
+from banger.privileged import runner
+from banger.system import record
 from banger.vmm.driver import Availability, Driver
 from banger.vmm.drivers import Drivers
 
 SPACE_LEAST = 2 * GIB
 SPACE_COMFORTABLE = 10 * GIB
 
-Found = tuple[Literal["pass", "warn", "fail"], str, str]
-"""Status, detail, and how to mend it."""
-
 
 class Doctor:
     """Examines the host for one installation."""
 
-    def __init__(self, paths: Paths, config: Config, drivers: Drivers, images: Images, kernels: Kernels) -> None:
+    def __init__(
+        self, paths: Paths, config: Config, drivers: Drivers, images: Images, kernels: Kernels, names: Names
+    ) -> None:
         self.paths = paths
         self.config = config
         self.drivers = drivers
         self.images = images
         self.kernels = kernels
+        self.names = names
         self.driver: Driver
         self._availability: asyncio.Future[Availability] | None = None
 
     async def report(self) -> Report:
-        """All rows, in the order of the table."""
+        """All rows, in the order of the tables."""
         self.driver = (await self.drivers.choose()).driver
         self._availability = asyncio.ensure_future(self.driver.availability())
-        return Report(checks=list(await asyncio.gather(*(self._row(name, row) for name, row in ROWS.items()))))
+        rows = {**ROWS, **installation(self.paths)}
+        return Report(checks=list(await asyncio.gather(*(self._row(name, row) for name, row in rows.items()))))
 
-    async def _row(self, name: str, row: "Callable[[Doctor], Awaitable[Found]]") -> Check:
+    async def _row(self, name: str, row: "Row") -> Check:
         try:
             status, detail, mend = await row(self)
         except Exception as error:
@@ -146,6 +154,19 @@ def _owned(path: str, forbidden: int) -> Found:
     return "pass", f"{path} (mode {stat.S_IMODE(found.st_mode):04o})", ""
 
 
+async def _roots(doctor: Doctor) -> Found:
+    """How machines' disks are made here, and why not otherwise."""
+    devices = (await doctor.availability()).features.jail
+    possible = for_devices(runner.choose(doctor.paths.state)) if devices else for_files()
+    verdicts = await roots.judge(possible, doctor.paths.images, doctor.paths.vms)
+    chosen = roots.choose(verdicts, doctor.config.root_strategy)
+    against = "; ".join(f"not {each.name}: {reason}" for each, reason in verdicts if reason is not None)
+    detail = f"{chosen.name}: {chosen.summary}" + (f" ({against})" if against else "")
+    if chosen.name == "copy" and doctor.config.root_strategy == "auto":
+        return "warn", detail, "put the state directory on btrfs or xfs, whose files can share blocks"
+    return "pass", detail, ""
+
+
 async def _kernel(doctor: Doctor) -> Found:
     found = doctor.kernels.list()
     if found:
@@ -161,7 +182,13 @@ async def _image(doctor: Doctor) -> Found:
     return "warn", f"the default image {name} is not here yet; the first machine makes it", f"banger image pull {name}"
 
 
-ROWS: dict[str, Callable[[Doctor], Awaitable[Found]]] = {
+async def _names(doctor: Doctor) -> Found:
+    return await doctor.names.row()
+
+
+Row = Callable[[Doctor], Awaitable[Found]]
+
+ROWS: dict[str, Row] = {
     "monitor": _monitor,
     "advisories": _advisories,
     "isolation": _isolation,
@@ -171,10 +198,34 @@ ROWS: dict[str, Callable[[Doctor], Awaitable[Found]]] = {
     "mmdebstrap": _tool("mmdebstrap", "warn", "Debian images cannot be built"),
     "newuidmap": _tool("newuidmap", "warn", "Debian images cannot be built without root"),
     "subordinate ids": _subordinate_ids,
+    "machines' disks": _roots,
     "disk space": _space,
     "runtime directory": _runtime_directory,
     "state directory": _state_directory,
     "kernel": _kernel,
     "default image": _image,
+    "names": _names,
 }
 """Every row by its name, in the order of the report."""
+
+
+def installation(paths: Paths) -> dict[str, Row]:
+    """The rows of the system installation and of the host that it is for; or the one that says that there is none."""
+    if not paths.system:
+        return {"system installation": lambda doctor: posture.absent()}
+    found = record.read()
+    assert found is not None, "the record has gone while it was looked at"
+    return {name: _of_record(row, found) for name, row in posture.ROWS.items()} | {
+        name: _of_host(row, found) for name, row in host.ROWS.items()
+    }
+
+
+def _of_record(row: Callable[[record.Record], Awaitable[Found]], found: record.Record) -> Row:
+    return lambda doctor: row(found)
+
+
+def _of_host(row: Callable[[record.Record], Found], found: record.Record) -> Row:
+    async def look(doctor: Doctor) -> Found:
+        return row(found)
+
+    return look

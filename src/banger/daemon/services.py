@@ -102,6 +102,12 @@ class Examiner(Protocol):
     async def report(self) -> Report: ...
 
 
+class Closable(Protocol):
+    """A part that must be told when the daemon ends."""
+
+    async def close(self) -> None: ...
+
+
 class Services:
     """One daemon's parts. ``stopping`` is set when the daemon is to end; streams end with it."""
 
@@ -114,6 +120,7 @@ class Services:
         images: Images,
         builds: Builds,
         kernels: Kernels,
+        names: Closable,
         doctor: Examiner,
         started: float,
         close: Callable[[], None] = lambda: None,
@@ -124,6 +131,7 @@ class Services:
         self.images = images
         self.builds = builds
         self.kernels = kernels
+        self.names = names
         self.doctor = doctor
         self.started = started
         self.stopping = asyncio.Event()

@@ -7,6 +7,7 @@ left, and only then do the services look at what is there.
 import os
 import time
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from banger import errors
 from banger.config.settings import Config
@@ -15,6 +16,11 @@ from banger.daemon.services import Services
 from banger.engine.engine import Engine
 from banger.paths import Paths
 from banger.store.database import Database
+
+if TYPE_CHECKING:
+    from banger.daemon.names import Names
+    from banger.privileged.runner import Privileged
+    from banger.vms.record import Machines
 
 Wire = Callable[[Paths, Config], Awaitable[Services]]
 
@@ -29,7 +35,7 @@ async def wire(paths: Paths, config: Config) -> Services:
     from banger.privileged import runner
     from banger.store.records import Records
     from banger.vmm import drivers
-    from banger.vms.record import VmRecord
+    from banger.vms.record import Machines, VmRecord
     from banger.vms.service import VmService
 
     database = open_store(paths)
@@ -40,21 +46,25 @@ async def wire(paths: Paths, config: Config) -> Services:
         records = Records(database, "images", ImageRecord)
         images = ImageService(engine, records, paths, config, agent=agent_path())
         kernels = KernelService(engine, paths, config, agent=agent_path())
+        machines = Records(database, "vms", VmRecord)
+        names = _names(config, Machines(machines), privileged)
         vms = VmService(
             engine=engine,
-            records=Records(database, "vms", VmRecord),
+            records=machines,
             images=images,
             kernels=kernels,
             drivers=known,
             paths=paths,
             settings=config,
             privileged=privileged,
+            network=names.network,
         )
         builds = BuildService(engine, records, images, vms, paths, config)
         await engine.recover()
         images.recover()
         kernels.recover()
         await vms.recover()
+        await names.start()
     except BaseException:
         database.close()
         raise
@@ -65,10 +75,31 @@ async def wire(paths: Paths, config: Config) -> Services:
         images=images,
         builds=builds,
         kernels=kernels,
-        doctor=Doctor(paths, config, known, images, kernels),
+        names=names,
+        doctor=Doctor(paths, config, known, images, kernels, names),
         started=time.time(),
         close=database.close,
     )
+
+
+def _names(config: Config, machines: "Machines", privileged: "Privileged | None") -> "Names":
+    """The DNS server, and the guests' network where somebody can make one."""
+    from banger.daemon.names import Names
+    from banger.net.service import GuestNetwork
+    from banger.vms import resolving
+
+    guests = privileged.host.network.network if privileged is not None else None
+    names = Names(config, resolving.zone(machines, guests))
+    if privileged is not None:
+        names.network = GuestNetwork(
+            privileged,
+            names.server,
+            port=config.dns_port,
+            upstream=config.default_dns,
+            pool_size=config.tap_pool_size,
+            taken=machines.slots,
+        )
+    return names
 
 
 def open_store(paths: Paths) -> Database:
@@ -91,4 +122,5 @@ async def unwire(services: Services) -> None:
     """Let go of everything; machines go on, and changes under way are left to the next daemon."""
     await services.engine.close()
     await services.vms.close()
+    await services.names.close()
     services.close()

@@ -35,6 +35,19 @@ async def copy(source: str, destination: str) -> None:
         os.close(reading)
 
 
+async def clone(source: str, destination: str) -> None:
+    """Make the new file ``destination`` of the source's own blocks; a failure leaves no file. Raises OSError.
+
+    EOPNOTSUPP, EXDEV and EINVAL say that the file system cannot.
+    """
+    with open(source, "rb") as reading, open(destination, "xb") as writing:
+        try:
+            await asyncio.to_thread(fcntl.ioctl, writing.fileno(), FICLONE, reading.fileno())
+        except BaseException:
+            os.unlink(destination)
+            raise
+
+
 def _clone(reading: int, writing: int) -> bool:
     """Share the source's blocks; False where the file system cannot."""
     with contextlib.suppress(OSError):

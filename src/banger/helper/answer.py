@@ -6,7 +6,6 @@ the operation is, has been bounded by then: the peer's uid by the server, the fr
 """
 
 import contextlib
-import os
 import socket
 import time
 from collections.abc import Mapping
@@ -91,12 +90,3 @@ def refuse(connection: socket.socket, reason: str) -> None:
     with contextlib.suppress(OSError):
         connection.setblocking(False)
         connection.send(protocol.frame({"refused": reason}))
-
-
-def silence() -> None:
-    """Give a process that performs requests no terminal, no input and no directory of anybody's."""
-    os.umask(0o077)
-    os.chdir("/")
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    os.dup2(null, 0)
-    os.close(null)

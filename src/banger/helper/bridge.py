@@ -28,8 +28,8 @@ class Bridge(Operation):
 
     NAME: ClassVar[str] = "bridge.ensure"
     GATE: ClassVar[str] = (
-        "No argument: name and address are the installation's. A bridge of that name that banger did not make is "
-        "refused, and so is a network that another interface has."
+        "An interface with the bridge's name that banger did not make, and a network that another interface has; name "
+        "and address are the installation's, not the caller's. It stays while it has ports."
     )
 
     def validate(self, host: Host) -> None:

@@ -59,7 +59,10 @@ def io_limit(device: str, octets: int, operations: int) -> dict[str, str]:
 
 
 def make(host: Host, vm_id: str, wanted: Mapping[str, str]) -> int:
-    """Make the leaf, or take an empty one, and set its limits. Its ``cgroup.procs``, open; the caller closes it."""
+    """Make the leaf, or take the empty one that is there, and set its limits.
+
+    Gives its ``cgroup.procs``, open; the caller closes it. Raises `Failed`.
+    """
     controllers = dict.fromkeys((*CONTROLLERS, *(name.partition(".")[0] for name in wanted)))
     with contextlib.suppress(FileExistsError):
         _mkdir(host.cgroup)  # systemd may remove a delegated cgroup while nothing is in it
@@ -67,8 +70,6 @@ def make(host: Host, vm_id: str, wanted: Mapping[str, str]) -> int:
     path = leaf(host, vm_id)
     with contextlib.suppress(FileExistsError):
         _mkdir(path)
-    if pids(host, vm_id):
-        raise Failed(f"{path} has processes already")
     for name, value in wanted.items():
         try:
             _write(os.path.join(path, name), value)

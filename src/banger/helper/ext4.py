@@ -113,6 +113,17 @@ class Ext4Write(Operation):
     removals: tuple[Remove, ...] = ()
     owners: tuple[Owner, ...] = ()
 
+    @classmethod
+    def of(cls, vm_id: str, edits: Sequence[Edit]) -> "Ext4Write":
+        """The operation for edits of all kinds."""
+        return cls(
+            vm_id=vm_id,
+            files=tuple(each for each in edits if isinstance(each, GuestFile)),
+            directories=tuple(each for each in edits if isinstance(each, Directory)),
+            removals=tuple(each for each in edits if isinstance(each, Remove)),
+            owners=tuple(each for each in edits if isinstance(each, Owner)),
+        )
+
     @property
     def edits(self) -> list[Edit]:
         return [*self.files, *self.directories, *self.removals, *self.owners]

@@ -17,7 +17,7 @@ RECORD = "forwarding"
 
 
 def enable(host: Host) -> None:
-    """Route packets; the caller holds `kept.turn`. Raises `Failed`."""
+    """Route packets. Raises `Failed`."""
     if _read("ip_forward") == "1":
         return
     before = {"conf/all/accept_redirects": _read("conf/all/accept_redirects")}
@@ -29,7 +29,7 @@ def enable(host: Host) -> None:
 
 
 def restore(host: Host) -> None:
-    """As it was before `enable`, or as it is when that has changed nothing; the caller holds `kept.turn`."""
+    """As it was before `enable`, or as it is when that has changed nothing."""
     before = kept.read(host, RECORD).get("before")
     if before:
         _write("ip_forward", "0")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from . import cgroup, grammar, jail, monitor, process
+from . import cgroup, containment, grammar, jail, monitor, process
 from .host import Host
 from .operation import Operation, Outcome
 
@@ -38,6 +38,7 @@ class Inspect(Operation):
                     "monitor": root is not None and monitor.runs(host, self.vm_id, root, pid),
                 }
                 for pid in cgroup.pids(host, self.vm_id)
+                if not containment.is_kernels(pid)
             ]
         return Outcome(
             {

@@ -205,7 +205,7 @@ def _walk(root: int, path: str) -> int:
 
 def _refuse_other(parent: int, vm_id: str, uid: int) -> None:
     for name in os.listdir(parent):
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             found = os.stat(f"{name}/root", dir_fd=parent, follow_symlinks=False)
             if name != vm_id and stat.S_ISDIR(found.st_mode) and found.st_gid == uid:
                 raise Refused(f"the slot is taken: uid {uid} has the jail of {name}")

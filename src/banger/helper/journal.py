@@ -8,7 +8,6 @@ files and messages of unforeseen exceptions, which may quote them, are not told 
 import contextlib
 import json
 import os
-import traceback
 
 LONGEST = 300
 
@@ -22,5 +21,9 @@ def tell(**values: object) -> None:
 
 def trace(error: BaseException) -> str:
     """Where an unforeseen exception came from: its kind and the innermost places, without its message."""
-    places = [f"{os.path.basename(each.filename)}:{each.lineno}" for each in traceback.extract_tb(error.__traceback__)]
+    places = []
+    step = error.__traceback__
+    while step is not None:
+        places.append(f"{os.path.basename(step.tb_frame.f_code.co_filename)}:{step.tb_lineno}")
+        step = step.tb_next
     return f"{type(error).__name__} at {' < '.join(reversed(places[-4:]))}"

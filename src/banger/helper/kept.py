@@ -1,29 +1,17 @@
 """What network operations remember until the host's next start: one small JSON file each, root's.
 
 On disk: ``network/NAME.json`` below the installation's private directory, with the boot id it holds for. What an
-earlier boot left is not there any more in the kernel either, so it is read as nothing. Who reads and then writes holds
-`turn` in the meantime.
+earlier boot left is not there any more in the kernel either, so it is read as nothing. Operations take turns
+(`Operation.turn`), so there is one writer at a time.
 """
 
 import contextlib
-import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from .host import Host
-
-
-@contextlib.contextmanager
-def turn(host: Host) -> Iterator[None]:
-    """One at a time, over all processes."""
-    descriptor = os.open(_directory(host), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def read(host: Host, name: str) -> dict[str, Any]:

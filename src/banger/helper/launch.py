@@ -29,7 +29,7 @@ _RESERVED = {"vmlinux", "initrd", "root", "dev", "run", "sys", "firecracker"}
 _FILES = 8
 _VCPUS = 32
 _MEMORY = (32, 1 << 20)
-_START_SECONDS = 30.0
+_START_SECONDS = 45.0
 _TAIL = 4096
 _PATH_ONLY = 0o10000000  # O_PATH, which fcntl reports
 
@@ -107,6 +107,8 @@ class Launch(Operation):
         versions.refuse_mixed(host)
         if self.tap is not None:
             _refuse_tap(self.tap, uid)
+        if cgroup.pids(host, self.vm_id):
+            raise Refused(f"the control group of {self.vm_id} has processes, which must be swept first")
         root = jail.make(host, self.vm_id, uid)
         try:
             if monitor.of_user(uid):

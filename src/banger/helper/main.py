@@ -14,7 +14,6 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from . import host, journal, registry
-from .answer import silence
 from .server import Server
 
 FIRST = 3
@@ -40,8 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if os.geteuid() != 0:
             raise CannotStart("bangerd-root is root's")
-        silence()
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        _settle()
         allowed = host.load(record)
         listener = inherited(environment) or bound(allowed)
     except (CannotStart, host.BadRecord, OSError) as error:
@@ -54,6 +52,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         server.run()
         notify(environment, "STOPPING=1")
     return 0
+
+
+def _settle() -> None:
+    """No input, no directory of anybody's, no core file, and what is made is ours alone."""
+    os.umask(0o077)
+    os.chdir("/")
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    os.dup2(null, 0)
+    os.close(null)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def inherited(environment: Mapping[str, str]) -> socket.socket | None:

@@ -4,12 +4,13 @@ A machine has at most one, named by `grammar.mapper` and marked with a uuid of o
 uuid is somebody else's and is left alone. Looking goes through sysfs; only changes and tables start dmsetup.
 
 What is inside belongs to a guest, so no program of the host's may read it by itself. ``--noudevrules`` keeps udev from
-managing the device, and `udev.RULES` from probing it. dmsetup makes and removes the node in /dev/mapper and waits for
-nobody (``--noudevsync``): it works the same without udev.
+managing the device, so that it has no name in /dev/mapper nor in /dev/disk but only the kernel's own (/dev/dm-N), and
+`udev.rules` keeps udev from probing it. Nobody is waited for (``--noudevsync``): it works the same without udev.
 """
 
 import contextlib
 import os
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -19,19 +20,17 @@ from .program import run
 
 UUID_PREFIX = "banger-"
 _UDEV = ("--noudevrules", "--noudevsync")
+_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
 _BUSY = "Device or resource busy"
 
 
 class Device(NamedTuple):
-    """A device that is there. ``number`` is ``major:minor``."""
+    """A device that is there. ``number`` is ``major:minor``; ``path`` is the kernel's own name for it."""
 
     machine: str
     name: str
     number: str
-
-    @property
-    def path(self) -> str:
-        return f"/dev/mapper/{self.name}"
+    path: str
 
     @property
     def rdev(self) -> int:
@@ -42,32 +41,33 @@ class Device(NamedTuple):
 def find(machine: str) -> Device | None:
     """A machine's device. Raises `Refused` where somebody else's has its name."""
     name = grammar.mapper(machine)
-    for found, uuid, number in _mapped():
+    for found, uuid, number, path in _mapped():
         if found == name:
             if uuid != UUID_PREFIX + machine:
                 raise Refused(f"the device {name} is not banger's")
-            return Device(machine, name, number)
+            return Device(machine, name, number, path)
     return None
 
 
 def devices() -> list[Device]:
     """Every device of ours, by the machine's id."""
     found = []
-    for name, uuid, number in _mapped():
+    for name, uuid, number, path in _mapped():
         machine = uuid.removeprefix(UUID_PREFIX)
         with contextlib.suppress(Refused):
             if machine != uuid and grammar.mapper(machine) == name:
-                found.append(Device(machine, name, number))
+                found.append(Device(machine, name, number, path))
     return sorted(found)
 
 
-def _mapped() -> list[tuple[str, str, str]]:
-    """Name, uuid and number of every mapped device of the host."""
+def _mapped() -> list[tuple[str, str, str, str]]:
+    """Name, uuid, number and path of every mapped device of the host."""
     found = []
     for each in os.listdir("/sys/block") if os.path.isdir("/sys/block") else ():
         if each.startswith("dm-"):
             with contextlib.suppress(OSError):  # it went away
-                found.append((_text(each, "dm/name"), _text(each, "dm/uuid"), _text(each, "dev")))
+                name, uuid, number = (_text(each, attribute) for attribute in ("dm/name", "dm/uuid", "dev"))
+                found.append((name, uuid, number, f"/dev/{each}"))
     return found
 
 
@@ -88,9 +88,14 @@ def faults(device: Device) -> str | None:
 
 
 def is_open(device: Device) -> bool:
-    """Whether anybody uses the device."""
-    said = run("dmsetup", "info", "-c", "--noheadings", "-o", "open", device.name)
-    return said.stdout.strip() != b"0"
+    """Whether anybody uses the device, and does not stop within a moment: udev may look at what is new."""
+    for pause in (*_PAUSES, None):
+        said = run("dmsetup", "info", "-c", "--noheadings", "-o", "open", device.name)
+        if said.stdout.strip() == b"0":
+            return False
+        if pause is not None:
+            time.sleep(pause)
+    return True
 
 
 def create(machine: str, lines: Sequence[str]) -> Device:

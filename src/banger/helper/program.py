@@ -48,6 +48,10 @@ class Completed(NamedTuple):
     stderr: bytes
 
 
+def installed(tool: str) -> bool:
+    return any(map(os.path.exists, TOOLS[tool]))
+
+
 def open_executable(path: str) -> int:
     """A descriptor (O_PATH) of a program that only root can have put there; the caller closes it. Raises `Failed`."""
     try:

@@ -2,6 +2,7 @@
 
 from .bridge import Bridge
 from .connection import Connect
+from .containment import Contain
 from .disk import Disks, RawDisk, RemoveDisk
 from .ext4 import Ext4Read, Ext4Write, SnapshotCheck
 from .inspection import Inspect, Jails
@@ -19,6 +20,7 @@ OPERATIONS: tuple[type[Operation], ...] = (
     Ping,
     StoreFile,
     Launch,
+    Contain,
     Connect,
     Signal,
     Inspect,

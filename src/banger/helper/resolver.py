@@ -23,8 +23,8 @@ class Resolver(Operation):
 
     NAME: ClassVar[str] = "resolver.route"
     GATE: ClassVar[str] = (
-        "Only the installation's bridge, its own address, and the domain vm; the port is not below 1024. The bridge "
-        "is never made the way for other names."
+        "Any link but the installation's bridge, any server but at its address, any domain but vm, and a port below "
+        "1024."
     )
 
     port: int

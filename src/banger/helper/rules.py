@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar
 
-from . import forwarding, grammar, kept, links, program, ruleset
+from . import bridge, forwarding, grammar, kept, links, program, ruleset
 from .host import Host
 from .operation import Failed, Operation, Outcome, Refused
 from .ruleset import TABLES, Elements, GuestRule
@@ -24,9 +24,9 @@ class Rules(Operation):
 
     NAME: ClassVar[str] = "rules.apply"
     GATE: ClassVar[str] = (
-        "Only the tables bridge banger and inet banger, whose rules are fixed; a caller fills sets with guests. Taps "
-        "by grammar, hardware addresses with our prefix, addresses of the guests' network, each once. The resolver's "
-        "port is not below 1024."
+        "Any table but bridge banger and inet banger, and any rule but theirs, which are fixed: a caller fills sets "
+        "with taps by their grammar, hardware addresses with our prefix and addresses of the guests' network, each "
+        "once. A port below 1024 for guests' questions."
     )
 
     guests: tuple[GuestRule, ...]
@@ -41,7 +41,8 @@ class Rules(Operation):
             raise Refused(f"{self.resolver} is not a port for the resolver")
         for each in self.guests:
             grammar.tap(each.tap)
-            grammar.mac(each.mac)
+            if grammar.mac(each.mac) == bridge.mac(host):
+                raise Refused(f"{each.mac} is the bridge's own hardware address")
             if not ruleset.valid_address(each.address, host):
                 raise Refused(f"{each.address[:40]!r} is not a guest's address in {host.network.network}")
         for values in zip(*((each.tap, each.mac, each.address) for each in self.guests), strict=True):
@@ -54,11 +55,10 @@ class Rules(Operation):
 
     def execute(self, host: Host, descriptors: object = ()) -> Outcome:
         self.validate(host)
-        with kept.turn(host):
-            done = self._apply(host)
-            missing = self._connect(host)
-            if any(each.nat for each in self.guests):
-                forwarding.enable(host)
+        done = self._apply(host)
+        missing = self._connect(host)
+        if any(each.nat for each in self.guests):
+            forwarding.enable(host)
         return Outcome({**done, "missing": missing})
 
     def _apply(self, host: Host) -> dict[str, object]:
@@ -73,12 +73,16 @@ class Rules(Operation):
         repaired += [family for family in known.get("digests", ()) if family not in digests]
         if intact and known.get("elements") != _digest(found):
             repaired = ["elements"]
+        if known.get("begun"):
+            repaired = []  # nobody edited them: we were cut short
         if intact and known.get("text") == mark:
-            if found == wanted:
-                return {"changed": False, "repaired": repaired}
-            program.run("nft", "-f", "-", input=ruleset.refilled(wanted).encode("ascii"))
+            if found == wanted and not repaired:
+                return {"changed": False, "repaired": []}
+            change = ruleset.refilled(wanted)
         else:
-            program.run("nft", "-f", "-", input=ruleset.replaced(text, wanted).encode("ascii"))
+            change = ruleset.replaced(text, wanted)
+        kept.write(host, RECORD, {"begun": True})
+        program.run("nft", "-f", "-", input=change.encode("ascii"))
         digests, found = _listed()
         if found != wanted:
             raise Failed("nft lists something else than was asked for")
@@ -98,13 +102,14 @@ class Rules(Operation):
         return sorted({each.tap for each in self.guests} - {each.tap for each in here})
 
     def undo(self, host: Host) -> None:
-        with kept.turn(host):
-            forwarding.restore(host)
-            digests, _ = _listed()
-            gone = "".join(f"delete table {family} banger\n" for family in digests)
-            if gone:
-                program.run("nft", "-f", "-", input=gone.encode("ascii"))
-            kept.forget(host, RECORD)
+        forwarding.restore(host)
+        if not program.installed("nft"):
+            return  # and so are there no tables
+        digests, _ = _listed()
+        gone = "".join(f"delete table {family} banger\n" for family in digests)
+        if gone:
+            program.run("nft", "-f", "-", input=gone.encode("ascii"))
+        kept.forget(host, RECORD)
 
 
 def _listed() -> tuple[dict[str, str], Elements]:

@@ -25,6 +25,12 @@ TABLES = ("bridge", "inet")
 CONNECTIONS = 4096
 """Connections of one guest at a time, through the host and to it: its table of connections is everybody's."""
 
+QUESTIONS = 500
+"""Packets of one guest to the resolver in a second: the daemon that answers them has other things to do."""
+
+DYNAMIC = ("connections", "questions")
+"""Sets that traffic fills."""
+
 METADATA = "169.254.169.254"
 
 BRIDGE_TABLE = """\
@@ -60,6 +66,7 @@ table inet banger {{
   set peers {{ type ipv4_addr; }}
   set private {{ type ipv4_addr; }}
   set connections {{ type ipv4_addr; size 65535; flags dynamic; }}
+  set questions {{ type ipv4_addr; size 65535; flags dynamic; }}
   chain prerouting {{
     type nat hook prerouting priority -100; policy accept;
     {redirect}
@@ -103,6 +110,10 @@ reject with icmpx type admin-prohibited
   chain to_guest {{
     ip daddr @nat ct state established,related ct direction reply accept
     drop
+  }}
+  chain to_resolver {{
+    add @questions {{ ip saddr limit rate over {questions}/second burst {questions} packets }} drop
+    accept
   }}
   chain bounded {{
     ct state new add @connections {{ ip saddr ct count over {connections} }} drop
@@ -163,7 +174,8 @@ def skeleton(host: Host, resolver: int) -> str:
         connections=CONNECTIONS,
         metadata=METADATA,
         redirect=f'iifname "{host.bridge}" {dns} 53 redirect to :{resolver}' if resolver else "",
-        resolver=f"{dns} {resolver} accept" if resolver else "",
+        resolver=f"{dns} {resolver} jump to_resolver" if resolver else "",
+        questions=QUESTIONS,
     )
 
 
@@ -207,7 +219,7 @@ def listed(output: bytes) -> tuple[str, dict[str, frozenset[tuple[str, ...]]]]:
             continue
         values = {name: value for name, value in values.items() if name != "handle"}
         members = values.pop("elem", [])
-        if kind == "set" and values["name"] != "connections":
+        if kind == "set" and values["name"] not in DYNAMIC:
             found[values["name"]] = frozenset(_member(member) for member in members)
         rest.append([kind, values])
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest(), found

@@ -69,13 +69,20 @@ class Server:
     """Serves one listening socket until SIGTERM or SIGINT."""
 
     def __init__(
-        self, listener: socket.socket, host: Host, operations: Operations, *, children: int = CHILDREN
+        self,
+        listener: socket.socket,
+        host: Host,
+        operations: Operations,
+        *,
+        children: int = CHILDREN,
+        lifetime: float = LIFETIME,
     ) -> None:
         self._listener = listener
         self._host = host
         self._operations = operations
         self._allowed = (0, host.owner_uid)
         self._most = children
+        self._lifetime = lifetime
         self._children: dict[int, Child] = {}  # by pidfd
         self._bucket = Bucket(RATE, BURST)
         self._selector = selectors.DefaultSelector()
@@ -115,7 +122,7 @@ class Server:
                 self._reap(key.fd)
         now = time.monotonic()
         for descriptor, child in self._children.items():
-            if now - child.begun > LIFETIME:
+            if now - child.begun > self._lifetime:
                 with contextlib.suppress(ProcessLookupError):
                     signal.pidfd_send_signal(descriptor, signal.SIGKILL)
 
@@ -133,7 +140,10 @@ class Server:
             return max(0.0, self._stopping - time.monotonic())
         if pause and len(self._children) < self._most:
             return pause
-        return LIFETIME / 10 if self._children else None
+        if not self._children:
+            return None
+        oldest = next(iter(self._children.values()))
+        return max(1.0, oldest.begun + self._lifetime - time.monotonic())  # one that was killed may take a while to die
 
     def _admit(self) -> None:
         try:

@@ -32,8 +32,8 @@ class Tap(Operation):
 
     NAME: ClassVar[str] = "tap.create"
     GATE: ClassVar[str] = (
-        "Names are tap-fc-N; an interface of such a name that is no tap of banger's is refused. The owner is the user "
-        "of a slot; a tap changes hands only while nothing has it open. It is on the installation's bridge."
+        "Any interface but tap-fc-N, and one of such a name that is no tap of banger's; an owner that is not the user "
+        "of a slot, and another owner while anything has the tap open."
     )
 
     name: str
@@ -44,8 +44,11 @@ class Tap(Operation):
         grammar.slot(self.slot, host)
         _foreign(self.name)
 
+    def turn(self) -> str:
+        return f"tap {self.name}"
+
     def describe(self) -> str:
-        return f"create {self.name} for slot {self.slot}"
+        return f"create {self.name[:20]!r} for slot {self.slot}"
 
     def execute(self, host: Host, descriptors: object = ()) -> Outcome:
         self.validate(host)

@@ -28,12 +28,11 @@ _BUSY = (errno.EBUSY, errno.EAGAIN, errno.ETXTBSY)
 def perform(operation: Operation, host: Host, descriptors: Sequence[int] = (), *, undo: bool = False) -> Outcome:
     """Do it, or with ``undo`` take it back. Raises `Refused`, `Failed`."""
     try:
-        if not undo:
-            operation.validate(host)
         with taken(operation.turn(), host):
             if undo:
                 operation.undo(host)
                 return Outcome()
+            operation.validate(host)  # within the turn: what another has half made looks like somebody else's
             return operation.execute(host, descriptors)
     except OSError as error:
         where = f"{error.filename}: " if isinstance(error.filename, str) else ""

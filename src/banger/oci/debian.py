@@ -1,8 +1,9 @@
 """Debian root file systems from Debian's own signed archive, made by mmdebstrap without root.
 
 A plain user needs subordinate ids (/etc/subuid, /etc/subgid) and newuidmap: mmdebstrap then works in a user namespace.
-Root needs neither. Packages come from the mirror that this host's apt uses, when the host is a Debian, with its
-updates and security archives; otherwise from deb.debian.org.
+Root needs neither. The daemon of a system installation, which may gain no privileges, has a service do it
+(`debian_client`). Packages come from the mirror that this host's apt uses, when the host is a Debian, with its updates
+and security archives; otherwise from deb.debian.org.
 
 What comes out is neutral: no ssh host keys (made at the first start of sshd), an empty machine-id (made at the first
 boot), a fixed host name, no password for root, no package lists, no units that work behind a short-lived machine's
@@ -10,6 +11,7 @@ back. The network is set up from outside.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import re
@@ -20,7 +22,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from banger import errors, proc
 from banger.log import printable
-from banger.oci import subids
+from banger.oci import debian_client, subids
 from banger.oci.progress import Progress, silent
 
 MIRROR = "http://deb.debian.org/debian"
@@ -104,6 +106,13 @@ async def build_rootfs_tar(
     """
     check(suite, packages)
     check_host()
+    service = debian_client.place()
+    if service is not None:
+        wanted = debian_client.Request(
+            output=output, suite=suite, packages=tuple(packages), mirror=mirror, hooks=tuple(hooks)
+        )
+        await debian_client.ask(service, wanted, progress, heard)
+        return
     scratch = _scratch(output)
     os.mkdir(scratch)
     os.chmod(scratch, 0o711)  # noqa: S103 - subordinate ids pass through it
@@ -138,7 +147,13 @@ async def build_rootfs_tar(
 async def discard(output: str) -> None:
     """End what is still at work on ``output`` though its caller has died, and remove what it left; or do nothing."""
     scratch = _scratch(output)
-    if os.path.lexists(scratch):
+    service = debian_client.place()
+    if not os.path.lexists(scratch):
+        return
+    if service is not None:
+        with contextlib.suppress(errors.BangerError):  # what stays is in nobody's way
+            await debian_client.ask(service, debian_client.Request(output=output, discard=True), silent, lambda _: None)
+    else:
         await asyncio.to_thread(proc.end_marked, "TMPDIR", scratch)
         await _remove(scratch)
 

@@ -4,8 +4,8 @@ The media type is not believed, as other tools do not believe it either. gzip ma
 several frames; what follows the last one may only be zeros. A stream that ends early is refused. No piece is larger
 than `PIECE`, however well its input was compressed.
 
-gzip goes into buffers of the caller's: the library then takes the interpreter's lock once for a piece, where it would
-for every time that it makes an output of its own larger.
+gzip goes into buffers of the caller's: the library then gives the interpreter's lock away two or three times for a
+piece, reading its input included. With an output of its own, which it makes larger step by step, it is seven or eight.
 """
 
 import contextlib

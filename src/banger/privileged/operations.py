@@ -2,10 +2,12 @@
 
 from banger.helper.bridge import Bridge
 from banger.helper.connection import Connect
+from banger.helper.containment import Contain
 from banger.helper.disk import Disks, RawDisk, RemoveDisk
 from banger.helper.ext4 import Ext4Read, Ext4Write, SnapshotCheck
 from banger.helper.inspection import Inspect, Jails
 from banger.helper.launch import Launch, StoredFile, Sweep
+from banger.helper.operation import Refused
 from banger.helper.ping import Ping
 from banger.helper.resolver import Resolver
 from banger.helper.rules import Rules
@@ -18,6 +20,7 @@ from banger.helper.tap import Tap
 __all__ = [
     "Bridge",
     "Connect",
+    "Contain",
     "Disks",
     "Ext4Read",
     "Ext4Write",
@@ -28,6 +31,7 @@ __all__ = [
     "Layout",
     "Ping",
     "RawDisk",
+    "Refused",
     "RemoveDisk",
     "Resolver",
     "Rules",

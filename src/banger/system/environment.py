@@ -95,19 +95,23 @@ def files() -> Iterator[tuple[str, str]]:
             raise errors.InstallRefused(reason=f"the package {name} does not say which files are its own")
         for each in listed:
             relative = os.path.normpath(str(each))
-            if relative.startswith(("..", "/")) or "__pycache__" in relative or relative.endswith(".pth"):
-                continue  # scripts, which we make anew, and what compiling makes
+            if relative.startswith(("..", "/", "banger/")) or relative.endswith(".pth"):
+                continue  # scripts, which we make anew; an editable installation's way to its files
             path = str(each.locate())
-            if os.path.isfile(path):
+            if os.path.isfile(path) and _is_wanted(path):
                 yield path, relative
     import banger
 
-    (package,) = banger.__path__  # an editable installation keeps its files elsewhere, and its RECORD has none of them
-    for directory, subdirectories, names in os.walk(package):
-        subdirectories[:] = [each for each in subdirectories if each != "__pycache__"]
-        for file_name in names:
+    (package,) = banger.__path__  # which is elsewhere where the installation is editable
+    for directory, _, names in os.walk(package):
+        for file_name in filter(_is_wanted, names):
             path = os.path.join(directory, file_name)
             yield path, os.path.join("banger", os.path.relpath(path, package))
+
+
+def _is_wanted(name: str) -> bool:
+    """Of compiled modules, only those for this interpreter."""
+    return not name.endswith(".pyc") or name.endswith(f".{sys.implementation.cache_tag}.pyc")
 
 
 def build(directory: str, final: str) -> None:
@@ -124,7 +128,9 @@ def build(directory: str, final: str) -> None:
         target = os.path.join(site, name)
         os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
         shutil.copyfile(source, target)
-        os.chmod(target, 0o755 if os.access(source, os.X_OK) and os.stat(source).st_mode & 0o111 else 0o644)
+        found = os.stat(source)
+        os.utime(target, ns=(found.st_mtime_ns, found.st_mtime_ns))  # which compiled modules are held against
+        os.chmod(target, 0o755 if found.st_mode & 0o111 else 0o644)
     with open(os.path.join(directory, "pyvenv.cfg"), "w", encoding="utf-8") as file:
         file.write(f"home = {os.path.dirname(base)}\ninclude-system-site-packages = false\nversion = {version}\n")
     os.symlink(base, os.path.join(directory, "bin", "python3"))
@@ -133,7 +139,7 @@ def build(directory: str, final: str) -> None:
         with open(path, "w", encoding="utf-8") as file:
             file.write(_script(os.path.join(final, "bin", "python3"), module))
         os.chmod(path, 0o755)  # noqa: S103 - a program for everybody
-    compileall.compile_dir(site, quiet=2, stripdir=directory, prependdir=final, invalidation_mode=None, workers=1)
+    compileall.compile_dir(site, quiet=2, stripdir=directory, prependdir=final)
     _make_roots(directory)
 
 

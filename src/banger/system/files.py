@@ -20,7 +20,6 @@ class Files:
     def __init__(self, root: str, undo: contextlib.ExitStack) -> None:
         self.root = root
         self._undo = undo
-        self._umask = 0o022
 
     def directory(self, path: str, mode: int, uid: int = 0, gid: int = 0) -> None:
         """A directory with this mode and owner; parents that are missing are made root's and 0755."""
@@ -30,7 +29,7 @@ class Files:
             self.directory(parent, 0o755)
         try:
             os.mkdir(place, 0o700)
-            self._undo.callback(_quietly, os.rmdir, place)
+            self._undo.callback(_remove, place)  # with what came into it since
             before = None
         except FileExistsError:
             before = os.lstat(place)
@@ -93,13 +92,13 @@ class Files:
         """Bring a file back as it was."""
         try:
             descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            with open(descriptor, "rb") as file:
+                content, mode = file.read(), stat.S_IMODE(os.fstat(descriptor).st_mode)
         except FileNotFoundError:
             self._undo.callback(_quietly, os.unlink, place)
             return
         except OSError as error:
             raise errors.InstallRefused(reason=f"{place} cannot be replaced: {error.strerror}") from None
-        with open(descriptor, "rb") as file:
-            content, mode = file.read(), stat.S_IMODE(os.fstat(descriptor).st_mode)
         self._undo.callback(_rewrite, place, content, mode)
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -9,9 +11,9 @@ from typing import NamedTuple
 from banger import errors, proc
 from banger.privileged.installation import Host, ping
 from banger.sdk.client import Client
-from banger.system.units import DAEMON_SERVICE, ENABLED, HELPER_SERVICE, HELPER_SOCKET, MACHINES, SLICE
+from banger.system.units import BUILD_SOCKET, DAEMON_SERVICE, ENABLED, HELPER_SERVICE, HELPER_SOCKET, MACHINES, SLICE
 
-ALL = (DAEMON_SERVICE, HELPER_SERVICE, HELPER_SOCKET, MACHINES, SLICE)
+ALL = (DAEMON_SERVICE, BUILD_SOCKET, HELPER_SERVICE, HELPER_SOCKET, MACHINES, SLICE)
 """In the order in which they are ended."""
 DAEMON_SOCKET = "/run/banger/bangerd.sock"
 PATIENCE = 90.0
@@ -64,7 +66,7 @@ def start(host: Host) -> None:
     control("daemon-reload")
     reload_udev()
     control("enable", *ENABLED)
-    control("start", MACHINES, HELPER_SOCKET)
+    control("start", MACHINES, HELPER_SOCKET, BUILD_SOCKET)
     restart(host)
 
 
@@ -84,8 +86,10 @@ def end(units: Sequence[str] = ALL) -> None:
         control("stop", unit, check=False)
 
 
-def forget() -> None:
-    """Let systemd forget units whose files are gone."""
+def forget(host: Host) -> None:
+    """Let systemd forget units whose files are gone, and remove the directories that it kept between their starts."""
+    for path in (os.path.dirname(DAEMON_SOCKET), host.runtime):
+        shutil.rmtree(path, ignore_errors=True)
     control("daemon-reload", check=False)
     reload_udev()
     control("reset-failed", *ALL, check=False)

@@ -49,13 +49,12 @@ def uninstall(*, purge: bool, force: bool) -> Removed:
         error = errors.InstallRefused(reason=f"machines are running: {', '.join(machines)}")
         error.advise("stop them first ('banger vm stop'), or let --force do it")
         raise error
-    if machines:
-        _stop(machines)
+    _stop(machines)
     services.end()
     _kill_leftover(host)
     left = remains.clear(host)
     _remove_files(host)
-    services.forget()
+    services.forget(host)
     kept = _settle(host, purge and found is not None)
     if not left:  # until then it can be tried again, and is an installation
         with contextlib.suppress(FileNotFoundError):
@@ -78,13 +77,14 @@ def _settle(host: Host, purge: bool) -> list[str]:
 
 
 def running(host: Host) -> list[str]:
-    """Machines that run, by name where the daemon answers."""
+    """Machines that run, by name; those of which the daemon knows nothing, by what holds them."""
+    leaves = [path.rpartition("/")[2] for path in _populated(host)]
     try:
         with Client(DAEMON_SOCKET, start=False) as client:
-            return [each.name for each in client.vm_list().vms if each.state == "running"]
+            known = {f"vm-{each.id}": each.name for each in client.vm_list().vms if each.state == "running"}
     except errors.BangerError:
-        leaves = [path.rpartition("/")[2] for path in _populated(host)]
         return leaves + (["those of the daemon, which does not answer"] if _daemon_has_children() else [])
+    return [*known.values(), *(each for each in leaves if each not in known)]
 
 
 def _populated(host: Host) -> list[str]:
@@ -135,9 +135,8 @@ def _remove_files(host: Host) -> None:
     for path in (HELPER, MODULES_FILE, udev.PATH, *(os.path.join(units.DIRECTORY, name) for name in units.NAMES)):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
-    for path in (VENV, "/run/banger", host.runtime):
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(path)
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(VENV)
     _remove_empty(LIBRARY)
     for path in (host.store, host.jails, f"{host.private}/network", host.private):
         _remove_empty(path)

@@ -8,6 +8,8 @@ banger-machines.service  the delegated cgroup, with a leaf for each machine; out
 bangerd-root.socket      the helper's socket, the owner's and 0600; requests wait in it while the helper is restarted
 bangerd-root.service     the root helper
 bangerd.service          the daemon, as the owner
+bangerd-build.socket     where the daemon has Debian's packages built
+bangerd-build@.service   one build, as the owner; newuidmap works there
 =======================  ==============================================================================================
 
 Invariant: what stops or restarts any of these units ends no machine (``KillMode=process``), and no directory that
@@ -19,7 +21,8 @@ A comment in a unit says why a restriction has the value that it has; the doctor
 
 from collections.abc import Mapping
 
-from banger.system.layout import CACHE, DAEMON, HELPER, PYTHON
+from banger.paths import BUILDER_VARIABLE
+from banger.system.layout import CACHE, DAEMON, HELPER, PYTHON, VENV
 from banger.system.record import Record
 
 DIRECTORY = "/etc/systemd/system"
@@ -28,6 +31,10 @@ MACHINES = "banger-machines.service"
 HELPER_SOCKET = "bangerd-root.socket"
 HELPER_SERVICE = "bangerd-root.service"
 DAEMON_SERVICE = "bangerd.service"
+BUILD_SOCKET = "bangerd-build.socket"
+BUILD_SERVICE = "bangerd-build@.service"
+BUILDER = "/run/banger-build.sock"
+"""Where builds are asked for; not in the daemon's directory, which is made when the daemon starts."""
 
 CAPABILITIES = (
     "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_KILL", "CAP_MKNOD", "CAP_NET_ADMIN", "CAP_NET_RAW",
@@ -50,10 +57,13 @@ PROMISED: Mapping[str, Mapping[str, str]] = {
 }  # fmt: skip
 """What systemd must say of each unit, in the words of ``systemctl show``."""
 
-NAMES = (SLICE, MACHINES, HELPER_SOCKET, HELPER_SERVICE, DAEMON_SERVICE)
+NAMES = (SLICE, MACHINES, HELPER_SOCKET, HELPER_SERVICE, BUILD_SOCKET, BUILD_SERVICE, DAEMON_SERVICE)
 
-ENABLED = (MACHINES, HELPER_SOCKET, DAEMON_SERVICE)
+ENABLED = (MACHINES, HELPER_SOCKET, BUILD_SOCKET, DAEMON_SERVICE)
 """What the host starts; the rest follows."""
+
+RUNNING = (*ENABLED, HELPER_SERVICE)
+"""What must be active at any time."""
 
 _COMMON = """\
 NoNewPrivileges=yes
@@ -80,6 +90,8 @@ def render(record: Record, *, groups: tuple[str, ...] = ()) -> dict[str, str]:
         MACHINES: _machines(record),
         HELPER_SOCKET: _helper_socket(record),
         HELPER_SERVICE: _helper(record),
+        BUILD_SOCKET: _build_socket(record),
+        BUILD_SERVICE: _build(record),
         DAEMON_SERVICE: _daemon(record, groups),
     }
 
@@ -119,9 +131,11 @@ OOMPolicy=continue
 TasksMax=infinity
 {_COMMON}\
 # All that follows holds for the monitors in the leaves too, whatever else they are kept from: devices by these names
-# alone, and no sockets of the internet.
-DeviceAllow=/dev/kvm rw
-DeviceAllow=/dev/net/tun rw
+# alone, and no sockets of the internet. The jailer makes the nodes, and is in the leaf by then.
+DeviceAllow=/dev/kvm rwm
+DeviceAllow=/dev/net/tun rwm
+DeviceAllow=/dev/userfaultfd rwm
+DeviceAllow=/dev/urandom rwm
 DeviceAllow=block-loop rw
 DeviceAllow=block-device-mapper rw
 IPAddressDeny=any
@@ -210,12 +224,57 @@ SystemCallFilter=@system-service @mount seccomp mincore
 """
 
 
+def _build_socket(record: Record) -> str:
+    return f"""\
+[Unit]
+Description=banger: where images of Debian's packages are asked for
+
+[Socket]
+ListenStream={BUILDER}
+SocketUser={record.owner_uid}
+SocketGroup={record.owner_gid}
+SocketMode=0600
+RemoveOnStop=yes
+Accept=yes
+MaxConnections=8
+
+[Install]
+WantedBy=sockets.target
+"""
+
+
+def _build(record: Record) -> str:
+    return f"""\
+[Unit]
+Description=banger: a build of {record.owner}'s
+CollectMode=inactive-or-failed
+
+[Service]
+User={record.owner}
+ExecStart={VENV}/bin/python3 -I -m banger.oci.debian_service
+StandardInput=socket
+StandardOutput=journal
+StandardError=journal
+WorkingDirectory=/
+UMask=0077
+# mmdebstrap works in a user namespace: newuidmap must be able to give it the owner's subordinate ids, and it must be
+# able to mount /proc there. So what would imply NoNewPrivileges=, or would cover a part of /proc, cannot be had here.
+CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_SYS_ADMIN CAP_DAC_OVERRIDE CAP_FOWNER
+AmbientCapabilities=
+ProtectSystem=strict
+ProtectHome=read-only
+ReadWritePaths={record.state} {CACHE} /tmp /var/tmp
+DevicePolicy=closed
+KeyringMode=private
+"""
+
+
 def _daemon(record: Record, groups: tuple[str, ...]) -> str:
     return f"""\
 [Unit]
 Description=banger: the daemon of {record.owner}
 After=network.target {HELPER_SERVICE} {MACHINES}
-Wants={HELPER_SERVICE} {MACHINES}
+Wants={HELPER_SERVICE} {MACHINES} {BUILD_SOCKET}
 
 [Service]
 Type=simple
@@ -224,7 +283,10 @@ User={record.owner}
 ExecStart={DAEMON}
 Restart=on-failure
 RestartSec=1
+# A mistake in its configuration is still there a second later.
+RestartPreventExitStatus=2
 WorkingDirectory=/
+Environment={BUILDER_VARIABLE}={BUILDER}
 # Machines on QEMU are children of the daemon's, and stay when it ends.
 KillMode=process
 SendSIGKILL=no

@@ -1,16 +1,19 @@
-"""Tasks that give a running machine what its host has to hold for it: its disk as a device, its tap and its rules.
+"""Tasks that give a machine in a jail what its host has to hold for it: its disk as a device, its place on the network.
 
-Needed where the driver keeps monitors in jails. Attached for every start and detached after every end; what the guest
-has written stays in its overlay. Both are found again by the machine's id alone, so that a machine whose record is
-damaged can still be taken apart.
+Attached for every start, detached after every end; what the guest has written stays in its overlay. Both are found
+again by the machine's id and its slot, so that a machine whose task was cut short can be taken apart.
 """
 
 import os
 
+from banger import errors
 from banger.engine.change import Report
-from banger.privileged.operations import RemoveDisk, Snapshot
-from banger.vms import boot
+from banger.net.service import Guest
+from banger.privileged.operations import Jails, RemoveDisk, Sweep
+from banger.vmm.driver import TapNetwork
+from banger.vms import roots
 from banger.vms.parts import Made, Parts, Step
+from banger.vms.record import VmRecord
 
 
 class AttachDisk(Step):
@@ -20,21 +23,77 @@ class AttachDisk(Step):
 
     def __init__(self, parts: Parts, vm_id: str) -> None:
         super().__init__(parts, vm_id)
-        self.resource = Made("block device", boot.device(vm_id))
+        self.resource = Made("block device", roots.device(vm_id))
 
     async def do(self, report: Report) -> None:
         report.stage("attaching the disk")
         parts = self.parts
         record = parts.need(self.vm_id)
-        base = parts.images.rootfs(parts.images.usable(record.image_id))
-        overlay = os.path.join(parts.paths.vm(record.id), boot.OVERLAY)
-        operation = Snapshot(vm_id=record.id, base=base, overlay=overlay, size=record.disk_size)
-        await parts.root.perform(operation, change=report.operation)
+        await roots.of(parts, record).attach(roots.place(parts, record, report.operation))
 
     async def undo(self, report: Report) -> None:
-        await detach_disk(self.parts, self.vm_id)
+        await self.parts.root.perform(RemoveDisk(vm_id=self.vm_id), change=report.operation)
 
 
-async def detach_disk(parts: Parts, vm_id: str) -> None:
-    """Idempotent; the overlay stays."""
-    await parts.root.perform(RemoveDisk(vm_id=vm_id))
+class AttachNetwork(Step):
+    """The tap on the bridge, and the rules that say what the guest may reach."""
+
+    name = "attach-network"
+
+    def __init__(self, parts: Parts, vm_id: str) -> None:
+        super().__init__(parts, vm_id)
+        self.resource = Made("tap", f"of vm {vm_id}")
+
+    async def do(self, report: Report) -> None:
+        if self.parts.network is None:
+            return
+        report.stage("attaching the network")
+        cable = await self.parts.network.connect(guest(self.parts.need(self.vm_id)), change=report.operation)
+        self.parts.machines.change(self.vm_id, network=TapNetwork(**cable._asdict()))
+
+    async def undo(self, report: Report) -> None:
+        record = self.parts.machines.get(self.vm_id)
+        if record is not None and self.parts.network is not None:
+            await self.parts.network.disconnect(record.slot)
+
+
+def guest(record: VmRecord) -> Guest:
+    """The machine as the network knows it."""
+    return Guest(
+        slot=record.slot,
+        nat=record.nat,
+        private=record.private,
+        peers=record.peers,
+        host=record.host,
+        metadata=record.host,
+    )
+
+
+async def detach(parts: Parts, record: VmRecord) -> None:
+    """Take both away from a machine whose monitor has ended. Idempotent; neither is left out for the other."""
+    try:
+        if parts.network is not None:
+            await parts.network.disconnect(record.slot)
+    finally:
+        await parts.root.perform(RemoveDisk(vm_id=record.id))
+
+
+async def recover(parts: Parts) -> str:
+    """Take over what an earlier daemon has left: connect the machines that run, sweep jails that belong to none.
+
+    Why that failed, else nothing.
+    """
+    if parts.privileged is None or not os.path.isdir(parts.privileged.host.jails):
+        return ""
+    try:
+        known = parts.machines.all()
+        if parts.network is not None:
+            await parts.network.recover([guest(each) for each in known if each.jailed and each.handle])
+        found = (await parts.privileged.perform(Jails())).values["machines"]
+        assert isinstance(found, list)
+        for vm_id in set(found) - {each.id for each in known}:
+            await parts.privileged.perform(Sweep(vm_id=vm_id))
+            await parts.privileged.perform(RemoveDisk(vm_id=vm_id))
+    except errors.BangerError as failed:
+        return failed.message
+    return ""

@@ -3,32 +3,17 @@
 import os
 import re
 
-from banger.images.record import ImageRecord, rootfs_path
+from banger.images.record import ImageRecord
 from banger.kernels import kernel as kernels
 from banger.paths import Paths
 from banger.vmm.driver import Drive, LaunchSpec, Network
+from banger.vms import roots
 from banger.vms.record import VmRecord
 
 _PLAIN = re.compile(r"/[A-Za-z0-9._/-]{1,200}")
 """An init that can be a word of a command line; whatever else an image brings is left alone."""
 
-DISK, INITRD, CONSOLE = "disk.qcow2", "initrd.cpio", "console.log"
-OVERLAY = "overlay"
-"""What a machine in a jail has written, in the form of `banger.helper.snapshot`."""
-
-
-def device(vm_id: str) -> str:
-    """The disk of a machine in a jail, while it is attached."""
-    return f"/dev/mapper/fc-rootfs-{vm_id}"
-
-
-def disk(record: VmRecord, image: ImageRecord, paths: Paths) -> Drive:
-    """The machine's root, of which it writes its own part alone."""
-    durable = not record.ephemeral  # a host that crashed has no use for the disk of a machine that is deleted
-    if record.jailed:
-        return Drive(serial="root", path=device(record.id), format="raw", durable=durable)
-    path = os.path.join(paths.vm(record.id), DISK)
-    return Drive(serial="root", path=path, format="qcow2", backing=rootfs_path(image, paths), durable=durable)
+INITRD, CONSOLE = "initrd.cpio", "console.log"
 
 
 def command_line(record: VmRecord, image: ImageRecord, modules: bool) -> tuple[str, ...]:
@@ -57,7 +42,7 @@ def launch_spec(
 ) -> LaunchSpec:
     """Everything that the driver needs, from files that exist by now."""
     directory, kernel_directory = paths.vm(record.id), paths.kernel(kernel.name)
-    drives = [disk(record, image, paths)]
+    drives = [roots.drive(record, image, paths)]
     modules = kernels.MODULES in kernel.files
     if modules:
         path = os.path.join(kernel_directory, kernels.MODULES)

@@ -11,9 +11,8 @@ import shutil
 import msgspec
 
 from banger import errors
-from banger.disk import overlay, snapshot
 from banger.engine.change import Report
-from banger.vms import boot, wanted
+from banger.vms import roots, wanted
 from banger.vms.parts import Made, Parts, Step
 from banger.vms.record import VmRecord
 
@@ -75,7 +74,7 @@ class EnsureKernel(_Making):
 
 
 class MakeDisk(_Making):
-    """The machine's directory, and in it the overlay that takes all it writes."""
+    """The machine's directory, and in it the file that takes all it writes."""
 
     name = "disk"
 
@@ -87,19 +86,15 @@ class MakeDisk(_Making):
     async def do(self, report: Report) -> None:
         report.stage("making the disk")
         record = self.parts.need(self.vm_id)
-        image = self.parts.images.usable(record.image_id)
         try:
             os.makedirs(self.directory, mode=0o700)
-            base = self.parts.images.rootfs(image)
-            if record.jailed:
-                snapshot.create(os.path.join(self.directory, boot.OVERLAY), base, record.disk_size)
-                return
-            disk = os.path.join(self.directory, boot.DISK)
-            await overlay.create(disk, base, record.disk_size)
-            os.chmod(disk, 0o600)
+            strategy = await roots.choose(self.parts, record)
+            await strategy.make(roots.place(self.parts, record))
+            self.parts.machines.change(self.vm_id, root=strategy.name)
             uid = self.parts.uid(record)
             if uid is not None:  # its monitor may find the disk and write to it, and make nothing beside it
-                os.chown(disk, uid, uid)
+                for name in os.listdir(self.directory):
+                    os.chown(os.path.join(self.directory, name), uid, uid)
                 os.chown(self.directory, -1, uid)
                 os.chmod(self.directory, 0o710)  # noqa: S103 - for its own monitor
         except OSError as error:

@@ -9,6 +9,7 @@ from banger.config.settings import Config
 from banger.engine.change import Report, Resource
 from banger.images.service import ImageService
 from banger.kernels.service import KernelService
+from banger.net.service import GuestNetwork
 from banger.paths import Paths
 from banger.privileged.runner import Privileged
 from banger.vmm.drivers import Drivers
@@ -33,6 +34,8 @@ class Parts:
     """We are root: monitors without a jail run as users of their own all the same."""
     privileged: Privileged | None = None
     """Who does what needs root, if anybody does."""
+    network: GuestNetwork | None = None
+    """Of machines in jails."""
     ready: Callable[[VmRecord], None]
     """Told of every machine that has begun to run."""
     hurry: dict[str, asyncio.Event] = field(default_factory=dict)

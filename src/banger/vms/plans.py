@@ -33,7 +33,7 @@ class Changed(msgspec.Struct, frozen=True):
 
 def boot(parts: Parts, vm_id: str, jailed: bool) -> Sequence[Task]:
     """From what is on disk to an agent that answers."""
-    attached: list[Task] = [attaching.AttachDisk(parts, vm_id)] if jailed else []
+    attached: list[Task] = [attaching.AttachDisk(parts, vm_id), attaching.AttachNetwork(parts, vm_id)] if jailed else []
     started = [booting.MakeInitrd(parts, vm_id), booting.Launch(parts, vm_id), booting.AwaitAgent(parts, vm_id)]
     return [*attached, *started]
 

@@ -35,10 +35,15 @@ class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
     driver: str
     jailed: bool = False
     """Its monitor is in a jail: the host holds its disk and its network for it (see `attaching`)."""
+    root: str = ""
+    """How its root is made (see `roots`); empty while its disk is not made yet."""
     network: Network | None = None
     """Decided with the slot where addresses follow from it."""
     nat: bool = False
+    private: bool = False
     peers: bool = False
+    host: bool = False
+    """What its network reaches, where it is banger's own: see `banger.net.service.Guest`."""
     assets: str = ""
     """Digest of the guest assets that its root has had since its last start; empty while it has those of its image."""
     slot: int = 0
@@ -118,8 +123,11 @@ class Machines:
     def forget(self, vm_id: str) -> None:
         self._records.delete(vm_id)
 
+    def slots(self) -> set[int]:
+        return {each.slot for each in self._records.list()}
+
     def free_slot(self) -> int:
-        taken = {each.slot for each in self._records.list()}
+        taken = self.slots()
         return next(number for number in range(len(taken) + 1) if number not in taken)
 
     def users_of_image(self, image_id: str, name: str) -> list[str]:

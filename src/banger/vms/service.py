@@ -23,12 +23,13 @@ from banger.guest.channel import Channel
 from banger.guest.command import GuestCommand
 from banger.images.service import ImageService
 from banger.kernels.service import KernelService
+from banger.net.service import GuestNetwork
 from banger.paths import Paths
 from banger.privileged.runner import Privileged
 from banger.store.records import Records
 from banger.vmm.driver import Exit, Handle
 from banger.vmm.drivers import Drivers
-from banger.vms import commands, console, plans, wanted
+from banger.vms import attaching, commands, console, plans, wanted
 from banger.vms.connections import Connections
 from banger.vms.ending import settle, switch_off
 from banger.vms.holds import GRACE, Holds
@@ -60,6 +61,7 @@ class VmService:
         paths: Paths,
         settings: Config,
         privileged: Privileged | None = None,
+        network: GuestNetwork | None = None,
         grace: float = GRACE,
     ) -> None:
         self._engine = engine
@@ -78,6 +80,7 @@ class VmService:
             settings=settings,
             own_users=os.geteuid() == 0,
             privileged=privileged,
+            network=network,
             ready=self._ready,
         )
         self.workers = Workers(self._parts, self._decide)
@@ -331,6 +334,8 @@ class VmService:
     async def recover(self) -> None:
         """Find every machine again: serve those that run, put the end of the others on record."""
         self._prepare_directories()
+        if refusal := await attaching.recover(self._parts):
+            log.error("what an earlier daemon left on this host could not be taken over: %s", refusal)
         for record in self._machines.all():
             if record.worker_of:
                 self._unwanted(record.id)
@@ -360,6 +365,8 @@ class VmService:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         await self._parts.connections.close()
+        if self._parts.network is not None:
+            await self._parts.network.close()
 
     def _spawn(self, coroutine: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(_logged(coroutine))

@@ -58,7 +58,9 @@ def decide(
         jailed=features.jail,
         network=UserNetwork(host_loopback=settings.vm_defaults.host_loopback) if features.user_networking else None,
         nat=settings.vm_defaults.nat if request.nat is None else request.nat,
+        private=settings.vm_defaults.private,
         peers=settings.vm_defaults.peers if request.peers is None else request.peers,
+        host=settings.vm_defaults.host_loopback,
         created=time.time(),
     )
 

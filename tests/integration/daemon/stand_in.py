@@ -270,6 +270,11 @@ class Kernels:
         raise errors.NotFound(kind="kernel", name=ref)
 
 
+class Names:
+    async def close(self) -> None:
+        pass
+
+
 class Doctor:
     async def report(self) -> Report:
         return Report(checks=[Check(name="host", status="pass", detail="fine")])
@@ -281,8 +286,8 @@ async def wire(paths: Paths, config: Config) -> Services:
     vms = Vms(engine, Records(database, "vms", Vm), paths.state)
     await engine.recover()
     return Services(
-        paths=paths, engine=engine, vms=vms, images=Images(), builds=Images(), kernels=Kernels(), doctor=Doctor(),
-        started=time.time(), close=database.close,
+        paths=paths, engine=engine, vms=vms, images=Images(), builds=Images(), kernels=Kernels(), names=Names(),
+        doctor=Doctor(), started=time.time(), close=database.close,
     )  # fmt: skip
 
 

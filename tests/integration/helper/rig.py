@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from banger.helper import turn
 from banger.helper.host import Host
 from banger.helper.operation import Operation, Outcome
 from banger.helper.ruleset import GuestRule
@@ -40,17 +41,17 @@ class Namespace:
 
     def __init__(self) -> None:
         self._back: list[int] = []
-        back = os.open("/proc/self/ns/net", os.O_RDONLY)
+        back = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         try:
             _check(_LIBC.unshare(CLONE_NEWNET))
-            self._descriptor = os.open("/proc/self/ns/net", os.O_RDONLY)
+            self._descriptor = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
             ip("link set dev lo up")
         finally:
             _check(_LIBC.setns(back, CLONE_NEWNET))
             os.close(back)
 
     def __enter__(self) -> "Namespace":
-        self._back.append(os.open("/proc/self/ns/net", os.O_RDONLY))
+        self._back.append(os.open("/proc/thread-self/ns/net", os.O_RDONLY))
         _check(_LIBC.setns(self._descriptor, CLONE_NEWNET))
         return self
 
@@ -92,8 +93,7 @@ def _run(*argv: str) -> str:
 
 
 def perform(operation: Operation, host: Host) -> Outcome:
-    operation.validate(host)
-    return operation.execute(host)
+    return turn.perform(operation, host)
 
 
 def open_tap(name: str, flags: int = 0) -> int:
@@ -148,9 +148,7 @@ class Guest:
     def frames(self) -> socket.socket:
         """A socket for whole Ethernet frames."""
         with self.namespace:
-            made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003))
-            made.bind(("eth0", 0))
-        return made
+            return frames_at("eth0")
 
     def close(self) -> None:
         os.close(self._stop)
@@ -177,6 +175,14 @@ def listener(where: Namespace, address: str, port: int = 0) -> Iterator[socket.s
         yield made
 
 
+def frames_at(interface: str) -> socket.socket:
+    """A socket that sends and sees the whole frames of an interface of the namespace that this thread is in."""
+    made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003))
+    made.bind((interface, 0))
+    made.settimeout(PATIENCE)
+    return made
+
+
 def datagram_frame(mac: str, source: str, target_mac: str, target: tuple[str, int], text: bytes) -> bytes:
     """An Ethernet frame with a UDP datagram in it, whoever it claims to be from."""
     payload = struct.pack("!HHHH", 4000, target[1], 8 + len(text), 0) + text
@@ -200,4 +206,4 @@ def _mac(text: str) -> bytes:
 
 
 def installation(directory: Path) -> Host:
-    return Host(owner_uid=1000, owner_gid=1000, private=str(directory))
+    return Host(owner_uid=1000, owner_gid=1000, private=str(directory / "private"), runtime=str(directory / "run"))

@@ -4,6 +4,7 @@ import os
 import socket
 import stat
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,7 @@ def test_it_can_write_below_run_alone(scene: Scene) -> None:
             assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (uid, 0o600)
         elif found.st_uid == uid or found.st_mode & 0o022:
             writable.add(str(path.relative_to(scene.jail())))
-    assert writable == {"run", "run/api.sock"}
+    assert writable == {"run", "run/api.sock", "run/metrics"}
     for name in ("vmlinux", "initrd", "modules"):
         found = (scene.jail() / name).stat()
         assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (0, 0o444)
@@ -165,6 +166,21 @@ def test_a_second_launch_is_refused_and_harms_nothing(scene: Scene) -> None:
         scene.launch(scene.request(SECOND, slot=1))
     assert (scene.leaf() / "cgroup.procs").read_text().split() == [str(pid_of(outcome))]
     assert not (scene.jail(SECOND)).parent.exists()
+
+
+def test_of_two_at_once_for_one_slot_or_one_machine_one_is_launched(scene: Scene) -> None:
+    same_slot = [scene.request(), scene.request(SECOND)]
+    same_machine = [scene.request(), scene.request(slot=2)]
+    for requests in (same_slot, same_machine):
+        with ThreadPoolExecutor(2) as pool, scene.open_console() as console:
+            attempts = [pool.submit(each.execute, scene.host, (console,)) for each in requests]
+            failures = [attempt.exception() for attempt in attempts]
+        assert [type(each) for each in failures if each is not None] == [Refused]
+        (winner,) = [attempt.result() for attempt in attempts if attempt.exception() is None]
+        (vm_id,) = {each.vm_id for each, failure in zip(requests, failures, strict=True) if failure is None}
+        assert (scene.leaf(vm_id) / "cgroup.procs").read_text().split() == [str(pid_of(winner))]
+        Sweep(vm_id=vm_id).execute(scene.host)
+        assert scene.left() == []
 
 
 def test_what_a_kill_leaves_is_swept(scene: Scene) -> None:

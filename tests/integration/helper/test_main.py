@@ -1,29 +1,23 @@
 """The real helper: the zipapp as root, started by hand and as systemd would, asked by its owner and by others."""
 
-import asyncio
 import json
 import os
 import socket
 import stat
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from banger import errors
-from banger.helper import host as hosts
-from banger.helper.ping import Ping
 from banger.privileged import archive, runner
 from banger.privileged.client import Helper
-from tests.helper_server import can_connect, wait_for
+from tests.installed_helper import OWNER, Installed, installed_helper
 
 pytestmark = pytest.mark.root
 
-OWNER = 54_321
 OTHER = 54_322
 
 ASK = """
@@ -36,59 +30,10 @@ with socket.socket(socket.AF_UNIX) as connection:
 """
 
 
-class Installed:
-    """An installation in a directory of its own, and its helper."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.zipapp = directory / "bangerd-root.pyz"
-        archive.build(str(self.zipapp))
-        self.record = directory / "install.json"
-        (directory / "state").mkdir()
-        os.chown(directory / "state", OWNER, OWNER)
-        names = {name: str(directory / name) for name in ("state", "private", "runtime")}
-        self.record.write_text(json.dumps({"owner_uid": OWNER, "owner_gid": OWNER, "unknown": 1, **names}))
-        self.socket = directory / "runtime" / "bangerd-root.sock"
-        self.process: subprocess.Popen[str] | None = None
-
-    def launch(self, **how: Any) -> "subprocess.Popen[str]":
-        argv = ["/usr/bin/python3", "-IS", str(self.zipapp), "--record", str(self.record)]
-        self.process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, **how)
-        return self.process
-
-    def start(self, **how: Any) -> None:
-        process = self.launch(**how)
-        wait_for(lambda: process.poll() is not None or can_connect(str(self.socket)))
-        assert process.poll() is None
-
-    def end(self) -> list[dict[str, Any]]:
-        """Stop it; what it said."""
-        assert self.process is not None
-        self.process.terminate()
-        _, said = self.process.communicate(timeout=30)
-        assert self.process.returncode == 0
-        return [json.loads(line) for line in said.splitlines()]
-
-    def said_at_start(self) -> str:
-        """What it says instead of serving."""
-        _, said = self.launch().communicate(timeout=30)
-        assert self.process is not None and self.process.returncode == 1
-        return said
-
-    def ping(self) -> dict[str, object]:
-        return dict(asyncio.run(Helper(str(self.socket), hosts.load(str(self.record))).perform(Ping())).values)
-
-
 @pytest.fixture
 def installed() -> Iterator[Installed]:
-    with tempfile.TemporaryDirectory(prefix="bh-", dir="/tmp") as directory:
-        os.chmod(directory, 0o755)  # noqa: S103 - its owner and others have to get there
-        made = Installed(Path(directory))
+    with installed_helper() as made:
         yield made
-        if made.process is not None and made.process.poll() is None:
-            made.process.kill()
-        if made.process is not None:
-            made.process.communicate()
 
 
 def ask_as(uid: int, path: Path) -> "subprocess.CompletedProcess[str]":

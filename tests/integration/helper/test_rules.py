@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from banger.helper import kept
 from banger.helper.bridge import Bridge
 from banger.helper.host import Host
 from banger.helper.rules import Rules
@@ -69,30 +70,40 @@ class Ear:
     def __exit__(self, *_: object) -> None:
         self._made.__exit__(None, None, None)
 
+    def rest(self) -> list[bytes]:
+        """What else has come."""
+        self.socket.settimeout(MOMENT)
+        found = []
+        with contextlib.suppress(TimeoutError):
+            while True:
+                found.append(self.socket.recv(100))
+        return found
+
 
 def send(guest: Guest, target: tuple[str, int], text: bytes) -> None:
-    """As an honest guest does, which asks anew where its neighbours are."""
-    with guest.namespace:
-        ip("neigh flush dev eth0")
     with guest.udp() as made, contextlib.suppress(OSError):  # a refusal that came back is as good as silence
         made.sendto(text, target)
 
 
+def forget_neighbours(guest: Guest) -> None:
+    """The guest will ask anew where everybody is, and not wait because it has asked in vain."""
+    with guest.namespace:
+        ip("neigh flush dev eth0")
+
+
 def arrives(guest: Guest, ear: Ear, inside: Namespace) -> bool:
     """Whether a datagram gets there; nothing is there when what was sent later, to the resolver, is."""
+    forget_neighbours(guest)
     with Ear(inside, GATEWAY, RESOLVER) as resolver:
         send(guest, ear.target, b"hello")
         send(guest, (GATEWAY, 53), b"after")
         assert resolver.socket.recv(100) == b"after"
-    ear.socket.settimeout(MOMENT)
-    try:
-        return ear.socket.recv(100) == b"hello"
-    except TimeoutError:
-        return False
+    return b"hello" in ear.rest()
 
 
 def reaches(guest: Guest, ear: Ear) -> bool:
     """Whether a datagram gets there in the end."""
+    forget_neighbours(guest)
     send(guest, ear.target, b"hello")
     ear.socket.settimeout(rig.PATIENCE)
     return ear.socket.recv(100) == b"hello"
@@ -108,6 +119,7 @@ def attempts(first: Guest, second: Guest, text: bytes) -> None:
 
 def heard(first: Guest, second: Guest, inside: Namespace, expected: int = 0) -> int:
     """How many of the attempts get through, when what the first has sent later is there; it waits for the expected."""
+    forget_neighbours(first)
     with Ear(second.namespace, second.address) as ear, Ear(inside, GATEWAY, RESOLVER) as resolver:
         attempts(first, second, b"hello")
         send(first, (GATEWAY, RESOLVER), b"after")
@@ -239,14 +251,26 @@ def test_false_senders_are_dropped(host: Host, guests: tuple[Guest, Guest], insi
         rig.arp_frame(mac, second.mac, second.address, GATEWAY),
         rig.arp_frame(mac, mac, GATEWAY, second.address),
         rig.arp_frame(second.mac, mac, address, GATEWAY),
+        bytes.fromhex("3333000000fb" + mac.replace(":", "") + "86dd6000000000001140") + bytes(32),
+        bytes.fromhex("ffffffffffff" + mac.replace(":", "") + "8863110900000000") + bytes(40),
     ]
-    with Ear(inside, GATEWAY) as ear, Ear(second.namespace, second.address) as beside, first.frames() as raw:
+    with (
+        Ear(inside, GATEWAY) as ear,
+        Ear(second.namespace, second.address) as beside,
+        first.frames() as raw,
+        rig.frames_at("br-fc") as behind,
+    ):
         for frame in false:
             raw.send(frame)
         raw.send(rig.datagram_frame(mac, address, second.mac, beside.target, b"true"))
         raw.send(rig.datagram_frame(mac, address, GATEWAY_MAC, ear.target, b"true"))
         assert ear.socket.recv(100) == b"true"
         assert beside.socket.recv(100) == b"true"
+        seen = [behind.recv(2000)]
+        while b"true" not in seen[-1]:
+            seen.append(behind.recv(2000))
+        assert {each[6:12].hex(":") for each in seen} <= {mac, GATEWAY_MAC}
+        assert not set(seen) & set(false), "what the filter drops the host has never seen"
     known = ip("neigh show")
     assert second.address not in known, "a false sender taught the host"
     with second.namespace:
@@ -270,7 +294,25 @@ def test_connections_of_a_guest_are_limited(
         send(first, (GATEWAY, 53), b"more")
         send(second, (GATEWAY, 53), b"another guest")
         got.append(resolver.socket.recv(100))
+        got += resolver.rest()
     assert got == [b"0", b"1", b"2", b"3", b"another guest"], "a change of the guests forgets no count"
+
+
+def test_questions_of_a_guest_are_limited(
+    host: Host, guests: tuple[Guest, Guest], inside: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("banger.helper.ruleset.QUESTIONS", 1)
+    first, second = guests
+    apply(host, first.rule, second.rule)
+    with Ear(inside, GATEWAY, RESOLVER) as resolver:
+        for _ in range(20):
+            send(first, (GATEWAY, 53), b"in a hurry")
+        got = [resolver.socket.recv(100)]
+        send(second, (GATEWAY, 53), b"once")
+        while b"once" not in got:
+            got.append(resolver.socket.recv(100))
+        got += resolver.rest()
+    assert 1 <= got.count(b"in a hurry") < 20
 
 
 def test_edits_by_hand_are_repaired_and_told(host: Host, guests: tuple[Guest, Guest], inside: Namespace) -> None:
@@ -295,6 +337,19 @@ def test_edits_by_hand_are_repaired_and_told(host: Host, guests: tuple[Guest, Gu
         assert apply(host, *wanted) == {"changed": True, "repaired": [told], "missing": []}, edit
         assert sorted(nft("list ruleset").split()) == sorted(right.split()), edit
         assert apply(host, *wanted)["repaired"] == []
+
+
+def test_a_change_that_was_cut_short_is_nobodys_edit(
+    host: Host, inside: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    perform(Bridge(), host)
+    apply(host, rule(0))
+    written = kept.write
+    monkeypatch.setattr(kept, "write", lambda host, name, values: written(host, name, {"begun": True}))
+    apply(host, rule(0), rule(1))
+    monkeypatch.undo()
+    assert apply(host, rule(1)) == {"changed": True, "repaired": [], "missing": ["tap-fc-1"]}
+    assert apply(host, rule(1)) == {"changed": False, "repaired": [], "missing": ["tap-fc-1"]}
 
 
 def test_a_tap_that_is_gone_keeps_no_other_guest_from_its_rules(

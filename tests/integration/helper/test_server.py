@@ -92,6 +92,19 @@ def test_one_that_hangs_stops_nobody(running: Running) -> None:
     asyncio.run(scene())
 
 
+def test_two_of_one_resource_take_turns(running: Running) -> None:
+    """The second neither judges nor touches what the first has half made."""
+
+    async def scene() -> None:
+        first = asyncio.create_task(client(running).perform(Mark(name="disk", seconds=1)))
+        await in_thread(begun, running, "disk")
+        await client(running).perform(Mark(name="disk", wary=True))
+        assert marks(running) == {"disk": ".."}
+        await first
+
+    asyncio.run(scene())
+
+
 def test_what_is_taken_back_was_finished_first(running: Running) -> None:
     """A daemon that was killed undoes, and the helper is still at it."""
 
@@ -164,6 +177,15 @@ def test_only_so_many_at_a_time(directory: Path) -> None:
 
     with server(directory, children=2) as running:
         asyncio.run(scene(running))
+
+
+def test_one_that_takes_too_long_is_killed(directory: Path) -> None:
+    """And asked once more, since nothing was heard of it; then it is told."""
+    with server(directory, lifetime=0.2) as running:
+        with pytest.raises(errors.HelperUnavailable, match="hung up"):
+            perform(running, Mark(name="slow", seconds=3600))
+        assert running.end() == 0
+        assert [line["outcome"] for line in running.lines() if "child" in line] == ["killed", "killed"]
 
 
 def resident(pid: int) -> int:

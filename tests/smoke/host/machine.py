@@ -136,10 +136,11 @@ def options(directory: Path, parts: Parts, size: Size) -> list[str]:
     """QEMU's command line."""
     record = kernel.load(str(parts.kernel))
     # a busy host makes the kernel's own measurement wrong by a factor, and its clock with it
-    words = [*COMMON, "reboot=t", *CMDLINE_EMULATED, f"tsc_early_khz={measure_khz()}", "nowatchdog",
-             "banger.root=root", "banger.modules=modules",
-             "banger.init=/sbin/init", "banger.hostname=box", f"banger.net={ADDRESS},{GATEWAY}",
-             "systemd.mask=serial-getty@ttyS0.service", "systemd.default_timeout_start_sec=600"]  # fmt: skip
+    words = [
+        *COMMON, "reboot=t", *CMDLINE_EMULATED, f"tsc_early_khz={measure_khz()}", "nowatchdog", "banger.root=root",
+        "banger.modules=modules", "banger.init=/sbin/init", "banger.hostname=box", f"banger.net={ADDRESS},{GATEWAY}",
+        "systemd.mask=serial-getty@ttyS0.service", "systemd.default_timeout_start_sec=600",
+    ]  # fmt: skip
     drives = [
         *_drive("root", directory / "root.qcow2", "qcow2"),
         *_drive("modules", parts.kernel / kernel.MODULES, "raw", read_only=True),

@@ -53,7 +53,7 @@ def test_values_are_read_as_their_types(tmp_path: Path) -> None:
     assert config.boot_timeout == 7.0
     assert config.console_limit == 2 * MIB
     assert config.vm_defaults == VmDefaults(
-        vcpu=2, memory=768 * MIB, disk_size=8 * GIB, host_loopback=False, nat=False, peers=False
+        vcpu=2, memory=768 * MIB, disk_size=8 * GIB, host_loopback=False, nat=False, private=False, peers=False
     )
 
 

@@ -45,6 +45,13 @@ class Nouns:
         return self._found
 
 
+class Names:
+    """A DNS server that has said this."""
+
+    async def row(self) -> tuple[str, str, str]:
+        return "warn", "names are not routed", "there are recipes"
+
+
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
     for name in ("state", "runtime"):
@@ -55,9 +62,9 @@ def paths(tmp_path: Path) -> Paths:
 def examine(paths: Paths, monitor: Monitor, images: Nouns, kernels: Nouns) -> dict[str, Check]:
     drivers = Drivers(paths.probe_cache)
     drivers.use(monitor)  # type: ignore[arg-type]
-    doctor = Doctor(paths, build({}), drivers, images, kernels)  # type: ignore[arg-type]
+    doctor = Doctor(paths, build({}), drivers, images, kernels, Names())  # type: ignore[arg-type]
     report = asyncio.run(doctor.report())
-    assert [check.name for check in report.checks] == list(ROWS)
+    assert [check.name for check in report.checks] == [*ROWS, "system installation"]
     return {check.name: check for check in report.checks}
 
 
@@ -102,4 +109,4 @@ def test_directories_that_others_can_enter_are_a_failure_with_its_mend(paths: Pa
     os.rmdir(paths.runtime)
     rows = examine(paths, Monitor(usable=True, accelerated=True), Nouns(), Nouns())
     assert rows["runtime directory"].status == "fail"
-    assert len(rows) == len(ROWS)
+    assert len(rows) == len(ROWS) + 1

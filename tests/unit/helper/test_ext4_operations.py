@@ -76,16 +76,19 @@ def test_names_outside_the_grammar(host: Host, machine: str) -> None:
 
 
 def test_a_machine_without_a_disk_and_one_whose_name_somebody_took(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    mapped: list[tuple[str, str, str]] = []
+    mapped: list[tuple[str, str, str, str]] = []
     monkeypatch.setattr(mapper, "_mapped", lambda: mapped)
     asked: tuple[Operation, ...] = (SnapshotCheck(vm_id=MACHINE), Ext4Read(vm_id=MACHINE, path="/a"))
     for each in asked:
         with pytest.raises(Failed, match="no disk attached"):
             each.execute(host)
-    mapped += [(f"fc-rootfs-{MACHINE}", "LVM-abc", "253:0"), ("vg0-root", f"banger-{MACHINE}", "253:1")]
+    mapped += [
+        (f"fc-rootfs-{MACHINE}", "LVM-abc", "253:0", "/dev/dm-0"),
+        ("vg0-root", f"banger-{MACHINE}", "253:1", "/dev/dm-1"),
+    ]
     for each in asked:
         with pytest.raises(Refused, match="not banger's"):
             each.execute(host)
     assert mapper.devices() == []
-    mapped.append((f"fc-rootfs-{MACHINE[::-1]}", f"banger-{MACHINE[::-1]}", "253:2"))
+    mapped.append((f"fc-rootfs-{MACHINE[::-1]}", f"banger-{MACHINE[::-1]}", "253:2", "/dev/dm-2"))
     assert [each.machine for each in mapper.devices()] == [MACHINE[::-1]]

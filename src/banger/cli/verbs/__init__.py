@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from banger.cli.verb import Group, Verb
 from banger.cli.verbs.image import IMAGE
 from banger.cli.verbs.kernel import KERNEL
-from banger.cli.verbs.system import DAEMON, INTERNAL, SINGLE, SYSTEM
+from banger.cli.verbs.system import DAEMON, FIRECRACKER, INTERNAL, SINGLE, SYSTEM
 from banger.cli.verbs.vm import VM
 
-GROUPS: tuple[Group, ...] = (VM, IMAGE, KERNEL, DAEMON, SYSTEM)
+GROUPS: tuple[Group, ...] = (VM, IMAGE, KERNEL, DAEMON, SYSTEM, FIRECRACKER)
 VERBS: tuple[Verb, ...] = (*(verb for group in GROUPS for verb in group.verbs), *SINGLE, *INTERNAL)
 
 

@@ -81,6 +81,34 @@ The exit status is 0 when every part answers, 3 when banger is not installed as 
     ),
 )
 
+FIRECRACKER = Group(
+    "firecracker",
+    "the monitor that a system installation runs machines in",
+    """\
+Firecracker and its jailer are programs of another project. banger uses what is installed, and can install a
+release.""",
+    ("sudo banger firecracker install",),
+    (
+        Verb(
+            "firecracker install",
+            "fetch a release of Firecracker, check it, and install it with its jailer",
+            description="""\
+The archive is held against a sha256 before anything in it is looked at. Versions that banger has no sha256 of need it
+as --sha256. Both programs go to /usr/local/bin, root's; machines that run are not touched.""",
+            arguments=(
+                Argument("--version", "the release, such as 1.15.1", metavar="VERSION"),
+                Argument("--from", "where the archive is, a URL or a file", metavar="URL", complete="file"),
+                Argument("--sha256", "the archive's digest", metavar="HEX"),
+                JSON,
+            ),
+            examples=(
+                "sudo banger firecracker install",
+                "sudo banger firecracker install --from ./firecracker-v1.15.1-x86_64.tgz",
+            ),
+        ),
+    ),
+)
+
 SINGLE = (
     Verb(
         "doctor",

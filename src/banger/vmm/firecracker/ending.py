@@ -22,9 +22,9 @@ _HALTED = re.compile(rb"^(?:\[ *\d+\.\d+\] )?reboot: (?:System halted|Power down
 _ABOUT_THE_END = (b"Firecracker exiting", b"RunWithApiError", b"Vmm is stopping", b"Running ")
 
 
-def this_run(path: str) -> bytes:
+def this_run(path: str, length: int = console.TAIL) -> bytes:
     """The end of the console, from this run's beginning on."""
-    text = console.tail(path)
+    text = console.tail(path, length)
     begun = [each.start() for each in _STARTED.finditer(text)]
     return text[begun[-1] :] if begun else text
 
@@ -35,7 +35,7 @@ def over(path: str) -> bool:
     The guest has turned itself off, or Firecracker is stopping and stuck in it: it waits for an answer to a request
     that came in the same moment.
     """
-    end = console.tail(path, _LAST)
+    end = this_run(path, _LAST)
     return _HALTED.search(end) is not None or _STOPPING.search(end) is not None
 
 

@@ -20,7 +20,7 @@ async def judge(firecracker: str, jailer: str) -> Judgement:
         if fault is not None:
             return Judgement(False, fault)
     try:
-        stated = await asyncio.gather(_version(firecracker), _version(jailer))
+        stated = await asyncio.gather(version(firecracker), version(jailer))
     except errors.BangerError as failed:
         return Judgement(False, failed.message)
     return versions.judge(*stated)
@@ -54,7 +54,8 @@ def _fault(path: str) -> str | None:
         found = os.stat(path)
 
 
-async def _version(path: str) -> str:
+async def version(path: str) -> str:
+    """What a program says of itself. Raises what `proc.run` raises."""
     said = await proc.run([path, "--version"], timeout=_PATIENCE)
     found = _STATED.search(said.stdout)
     return found[1].decode("ascii", "replace") if found else "no version"

@@ -71,11 +71,12 @@ def judge(firecracker: str, jailer: str) -> Judgement:
         return Judgement(False, f"firecracker is {firecracker} and jailer {jailer}: both must be of one release")
     if version < OLDEST:
         return Judgement(False, f"Firecracker {words(version)} is too old: {words(OLDEST)} or later is needed")
-    warnings = [
+    reason = f"Firecracker {words(version)}"
+    if version[:2] > NEWEST_TESTED[:2]:
+        reason += f" (newer than what was tested, {words(NEWEST_TESTED)})"
+    warnings = tuple(
         f"{each.program} {words(version)} has {each.name}: {each.weakness}; {each.here}; mended in {each.mended}"
         for each in ADVISORIES
         if each.affects(version)
-    ]
-    if version > NEWEST_TESTED and version[:2] != NEWEST_TESTED[:2]:
-        warnings.append(f"Firecracker {words(version)} is newer than what was tested, {words(NEWEST_TESTED)}")
-    return Judgement(True, f"Firecracker {words(version)}", tuple(warnings))
+    )
+    return Judgement(True, reason, warnings)

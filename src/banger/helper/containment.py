@@ -1,0 +1,81 @@
+"""What the kernel does on a guest's behalf, counted against the guest.
+
+On x86 a thread of the kernel's (``kvm-pit/<pid>``) plays each guest's interval timer. A guest can program that as fast
+as it likes, and the thread is born outside every control group, so its time is nobody's. It appears when the guest
+begins, which is why this is an operation of its own and no part of the launch.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from . import cgroup, grammar, jail, monitor
+from .host import Host
+from .operation import Failed, Operation, Outcome
+
+_PF_KTHREAD = 0x00200000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contain(Operation):
+    """Move the timer threads of a machine that runs into its control group; how many, which may be none."""
+
+    NAME: ClassVar[str] = "machine.contain"
+    GATE: ClassVar[str] = "Any thread but those of the kernel's that bear the pid of the named machine's monitor."
+
+    vm_id: str
+
+    def validate(self, host: Host) -> None:
+        grammar.vm_id(self.vm_id)
+
+    def turn(self) -> str:
+        return f"machine {self.vm_id}"
+
+    def describe(self) -> str:
+        return f"contain the kernel's threads for machine {self.vm_id}"
+
+    def execute(self, host: Host, descriptors: Sequence[int] = ()) -> Outcome:
+        self.validate(host)
+        moved = 0
+        with jail.at(host, self.vm_id) as root:
+            for pid in cgroup.pids(host, self.vm_id):
+                if root is not None and monitor.runs(host, self.vm_id, root, pid):
+                    for thread in _timers(pid):
+                        _move(host, self.vm_id, thread)
+                        moved += 1
+        return Outcome({"threads": moved})
+
+    def undo(self, host: Host) -> None:
+        """The threads end with the machine."""
+
+
+def is_kernels(pid: int) -> bool:
+    """Whether ``pid`` is a thread of the kernel's: no program can pretend to be one."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return bool(int(file.read().rpartition(b")")[2].split()[6]) & _PF_KTHREAD)
+    except OSError:
+        return False
+
+
+def _timers(pid: int) -> Iterator[int]:
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            try:
+                with open(f"/proc/{name}/comm", encoding="ascii", errors="replace") as file:
+                    found = file.read().rstrip("\n")
+            except OSError:
+                continue
+            if found == f"kvm-pit/{pid}" and is_kernels(int(name)):
+                yield int(name)
+
+
+def _move(host: Host, vm_id: str, thread: int) -> None:
+    try:
+        with open(os.path.join(cgroup.leaf(host, vm_id), "cgroup.procs"), "w", encoding="ascii") as file:
+            file.write(str(thread))
+    except ProcessLookupError:
+        pass  # the machine has ended
+    except OSError as error:
+        raise Failed(f"thread {thread} cannot be moved: {error.strerror}") from None

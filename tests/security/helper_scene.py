@@ -1,0 +1,316 @@
+"""An attack on the real root helper, in namespaces of its own: ``helper_scene DIRECTORY REQUESTS SEED``, as root.
+
+Run by test_helper_attacks under ``unshare --mount --net --pid``. The host that the helper sees is ours: /sys, /dev and
+/tmp are made anew, what is written to /etc, /usr or /var lands in an overlay where it is found, the network is empty
+but for interfaces and rules of somebody else's, and the only processes are the scene's. Prints one JSON object: what
+the witness saw, what of the host changed, and how the helper fared.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from banger.helper.host import Host
+from banger.privileged import archive
+from tests.security.helper_attacker import OUTSIDE, SIZE, attack, swap
+from tests.security.helper_attacker import make_files as attacker_files
+from tests.security.helper_requests import VM_IDS
+from tests.security.helper_witness import TRACED, Allowed, Judge
+
+OWNER = 54_321
+STRANGER = 54_322
+BASE = Path("/srv")
+UPPER = Path("/mnt")
+LOG = UPPER / "log"
+COVERED = ("/etc", "/usr", "/var", "/root", "/home", "/opt", "/boot")
+ATTACKERS = 3
+
+HOST = Host(
+    owner_uid=OWNER,
+    owner_gid=OWNER,
+    state="/srv/state",
+    private="/srv/private",
+    runtime="/srv/run",
+    cgroup="/sys/fs/cgroup/banger.slice/banger-machines.service",
+    firecracker="/srv/bin/firecracker",
+    jailer="/srv/bin/jailer",
+)
+ALLOWED = Allowed(
+    changed=(HOST.private, HOST.runtime, "/dev/mapper"),
+    written=(HOST.state, "/dev/null", "/dev/loop*", "/dev/net/tun", "/proc/sys/net/ipv4", "pipe:*"),
+    read=(
+        *("/usr", "/lib*", "/proc", "/sys", "/dev/urandom", "/dev/random"),
+        *("/etc/ld.so.cache", "/etc/iproute2", "/etc/localtime", "/etc/locale.alias", "/etc/nsswitch.conf"),
+        *(
+            "/etc/passwd",
+            "/etc/group",
+            "/etc/protocols",
+            "/etc/services",
+            "/etc/ssl/openssl.cnf",
+            "/srv/bangerd-root.pyz",
+            "/srv/install.json",
+        ),
+    ),
+    forbidden=(
+        OUTSIDE,
+        "/srv/state/of-root",
+        "/srv/state/hard-link",
+        "/srv/state/mounted",
+        "/srv/state/bound",
+        "/proc/sysrq-trigger",
+    ),
+)
+
+
+def run(*argv: str) -> str:
+    return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def mount(kind: str, place: str, *options: str) -> None:
+    run("mount", "-t", kind, *options, kind, place)
+
+
+# -- the host ---------------------------------------------------------------------------------------------------------
+
+
+def make_host() -> None:
+    """What the helper will take for its host."""
+    mount("tmpfs", str(BASE), "-o", "mode=755")
+    mount("tmpfs", str(UPPER), "-o", "mode=700")
+    for name in COVERED:
+        if os.path.isdir(name):
+            upper, work = (UPPER / each / name[1:] for each in ("upper", "work"))
+            for each in (upper, work):
+                each.mkdir(parents=True)
+            mount("overlay", name, "-o", f"lowerdir={name},upperdir={upper},workdir={work}")
+    mount("sysfs", "/sys")
+    mount("tmpfs", "/tmp")
+    make_devices()
+    run("ip", "link", "set", "lo", "up")
+    run("ip", "link", "add", "br0", "type", "bridge")
+    for name in ("eth9", "tap9", "tap-fc-77"):
+        run("ip", "tuntap", "add", name, "mode", "tap")
+    run("ip", "addr", "add", "10.9.0.1/24", "dev", "eth9")
+    run("nft", "add table inet other; add chain inet other in { type filter hook input priority 0; }")
+    run("nft", "add rule inet other in tcp dport 22 accept")
+
+
+def make_devices() -> None:
+    """The few devices that a host has for everybody, and its loop devices."""
+    names = ["null", "zero", "random", "urandom", "net/tun", "loop-control", *(f"loop{number}" for number in range(8))]
+    devices = {each: os.stat(f"/dev/{each}") for each in names if os.path.exists(f"/dev/{each}")}
+    mount("tmpfs", "/dev", "-o", "mode=755")
+    os.mkdir("/dev/net")
+    for name, found in devices.items():
+        os.mknod(f"/dev/{name}", found.st_mode, found.st_rdev)
+        os.chmod(f"/dev/{name}", 0o666 if name in ("null", "zero", "random", "urandom") else 0o600)
+
+
+def make_files(zipapp: bytes) -> str:
+    """The installation, the owner's files, and what is none of theirs; the digest of ``kernel``."""
+    Path("/srv/bangerd-root.pyz").write_bytes(zipapp)
+    Path("/srv/install.json").write_text(json.dumps({each: getattr(HOST, each) for each in HOST.__dataclass_fields__}))
+    outside, state = Path(OUTSIDE), Path(HOST.state)
+    os.mkdir(HOST.private, 0o700)
+    (outside / "inner").mkdir(parents=True)
+    (outside / "secret").write_text("secret")
+    (outside / "inner" / "disk").write_bytes(bytes(SIZE))
+    kernel = attacker_files(state)
+    for path in [state, *state.rglob("*")]:
+        os.chown(path, OWNER, OWNER, follow_symlinks=False)
+    (state / "of-root").write_text("root's")
+    (state / "of-root").chmod(0o600)
+    os.link(outside / "secret", state / "hard-link")
+    for name in ("mounted", "bound"):
+        (state / name).mkdir()
+    mount("tmpfs", str(state / "mounted"))
+    (state / "mounted" / "secret").write_text("secret")
+    run("mount", "--bind", str(outside), str(state / "bound"))
+    return kernel
+
+
+# -- what must not change ---------------------------------------------------------------------------------------------
+
+
+def inventory() -> dict[str, Any]:
+    """All that is not banger's: files, links, rules, processes."""
+    found: dict[str, Any] = {}
+    for place in (UPPER / "upper", Path(OUTSIDE), Path("/tmp"), BASE / "install.json", Path("/srv/state")):
+        for path in sorted([place, *place.rglob("*")]):
+            if "/race/" not in f"{path}/":
+                found[str(path)] = described(path)
+    for link in json.loads(run("ip", "-j", "-d", "addr")):
+        if not (link.get("ifalias") == "banger" or link["ifname"] == HOST.bridge):
+            kept = {name: link.get(name) for name in ("ifname", "address", "mtu", "master", "operstate", "linkinfo")}
+            kept["linkinfo"] = (link.get("linkinfo") or {}).get("info_kind")
+            kept["flags"] = sorted(link["flags"])
+            kept["addresses"] = [each["local"] for each in link["addr_info"] if each.get("scope") != "link"]
+            found[f"link {link['ifname']}"] = kept
+    found["rules"] = run("nft", "list", "table", "inet", "other")
+    tables = {line for line in run("nft", "list", "tables").splitlines() if not line.endswith(" banger")}
+    found["tables"] = sorted(tables)
+    return found
+
+
+def described(path: Path) -> str:
+    """A file's every property but the time it was read."""
+    info = path.lstat()
+    text = f"{oct(info.st_mode)} {info.st_uid}:{info.st_gid} {info.st_nlink}"
+    if stat.S_ISREG(info.st_mode):
+        text += f" {info.st_size} {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+    return text
+
+
+# -- the scene --------------------------------------------------------------------------------------------------------
+
+
+class Helper:
+    """The helper under strace, the witness in a thread."""
+
+    def __init__(self) -> None:
+        self.judge = Judge(ALLOWED)
+        reader, writer = os.pipe()
+        with open(LOG, "wb") as log:
+            self._strace = subprocess.Popen(
+                [
+                    *("strace", "-f", "--seccomp-bpf", "--decode-fds=path,pidfd", "-s", "64", "-e", "signal=none"),
+                    *("-e", f"trace={','.join(TRACED)}", "-o", f"/proc/self/fd/{writer}"),
+                    *("/usr/bin/python3", "-IS", "/srv/bangerd-root.pyz", "--record", "/srv/install.json"),
+                ],
+                stderr=log,
+                pass_fds=[writer],
+            )
+        os.close(writer)
+        self._witness = threading.Thread(target=self._watch, args=(reader,))
+        self._witness.start()
+        wait_for(lambda: can_connect(HOST.socket))
+        self.pid = int(Path(f"/proc/{self._strace.pid}/task/{self._strace.pid}/children").read_text().split()[0])
+
+    def _watch(self, reader: int) -> None:
+        with open(reader, encoding="utf-8", errors="replace") as lines:
+            self.judge.feed(lines)
+
+    def memory(self) -> int:
+        """KiB that it has to itself."""
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+
+    def end(self) -> int:
+        os.kill(self.pid, signal.SIGTERM)
+        status = self._strace.wait(60)
+        self._witness.join(120)
+        return status
+
+
+def can_connect(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as connection:
+        return connection.connect_ex(path) == 0
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(0.02)
+
+
+def as_owner(act: Callable[[], Any]) -> tuple[int, int]:
+    """A child that is the owner and nothing else, and where it writes its JSON answer."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            os.setgroups([])
+            os.setresgid(OWNER, OWNER, OWNER)
+            os.setresuid(OWNER, OWNER, OWNER)
+            with open(writer, "w") as answer:
+                json.dump(act(), answer)
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(writer)
+    return pid, reader
+
+
+def answered(child: tuple[int, int]) -> Any:
+    with open(child[1]) as answer:
+        text = answer.read()
+    os.waitpid(child[0], 0)
+    return json.loads(text)
+
+
+@contextlib.contextmanager
+def victims() -> Iterator[dict[str, int]]:
+    """Processes that are none of the helper's business, with names as if they were."""
+    made = {
+        name: subprocess.Popen(["firecracker --id " + VM_IDS[0], "86400"], executable="/bin/sleep", user=uid, group=uid)
+        for name, uid in (("root", 0), ("stranger", STRANGER), ("machine", HOST.uid(1)))
+    }
+    try:
+        yield {name: each.pid for name, each in made.items() if each.poll() is None}
+        assert all(each.poll() is None for each in made.values()), "a victim was killed"
+    finally:
+        for each in made.values():
+            each.kill()
+            each.wait()
+
+
+def main() -> None:
+    requests, seed = int(sys.argv[1]), int(sys.argv[2])
+    os.umask(0o022)
+    zipapp = archive.content()  # the checkout may be where the scene's own /tmp will be
+    make_host()
+    kernel = make_files(zipapp)
+    with victims() as pids:
+        helper = Helper()
+        known = {"files": HOST.state, "kernel": kernel, "pids": [*pids.values(), helper.pid, os.getpid(), 1]}
+        found = [attacked(max(100, requests // 20), seed, known)]
+        memory, before = helper.memory(), inventory()
+        swapper, _ = as_owner(lambda: swap(HOST.state))
+        share = -(-requests // ATTACKERS)
+        children = [as_owner(partial(attack, HOST, seed + number + 1, share, known)) for number in range(ATTACKERS)]
+        found += map(answered, children)
+        os.kill(swapper, signal.SIGKILL)
+        os.waitpid(swapper, 0)
+        last = attacked(0, 0, known)
+        grown, after = helper.memory() - memory, inventory()
+    status = helper.end()
+    changed = {name: (before.get(name), after.get(name)) for name in before.keys() | after.keys()}
+    report = {
+        "violations": helper.judge.violations[:20],
+        "calls": helper.judge.calls,
+        "programs": helper.judge.programs,
+        "changed": {name: values for name, values in changed.items() if values[0] != values[1]},
+        "grown": grown,
+        "status": status,
+        "answers": {name: sum(each["answers"].get(name, 0) for each in found) for name in found[0]["answers"]},
+        "valid": sorted({name for each in found for name in each["valid"]}),
+        "unperformed": [each for one in found for each in one["unperformed"]][:10],
+        "crashes": [line for line in LOG.read_text().splitlines() if '"crashed"' in line][:10],
+        "swaps": Path(HOST.state, "race", "swaps").stat().st_size,
+        "last": last["answers"],
+    }
+    print(json.dumps(report))
+
+
+def attacked(count: int, seed: int, known: dict[str, Any]) -> Any:
+    """One attack to its end."""
+    return answered(as_owner(partial(attack, HOST, seed, count, known)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""The witness of attacks on the helper notices what it is there for."""
+
+import pytest
+
+from tests.security.helper_witness import Allowed, Judge
+
+ALLOWED = Allowed(
+    changed=("/private",),
+    written=("/state", "/dev/loop*"),
+    read=("/usr", "/proc"),
+    forbidden=("/state/of-root", "/outside"),
+)
+FINE = r"""
+1 execve("/usr/bin/python3", ["/usr/bin/python3", "-IS"], 0x7ff /* 9 vars */) = 0
+1 openat(AT_FDCWD</>, "/usr/lib/x.py", O_RDONLY|O_CLOEXEC) = 3</usr/lib/x.py>
+1 openat(AT_FDCWD</>, "/etc/shadow", O_RDONLY) = -1 EACCES (Permission denied)
+2 openat(5</state>, "link", O_RDONLY|O_PATH|O_NOFOLLOW) = 6</state/link>
+2 openat(AT_FDCWD</>, "/proc/self/fd/6", O_RDWR|O_CLOEXEC) = 7</state/disk>
+2 openat(9</private>, ".", O_WRONLY|O_TMPFILE, 0600) = 10</private/#47>(deleted)
+2 linkat(AT_FDCWD</>, "/proc/self/fd/10", 9</private>, "name", AT_SYMLINK_FOLLOW) = 0
+2 openat(AT_FDCWD</>, "/dev/loop3", O_RDWR) = 8</dev/loop3>
+2 unlinkat(9</private>, "name", 0) = 0
+2 fchown(10</private/x>, 0, 0) = 0
+2 execve("/proc/self/fd/9", ["ip", "-batch"], 0x7ff /* 2 vars */ <unfinished ...>
+1 openat(AT_FDCWD</>, "/usr/lib/y.py", O_RDONLY <unfinished ...>
+2 <... execve resumed>) = 0
+1 <... openat resumed>) = 4</usr/lib/y.py>
+1 kill(-2, SIGKILL) = 0
+1 pidfd_send_signal(11<pid:2>, SIGKILL, NULL, 0) = 0
+2 mount("none", "/x", "tmpfs", 0, NULL) = -1 EPERM (Operation not permitted)
+2 +++ exited with 0 +++
+"""
+WRONG = [
+    '1 openat(AT_FDCWD</>, "/etc/shadow", O_RDONLY|O_CLOEXEC) = 3</etc/shadow>',
+    '1 openat(AT_FDCWD</>, "/proc/self/fd/6", O_RDWR) = 7</outside/secret>',
+    '1 openat(AT_FDCWD</>, "/proc/self/fd/6", O_RDONLY) = 7</state/of-root>',
+    '1 openat(AT_FDCWD</>, "/usr/bin/x", O_WRONLY|O_TRUNC) = 7</usr/bin/x>',
+    '1 openat(AT_FDCWD</>, "/dev/sda", O_RDWR) = 7</dev/sda>',
+    '1 openat(AT_FDCWD</>, "/state/new", O_RDWR|O_CREAT <unfinished ...>\n1 <... openat resumed>) = 7</statement>',
+    '1 unlinkat(5</state>, "disk", 0) = 0',
+    '1 rename("/private/a", "/private/../etc/passwd") = 0',
+    '1 linkat(5</state>, "disk", 9</private>, "name", 0) = 0',
+    '1 mknodat(9</outside>, "x", S_IFBLK|0600, makedev(8, 0)) = 0',
+    '1 fchownat(5</state>, "disk", 0, 0, AT_SYMLINK_NOFOLLOW) = 0',
+    "1 fchmod(7</state/disk>, 0644) = 0",
+    "1 kill(4711, SIGKILL) = 0",
+    "1 pidfd_send_signal(11<pid:4711>, SIGTERM, NULL, 0) = 0",
+    '1 mount("none", "/x", "tmpfs", 0, NULL) = 0',
+    "1 setns(5<net:[4026]>, CLONE_NEWNET) = 0",
+    '1 execve("/bin/sh", ["sh", "-c"], 0x7ff /* 2 vars */) = 0',
+    '1 execve("/proc/self/fd/9", ["sh", "-c"], 0x7ff /* 2 vars */) = 0',
+    "1 what is this",
+]
+
+
+def judged(text: str) -> list[str]:
+    judge = Judge(ALLOWED)
+    judge.feed(text.strip().splitlines())
+    return judge.violations
+
+
+def test_what_is_allowed() -> None:
+    assert judged(FINE) == []
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_what_is_not(line: str) -> None:
+    assert len(judged(line)) == 1
