@@ -7,7 +7,7 @@ INSTALL = ("/opt/banger/bin/banger", "system", "install", "--owner", OWNER)
 
 
 def _install(host: Host) -> None:
-    host.run(INSTALL, timeout=300)
+    host.run(INSTALL, timeout=900)
 
 
 def _stock(host: Host) -> None:
@@ -18,7 +18,7 @@ def _stock(host: Host) -> None:
         f"mkdir -p {target} && cp --sparse=always /kit/kernel/* {target}/ && chown -R {OWNER}: /var/lib/banger/kernels",
         timeout=120,
     )
-    host.banger("image", "pull", "oci:/kit/images/busybox:latest", "--name", "busybox", timeout=300)
+    host.banger("image", "pull", "oci:/kit/images/busybox:latest", "--name", "busybox", timeout=900)
 
 
 def _serve(host: Host) -> None:
