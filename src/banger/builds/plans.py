@@ -76,7 +76,7 @@ def kind(records: Records[ImageRecord], workers: Workers, paths: Paths, images: 
                 *(Always(work, task) for task in workers.reserving(asked.worker)),
                 Base(work, workers, vm_id),
                 look_up,
-                *(Unless(work, task) for task in workers.starting(vm_id)),
+                *(Unless(work, task) for task in workers.starting(asked.worker)),
                 *(step(work, workers, vm_id) for step in (guest.Packages, guest.Files, guest.Commands, guest.Clean)),
                 *(Unless(work, task) for task in workers.ending(vm_id, POWER_OFF_TIMEOUT)),
                 disk.Flatten(work, workers, vm_id, paths),

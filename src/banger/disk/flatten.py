@@ -1,6 +1,6 @@
-"""An overlay and its image become one raw file: what a machine has written, as an image of its own.
+"""A machine's disk becomes one raw file: what it has written over its image, as an image of its own.
 
-Both the overlay's content and, where a monitor was taken over, its header are hostile. The header is judged before
+Both an overlay's content and, where a monitor was taken over, its header are hostile. The header is judged before
 qemu-img opens the file: an external data file or another backing file could name any file of this host. The resulting
 file system is repaired and checked by e2fsck, and only then may anybody mount it. Nothing in it is run or followed.
 """
@@ -42,23 +42,24 @@ def check_header(data: bytes) -> int:
     return int(size)
 
 
-async def flatten(overlay: str, backing: str, output: str, limit: int) -> int:
-    """Write the disk that ``overlay`` over the raw file ``backing`` amounts to into the new, sparse file ``output``.
+async def flatten(disk: str, backing: str | None, output: str, limit: int) -> int:
+    """Write what ``disk`` amounts to into the new, sparse file ``output``: an overlay over the raw file ``backing``, or
+    without one a raw file.
 
     Returns its size. Raises `errors.DiskFull`, and `errors.BuildFailed` for an overlay that is none of ours or claims
     more than ``limit`` bytes. A failure leaves no file.
     """
-    with open(overlay, "rb") as file:
+    with open(disk, "rb") as file:
         try:
-            size = check_header(file.read(_HEADER.size))
+            size = os.fstat(file.fileno()).st_size if backing is None else check_header(file.read(_HEADER.size))
         except ValueError as error:
             raise errors.BuildFailed(name=output, reason=f"the machine's disk cannot be used: {error}") from None
     if size > limit:
         raise errors.BuildFailed(name=output, reason=f"the machine's disk claims {size} bytes")
-    image = (
-        f"driver=qcow2,file.driver=file,file.filename={_option(overlay)},"
-        f"backing.driver=raw,backing.file.driver=file,backing.file.filename={_option(backing)}"
-    )
+    image = f"driver=raw,file.driver=file,file.filename={_option(disk)}"
+    if backing is not None:
+        below = f"backing.driver=raw,backing.file.driver=file,backing.file.filename={_option(backing)}"
+        image = f"driver=qcow2,file.driver=file,file.filename={_option(disk)},{below}"
     try:
         convert = ["convert", "-O", "raw", "-S", "4k", "--image-opts", image, output]
         await proc.run([*_BOUNDED, proc.find("qemu-img"), *convert], timeout=CONVERT_TIMEOUT)

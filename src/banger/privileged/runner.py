@@ -5,6 +5,7 @@
 """
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Sequence
 from typing import Protocol
@@ -14,6 +15,9 @@ from banger.helper import protocol, turn
 from banger.helper.host import RECORD, BadRecord, Host, load
 from banger.helper.operation import Failed, Operation, Outcome, Refused
 from banger.privileged.client import Helper
+
+CGROUP = "/sys/fs/cgroup/banger"
+"""Of machines, where there is no installation and so no unit of systemd's that holds one for them."""
 
 
 class Privileged(Protocol):
@@ -35,10 +39,11 @@ class Privileged(Protocol):
 
 
 class Local:
-    """As root ourselves."""
+    """As root ourselves. What an installation would have made is made with the first operation."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
+        self._ready = False
 
     async def perform(self, operation: Operation, *, descriptors: Sequence[int] = (), change: str = "") -> Outcome:
         """See `Privileged.perform`."""
@@ -50,12 +55,29 @@ class Local:
 
     def _act(self, operation: Operation, descriptors: Sequence[int], *, undo: bool) -> Outcome:
         try:
+            if not self._ready:
+                _prepare(self.host)
+                self._ready = True
             outcome = turn.perform(operation, self.host, descriptors, undo=undo)
             return Outcome(protocol.plain(outcome), outcome.descriptors)
         except Refused as refused:
             raise errors.PrivilegeRefused(operation=operation.NAME, reason=str(refused)) from None
         except Failed as failed:
             raise errors.PrivilegeFailed(operation=operation.NAME, reason=str(failed), busy=failed.busy) from None
+
+
+def _prepare(host: Host) -> None:
+    """The directories of root's own, and a control group for machines where the kernel lets us have one."""
+    for path in (host.private, host.store, host.jails, host.runtime):
+        os.makedirs(path, mode=0o711, exist_ok=True)
+    above = os.path.dirname(host.cgroup)
+    if os.path.isdir(host.cgroup) or not os.path.exists(f"{above}/cgroup.subtree_control"):  # not version 2
+        return
+    with contextlib.suppress(OSError):  # a machine that needs it says so
+        os.makedirs(host.cgroup)
+        for path in (above, host.cgroup):
+            with open(f"{path}/cgroup.subtree_control", "w", encoding="ascii") as file:
+                file.write("+cpu +memory +pids +io")
 
 
 def choose(state: str, *, record: str = RECORD) -> Privileged | None:
@@ -65,7 +87,9 @@ def choose(state: str, *, record: str = RECORD) -> Privileged | None:
     Raises `errors.HelperUnavailable` when there is an installation whose record cannot be trusted.
     """
     if not os.path.lexists(record):
-        return Local(Host(owner_uid=0, owner_gid=0, state=state)) if os.geteuid() == 0 else None
+        if os.geteuid() != 0:
+            return None
+        return Local(Host(owner_uid=0, owner_gid=0, state=state, private=f"{state}-root", cgroup=CGROUP))
     try:
         host = load(record)
     except BadRecord as bad:

@@ -29,7 +29,7 @@ class Files:
             self.directory(parent, 0o755)
         try:
             os.mkdir(place, 0o700)
-            self._undo.callback(_quietly, os.rmdir, place)
+            self._undo.callback(_remove, place)  # with what came into it since
             before = None
         except FileExistsError:
             before = os.lstat(place)

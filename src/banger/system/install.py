@@ -59,7 +59,7 @@ def install(wish: Wish, root: str = "/") -> Installed:
         _check_directories(wanted, root)
         with contextlib.ExitStack() as undo:
             if here:
-                undo.callback(_as_before, before)
+                undo.callback(_as_before, before, wanted)
             taken = _write(wanted, files.Files(root, undo))
             if here:
                 if before is None:
@@ -169,10 +169,10 @@ def _runs_from(directory: str) -> bool:
     return os.path.realpath(banger.__path__[0]).startswith(directory + "/")
 
 
-def _as_before(before: Record | None) -> None:
+def _as_before(before: Record | None, wanted: Record) -> None:
     """The services of the host, when its files are again what they were."""
     with contextlib.suppress(errors.BangerError):
         if before is None:
-            services.forget()
+            services.forget(wanted)
         else:
             services.start(before)

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -84,8 +86,10 @@ def end(units: Sequence[str] = ALL) -> None:
         control("stop", unit, check=False)
 
 
-def forget() -> None:
-    """Let systemd forget units whose files are gone."""
+def forget(host: Host) -> None:
+    """Let systemd forget units whose files are gone, and remove the directories that it kept between their starts."""
+    for path in (os.path.dirname(DAEMON_SOCKET), host.runtime):
+        shutil.rmtree(path, ignore_errors=True)
     control("daemon-reload", check=False)
     reload_udev()
     control("reset-failed", *ALL, check=False)

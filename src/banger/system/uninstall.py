@@ -54,7 +54,7 @@ def uninstall(*, purge: bool, force: bool) -> Removed:
     _kill_leftover(host)
     left = remains.clear(host)
     _remove_files(host)
-    services.forget()
+    services.forget(host)
     kept = _settle(host, purge and found is not None)
     if not left:  # until then it can be tried again, and is an installation
         with contextlib.suppress(FileNotFoundError):
@@ -135,9 +135,8 @@ def _remove_files(host: Host) -> None:
     for path in (HELPER, MODULES_FILE, udev.PATH, *(os.path.join(units.DIRECTORY, name) for name in units.NAMES)):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
-    for path in (VENV, "/run/banger", host.runtime):
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(path)
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(VENV)
     _remove_empty(LIBRARY)
     for path in (host.store, host.jails, f"{host.private}/network", host.private):
         _remove_empty(path)

@@ -4,10 +4,12 @@ Attached for every start, detached after every end; what the guest has written s
 again by the machine's id and its slot, so that a machine whose task was cut short can be taken apart.
 """
 
+import os
+
 from banger import errors
 from banger.engine.change import Report
 from banger.net.service import Guest
-from banger.privileged.operations import RemoveDisk
+from banger.privileged.operations import Jails, RemoveDisk, Sweep
 from banger.vmm.driver import TapNetwork
 from banger.vms import roots
 from banger.vms.parts import Made, Parts, Step
@@ -77,11 +79,21 @@ async def detach(parts: Parts, record: VmRecord) -> None:
 
 
 async def recover(parts: Parts) -> str:
-    """Connect the machines that run, as an earlier daemon had; why that failed, else nothing."""
-    if parts.network is None:
+    """Take over what an earlier daemon has left: connect the machines that run, sweep jails that belong to none.
+
+    Why that failed, else nothing.
+    """
+    if parts.privileged is None or not os.path.isdir(parts.privileged.host.jails):
         return ""
     try:
-        await parts.network.recover([guest(each) for each in parts.machines.all() if each.jailed and each.handle])
+        known = parts.machines.all()
+        if parts.network is not None:
+            await parts.network.recover([guest(each) for each in known if each.jailed and each.handle])
+        found = (await parts.privileged.perform(Jails())).values["machines"]
+        assert isinstance(found, list)
+        for vm_id in set(found) - {each.id for each in known}:
+            await parts.privileged.perform(Sweep(vm_id=vm_id))
+            await parts.privileged.perform(RemoveDisk(vm_id=vm_id))
     except errors.BangerError as failed:
         return failed.message
     return ""

@@ -10,6 +10,7 @@ import time
 from banger import errors, proc
 from banger.engine.change import Report
 from banger.log import printable
+from banger.privileged.operations import Sweep
 from banger.vmm.driver import Exit, Handle
 from banger.vms import attaching, strays
 from banger.vms.parts import Made, Parts, Step
@@ -114,6 +115,8 @@ async def switch_off(parts: Parts, vm_id: str) -> Exit | None:
         end = Exit(reason="killed") if was_alive else await driver.wait(handle, 5) or Exit(reason="failed")
         trim_console(parts, handle)
         parts.machines.change(vm_id, handle=None)
+    elif record is not None and record.jailed:
+        await parts.root.perform(Sweep(vm_id=vm_id))
     else:
         for stray in await asyncio.to_thread(strays.find, parts.paths, vm_id):
             proc.send_signal(stray, signal.SIGKILL)

@@ -1,8 +1,8 @@
 """Which way a machine's own writable root is made, and where it lies: the strategies of `banger.disk.roots`, by record.
 
 The choice is made once, when the machine's disk is made, and is on record from then on (`VmRecord.root`): a setting
-that changes later is for machines to come. A machine that a change makes for itself has a qcow2 file, whose content
-can become an image.
+that changes later is for machines to come. A machine that a change makes for itself has a file whose content can become
+an image: qcow2, or raw where its monitor is in a jail.
 """
 
 import os
@@ -21,8 +21,10 @@ from banger.vms.record import VmRecord
 async def choose(parts: Parts, record: VmRecord) -> Strategy:
     """For a machine whose disk is yet to be made. Raises `errors.RootStrategyUnavailable`."""
     paths = parts.paths
-    verdicts = await strategy.judge(_possible(parts, record), paths.images, paths.vms)
-    return strategy.choose(verdicts, "qcow2" if record.worker_of else parts.settings.root_strategy)
+    possible, forced = _possible(parts, record), parts.settings.root_strategy
+    if record.worker_of:
+        possible, forced = [each for each in possible if each.name != "snapshot"], "auto"
+    return strategy.choose(await strategy.judge(possible, paths.images, paths.vms), forced)
 
 
 def of(parts: Parts, record: VmRecord) -> Strategy:

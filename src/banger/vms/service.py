@@ -335,7 +335,7 @@ class VmService:
         """Find every machine again: serve those that run, put the end of the others on record."""
         self._prepare_directories()
         if refusal := await attaching.recover(self._parts):
-            log.error("the guests' network could not be taken over: %s", refusal)
+            log.error("what an earlier daemon left on this host could not be taken over: %s", refusal)
         for record in self._machines.all():
             if record.worker_of:
                 self._unwanted(record.id)

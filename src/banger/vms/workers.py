@@ -13,11 +13,11 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from banger.api.vm import CreateVm
-from banger.disk.roots.files import QCOW2
+from banger.disk.roots.files import QCOW2, RAW
 from banger.engine.change import Task
 from banger.guest.channel import Channel
 from banger.images.record import ImageRecord
-from banger.vms import ending, making, plans
+from banger.vms import ending, making, plans, roots
 from banger.vms.parts import Parts
 from banger.vms.record import VmRecord
 
@@ -33,17 +33,17 @@ class Workers:
 
     async def decide(self, request: CreateVm, subject_id: str) -> VmRecord:
         """The record of a worker of the change with that subject. Raises as `VmService.create`."""
-        return replace(await self._decide(request), ephemeral=True, worker_of=subject_id)
+        return replace(await self._decide(request), ephemeral=True, worker_of=subject_id, nat=True)
 
     def reserving(self, record: VmRecord) -> Sequence[Task]:
         """The row and the image, which nobody can delete from here on."""
         return [making.Reserve(self._parts, record), making.EnsureImage(self._parts, record.id)]
 
-    def starting(self, vm_id: str) -> Sequence[Task]:
+    def starting(self, record: VmRecord) -> Sequence[Task]:
         """The machine, until its agent answers."""
         parts = self._parts
-        made = [making.EnsureKernel(parts, vm_id), making.MakeDisk(parts, vm_id)]
-        return [*made, *plans.boot(parts, vm_id, jailed=False)]
+        made = [making.EnsureKernel(parts, record.id), making.MakeDisk(parts, record.id)]
+        return [*made, *plans.boot(parts, record.id, record.jailed)]
 
     def ending(self, vm_id: str, timeout: float) -> Sequence[Task]:
         """Power-off in order; the disk stays."""
@@ -68,13 +68,15 @@ class Workers:
     def disk(self, vm_id: str) -> "Disk":
         """What a worker has written, and over what."""
         parts = self._parts
-        backing = parts.images.rootfs(self.image(vm_id))
-        return Disk(os.path.join(parts.paths.vm(vm_id), QCOW2), backing, parts.need(vm_id).disk_size)
+        record, directory = parts.need(vm_id), parts.paths.vm(vm_id)
+        if roots.kind(record) == "qcow2":
+            return Disk(os.path.join(directory, QCOW2), parts.images.rootfs(self.image(vm_id)), record.disk_size)
+        return Disk(os.path.join(directory, RAW), None, record.disk_size)
 
 
 class Disk(NamedTuple):
-    """An overlay, the raw file below it, and the size that it was made with."""
+    """An overlay with the raw file below it, or a raw file alone; and the size that it was made with."""
 
     path: str
-    backing: str
+    backing: str | None
     size: int

@@ -89,3 +89,14 @@ def test_what_is_no_file_system_any_more_is_never_published(tmp_path: Path, back
             file.write(bytes(64 << 10))
     with pytest.raises(errors.BuildFailed):
         asyncio.run(flatten.repair(str(output)))
+
+
+def test_a_raw_disk_is_copied_with_its_holes(tmp_path: Path, backing: Path) -> None:
+    disk = tmp_path / "disk.raw"
+    disk.write_bytes(backing.read_bytes())
+    output = tmp_path / "out.ext4"
+    assert asyncio.run(flatten.flatten(str(disk), None, str(output), SIZE)) == SIZE
+    assert output.read_bytes() == backing.read_bytes()
+    assert os.stat(output).st_blocks < os.stat(disk).st_blocks
+    with pytest.raises(errors.BuildFailed, match="claims"):
+        asyncio.run(flatten.flatten(str(disk), None, str(tmp_path / "more.ext4"), SIZE - 1))
