@@ -1,14 +1,19 @@
 """The helper as those see it who install, start and examine it."""
 
 from banger.helper import udev
-from banger.helper.host import BadRecord, Host, load
+from banger.helper.host import TOOL_UIDS, BadRecord, Host, load
 from banger.helper.ping import Ping
 from banger.privileged.client import Helper
 
-__all__ = ["BadRecord", "Host", "load", "ping", "udev"]
+__all__ = ["BadRecord", "Host", "load", "ping", "udev", "user_ids"]
 
 PATIENCE = 5.0
 """Seconds that a helper which is being started may take until it listens."""
+
+
+def user_ids() -> int:
+    """How many user ids in a row an installation takes: those of monitors, and those of tools behind them."""
+    return Host.uid_count + TOOL_UIDS
 
 
 async def ping(host: Host) -> str:

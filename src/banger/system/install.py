@@ -18,7 +18,7 @@ import banger
 from banger import errors
 from banger.paths import RECORD
 from banger.privileged import archive
-from banger.privileged.installation import udev
+from banger.privileged.installation import udev, user_ids
 from banger.system import checks, environment, files, record, services, units
 from banger.system.checks import Finding
 from banger.system.layout import CACHE, CONFIG, HELPER, LIBRARY, LINKS, MODULES, MODULES_FILE, VENV, below
@@ -103,7 +103,7 @@ def decide(wish: Wish, before: Record | None, root: str) -> Record:
         raise error
     kept = dataclasses.asdict(before) if before is not None else {}
     if before is None:
-        kept["first_uid"] = checks.free_uids(Record.uid_count, root)
+        kept["first_uid"] = checks.free_uids(user_ids(), root)
     if wish.address is not None:
         kept["address"] = wish.address
     kept |= {
