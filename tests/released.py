@@ -9,7 +9,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from tests.smoke.host.kit import CARRIER, PROGRAMS, pip
+from tests.smoke.host.inputs import CARRIER, PROGRAMS, pip
 from tests.stock import build_cache
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from _pytest.runner import runtestprotocol
 
-from tests.smoke.host.box import Host, running
+from tests.smoke.host import stages
+from tests.smoke.host.box import BARE, Host, Stage, running
+from tests.smoke.host.evidence import evidence, keep
 
 SCENARIO_SECONDS = 600
 MOST_RETRIES = 3
@@ -40,16 +42,38 @@ def session_host() -> Iterator[Host]:
 
 @pytest.fixture
 def host(session_host: Host) -> Iterator[Host]:
-    """The box, for one scenario: what it leaves there fails it, and the next gets a fresh one."""
-    if session_host.lost or not session_host.alive:
-        session_host.fresh()
-    before = session_host.inventory()
-    yield session_host
-    if session_host.lost:
+    """The bare box, for one scenario."""
+    yield from _scenario(session_host, BARE)
+
+
+@pytest.fixture
+def installed(session_host: Host) -> Iterator[Host]:
+    """The box with banger as a service of `OWNER`'s."""
+    yield from _scenario(session_host, stages.INSTALLED)
+
+
+@pytest.fixture
+def stocked(session_host: Host) -> Iterator[Host]:
+    """The same, with the default kernel and the image ``busybox``."""
+    yield from _scenario(session_host, stages.STOCKED)
+
+
+@pytest.fixture
+def serving(session_host: Host) -> Iterator[Host]:
+    """The same, with the machine ``one`` running."""
+    yield from _scenario(session_host, stages.SERVING)
+
+
+def _scenario(host: Host, stage: Stage) -> Iterator[Host]:
+    """A box at a stage: what a scenario leaves there fails it, and the next one gets the stage anew."""
+    host.enter(stage)
+    before = host.inventory()
+    yield host
+    if host.lost or not host.alive:
         return
-    left = session_host.left_since(before)
+    left = host.left_since(before)
     if left:
-        session_host.fresh()
+        host.fresh()
     assert not left, "left behind in the box: " + "; ".join(left[:40])
 
 
@@ -58,17 +82,17 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    host = getattr(item, "funcargs", {}).get("host")
+    host = getattr(item, "funcargs", {}).get("session_host")
     if report.failed and isinstance(host, Host):
-        report.sections += host.evidence()
+        report.sections += evidence(host)
         if kept := os.environ.get("BANGER_SMOKE_KEEP"):
-            host.keep(Path(kept) / item.name)
+            keep(host, Path(kept) / item.name)
     return report
 
 
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """Run a scenario, and once more on a fresh box if it failed."""
-    if not item.path.is_relative_to(HERE) or "host" not in getattr(item, "fixturenames", ()):
+    if not item.path.is_relative_to(HERE) or "session_host" not in getattr(item, "fixturenames", ()):
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     reports = runtestprotocol(item, nextitem=nextitem, log=False)

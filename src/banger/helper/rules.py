@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar
 
-from . import forwarding, grammar, kept, links, program, ruleset
+from . import bridge, forwarding, grammar, kept, links, program, ruleset
 from .host import Host
 from .operation import Failed, Operation, Outcome, Refused
 from .ruleset import TABLES, Elements, GuestRule
@@ -41,7 +41,8 @@ class Rules(Operation):
             raise Refused(f"{self.resolver} is not a port for the resolver")
         for each in self.guests:
             grammar.tap(each.tap)
-            grammar.mac(each.mac)
+            if grammar.mac(each.mac) == bridge.mac(host):
+                raise Refused(f"{each.mac} is the bridge's own hardware address")
             if not ruleset.valid_address(each.address, host):
                 raise Refused(f"{each.address[:40]!r} is not a guest's address in {host.network.network}")
         for values in zip(*((each.tap, each.mac, each.address) for each in self.guests), strict=True):
@@ -72,12 +73,16 @@ class Rules(Operation):
         repaired += [family for family in known.get("digests", ()) if family not in digests]
         if intact and known.get("elements") != _digest(found):
             repaired = ["elements"]
+        if known.get("begun"):
+            repaired = []  # nobody edited them: we were cut short
         if intact and known.get("text") == mark:
-            if found == wanted:
-                return {"changed": False, "repaired": repaired}
-            program.run("nft", "-f", "-", input=ruleset.refilled(wanted).encode("ascii"))
+            if found == wanted and not repaired:
+                return {"changed": False, "repaired": []}
+            change = ruleset.refilled(wanted)
         else:
-            program.run("nft", "-f", "-", input=ruleset.replaced(text, wanted).encode("ascii"))
+            change = ruleset.replaced(text, wanted)
+        kept.write(host, RECORD, {"begun": True})
+        program.run("nft", "-f", "-", input=change.encode("ascii"))
         digests, found = _listed()
         if found != wanted:
             raise Failed("nft lists something else than was asked for")

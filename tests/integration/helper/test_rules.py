@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from banger.helper import kept
 from banger.helper.bridge import Bridge
 from banger.helper.host import Host
 from banger.helper.rules import Rules
@@ -336,6 +337,19 @@ def test_edits_by_hand_are_repaired_and_told(host: Host, guests: tuple[Guest, Gu
         assert apply(host, *wanted) == {"changed": True, "repaired": [told], "missing": []}, edit
         assert sorted(nft("list ruleset").split()) == sorted(right.split()), edit
         assert apply(host, *wanted)["repaired"] == []
+
+
+def test_a_change_that_was_cut_short_is_nobodys_edit(
+    host: Host, inside: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    perform(Bridge(), host)
+    apply(host, rule(0))
+    written = kept.write
+    monkeypatch.setattr(kept, "write", lambda host, name, values: written(host, name, {"begun": True}))
+    apply(host, rule(0), rule(1))
+    monkeypatch.undo()
+    assert apply(host, rule(1)) == {"changed": True, "repaired": [], "missing": ["tap-fc-1"]}
+    assert apply(host, rule(1)) == {"changed": False, "repaired": [], "missing": ["tap-fc-1"]}
 
 
 def test_a_tap_that_is_gone_keeps_no_other_guest_from_its_rules(

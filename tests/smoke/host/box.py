@@ -1,40 +1,41 @@
-"""The box as tests see it: commands with a status, files in and out, what is left behind, and what it said."""
+"""The box as tests see it: its stages, commands with a status, files in and out, and what is left behind.
+
+A stage is a saved state, memory and all, inside the session's own disk: to begin from it takes a second, whatever it
+took to make it. There is always the bare one, with the wheel installed; each other is made on first use.
+"""
 
 import contextlib
-import shutil
-import tarfile
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from banger.vmm.qemu import qmp
-from tests.smoke.host import inventory, kit, line, machine, prepared
+from tests.smoke.host import inputs, inventory, line, machine, prepared
 from tests.smoke.host.inventory import Inventory
 from tests.smoke.host.kept import Report
 from tests.smoke.host.line import Ended, Line, Silent
 from tests.smoke.host.machine import Machine, Size
 from tests.smoke.host.prepared import Prepared
 
-__all__ = ["CommandFailed", "Ended", "Host", "Silent", "Size", "running"]
+__all__ = ["CommandFailed", "Ended", "Host", "Silent", "Size", "Stage", "running"]
 
 INSTALL = "/opt/banger/bin/pip install --quiet --no-index --no-deps --force-reinstall --no-warn-script-location "
 
-LOGS = """\
-journalctl --no-pager --output=short-monotonic --lines=200 --unit='banger*' 2>&1
-echo; echo '== the kernel'; dmesg | tail -n 40
-for log in /var/lib/banger/*.log /var/lib/banger/vms/*/*.log /var/log/banger/*.log \\
-    /home/*/.local/state/banger/*.log /home/*/.local/state/banger/vms/*/*.log \\
-    /srv/jail*/*/*/root/*.log /var/lib/banger/jail*/*/*/root/*.log /var/lib/banger/jail*/*/*/root/logs/*; do
-    [ -f "$log" ] && echo "== $log" && tail -c 4000 "$log"
-done
-true
-"""
-
-OUTSIDE = ("console.log", "qemu.log")
-"""Logs on this side."""
-
 Command = str | Sequence[str]
+
+
+class Stage(NamedTuple):
+    """A state of the box that scenarios begin from: how it is made, and out of which other."""
+
+    name: str
+    make: "Callable[[Host], None] | None"
+    after: "Stage | None" = None
+
+
+BARE = Stage("bare", None)
+"""The wheel is there, and nothing else is banger's."""
 
 
 class CommandFailed(AssertionError):
@@ -45,7 +46,7 @@ class CommandFailed(AssertionError):
 def running(report: Report, size: Size = Size()) -> Iterator["Host"]:  # noqa: B008 - a constant
     """A box with the wheel of this checkout, for as long as the context lasts."""
     with tempfile.TemporaryDirectory(prefix="banger-wheel-") as scratch, prepared.prepared(size, report) as ready:
-        host = Host(ready, kit.build_wheel(Path(scratch)))
+        host = Host(ready, inputs.build_wheel(Path(scratch)))
         try:
             host.resume()
             yield host
@@ -64,9 +65,13 @@ class Host:
         self._machine: Machine | None = None
         self._line: Line | None = None
         self.directory: Path | None = None
+        """Of this side, with the emulator's logs."""
         self.said: list[str] = []
         self.lost = False
         """It hangs: no further answer is waited for."""
+        self._stages: list[Stage] = []
+        """Those that are saved in this box."""
+        self.stage = BARE
 
     # -- its life -----------------------------------------------------------------------------------------------------
 
@@ -90,7 +95,8 @@ class Host:
         self.put(self._wheel, f"/root/{self._wheel.name}")
         self.run(f"{INSTALL} /root/{self._wheel.name} && rm /root/{self._wheel.name}", timeout=300)
         installed = time.monotonic()
-        self._machine.save(machine.SESSION)
+        self._machine.save(BARE.name)
+        self._stages, self.stage = [BARE], BARE
         self.said.append(
             f"resumed in {answered - begun:.1f} s, banger installed in {installed - answered:.1f} s, "
             f"saved in {time.monotonic() - installed:.1f} s"
@@ -102,19 +108,44 @@ class Host:
         self._line.set_clock()
 
     def fresh(self) -> None:
-        """The box as it was before the first scenario; one that hangs or has ended is replaced."""
-        begun = time.monotonic()
-        if self._machine is not None and self.alive and not self.lost:
+        """The box as it was at its stage's beginning; one that hangs or has ended is replaced by a bare one."""
+        if self.alive and not self.lost:
             try:
-                self._let_go()
-                self._machine.go_back(machine.SESSION)
-                self._attach(self._machine)
-                self.said.append(f"made fresh in {time.monotonic() - begun:.1f} s")
+                self._go_back(self.stage)
                 return
             except (Silent, RuntimeError, qmp.QmpError) as fault:
                 self.said.append(f"a box that could not be made fresh was replaced: {fault}")
         self.end()
         self.resume()
+
+    def enter(self, stage: "Stage") -> None:
+        """Be at a stage: saved states are gone back to, others are made, after the stages that they build on."""
+        if self.lost or not self.alive:
+            self.fresh()
+        if self.stage == stage:
+            return
+        if stage in self._stages:
+            self._go_back(stage)
+            return
+        assert stage.make is not None, "the bare box is always there"
+        self.enter(stage.after or BARE)
+        begun = time.monotonic()
+        stage.make(self)
+        made = time.monotonic()
+        assert self._machine is not None
+        self._machine.save(stage.name)
+        self._stages.append(stage)
+        self.stage = stage
+        self.said.append(f"stage {stage.name} made in {made - begun:.1f} s, saved in {time.monotonic() - made:.1f} s")
+
+    def _go_back(self, stage: "Stage") -> None:
+        assert self._machine is not None
+        begun = time.monotonic()
+        self._let_go()
+        self._machine.go_back(stage.name)
+        self._attach(self._machine)
+        self.stage = stage
+        self.said.append(f"back at stage {stage.name} in {time.monotonic() - begun:.1f} s")
 
     def _let_go(self) -> None:
         if self._line is not None:
@@ -216,27 +247,3 @@ class Host:
             if not left or time.monotonic() > deadline:
                 return left
             time.sleep(0.5)
-
-    def evidence(self) -> list[tuple[str, str]]:
-        """The logs of the box's services, machines and kernel, its console, and the emulator's words."""
-        found: list[tuple[str, str]] = []
-        if self.directory is not None:
-            found += [(f"the box's {name}", machine.tail(self.directory / name)) for name in OUTSIDE]
-        if self.alive and not self.lost:
-            try:
-                found.append(("logs in the box", self.run(LOGS, timeout=60, check=False).stdout))
-            except Silent as silent:
-                found.append(("logs in the box", f"not to be had: {silent}"))
-        return found
-
-    def keep(self, target: Path) -> None:
-        """Copy the logs in full to a directory of this side."""
-        target.mkdir(parents=True, exist_ok=True)
-        if self.directory is not None:
-            for name in OUTSIDE:
-                shutil.copy(self.directory / name, target / name)
-        with contextlib.suppress(Silent, CommandFailed, tarfile.TarError):
-            self.run(
-                "mkdir -p /tmp/kept; journalctl --no-pager > /tmp/kept/journal; dmesg > /tmp/kept/dmesg", timeout=60
-            )
-            self.get("/tmp/kept", target)

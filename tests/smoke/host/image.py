@@ -2,7 +2,8 @@
 
 The root file system is made by the project's own builder of Debian images and its own ext4 writer, so a plain user
 with subordinate ids can make it; packages come from wherever this host's apt gets them. It is an honest Debian: what
-runs on one by default runs on this one, but for services that the packages below would start and no test wants.
+runs on one by default runs on this one, but for services that the packages below would start and no test wants. All of
+an installation but banger is there: Firecracker, its jailer, and /opt/banger, an environment with what banger needs.
 
 The kernel is the one that machines get. Its loader mounts the root and the modules' image, and leaves the guest agent
 on its port before systemd starts: that is how commands get into the box.
@@ -21,6 +22,7 @@ from banger.oci import debian
 from banger.oci.build import LayerSource, build_image
 from tests.guest_images import Tar
 from tests.home import TREE
+from tests.smoke.host.inputs import inputs_key
 from tests.smoke.host.kept import key
 
 PACKAGES = (
@@ -32,7 +34,7 @@ PACKAGES = (
 )  # fmt: skip
 """What the host has. QEMU is not among it: machines there run on KVM, and doctor has something to say."""
 
-SIZE = 8 << 30
+SIZE = 16 << 30
 """Of the root file system; sparse."""
 
 OWNER, OTHER = "owner", "other"
@@ -46,6 +48,12 @@ useradd --create-home --shell /bin/bash --uid 1000 {OWNER}
 useradd --create-home --shell /bin/bash --uid 1001 {OTHER}
 systemctl disable docker-registry.service ssh.service e2scrub_reap.service
 systemctl mask systemd-networkd-wait-online.service
+chown -R root: /opt/wheels
+chmod 755 /usr/local/bin/firecracker /usr/local/bin/jailer
+chown root: /usr/local/bin/firecracker /usr/local/bin/jailer
+python3 -m venv /opt/banger
+/opt/banger/bin/pip install --quiet --no-index --no-deps --no-cache-dir /opt/wheels/*.whl
+rm -rf /opt/wheels /root/.cache
 rm -rf /var/cache/apt/* /var/lib/apt/lists/* /usr/share/doc/* /usr/share/man/* /usr/share/locale/*
 """
 
@@ -63,7 +71,7 @@ FILES = {
 
 def root_key() -> str:
     """What decides the content of the disk."""
-    return key(Path(__file__), Path(debian.__file__))
+    return key(Path(__file__), Path(debian.__file__), inputs_key())
 
 
 def kernel_key() -> str:
@@ -72,11 +80,16 @@ def kernel_key() -> str:
     return key(*sources, Path(agent_path()))
 
 
-def make_root(directory: Path) -> None:
-    """The disk, in ``directory``."""
+def make_root(directory: Path, inputs: Path) -> None:
+    """The disk, in ``directory``; what is installed in it comes from ``inputs``."""
     archive, settings, output = directory / "root.tar", directory / "settings.tar", directory / "root.ext4"
-    hook = f'chroot "$1" /bin/sh -euc {shlex.quote(SETUP)}'
-    asyncio.run(debian.build_rootfs_tar("bookworm", PACKAGES, str(archive), hooks=[hook]))
+    programs = " ".join(shlex.quote(str(each)) for each in (inputs / "bin").iterdir())
+    hooks = [
+        f"copy-in {shlex.quote(str(inputs / 'wheels'))} /opt",
+        f"copy-in {programs} /usr/local/bin",
+        f'chroot "$1" /bin/sh -euc {shlex.quote(SETUP)}',
+    ]
+    asyncio.run(debian.build_rootfs_tar("bookworm", PACKAGES, str(archive), hooks=hooks))
     settings.write_bytes(_settings())
     layers = [LayerSource(str(each), each.name) for each in (archive, settings)]
     report = build_image(layers, str(output), size=SIZE, seed=root_key())

@@ -27,11 +27,13 @@ from banger.vmm.qemu.clock import measure_khz
 from banger.vmm.qemu.command import AGENT_PORT, CMDLINE_EMULATED
 
 QEMU = "qemu-system-x86_64"
-PREPARED, SESSION = "prepared", "session"
-"""Names of saved states inside root.qcow2: what the cache holds, and what a session goes back to."""
+PREPARED = "prepared"
+"""The saved state that the cache holds inside root.qcow2; a session adds its own."""
 
 ADDRESS, GATEWAY = "10.0.2.15/24", "10.0.2.2"
-BOOT_SECONDS, RESUME_SECONDS = 240, 60
+BOOT_SECONDS, RESUME_SECONDS = 900, 120
+"""Limits for a machine that is shared with others; alone, both take a tenth."""
+
 CALL_SECONDS = 120.0
 
 
@@ -137,7 +139,7 @@ def options(directory: Path, parts: Parts, size: Size) -> list[str]:
     words = [
         *COMMON, "reboot=t", *CMDLINE_EMULATED, f"tsc_early_khz={measure_khz()}", "nowatchdog", "banger.root=root",
         "banger.modules=modules", "banger.init=/sbin/init", "banger.hostname=box", f"banger.net={ADDRESS},{GATEWAY}",
-        "systemd.mask=serial-getty@ttyS0.service",
+        "systemd.mask=serial-getty@ttyS0.service", "systemd.default_timeout_start_sec=600",
     ]  # fmt: skip
     drives = [
         *_drive("root", directory / "root.qcow2", "qcow2"),

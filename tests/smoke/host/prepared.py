@@ -1,4 +1,4 @@
-"""The saved machine that every session resumes: booted, settled, with the kit's programs and wheels in place.
+"""The saved machine that every session resumes: booted, settled, with the kit mounted.
 
 Saved is what does not change from one commit to the next; the wheel under test is installed into the resumed machine.
 A saved machine is good for the same parts, options, emulator, and rate of this processor's time-stamp counter, which
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from banger.vmm.qemu.clock import measure_khz
-from tests.smoke.host import image, kit, line, machine
+from tests.smoke.host import image, inputs, kit, line, machine
 from tests.smoke.host.kept import Report, kept, key
 from tests.smoke.host.line import Line
 from tests.smoke.host.machine import Machine, Parts, Size
@@ -31,12 +31,7 @@ PREPARE = """\
 set -e
 mkdir -p /kit
 mount -o ro /dev/disk/by-id/virtio-kit /kit
-install -m 755 /kit/bin/firecracker /kit/bin/jailer /usr/local/bin/
-python3 -m venv /opt/banger
-/opt/banger/bin/pip install --quiet --no-index --no-deps --no-warn-script-location /kit/wheels/*.whl
 """
-"""Everything of an installation but banger."""
-
 QUIET = """\
 systemctl start systemd-tmpfiles-clean.service
 udevadm settle
@@ -60,14 +55,15 @@ def prepared(size: Size, report: Report) -> Iterator[Prepared]:
     """The saved machine and its parts, each made on first use; nobody removes them while the context lasts."""
     with contextlib.ExitStack() as held:
         kernel = held.enter_context(kept("kernel", image.kernel_key(), image.make_kernel, report))
-        root = held.enter_context(kept("root", image.root_key(), image.make_root, report))
-        brought = held.enter_context(kept("kit", kit.kit_key(), lambda path: kit.make_kit(path, kernel), report))
+        found = held.enter_context(kept("inputs", inputs.inputs_key(), inputs.make_inputs, report))
+        root = held.enter_context(kept("root", image.root_key(), lambda path: image.make_root(path, found), report))
+        brought = held.enter_context(kept("kit", kit.kit_key(), lambda path: kit.make_kit(path, kernel, found), report))
         parts = Parts(root, kernel, brought)
-        inputs = key(
+        state = key(
             Path(__file__), Path(machine.__file__), str(size), machine.version(),
             *(str(part) for part in parts),
         )  # fmt: skip
-        saved = kept("saved", inputs, lambda path: _save(path, parts, size), report, _same_rate)
+        saved = kept("saved", state, lambda path: _save(path, parts, size), report, _same_rate)
         yield Prepared(parts, size, held.enter_context(saved) / "root.qcow2")
 
 

@@ -31,6 +31,7 @@ OTHER = GuestRule(tap="tap-fc-1", address="172.16.0.3", mac="02:fc:ac:10:00:03",
         Rules(guests=(GUEST, replace(OTHER, address=GUEST.address))),
         *(Rules(guests=(replace(GUEST, tap=tap),)) for tap in ("eth0", 'tap-fc-0"', "tap-fc-0 }")),
         *(Rules(guests=(replace(GUEST, mac=mac),)) for mac in ("02:fd:00:00:00:00", "02:FC:00:00:00:00", "")),
+        Rules(guests=(replace(GUEST, mac="02:fc:ac:10:00:01"),)),
         *(
             Rules(guests=(replace(GUEST, address=address),))
             for address in (

@@ -1,0 +1,38 @@
+"""Machines on a production host, from run to delete."""
+
+from tests.smoke.host.box import Host
+from tests.smoke.machines import boot_id, show
+
+
+def test_a_command_in_a_machine_of_its_own(stocked: Host) -> None:
+    done = stocked.banger(
+        "run", "--rm", "--image", "busybox", "--", "sh", "-c", "uname -s; cat /proc/1/comm; exit 7",
+        timeout=180, check=False,
+    )  # fmt: skip
+    assert done.status == 7, done.stderr
+    assert done.stdout.splitlines()[0] == "Linux"
+    assert stocked.banger("vm", "list", "--quiet").stdout == ""
+
+
+def test_a_machine_stops_starts_and_restarts_with_its_disk(serving: Host) -> None:
+    first = boot_id(serving, "one")
+    serving.banger("exec", "one", "--", "sh", "-c", "echo kept > /root/kept; sync")
+    serving.banger("vm", "stop", "one", timeout=90)
+    assert show(serving, "one")["state"] == "stopped"
+    serving.banger("vm", "start", "one", timeout=150)
+    second = boot_id(serving, "one")
+    serving.banger("vm", "restart", "one", timeout=200)
+    third = boot_id(serving, "one")
+    assert len({first, second, third}) == 3
+    assert serving.banger("exec", "one", "--", "cat", "/root/kept").stdout == "kept\n"
+
+
+def test_a_machine_is_killed_and_deleted(serving: Host) -> None:
+    pid = show(serving, "one")["pid"]
+    serving.banger("vm", "kill", "one", timeout=60)
+    assert show(serving, "one")["state"] == "stopped"
+    assert serving.run(["test", "-e", f"/proc/{pid}"], check=False).status != 0
+    serving.banger("vm", "delete", "one", timeout=60)
+    assert serving.run("ls -A /var/lib/banger-root/jails /var/lib/banger/vms; dmsetup ls").stdout.count("one") == 0
+    assert serving.run(["ls", "-A", "/var/lib/banger-root/jails"]).stdout == ""
+    assert serving.run(["dmsetup", "ls"]).stdout == "No devices found\n"
