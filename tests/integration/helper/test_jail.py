@@ -160,7 +160,7 @@ def test_all_goes_at_once_and_twice(scene: Scene) -> None:
 
 def test_a_second_launch_is_refused_and_harms_nothing(scene: Scene) -> None:
     outcome = scene.launch()
-    with pytest.raises(Refused, match="has a jail"):
+    with pytest.raises(Refused, match="must be swept first"):
         scene.launch()
     with pytest.raises(Refused, match="slot is taken"):
         scene.launch(scene.request(SECOND, slot=1))
