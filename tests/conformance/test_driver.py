@@ -119,6 +119,7 @@ def test_another_driver_object_takes_the_handle_over(bench: Bench, tmp_path: Pat
 LAUNCHER = """
 import asyncio, json, os, signal, sys
 import msgspec
+from banger.helper.host import Host
 from banger.privileged.runner import Local
 from banger.vmm import drivers
 from banger.vmm.driver import LaunchSpec
