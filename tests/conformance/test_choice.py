@@ -7,7 +7,7 @@ import pytest
 from banger import errors
 from banger.vmm import drivers
 from banger.vmm.driver import LaunchSpec
-from tests.conformance.test_driver import run
+from tests.driver_bench import run
 
 
 @pytest.mark.qemu
