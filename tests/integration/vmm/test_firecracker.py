@@ -163,7 +163,7 @@ def test_a_second_machine_of_that_name_is_refused_and_the_first_goes_on(
     started = driver(scene)
     monkeypatch.setattr(configuration, "requests", all_but_the_start)
     handle = asyncio.run(started.launch(spec(scene)))
-    with pytest.raises(errors.VmmFailed, match="must be (swept|removed) first"):
+    with pytest.raises(errors.VmmFailed, match=r"must be (swept|removed) first"):
         asyncio.run(started.launch(spec(scene)))
     assert started.alive(handle)
     assert handle.pid == monitor(scene)
