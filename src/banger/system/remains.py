@@ -34,6 +34,8 @@ async def _clear(host: Host) -> list[str]:
     for operation in (*taps, Resolver(port=_ANY_PORT), Rules(guests=()), Bridge()):
         try:
             await helper.revert(operation)
+        except errors.PrivilegeRefused:
+            pass  # somebody else's by that name: it was there before us
         except errors.BangerError as error:
             faults.append(error.message)
     return faults

@@ -20,7 +20,7 @@ RESTART = "sudo banger system restart"
 REPEAT = "sudo banger system install"
 WITHOUT = (
     "not installed as a system: machines run through QEMU as this user; there is no Firecracker and no jail, guests "
-    "have no network of their own and their names are not resolved (docs/explanation/privileges.md)"
+    "have no network of their own and the host does not know their names (docs/explanation/privileges.md)"
 )
 
 
