@@ -1,6 +1,7 @@
 """One request from its bytes to its reply and its line in the log."""
 
 import base64
+import gc
 import json
 import os
 import socket
@@ -21,6 +22,7 @@ class Exchange:
     """What came back for a request, what it cost, and what the log says."""
 
     def __init__(self, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+        gc.collect()  # what other tests have let go of would be closed while descriptors are counted here
         self._capfd = capfd
         self._host = Host(owner_uid=os.getuid(), owner_gid=os.getgid(), state=str(tmp_path), runtime=str(tmp_path))
 
