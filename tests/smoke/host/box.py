@@ -243,7 +243,7 @@ class Host:
         """What is there now and was not before; what is on its way out gets ``patience`` seconds."""
         deadline = time.monotonic() + patience
         while True:
-            left = self.inventory().new_since(before)
+            left = self.inventory().new_since(before, standing=self.stage is BARE)
             if not left or time.monotonic() > deadline:
                 return left
             time.sleep(0.5)

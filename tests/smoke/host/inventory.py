@@ -72,6 +72,27 @@ PASSING = {
 """Beginnings of what the system itself makes and takes back in its own time."""
 
 
+STANDING = {
+    "network link": ("br-fc", "tap-fc-"),
+    "address": ("br-fc ", "tap-fc-"),
+    "nft table": ("bridge banger", "inet banger"),
+    "file": (
+        "/run/banger/", "/run/banger-root/", "/var/lib/banger-root/store/", "/var/lib/banger/banger.db",
+        "/var/cache/banger/probe",
+    ),
+}  # fmt: skip
+"""Beginnings of what an installation keeps for machines to come; the scenario that uninstalls sees that it goes."""
+
+STANDING_ROUTES = (" dev br-fc", " dev tap-fc-")
+
+
+def is_standing(kind: str, name: str) -> bool:
+    """Whether an installation keeps it."""
+    if kind == "route":
+        return any(each in name for each in STANDING_ROUTES)
+    return name.startswith(STANDING.get(kind, ("\0",)))
+
+
 class Inventory:
     """What there was at one moment."""
 
@@ -79,19 +100,20 @@ class Inventory:
         found: dict[str, Any] = json.loads(document)
         self._things = {kind: Counter(_lasting(kind, names)) for kind, names in found.items()}
 
-    def new_since(self, before: "Inventory") -> list[str]:
-        """What is here and was not before, in words."""
-        return self._minus(before)
+    def new_since(self, before: "Inventory", standing: bool = True) -> list[str]:
+        """What is here and was not before, in words; without ``standing``, what an installation keeps is left out."""
+        return self._minus(before, standing)
 
     def gone_since(self, before: "Inventory") -> list[str]:
         """What was there before and is not any more."""
         return before._minus(self)
 
-    def _minus(self, other: "Inventory") -> list[str]:
+    def _minus(self, other: "Inventory", standing: bool = True) -> list[str]:
         return [
             f"{kind} {name}" + (f" ({count} more)" if count > 1 else "")
             for kind, names in self._things.items()
             for name, count in sorted((names - other._things[kind]).items())
+            if standing or not is_standing(kind, name)
         ]
 
 
