@@ -77,8 +77,8 @@ STANDING = {
     "address": ("br-fc ", "tap-fc-"),
     "nft table": ("bridge banger", "inet banger"),
     "file": (
-        "/run/banger/", "/run/banger-root/", "/var/lib/banger-root/store/", "/var/lib/banger/banger.db",
-        "/var/cache/banger/probe",
+        "/run/banger/", "/run/banger-root/", "/var/lib/banger-root/store/", "/var/lib/banger-root/network",
+        "/var/lib/banger/banger.db", "/var/cache/banger/probe",
     ),
 }  # fmt: skip
 """Beginnings of what an installation keeps for machines to come; the scenario that uninstalls sees that it goes."""
