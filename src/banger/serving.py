@@ -31,12 +31,15 @@ def serve(
     import resource
 
     request = decode(sys.stdin.buffer.read())
-    resource.setrlimit(resource.RLIMIT_AS, (memory(request),) * 2)
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    bound = memory(request) if most == resource.RLIM_INFINITY else min(memory(request), most)
+    resource.setrlimit(resource.RLIMIT_AS, (bound, most))
     try:
         reply = work(request, lambda *told: _say("progress", told))
     except errors.BangerError as fault:
         return _fail(fault)
     except MemoryError:
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))  # to say so takes memory too
         return _fail(exhausted(request))
     _say("reply", reply)
     return 0

@@ -10,7 +10,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from banger import errors
+from banger import errors, proc
 from banger.disk import edit
 from banger.disk.guest_file import GuestFile
 from banger.disk.roots.strategy import Place, Root, Strategy
@@ -28,7 +28,7 @@ class Scene:
         self.base = directory / "base.ext4"
         self.base.write_bytes(b"")
         os.truncate(self.base, BASE)
-        subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", self.base], check=True, capture_output=True)
+        subprocess.run([proc.find("mke2fs"), "-q", "-F", "-t", "ext4", self.base], check=True, capture_output=True)
         with self.base.open("r+b") as file:
             file.seek(BASE - STEP)
             file.write(b"B" * STEP)

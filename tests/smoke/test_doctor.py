@@ -6,6 +6,7 @@ KNOWN = {
     "advisories": "CVE-2026-1386",
     "mmdebstrap": "not installed",
     "default image": "is not here yet",
+    "mitigations": "the processor is open to",
 }
 """Row -> why it is a warning in the box."""
 
