@@ -33,6 +33,5 @@ def test_a_machine_is_killed_and_deleted(serving: Host) -> None:
     assert show(serving, "one")["state"] == "stopped"
     assert serving.run(["test", "-e", f"/proc/{pid}"], check=False).status != 0
     serving.banger("vm", "delete", "one", timeout=60)
-    assert serving.run("ls -A /var/lib/banger-root/jails /var/lib/banger/vms; dmsetup ls").stdout.count("one") == 0
-    assert serving.run(["ls", "-A", "/var/lib/banger-root/jails"]).stdout == ""
+    assert serving.run("ls -A /var/lib/banger-root/jails/firecracker/ /var/lib/banger/vms/ | grep -v :$").stdout == "\n"
     assert serving.run(["dmsetup", "ls"]).stdout == "No devices found\n"

@@ -1,78 +1,60 @@
-"""The guests' network of an installed host: made by the helper in its sandbox, names routed by systemd-resolved."""
+"""The guests' network of a production host: names, who reaches whom, and the way out."""
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.smoke.host.box import Host
-from tests.smoke.host.image import OWNER
+from tests.smoke.machines import show
 
-PYTHON = "/usr/local/lib/banger/venv/bin/python"
-SCRIPT, SAID = "/srv/network_owner.py", f"/home/{OWNER}/network.json"
-MONITOR = """
-import fcntl, struct, time
-tap = open("/dev/net/tun", "r+b", buffering=0)
-fcntl.ioctl(tap, 0x400454CA, struct.pack("16sH22x", b"tap-fc-0", 0x5002))
-time.sleep(1000)
-"""
-"""Opens a tap as a monitor does, for the bridge to have a carrier: resolved asks no server of a link without."""
+GATEWAY, OUTSIDE = "172.16.0.1", "198.51.100.2"
+
+
+def reaches(host: Host, machine: str, address: str) -> bool:
+    """Whether a guest gets an answer from an address."""
+    return host.banger("exec", machine, "--", "ping", "-c", "2", "-W", "3", address, check=False).status == 0
+
+
+def create(host: Host, name: str, *options: str) -> str:
+    """Another machine; its address."""
+    host.banger("run", "--detach", "--name", name, "--image", "busybox", "--memory", "128M", *options, timeout=180)
+    return str(show(host, name)["address"])
 
 
 @pytest.fixture
-def connected(host: Host) -> Iterator[Host]:
-    """An installation whose owner has connected two guests."""
-    host.run(["/opt/banger/bin/banger", "system", "install", "--owner", OWNER], timeout=300)
-    try:
-        host.put(Path(__file__).with_name("network_owner.py"), SCRIPT)
-        host.run(f"chmod 644 {SCRIPT}; systemd-run --uid={OWNER} --unit=owner-network --collect --quiet"
-                 f" --property=StandardOutput=file:{SAID} {PYTHON} -P {SCRIPT}")  # fmt: skip
-        host.until(f"grep -q connected {SAID} || ! systemctl is-active -q owner-network", timeout=120)
-        yield host
-    finally:
-        host.run("systemctl stop owner-network monitor", check=False)
-        host.run(["banger", "system", "uninstall", "--purge"], timeout=120)
-        host.run(f"rm -f {SCRIPT} {SAID}")
+def outside(serving: Host) -> Iterator[Host]:
+    """A network behind the host, in a namespace of its own, that knows no way to the guests but the host's address."""
+    serving.run("ip netns add outside && ip link add out type veth peer name in netns outside"
+                " && ip addr add 198.51.100.1/24 dev out && ip link set out up"
+                f" && ip -n outside addr add {OUTSIDE}/24 dev in && ip -n outside link set in up")  # fmt: skip
+    yield serving
+    serving.run("ip netns del outside")
 
 
-def said(host: Host, event: str) -> dict[str, object]:
-    """The last time that the owner's script said so."""
-    lines = [json.loads(line) for line in host.read(SAID).splitlines()]
-    found = [line for line in lines if line["event"] == event]
-    assert found, host.run("journalctl -u owner-network --no-pager", check=False).stdout
-    last: dict[str, object] = found[-1]
-    return last
+def test_the_host_knows_a_machine_by_its_name(serving: Host) -> None:
+    address = show(serving, "one")["address"]
+    assert serving.until(f"getent ahostsv4 one.vm | grep '^{address} '", timeout=60)
+    assert serving.run(["ping", "-c", "1", "-W", "5", "one.vm"], check=False).status == 0
+    assert serving.run(["getent", "ahostsv4", "none.vm"], check=False).status == 2
+    asked = ["dig", "+short", "-p", "42069", "@127.0.0.1"]
+    assert serving.run([*asked, "-x", address]).stdout == "one.vm.\n"
+    serving.banger("vm", "stop", "one", timeout=90)
+    assert serving.run([*asked, "one.vm"]).stdout == ""
 
 
-@pytest.mark.timeout(900, func_only=True)
-def test_names_and_rules_of_an_installed_host(connected: Host) -> None:
-    host = connected
-    made = said(host, "connected")
-    assert made["problem"] == ""
-    assert made["idle"] == [2, 3]
-    host.run(["systemd-run", "--unit=monitor", "--collect", "--quiet", "python3", "-c", MONITOR])
+def test_guests_reach_each_other_only_where_both_ask_for_it(serving: Host) -> None:
+    two, three = create(serving, "two", "--peers"), create(serving, "three", "--peers")
+    assert reaches(serving, "two", three) and reaches(serving, "three", two)
+    assert not reaches(serving, "one", two) and not reaches(serving, "two", show(serving, "one")["address"])
+    assert not reaches(serving, "two", GATEWAY), "a service of the host's"
+    serving.banger("rm", "two", "three", timeout=90)
 
-    for name, address in (("web", "172.16.0.2"), ("db", "172.16.0.3")):
-        host.until(f"getent ahostsv4 {name}.vm | grep -q '^{address} '", timeout=60)
-    assert host.run("getent ahostsv4 none.vm", check=False).status == 2
-    link = host.run("resolvectl status br-fc").stdout
-    assert "DNS Domain: ~vm" in link and "172.16.0.1:42069" in link
-    assert "-DefaultRoute" in link
-    host.until(f"tail -1 {SAID} | grep -q '\"routed\": true'", timeout=60)
-    assert host.run("dig +short +tcp @172.16.0.1 -p 42069 web.vm").stdout == "172.16.0.2\n"
 
-    tables = host.run("nft list tables").stdout.split("\n")
-    assert {"table bridge banger", "table inet banger"} <= set(tables)
-    assert "172.16.0.2" in host.run("nft list set inet banger nat").stdout
-    assert host.read("/proc/sys/net/ipv4/ip_forward") == "1\n"
-
-    host.run(["systemctl", "stop", "owner-network"])
-    assert said(host, "closed")
-    assert "~vm" not in host.run("resolvectl domain br-fc").stdout
-    assert "172.16.0.2" in host.run("nft list set inet banger nat").stdout, "machines go on"
-    host.run(["systemctl", "stop", "monitor"])
-    host.run(["banger", "system", "uninstall", "--purge"], timeout=120)
-    assert host.read("/proc/sys/net/ipv4/ip_forward") == "0\n"
-    assert "banger" not in host.run("nft list tables").stdout
-    assert "fc" not in host.run("ls /sys/class/net").stdout
+def test_the_way_out_is_open_with_nat_alone(outside: Host) -> None:
+    create(outside, "natted", "--nat")
+    assert reaches(outside, "natted", OUTSIDE)
+    assert not reaches(outside, "one", OUTSIDE)
+    assert not reaches(outside, "natted", "169.254.169.254")
+    outside.banger("rm", "natted", timeout=90)
+    listed = outside.run(["nft", "list", "set", "inet", "banger", "nat"]).stdout
+    assert "172.16.0." not in listed
