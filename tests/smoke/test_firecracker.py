@@ -41,7 +41,7 @@ def suite(host: Host, tmp_path: Path) -> Iterator[Host]:
     shutil.copy(guest.initrd, whole / "guest" / "guest.cpio")
     host.put(whole, SUITE, timeout=300)
     yield host
-    host.run(f"rm -rf {SUITE}")
+    host.run(f"rm -rf {SUITE} /run/banger-root /tmp/pytest-of-root")
 
 
 def _copy(module: Path, name: str, target: Path) -> None:

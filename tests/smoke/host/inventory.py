@@ -63,7 +63,8 @@ PASSING = {
     "cgroup": ("/sys/fs/cgroup/user.slice/", "/sys/fs/cgroup/system.slice/systemd-"),
     "file": (
         "/run/udev", "/run/log/", "/run/systemd", "/run/user/", "/run/dbus", "/run/lock", "/run/mount", "/run/blkid",
-        "/run/lvm", "/run/dmeventd", "/var/lib/systemd", "/var/lib/private", "/var/log/wtmp", "/var/log/lastlog",
+        "/run/lvm", "/run/dmeventd", "/etc/lvm/archive", "/etc/lvm/backup",
+        "/var/lib/systemd", "/var/lib/private", "/var/log/wtmp", "/var/log/lastlog",
         "/tmp/systemd-private-", "/var/tmp/systemd-private-", "/etc/passwd-", "/etc/group-", "/etc/shadow-",
         "/etc/gshadow-", "/etc/subuid-", "/etc/subgid-", "/run/sudo", "/var/lib/sudo", "/run/initctl",
     ),
