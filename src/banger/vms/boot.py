@@ -59,4 +59,5 @@ def launch_spec(
         drives=tuple(drives),
         network=record.network,
         uid=uid,
+        slot=record.slot,
     )

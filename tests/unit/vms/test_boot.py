@@ -54,6 +54,14 @@ def test_a_plain_machine() -> None:
     assert (root.path, root.backing) == ("/state/vms/ab12/disk.qcow2", "/state/images/cd34/rootfs.ext4")
     assert (spec.kernel, spec.initrd) == ("/state/kernels/stock/vmlinux", "/state/vms/ab12/initrd.cpio")
     assert (spec.directory, spec.runtime, spec.network, spec.uid) == ("/state/vms/ab12", "/run/vms/ab12", None, None)
+    assert spec.slot == 3, "its tap and its user follow from it"
+
+
+def test_a_machine_in_a_jail() -> None:
+    spec = boot.launch_spec(machine(jailed=True, root="snapshot"), image(), kernel("modules.ext4"), PATHS, None)
+    root, modules = spec.drives
+    assert (root.path, root.format, root.backing) == ("/dev/mapper/fc-rootfs-ab12", "raw", None)
+    assert modules.read_only and modules.path == "/state/kernels/stock/modules.ext4"
 
 
 @pytest.mark.parametrize("ephemeral", [False, True])
