@@ -11,8 +11,8 @@ KNOWN = {
 """Row -> why it is a warning in the box."""
 
 
-def test_it_is_green_but_for_what_is_known(stocked: Host) -> None:
-    done = stocked.banger("doctor")
+def test_it_is_green_but_for_what_is_known(serving: Host) -> None:
+    done = serving.banger("doctor")
     lines = [line for line in done.stdout.splitlines() if line.startswith(("PASS", "WARN", "FAIL"))]
     warned = [line for line in lines if not line.startswith("PASS")]
     assert len(warned) == len(KNOWN), done.stdout

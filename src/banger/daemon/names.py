@@ -40,6 +40,9 @@ class Names:
     async def row(self) -> checks.Found:
         """For the doctor."""
         listening = self.server.addresses
+        if self.network is not None and not self.network.opened and listening:
+            at = " and ".join(map(str, listening))
+            return "pass", f"NAME.vm is answered at {at}; the first machine leads the host's resolver there", ""
         problem = self.problem or (self.network.names_problem if self.network is not None else "")
         return checks.names(problem, listening, bool(listening) and await checks.routed(listening))
 

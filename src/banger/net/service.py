@@ -80,6 +80,11 @@ class GuestNetwork:
 
     # -- machines' changes ------------------------------------------------------------------------------------------
 
+    @property
+    def opened(self) -> bool:
+        """Whether the bridge is there: not before a machine needs it."""
+        return self._opened
+
     async def recover(self, guests: Iterable[Guest]) -> None:
         """Take over from an earlier daemon: these run. Raises what operations raise."""
         for guest in guests:
