@@ -260,7 +260,7 @@ def test_ctrl_c_ends_the_job_and_not_the_shell(port: Port) -> None:
         await command.write(b"sleep 1000 & jobs; kill %1; echo still he''re\n")
         await read_until(b"still here\r\n")
         assert b"Running" in said
-        await command.write(b"\x04")
+        await command.write(b"exit\n")  # ^D is lost on a shell that is not back at its prompt yet
         assert (await command.wait()).exit_code is not None
 
     on_channel(port.path, use)
