@@ -37,7 +37,7 @@ def outside(serving: Host) -> Iterator[Host]:
                 " && ip addr add 198.51.100.1/24 dev out && ip link set out up"
                 f" && ip -n outside addr add {OUTSIDE}/24 dev in && ip -n outside link set in up")  # fmt: skip
     yield serving
-    serving.run("ip netns del outside")
+    serving.run("ip netns del outside; umount /run/netns; rmdir /run/netns")
 
 
 def test_the_host_knows_a_machine_by_its_name(serving: Host) -> None:
