@@ -53,7 +53,7 @@ PROMISES = {
         Promise(UMOCI, OURS, "at least", 5, 7),
         Promise(SEED, OURS, "at least", 4, 6),
         Promise(REGISTRY, PULLED, "at least", 3.5, 5),
-        Promise(UNCHECKED, FLOOR, "at most", 2.8, 1.8),
+        Promise(UNCHECKED, FLOOR, "at most", 2.2, 1.8),
     ),
     LARGE: (
         Promise(UMOCI, OURS, "at least", 6, 7.5),
