@@ -27,9 +27,9 @@ def test_without_qemu_its_package_is_named(tmp_path: Path, monkeypatch: pytest.M
 
 def test_the_fake_driver_is_chosen_by_name_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(drivers.VARIABLE, raising=False)
-    assert run(drivers.Drivers("/nowhere").choose()).driver.name == "qemu"
+    assert run(drivers.Drivers("/nowhere").choose()).name == "qemu"
     monkeypatch.setenv(drivers.VARIABLE, "fake")
-    assert run(drivers.Drivers("/nowhere", "qemu").choose()).driver.name == "fake"
+    assert run(drivers.Drivers("/nowhere", "qemu").choose()).name == "fake"
     for name in ("firecraker", "firecracker"):  # the one there is not, the other needs the root helper
         with pytest.raises(errors.UsageError):
             drivers.by_name(name, "/nowhere")

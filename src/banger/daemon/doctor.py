@@ -24,7 +24,6 @@ from banger.disk.roots.all import for_devices, for_files
 from banger.engine.failure import error_body
 from banger.oci import subids
 from banger.paths import Paths
-from banger.privileged import runner
 from banger.system import record
 from banger.vmm.driver import Availability, Driver
 from banger.vmm.drivers import Drivers
@@ -50,7 +49,7 @@ class Doctor:
 
     async def report(self) -> Report:
         """All rows, in the order of the tables."""
-        self.driver = (await self.drivers.choose()).driver
+        self.driver = await self.drivers.choose()
         self._availability = asyncio.ensure_future(self.driver.availability())
         rows = {**ROWS, **installation(self.paths)}
         return Report(checks=list(await asyncio.gather(*(self._row(name, row) for name, row in rows.items()))))
@@ -157,7 +156,7 @@ def _owned(path: str, forbidden: int) -> Found:
 async def _roots(doctor: Doctor) -> Found:
     """How machines' disks are made here, and why not otherwise."""
     devices = (await doctor.availability()).features.jail
-    possible = for_devices(runner.choose(doctor.paths.state)) if devices else for_files()
+    possible = for_devices(doctor.drivers.privileged) if devices else for_files()
     verdicts = await roots.judge(possible, doctor.paths.images, doctor.paths.vms)
     chosen = roots.choose(verdicts, doctor.config.root_strategy)
     against = "; ".join(f"not {each.name}: {reason}" for each, reason in verdicts if reason is not None)

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from banger import errors
 from banger.privileged.runner import Privileged
@@ -21,28 +21,22 @@ class Driven(Protocol):
     def driver(self) -> str: ...
 
 
-class Choice(NamedTuple):
-    """The driver of new machines, and why it is this one, in words for the doctor."""
-
-    driver: Driver
-    reason: str
-
-
 class Drivers:
     """The drivers of one daemon, each made when it is first asked for."""
 
     def __init__(self, probe_cache: str, wanted: str = AUTO, privileged: Privileged | None = None) -> None:
         self._probe_cache = probe_cache
         self._wanted = os.environ.get(VARIABLE) or wanted
-        self._privileged = privileged
+        self.privileged = privileged
+        """Who does what needs root, for drivers that need it; None where nobody does."""
         self._known: dict[str, Driver] = {}
-        self._chosen: Choice | None = None
+        self._chosen: Driver | None = None
         self._choosing = asyncio.Lock()
 
     def use(self, driver: Driver) -> None:
         """Take this object for its name, and for new machines."""
         self._known[driver.name] = driver
-        self._chosen = Choice(driver, "asked for by name")
+        self._chosen = driver
 
     def of(self, made: Driven) -> Driver:
         """The driver that runs it. Raises `errors.UsageError` when there is none of that name here."""
@@ -51,28 +45,25 @@ class Drivers:
     def named(self, name: str) -> Driver:
         """Raises `errors.UsageError`."""
         if name not in self._known:
-            self._known[name] = by_name(name, self._probe_cache, self._privileged)
+            self._known[name] = by_name(name, self._probe_cache, self.privileged)
         return self._known[name]
 
-    async def choose(self) -> Choice:
+    async def choose(self) -> Driver:
         """The driver of new machines: as asked for; for ``auto`` Firecracker where it runs guests, else QEMU.
 
         Takes as long as a probe does. Firecracker is looked at again until it works, since it may have been installed
         in between. Raises `errors.UsageError`.
         """
         async with self._choosing:
-            if self._chosen is not None:
-                return self._chosen
-            if self._wanted != AUTO:
-                self._chosen = Choice(self.named(self._wanted), "asked for by name")
-                return self._chosen
-            if self._privileged is None:
-                self._chosen = Choice(self.named("qemu"), "Firecracker needs the root helper, which is not installed")
-                return self._chosen
-            found = await self.named("firecracker").availability()
-            if not found.usable:
-                return Choice(self.named("qemu"), found.reason)
-            self._chosen = Choice(self.named("firecracker"), found.reason)
+            if self._chosen is None:
+                name = self._wanted
+                if name == AUTO and self.privileged is None:
+                    name = "qemu"
+                elif name == AUTO:
+                    name = "firecracker"
+                    if not (await self.named(name).availability()).usable:
+                        return self.named("qemu")
+                self._chosen = self.named(name)
             return self._chosen
 
 

@@ -120,7 +120,7 @@ class VmService:
     async def _decide(self, request: CreateVm) -> VmRecord:
         """What is asked for, checked against what there is."""
         parts = self._parts
-        driver = (await parts.drivers.choose()).driver
+        driver = await parts.drivers.choose()
         available = await driver.availability()
         if not available.usable:
             raise errors.VmmFailed(reason=available.reason, name=request.name or "")
