@@ -36,11 +36,11 @@ class MakeInitrd(Step):
         record = parts.need(self.vm_id)
         image = parts.images.get(record.image_id)
         today = assets.load(parts.images.agent)
-        brought = await files.of_start(record, image, parts.images.rootfs(image), today)
+        archive = await files.archive_of_start(record, image, parts.images.rootfs(image), today)
         shared = await parts.kernels.initrd(record.kernel)
         path = os.path.join(parts.paths.vm(record.id), boot.INITRD)
         try:
-            await asyncio.to_thread(_join, path, shared, brought.archive())
+            await asyncio.to_thread(_join, path, shared, archive)
             uid = parts.uid(record)
             if uid is not None:
                 os.chown(path, -1, uid)

@@ -1,15 +1,11 @@
 """The files that make an image one particular machine, as data.
 
-They reach the guest in its initrd, whose loader copies them onto the root before anything of the image has run, or are
-written onto a root that is attached to this host. They are given until a first start has succeeded: from then on they
-belong to the guest, which may have changed them.
+They reach the guest in its initrd; the loader copies them onto the root before anything of the image has run. They
+are given until a first start has succeeded: from then on they belong to the guest, which may have changed them.
 
 The guest assets (`banger.guest.assets`) are in the image already. A machine whose root carries others than this host's
 gets these at its next start, by the same way; no start fails for want of them.
 """
-
-from collections.abc import Sequence
-from typing import NamedTuple
 
 from banger import errors
 from banger.disk import edit
@@ -36,28 +32,21 @@ AuthorizedKeysFile .ssh/authorized_keys
 """
 
 
-class Brought(NamedTuple):
-    """What the next start of a machine has to bring along."""
+async def archive_of_start(record: VmRecord, image: ImageRecord, rootfs: str, today: Assets) -> bytes:
+    """What the next start of a machine has to bring along, for its initrd. ``rootfs`` is the image's file system.
 
-    files: Sequence[GuestFile]
-    assets: Sequence[GuestFile]
-    """A root that cannot take these starts all the same."""
-
-    def archive(self) -> bytes:
-        """For the machine's initrd."""
-        assets = initrd.machine_archive(self.assets, initrd.ASSETS) if self.assets else b""
-        return initrd.machine_archive(self.files) + assets
-
-
-async def of_start(record: VmRecord, image: ImageRecord, rootfs: str, today: Assets) -> Brought:
-    """For a machine on the image whose root file system is ``rootfs``. Raises `errors.UnusableDisk`."""
+    Raises `errors.UnusableDisk`.
+    """
     init = None if record.worker_of else image.init
     files: list[GuestFile] = []
     if record.started is None:
         files = machine_files(record.name, record.network, init)
         if init is not None:
             files += system_files(await _fstab(rootfs))
-    return Brought(files, today.files if (record.assets or image.assets) != today.digest else ())
+    archive = initrd.machine_archive(files)
+    if (record.assets or image.assets) != today.digest:
+        archive += initrd.machine_archive(today.files, initrd.ASSETS)
+    return archive
 
 
 async def _fstab(rootfs: str) -> bytes:

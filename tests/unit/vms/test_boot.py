@@ -11,7 +11,7 @@ from banger.kernels.kernel import File, Kernel
 from banger.paths import Paths
 from banger.vmm.driver import UserNetwork
 from banger.vms import boot
-from banger.vms.files import machine_files, of_start
+from banger.vms.files import archive_of_start, machine_files
 from banger.vms.record import VmRecord
 
 PATHS = Paths("/config", "/state", "/cache", "/run")
@@ -107,7 +107,7 @@ def test_without_a_network_name_resolution_is_left_alone_and_without_an_init_the
 
 
 def brought(record: VmRecord, image: ImageRecord) -> bytes:
-    return asyncio.run(of_start(record, image, "/no/file", TODAY)).archive()
+    return asyncio.run(archive_of_start(record, image, "/no/file", TODAY))
 
 
 TODAY = Assets((GuestFile("/usr/local/bin/banger-agent", b"of today", 0o755),), "sha256:today")
