@@ -7,6 +7,7 @@ again by the machine's id and its slot, so that a machine whose task was cut sho
 import os
 
 from banger import errors
+from banger.disk.roots import strategy
 from banger.engine.change import Report
 from banger.net.service import Guest
 from banger.privileged.operations import Jails, RemoveDisk, Sweep
@@ -23,7 +24,7 @@ class AttachDisk(Step):
 
     def __init__(self, parts: Parts, vm_id: str) -> None:
         super().__init__(parts, vm_id)
-        self.resource = Made("block device", roots.device(vm_id))
+        self.resource = Made("block device", strategy.device(vm_id))
 
     async def do(self, report: Report) -> None:
         report.stage("attaching the disk")

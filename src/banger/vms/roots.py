@@ -43,17 +43,12 @@ def place(parts: Parts, record: VmRecord, change: str = "") -> Place:
     return Place(record.id, parts.paths.vm(record.id), base, record.disk_size, change)
 
 
-def device(vm_id: str) -> str:
-    """The disk of a machine in a jail, while it is attached."""
-    return f"/dev/mapper/fc-rootfs-{vm_id}"
-
-
 def drive(record: VmRecord, image: ImageRecord, paths: Paths) -> Drive:
     """What a monitor is told."""
     durable = not record.ephemeral  # a host that crashed has no use for the disk of a machine that is deleted
     directory = paths.vm(record.id)
     if record.jailed:
-        return Drive(serial="root", path=device(record.id), format="raw", durable=durable)
+        return Drive(serial="root", path=strategy.device(record.id), format="raw", durable=durable)
     if kind(record) == "qcow2":
         path, backing = os.path.join(directory, QCOW2), rootfs_path(image, paths)
         return Drive(serial="root", path=path, format="qcow2", backing=backing, durable=durable)

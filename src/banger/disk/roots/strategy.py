@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from banger import errors
 from banger.disk.guest_file import Edit
+from banger.privileged.operations import MAPPER_PREFIX
 
 
 class Place(NamedTuple):
@@ -73,6 +74,11 @@ class Strategy(Protocol):
     async def remove(self, place: Place) -> None:
         """Detach, and remove the machine's part."""
         ...
+
+
+def device(vm_id: str) -> str:
+    """The one block device that a machine in a jail may have: its root, put together by the root helper."""
+    return f"/dev/mapper/{MAPPER_PREFIX}{vm_id}"
 
 
 class Verdict(NamedTuple):

@@ -7,6 +7,7 @@ are Firecracker's own choice, so that the guest is told the devices.
 from collections.abc import Iterator
 
 from banger import errors
+from banger.disk.roots.strategy import device
 from banger.vmm.cmdline import COMMON
 from banger.vmm.driver import Drive, LaunchSpec, TapNetwork
 from banger.vmm.firecracker import vsock
@@ -69,11 +70,6 @@ def _fault(drive: Drive, vm_id: str) -> str | None:
     if is_device(drive):
         return None if drive.path == device(vm_id) else f"is not this machine's device, {device(vm_id)}"
     return None if drive.read_only else "is a file: what a machine in a jail writes to is its own device"
-
-
-def device(vm_id: str) -> str:
-    """The one block device that a machine may have: its root, put together by the root helper."""
-    return f"/dev/mapper/fc-rootfs-{vm_id}"
 
 
 def is_device(drive: Drive) -> bool:
