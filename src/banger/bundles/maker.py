@@ -1,15 +1,12 @@
-"""What the programs that make bundles have in common: a place to work, the finished file, words and exit statuses.
+"""What the programs that make bundles have in common (`banger.program`): a place to work, the finished file, words.
 
-They need no daemon. Their only argument is the request as JSON, as ``banger internal`` hands it on. On stdout comes
-what a catalog must say of the bundle, and nothing else; on stderr a failure, in the form of the command's.
+Their request comes from ``banger internal``. On stdout comes what a catalog must say of the bundle, and nothing else.
 """
 
 import contextlib
 import errno
 import json
 import os
-import signal
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
@@ -21,8 +18,7 @@ from banger.bundles import pack
 from banger.bundles.manifest import ARCHITECTURES, Manifest, encode
 from banger.bundles.pack import Packed
 from banger.log import printable
-
-INTERRUPTED = 128 + 2
+from banger.program import run
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,21 +73,13 @@ def finish(manifest: Manifest, files: Sequence[tuple[str, str]], work: str, out:
 
 
 def program(kind: type[R], make: Callable[[R], Packed]) -> int:
-    """The whole of a program: its request, the work, and how it ended."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        request = msgspec.json.decode(sys.argv[1], type=kind)
-        packed = make(request)
-    except errors.BangerError as error:
-        print(f"banger: {printable(error.message, 2000)}", file=sys.stderr)
-        if error.advice:
-            print(f"  {printable(error.advice, 2000)}", file=sys.stderr)
-        return error.exit_status
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    """The whole of a program that makes bundles; its exit status."""
+    return run(kind, make, _tell)
+
+
+def _tell(request: Request, packed: Packed) -> None:
     if request.json:
         print(json.dumps(packed._asdict(), indent=2))
     else:
         for key, value in packed._asdict().items():
             print(f"{key:<6}  {value}")
-    return 0

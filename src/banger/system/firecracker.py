@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import os
 import platform
-import signal
 import sys
 import tarfile
 import tempfile
@@ -18,7 +17,7 @@ from typing import IO, NamedTuple
 
 import msgspec
 
-from banger import errors
+from banger import errors, program
 from banger.bundles import download
 from banger.log import printable
 from banger.privileged.installation import Host
@@ -164,25 +163,12 @@ async def _check(taken: list[str], version: str) -> None:
             raise errors.CorruptBlob(digest=os.path.basename(path), reason=f"it is not of {version}: {stated}")
 
 
-def main() -> int:
-    """The whole of the program: its request, the work, and how it ended."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        wanted = msgspec.json.decode(sys.argv[1], type=Wanted)
-        done = fetch_and_install(wanted)
-    except errors.BangerError as error:
-        print(f"banger: {printable(error.message, 2000)}", file=sys.stderr)
-        if error.advice:
-            print(f"  {printable(error.advice, 2000)}", file=sys.stderr)
-        return error.exit_status
-    except KeyboardInterrupt:
-        return 130
+def _tell(wanted: Wanted, done: Installed) -> None:
     if wanted.json:
         print(msgspec.json.format(msgspec.json.encode(done._asdict()), indent=2).decode())
     else:
         print(f"Firecracker {done.version}: {done.firecracker}, {done.jailer}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program.run(Wanted, fetch_and_install, _tell))
