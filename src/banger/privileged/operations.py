@@ -5,7 +5,7 @@ from banger.helper.connection import Connect
 from banger.helper.containment import Contain
 from banger.helper.disk import Disks, RawDisk, RemoveDisk
 from banger.helper.ext4 import Ext4Read, Ext4Write, SnapshotCheck
-from banger.helper.grammar import MAPPER_PREFIX
+from banger.helper.grammar import MAPPER_PREFIX as MAPPER_PREFIX
 from banger.helper.inspection import Inspect, Jails
 from banger.helper.launch import Launch, StoredFile, Sweep
 from banger.helper.operation import Refused
@@ -19,7 +19,6 @@ from banger.helper.store import StoreFile
 from banger.helper.tap import Tap
 
 __all__ = [
-    "MAPPER_PREFIX",
     "Bridge",
     "Connect",
     "Contain",
