@@ -10,27 +10,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from . import cgroup, grammar, jail, monitor
+from . import cgroup, jail, monitor
 from .host import Host
-from .operation import Failed, Operation, Outcome
+from .machine import OfMachine
+from .operation import Failed, Outcome
 
 _PF_KTHREAD = 0x00200000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contain(Operation):
+class Contain(OfMachine):
     """Move the timer threads of a machine that runs into its control group; how many, which may be none."""
 
     NAME: ClassVar[str] = "machine.contain"
     GATE: ClassVar[str] = "Any thread but those of the kernel's that bear the pid of the named machine's monitor."
-
-    vm_id: str
-
-    def validate(self, host: Host) -> None:
-        grammar.vm_id(self.vm_id)
-
-    def turn(self) -> str:
-        return f"machine {self.vm_id}"
 
     def describe(self) -> str:
         return f"contain the kernel's threads for machine {self.vm_id}"

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from . import files, grammar, loop, mapper, walk
+from . import files, loop, mapper, walk
 from .host import Host
+from .machine import OfMachine
 from .operation import Operation, Outcome, Refused
 
 SECTOR = 512
@@ -20,7 +21,7 @@ _LINEAR = re.compile(r"0 (\d+) linear (\d+:\d+) 0")
 
 
 @dataclass(frozen=True, kw_only=True)
-class RawDisk(Operation):
+class RawDisk(OfMachine):
     """A machine's disk that is one raw file of its own. Answers device, number, loops and size."""
 
     NAME: ClassVar[str] = "disk.attach"
@@ -29,15 +30,13 @@ class RawDisk(Operation):
         "anybody uses."
     )
 
-    vm_id: str
+    RESOURCE: ClassVar[str] = "disk"
+
     file: str
 
     def validate(self, host: Host) -> None:
-        grammar.vm_id(self.vm_id)
+        super().validate(host)
         walk.components(host.state, self.file)
-
-    def turn(self) -> str:
-        return f"disk {self.vm_id}"
 
     def describe(self) -> str:
         return f"disk of {self.vm_id!r}: {self.file!r}"
@@ -81,19 +80,13 @@ def _outcome(device: mapper.Device, number: str, size: int) -> Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RemoveDisk(Operation):
+class RemoveDisk(OfMachine):
     """A machine's device goes, whichever it is; its files stay. For what is left of a machine that nobody knows."""
 
     NAME: ClassVar[str] = "disk.remove"
     GATE: ClassVar[str] = "Any device but the named machine's own, which its uuid says that banger made."
 
-    vm_id: str
-
-    def validate(self, host: Host) -> None:
-        grammar.vm_id(self.vm_id)
-
-    def turn(self) -> str:
-        return f"disk {self.vm_id}"
+    RESOURCE: ClassVar[str] = "disk"
 
     def describe(self) -> str:
         return f"remove the disk of {self.vm_id!r}"

@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from . import debugfs, edits, grammar, inodes, mapper, offline
+from . import debugfs, edits, inodes, mapper, offline
 from .guest_file import Directory, Edit, GuestFile, Owner, Remove
 from .host import Host
-from .operation import Failed, Operation, Outcome, Refused
+from .machine import OfMachine
+from .operation import Failed, Outcome, Refused
 
 READ_LIMIT = 4 << 20
 EDIT_LIMIT = 256
@@ -35,19 +36,13 @@ def _idle(host: Host, machine: str) -> Iterator[offline.Device]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SnapshotCheck(Operation):
+class SnapshotCheck(OfMachine):
     """Replay the journal of a machine's file system and mend it. Answers ``mended``."""
 
     NAME: ClassVar[str] = "snapshot.check"
     GATE: ClassVar[str] = "Any device but the machine's own; that one while somebody has it open."
 
-    vm_id: str
-
-    def validate(self, host: Host) -> None:
-        grammar.vm_id(self.vm_id)
-
-    def turn(self) -> str:
-        return f"disk {self.vm_id}"
+    RESOURCE: ClassVar[str] = "disk"
 
     def describe(self) -> str:
         return f"check the disk of {self.vm_id!r}"
@@ -62,7 +57,7 @@ class SnapshotCheck(Operation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ext4Read(Operation):
+class Ext4Read(OfMachine):
     """Answer the ``content`` of a file, in base64. Symbolic links are followed inside the guest's tree."""
 
     NAME: ClassVar[str] = "ext4.read"
@@ -71,16 +66,14 @@ class Ext4Read(Operation):
         f"{READ_LIMIT >> 20} MiB."
     )
 
-    vm_id: str
+    RESOURCE: ClassVar[str] = "disk"
+
     path: str
 
     def validate(self, host: Host) -> None:
-        grammar.vm_id(self.vm_id)
+        super().validate(host)
         with _judged():
             debugfs.spelled(self.path)
-
-    def turn(self) -> str:
-        return f"disk {self.vm_id}"
 
     def describe(self) -> str:
         return f"read {self.path[:200]!r} on the disk of {self.vm_id!r}"
@@ -95,7 +88,7 @@ class Ext4Read(Operation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ext4Write(Operation):
+class Ext4Write(OfMachine):
     """Write files, make directories, remove, set owners: in any order, each verified afterwards.
 
     A file replaces a file or link; missing parents are made (root's, 0755).
@@ -107,7 +100,8 @@ class Ext4Write(Operation):
         f"content from a file of this host; more than {EDIT_LIMIT} edits."
     )
 
-    vm_id: str
+    RESOURCE: ClassVar[str] = "disk"
+
     files: tuple[GuestFile, ...] = ()
     directories: tuple[Directory, ...] = ()
     removals: tuple[Remove, ...] = ()
@@ -129,7 +123,7 @@ class Ext4Write(Operation):
         return [*self.files, *self.directories, *self.removals, *self.owners]
 
     def validate(self, host: Host) -> None:
-        grammar.vm_id(self.vm_id)
+        super().validate(host)
         if len(self.edits) > EDIT_LIMIT:
             raise Refused(f"{len(self.edits)} edits are more than {EDIT_LIMIT}")
         if any(each.source is not None for each in self.files):
@@ -139,9 +133,6 @@ class Ext4Write(Operation):
                 _refuse_numbers(each)
         with _judged():
             edits.judge(self.edits)
-
-    def turn(self) -> str:
-        return f"disk {self.vm_id}"
 
     def describe(self) -> str:
         names = ", ".join(repr(each.path[:80]) for each in self.edits[:5])

@@ -19,6 +19,7 @@ from typing import ClassVar
 
 from . import cgroup, grammar, jail, mapper, monitor, process, program, store, versions
 from .host import Host
+from .machine import OfMachine
 from .operation import Failed, Operation, Outcome, Refused
 
 DESCRIPTOR_LIMIT = 2048
@@ -175,19 +176,11 @@ class Launch(Operation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sweep(Operation):
+class Sweep(OfMachine):
     """End a machine's monitor and remove its jail and its control group, however little of them is left."""
 
     NAME: ClassVar[str] = "machine.sweep"
     GATE: ClassVar[str] = "Whatever is not the jail and the control group of the named machine."
-
-    vm_id: str
-
-    def validate(self, host: Host) -> None:
-        grammar.vm_id(self.vm_id)
-
-    def turn(self) -> str:
-        return f"machine {self.vm_id}"
 
     def describe(self) -> str:
         return f"sweep the jail of machine {self.vm_id}"

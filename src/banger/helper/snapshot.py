@@ -28,9 +28,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from . import files, grammar, loop, mapper, walk
+from . import files, loop, mapper, walk
 from .host import Host
-from .operation import Operation, Outcome, Refused
+from .machine import OfMachine
+from .operation import Outcome, Refused
 
 SECTOR, CHUNK, ALIGNMENT = 512, 4096, 1 << 20
 NAMED = CHUNK // 16
@@ -74,7 +75,7 @@ def layout(base: int, size: int) -> Layout:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Snapshot(Operation):
+class Snapshot(OfMachine):
     """A machine's disk of ``size`` bytes: what is in ``overlay``, over the image ``base``.
 
     The overlay is the owner's, sparse, and exactly `Layout.file` bytes long. An equal device that is there already is
@@ -87,20 +88,18 @@ class Snapshot(Operation):
         "both; an overlay that anybody uses, of another size, or that begins with something else than such a store."
     )
 
-    vm_id: str
+    RESOURCE: ClassVar[str] = "disk"
+
     base: str
     overlay: str
     size: int
 
     def validate(self, host: Host) -> None:
-        grammar.vm_id(self.vm_id)
+        super().validate(host)
         if walk.components(host.state, self.base) == walk.components(host.state, self.overlay):
             raise Refused("a disk cannot lie over itself")
         if self.size % SECTOR or not 0 < self.size <= DISK_LIMIT:
             raise Refused(f"{self.size} bytes is not the size of a disk")
-
-    def turn(self) -> str:
-        return f"disk {self.vm_id}"
 
     def describe(self) -> str:
         return f"disk of {self.vm_id!r}: {self.size} bytes, {self.overlay!r} over {self.base!r}"
