@@ -1,7 +1,6 @@
 """Damaged layers through the real builder: refused by one of our errors, or an image that e2fsck finds sound."""
 
 import random
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 from banger import errors
 from banger.oci.build import LayerSource, build_image
 from tests.ext4_image import Ext4Image
+from tests.scratch import in_memory
 from tests.security import archive_mutations
 
 REFUSALS = (errors.UnsafeLayer, errors.CorruptBlob, errors.ImageTooSmall)
@@ -19,7 +19,7 @@ VALID = archive_mutations.layers()
 
 def outcome(layers: list[bytes]) -> str:
     """Build an image of the layers; what became of it. Nothing else may be left."""
-    with tempfile.TemporaryDirectory() as name:
+    with in_memory() as name:
         directory = Path(name)
         sources = []
         for number, data in enumerate(layers):

@@ -21,6 +21,7 @@ from tests.digests import named
 from tests.ext4_image import Ext4Image
 from tests.guest_images import Tar, compress, debian_tar
 from tests.integration.oci.test_merge_oracle import Step, packed, stack
+from tests.scratch import in_memory
 
 
 class Place:
@@ -235,7 +236,7 @@ def test_sweeping(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
 @given(stack, st.integers(0, 3), st.integers(0, 3))
 def test_any_stack_composed_is_the_stack_read(layers: list[list[Step]], first: int, second: int) -> None:
     """Images of the first few layers are made before that of all; sometimes one of them is gone by then."""
-    with tempfile.TemporaryDirectory() as name:
+    with in_memory() as name:
         place = Place(Path(name))
         sources = [place.layer(packed(layer)) for layer in layers]
         try:

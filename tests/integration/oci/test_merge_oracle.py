@@ -17,6 +17,7 @@ from banger import errors
 from banger.oci.build import LayerSource, build_image
 from tests.ext4_image import Ext4Image
 from tests.guest_images import Tar
+from tests.scratch import in_memory
 
 part = st.sampled_from(["a", "b", "c"])
 path = st.lists(part, min_size=1, max_size=3).map("/".join)
@@ -178,7 +179,7 @@ def expected(root: Path) -> dict[str, tuple[str, str, frozenset[str]]]:
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(stack)
 def test_a_stack_of_layers_is_what_extracting_it_gives(layers: list[list[Step]]) -> None:
-    with tempfile.TemporaryDirectory() as name:
+    with in_memory() as name:
         directory = Path(name)
         root = directory / "root"
         root.mkdir()
