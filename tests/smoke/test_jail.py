@@ -37,6 +37,8 @@ def test_a_monitor_has_limits(serving: Host) -> None:
     pid = show(serving, "one")["pid"]
     cgroup = serving.read(f"/proc/{pid}/cgroup").strip().removeprefix("0::")
     assert cgroup.startswith("/banger.slice/banger-machines.service/")
+    timer = serving.run(["pgrep", "--exact", f"kvm-pit/{pid}"]).stdout.strip()
+    assert serving.read(f"/proc/{timer}/cgroup").strip().removeprefix("0::") == cgroup
     for limit in ("memory.max", "pids.max", "cpu.max"):
         value = serving.read(f"/sys/fs/cgroup{cgroup}/{limit}").split()[0]
         assert value != "max", limit

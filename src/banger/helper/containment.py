@@ -2,11 +2,12 @@
 
 On x86 a thread of the kernel's (``kvm-pit/<pid>``) plays each guest's interval timer. A guest can program that as fast
 as it likes, and the thread is born outside every control group, so its time is nobody's. It appears when the guest
-begins, which is why this is an operation of its own and no part of the launch.
+begins, which is why this is an operation of its own and no part of the launch. The kernel lets it be moved only where
+the leaf has no cpuset of its own, or by a process with CAP_SYS_NICE.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,13 +21,13 @@ _PF_KTHREAD = 0x00200000
 
 @dataclass(frozen=True, kw_only=True)
 class Contain(OfMachine):
-    """Move the timer threads of a machine that runs into its control group; how many, which may be none."""
+    """Move the timer thread of a machine that runs into its control group; how many there are, one or none."""
 
     NAME: ClassVar[str] = "machine.contain"
     GATE: ClassVar[str] = "Any thread but those of the kernel's that bear the pid of the named machine's monitor."
 
     def describe(self) -> str:
-        return f"contain the kernel's threads for machine {self.vm_id}"
+        return f"contain the kernel's thread for machine {self.vm_id}"
 
     def execute(self, host: Host, descriptors: Sequence[int] = ()) -> Outcome:
         self.validate(host)
@@ -34,13 +35,14 @@ class Contain(OfMachine):
         with jail.at(host, self.vm_id) as root:
             for pid in cgroup.pids(host, self.vm_id):
                 if root is not None and monitor.runs(host, self.vm_id, root, pid):
-                    for thread in _timers(pid):
+                    thread = _timer(pid)
+                    if thread is not None:
                         _move(host, self.vm_id, thread)
                         moved += 1
         return Outcome({"threads": moved})
 
     def undo(self, host: Host) -> None:
-        """The threads end with the machine."""
+        """The thread ends with the machine."""
 
 
 def is_kernels(pid: int) -> bool:
@@ -52,16 +54,18 @@ def is_kernels(pid: int) -> bool:
         return False
 
 
-def _timers(pid: int) -> Iterator[int]:
-    for name in os.listdir("/proc"):
-        if name.isdecimal():
-            try:
-                with open(f"/proc/{name}/comm", encoding="ascii", errors="replace") as file:
-                    found = file.read().rstrip("\n")
-            except OSError:
-                continue
-            if found == f"kvm-pit/{pid}" and is_kernels(int(name)):
-                yield int(name)
+def _timer(pid: int) -> int | None:
+    """The thread ``kvm-pit/PID``. It is younger than the monitor, so that most often the first ones asked are it."""
+    others = (int(name) for name in os.listdir("/proc") if name.isdecimal())
+    for each in sorted(others, key=lambda other: (other < pid, other)):
+        try:
+            with open(f"/proc/{each}/comm", encoding="ascii", errors="replace") as file:
+                found = file.read().rstrip("\n")
+        except OSError:
+            continue
+        if found == f"kvm-pit/{pid}" and is_kernels(each):
+            return each
+    return None
 
 
 def _move(host: Host, vm_id: str, thread: int) -> None:

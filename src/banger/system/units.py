@@ -53,7 +53,10 @@ PROMISED: Mapping[str, Mapping[str, str]] = {
         "LockPersonality": "yes", "CapabilityBoundingSet": " ".join(CAPABILITIES).lower(), "KillMode": "process",
         "SendSIGKILL": "no",
     },
-    MACHINES: {"NoNewPrivileges": "yes", "KillMode": "process", "SendSIGKILL": "no", "Delegate": "yes"},
+    MACHINES: {
+        "NoNewPrivileges": "yes", "KillMode": "process", "SendSIGKILL": "no",
+        "DelegateControllers": "cpu io memory pids",
+    },
 }  # fmt: skip
 """What systemd must say of each unit, in the words of ``systemctl show``."""
 
@@ -118,7 +121,9 @@ After=systemd-modules-load.service
 
 [Service]
 Slice={SLICE}
-Delegate=yes
+# These controllers and no more: where a guest had a cpuset of its own, the kernel would let nobody without CAP_SYS_NICE
+# move its own threads to it.
+Delegate=cpu io memory pids
 # With machines in the leaves below, systemd cannot put a new holder here; they and what is started beside them do not
 # need one, and it comes back when they have ended.
 Restart=always

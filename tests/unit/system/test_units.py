@@ -41,7 +41,7 @@ def test_every_unit_is_rendered_under_its_name() -> None:
 @pytest.mark.parametrize("name", units.PROMISED)
 def test_what_is_promised_is_in_the_unit(name: str) -> None:
     for setting, value in units.PROMISED[name].items():
-        written = RENDERED[name][setting]
+        written = RENDERED[name]["Delegate" if setting == "DelegateControllers" else setting]
         assert [each.lower() for each in written] == [value.lower()], setting
 
 
@@ -55,7 +55,7 @@ def test_stopping_or_restarting_ends_no_machine() -> None:
 
 def test_machines_are_counted_outside_both_services_where_the_helper_looks() -> None:
     unit = RENDERED[units.MACHINES]
-    assert (unit["Delegate"], unit["Slice"]) == (["yes"], [units.SLICE])
+    assert (unit["Delegate"], unit["Slice"]) == (["cpu io memory pids"], [units.SLICE])
     assert RECORD.cgroup == f"/sys/fs/cgroup/{units.SLICE}/{units.MACHINES}" == Host(owner_uid=1, owner_gid=1).cgroup
     assert f"cd {RECORD.cgroup};" in unit["ExecStart"][0]
     assert unit["IPAddressDeny"] == ["any"]

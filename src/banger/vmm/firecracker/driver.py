@@ -94,6 +94,7 @@ class FirecrackerDriver:
         handle = replace(handle, pid=launched.pid, start_ticks=launched.start_ticks, details=details)
         try:
             await self._say(handle, *configuration.requests(spec))
+            await self._jail.contain(spec.vm_id)
         except ApiError as error:
             await self.kill(handle)
             raise errors.VmmFailed(reason=str(error), name=spec.vm_id) from None

@@ -13,7 +13,7 @@ from collections.abc import Coroutine
 from typing import Any, NamedTuple, TypeVar
 
 from banger import errors
-from banger.privileged.operations import Connect, Inspect, Launch, Signal, StoredFile, StoreFile, Sweep
+from banger.privileged.operations import Connect, Contain, Inspect, Launch, Signal, StoredFile, StoreFile, Sweep
 from banger.privileged.runner import Privileged
 from banger.vmm.driver import LaunchSpec
 from banger.vmm.firecracker import configuration
@@ -108,6 +108,13 @@ class Jail:
         connected = socket.socket(fileno=outcome.descriptors[0])
         connected.setblocking(False)
         return connected
+
+    async def contain(self, vm_id: str) -> None:
+        """Count the kernel's timer threads for a guest that has begun against its machine."""
+        try:
+            await _whole(self._privileged.perform(Contain(vm_id=vm_id)))
+        except errors.BangerError as failed:
+            raise _told(failed, vm_id) from None
 
     async def kill(self, vm_id: str, pid: int, start_ticks: int) -> None:
         """SIGKILL to the monitor, if it still is that process."""
