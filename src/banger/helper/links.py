@@ -42,8 +42,8 @@ def show(name: str) -> Link | None:
 
 
 def ports(bridge: str) -> dict[str, Link]:
-    """The ports of a bridge by name."""
-    done = program.run("ip", "-json", "-details", "-Numeric", "link", "show", "master", bridge)
+    """The ports of a bridge by name; none where there is no such bridge."""
+    done = program.run("ip", "-json", "-details", "-Numeric", "link", "show", "master", bridge, ok=(0, 1))
     links = [_link(each) for each in _parsed(done.stdout)]
     return {each.name: each for each in links}
 

@@ -13,7 +13,7 @@ import stat
 import sys
 from collections.abc import Mapping, Sequence
 
-from . import host, journal, registry
+from . import host, journal, nftables, registry
 from .server import Server
 
 FIRST = 3
@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"bangerd-root: {error}\n")
         return 1
     with listener:
+        nftables.preload()
         server = Server(listener, allowed, registry.BY_NAME)
         notify(environment, "READY=1")
         journal.tell(outcome="serving", owner=allowed.owner_uid, operations=len(registry.BY_NAME))

@@ -24,7 +24,6 @@ from .operation import Failed, Refused
 TOOLS: Mapping[str, tuple[str, ...]] = {
     "ip": ("/usr/sbin/ip", "/usr/bin/ip", "/sbin/ip"),
     "bridge": ("/usr/sbin/bridge", "/usr/bin/bridge", "/sbin/bridge"),
-    "nft": ("/usr/sbin/nft", "/usr/bin/nft"),
     "dmsetup": ("/usr/sbin/dmsetup", "/sbin/dmsetup"),
     "e2fsck": ("/usr/sbin/e2fsck", "/sbin/e2fsck"),
     "debugfs": ("/usr/sbin/debugfs", "/sbin/debugfs"),

@@ -2,7 +2,7 @@
 
 What the kernel lists is compared with what was listed after the last change, and with the elements that are wanted.
 Nothing differs: nothing is done. Only elements differ: only they are changed. Anything else differs, because somebody
-edited our tables or nobody has made them yet: both are made anew. Either is one transaction, listed back afterwards.
+edited our tables or nobody has made them yet: both are made anew, and listed back. Either is one transaction.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar
 
-from . import bridge, forwarding, grammar, kept, links, program, ruleset
+from . import bridge, forwarding, grammar, kept, links, nftables, program, ruleset
 from .host import Host
 from .operation import Failed, Operation, Outcome, Refused
 from .ruleset import TABLES, Elements, GuestRule
@@ -75,40 +75,42 @@ class Rules(Operation):
             repaired = ["elements"]
         if known.get("begun"):
             repaired = []  # nobody edited them: we were cut short
-        if intact and known.get("text") == mark:
-            if found == wanted and not repaired:
-                return {"changed": False, "repaired": []}
-            change = ruleset.refilled(wanted)
-        else:
-            change = ruleset.replaced(text, wanted)
+        anew = not intact or known.get("text") != mark
+        if not anew and found == wanted and not repaired:
+            return {"changed": False, "repaired": []}
+        change = ruleset.replaced(text, wanted) if anew else ruleset.refilled(wanted)
         kept.write(host, RECORD, {"begun": True})
-        program.run("nft", "-f", "-", input=change.encode("ascii"))
-        digests, found = _listed()
-        if found != wanted:
-            raise Failed("nft lists something else than was asked for")
-        kept.write(host, RECORD, {"text": mark, "digests": digests, "elements": _digest(found)})
+        nftables.run(change)
+        if anew:
+            digests, found = _listed()
+            if found != wanted:
+                raise Failed("nftables lists something else than was asked for")
+        kept.write(host, RECORD, {"text": mark, "digests": digests, "elements": _digest(wanted)})
         return {"changed": True, "repaired": repaired}
 
     def _connect(self, host: Host) -> list[str]:
         """Tell the bridge where each guest is, and which may reach others; the taps that are not on it."""
-        ports = links.ports(host.bridge) if links.show(host.bridge) else {}
+        if not self.guests:
+            return []
+        ports = links.ports(host.bridge)
         here = [each for each in self.guests if each.tap in ports and ports[each.tap].ours]
-        links.batch(
-            *(f"link set dev {each.tap} type bridge_slave isolated {'off' if each.peers else 'on'}" for each in here)
+        lines = (
+            f"link set dev {each.tap} isolated {'off' if each.peers else 'on'}\n"
+            f"fdb replace {each.mac} dev {each.tap} master static\n"
+            for each in here
         )
-        lines = "".join(f"fdb replace {each.mac} dev {each.tap} master static\n" for each in here)
-        if lines:
-            program.run("bridge", "-batch", "-", input=lines.encode("ascii"))
+        if here:
+            program.run("bridge", "-batch", "-", input="".join(lines).encode("ascii"))
         return sorted({each.tap for each in self.guests} - {each.tap for each in here})
 
     def undo(self, host: Host) -> None:
         forwarding.restore(host)
-        if not program.installed("nft"):
+        if not nftables.installed():
             return  # and so are there no tables
         digests, _ = _listed()
         gone = "".join(f"delete table {family} banger\n" for family in digests)
         if gone:
-            program.run("nft", "-f", "-", input=gone.encode("ascii"))
+            nftables.run(gone)
         kept.forget(host, RECORD)
 
 
@@ -116,14 +118,12 @@ def _listed() -> tuple[dict[str, str], Elements]:
     """Digest and elements of those of our tables that there are, by family."""
     digests, found = {}, {}
     for family in TABLES:
-        done = program.run("nft", "-j", "-s", "list", "table", family, "banger", ok=(0, 1))
-        if done.status == 0:
+        output = nftables.listed(family, "banger")
+        if output is not None:
             try:
-                digests[family], found[family] = ruleset.listed(done.stdout)
+                digests[family], found[family] = ruleset.listed(output)
             except (ValueError, KeyError, TypeError):
-                raise Failed(f"what nft says of the table {family} banger is not understood") from None
-        elif b"No such file" not in done.stderr:
-            raise Failed(f"nft cannot list tables: {done.stderr.decode('utf-8', 'replace').strip()[:200]}")
+                raise Failed(f"what nftables says of the table {family} banger is not understood") from None
     return digests, found
 
 

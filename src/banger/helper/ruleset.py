@@ -207,7 +207,7 @@ def _word(part: str) -> str:
 
 
 def listed(output: bytes) -> tuple[str, dict[str, frozenset[tuple[str, ...]]]]:
-    """A table as ``nft -j -s list table`` tells of it: a digest of all but the elements, and the elements by set.
+    """A table as `nftables.listed` tells of it: a digest of all but the elements, and the elements by set.
 
     Handles are numbers of the moment, and the elements of a dynamic set come and go with traffic; neither counts.
     """
