@@ -44,13 +44,15 @@ class Jail:
     def __init__(self, privileged: Privileged) -> None:
         self._privileged = privileged
         self._digests: dict[str, tuple[tuple[int, ...], str]] = {}
+        self._stored: set[str] = set()
+        """Digests of what machines share that have been seen to be in the store."""
 
     async def launch(self, spec: LaunchSpec, console: int) -> Launched:
         """Put the machine's files into the store and its monitor into a jail; its output goes to ``console``."""
         files = [drive for drive in spec.drives if not configuration.is_device(drive)]
-        kernel = await self._store(spec.kernel, spec.vm_id)
+        kernel = await self._shared(spec.kernel, spec.vm_id)
+        stored = [StoredFile(drive.serial, await self._shared(drive.path, spec.vm_id)) for drive in files]
         initrd = await self._store(spec.initrd, spec.vm_id)
-        stored = [StoredFile(drive.serial, await self._store(drive.path, spec.vm_id)) for drive in files]
         operation = Launch(
             vm_id=spec.vm_id,
             slot=spec.slot,
@@ -66,6 +68,7 @@ class Jail:
         try:
             outcome = await _whole(self._privileged.perform(operation, descriptors=(console,)))
         except errors.BangerError as failed:
+            self._stored.clear()  # it may have failed because what was there is not there any more
             with contextlib.suppress(errors.BangerError):
                 await self._let_go(own)
             raise _told(failed, spec.vm_id) from None
@@ -73,17 +76,31 @@ class Jail:
         assert isinstance(pid, int) and isinstance(ticks, int)
         return Launched(pid, ticks, own)
 
+    async def _shared(self, path: str, vm_id: str) -> str:
+        """As `_store`, of a file that many machines have: one request for all of them."""
+        sha256 = await self._sha256(path, vm_id)
+        if sha256 not in self._stored:
+            await self._fill(path, sha256, vm_id)
+            self._stored.add(sha256)
+        return sha256
+
     async def _store(self, path: str, vm_id: str) -> str:
         """Put a file into the store, under its sha256."""
+        sha256 = await self._sha256(path, vm_id)
+        await self._fill(path, sha256, vm_id)
+        return sha256
+
+    async def _sha256(self, path: str, vm_id: str) -> str:
         try:
-            sha256 = await asyncio.to_thread(self._digest, path)
+            return await asyncio.to_thread(self._digest, path)
         except OSError as error:
             raise errors.VmmFailed(reason=f"{path}: {error.strerror}", name=vm_id) from None
+
+    async def _fill(self, path: str, sha256: str, vm_id: str) -> None:
         try:
             await _whole(self._privileged.perform(StoreFile(path=path, sha256=sha256)))
         except errors.BangerError as failed:
             raise _told(failed, vm_id) from None
-        return sha256
 
     def _digest(self, path: str) -> str:
         """A file's sha256, read once for as long as it is the same file."""

@@ -2,12 +2,16 @@
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from banger import errors
 from banger.helper.host import Host
+from banger.helper.launch import Launch
 from banger.helper.operation import Operation, Outcome
+from banger.helper.store import StoreFile
+from banger.vmm.driver import LaunchSpec
 from banger.vmm.firecracker.jail import Jail
 
 ID = "0123456789abcdef"
@@ -20,11 +24,19 @@ class Answering:
 
     def __init__(self, answer: Outcome | errors.BangerError) -> None:
         self._answer = answer
+        self._launched: Outcome | errors.BangerError = answer
+        self.asked: list[Operation] = []
+
+    def launches(self, answer: Outcome | errors.BangerError) -> None:
+        """What a launch is answered from now on."""
+        self._launched = answer
 
     async def perform(self, operation: Operation, *, descriptors: Sequence[int] = (), change: str = "") -> Outcome:
-        if isinstance(self._answer, errors.BangerError):
-            raise self._answer
-        return self._answer
+        self.asked.append(operation)
+        answer = self._launched if isinstance(operation, Launch) else self._answer
+        if isinstance(answer, errors.BangerError):
+            raise answer
+        return answer
 
     async def revert(self, operation: Operation, *, change: str = "") -> None:
         await self.perform(operation)
@@ -67,3 +79,28 @@ def test_a_refusal_is_told_of_the_machine(answer: errors.BangerError, told: type
         asyncio.run(Jail(Answering(answer)).connect(ID, "api"))
     if told is errors.VmmFailed:
         assert str(answer.data["reason"]) in raised.value.message
+
+
+def test_what_machines_share_is_stored_once_until_a_launch_fails(tmp_path: Path) -> None:
+    for name in ("kernel", "initrd"):
+        (tmp_path / name).write_text(name)
+    spec = LaunchSpec(
+        vm_id=ID, directory=str(tmp_path), runtime=str(tmp_path), kernel=str(tmp_path / "kernel"),
+        initrd=str(tmp_path / "initrd"), cmdline=(), vcpus=1, memory=64 << 20, drives=(),
+    )  # fmt: skip
+    helper = Answering(Outcome({"pid": 1, "start_ticks": 1}))
+    jail = Jail(helper)
+
+    def stored() -> list[str]:
+        helper.asked.clear()
+        asyncio.run(jail.launch(spec, 1))
+        assert isinstance(helper.asked[-1], Launch)
+        return [Path(each.path).name for each in helper.asked if isinstance(each, StoreFile)]
+
+    assert stored() == ["kernel", "initrd"]
+    assert stored() == ["initrd"], "each machine has its own"
+    helper.launches(errors.PrivilegeFailed(operation="machine.launch", reason="it is not in the store", busy=False))
+    with pytest.raises(errors.VmmFailed, match="not in the store"):
+        asyncio.run(jail.launch(spec, 1))
+    helper.launches(Outcome({"pid": 1, "start_ticks": 1}))
+    assert stored() == ["kernel", "initrd"]
