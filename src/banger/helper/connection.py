@@ -23,7 +23,7 @@ from .operation import Failed, Operation, Outcome, Refused
 
 _CREDENTIALS = struct.Struct("3i")
 _WAITING = 4
-"""Connections that wait to be accepted: one is expected."""
+"""Connections that wait to be accepted: one is expected. A guest that makes more holds up its own monitor."""
 
 
 @dataclass(frozen=True, kw_only=True)
