@@ -96,15 +96,31 @@ struct transport_fd transport_open(void)
     return found;
 }
 
+/* The host need not ask until we listen: whoever waits there for this connection gets it at once, as if it were one of
+ * theirs. Where nobody does it is reset, which ends it as any other. */
+static void ring(void)
+{
+    struct sockaddr_vm host = {.svm_family = AF_VSOCK, .svm_port = VSOCK_PORT, .svm_cid = VMADDR_CID_HOST};
+    int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&host, sizeof host) && errno != EINPROGRESS) {
+        close(fd);
+        fd = -1;
+    }
+    watch_add(&port.watch, fd);
+}
+
 void port_init(struct transport_fd transport)
 {
     port.type = transport.type;
     port.hunting = true;
     port.watch.fd = port.listener.fd = -1;
-    if (transport.type == VSOCK_LISTENER)
+    if (transport.type == VSOCK_LISTENER) {
         watch_add(&port.listener, transport.fd);
-    else
+        ring();
+    } else {
         watch_add(&port.watch, transport.fd);
+    }
 }
 
 static void drop_connection(void)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from banger.helper import cgroup
+from banger.helper import cgroup, protocol
 from banger.helper.connection import Connect
 from banger.helper.host import Host
 from banger.helper.launch import Launch, Sweep
@@ -64,9 +64,11 @@ class Scene:
         return Launch(vm_id=vm_id, slot=slot, kernel=self.kernel, initrd=self.initrd, vcpus=1, memory=128)
 
     def launch(self, launch: Launch | None = None) -> Outcome:
-        """Start one, with a console of the owner's."""
+        """Start one, with a console of the owner's. Nobody listens for its guest any more."""
         with self.open_console() as console:
-            return (launch or self.request()).execute(self.host, (console,))
+            outcome = (launch or self.request()).execute(self.host, (console,))
+        protocol.close_all(outcome.descriptors)
+        return Outcome(outcome.values)
 
     @contextlib.contextmanager
     def open_console(self) -> Iterator[int]:

@@ -1,5 +1,7 @@
 """Machines on a production host, from run to delete."""
 
+import json
+
 from tests.smoke.host.box import Host
 from tests.smoke.machines import boot_id, show
 
@@ -25,6 +27,19 @@ def test_a_machine_stops_starts_and_restarts_with_its_disk(serving: Host) -> Non
     third = boot_id(serving, "one")
     assert len({first, second, third}) == 3
     assert serving.banger("exec", "one", "--", "cat", "/root/kept").stdout == "kept\n"
+    assert 0 in calls(serving, show(serving, "one")["id"]), "the guest tells when it serves; one that is slow is called"
+
+
+def calls(host: Host, vm_id: str) -> list[int]:
+    """How often the daemon had itself connected to the machine's guest after each of its starts."""
+    found: list[int] = []
+    for line in host.run("journalctl --unit=bangerd-root --output=cat | grep '^{'").stdout.splitlines():
+        what = json.loads(line).get("what", "")
+        if what.startswith(f"launch machine {vm_id} "):
+            found.append(0)
+        elif what == f"connect to the vsock socket of machine {vm_id}":
+            found[-1] += 1
+    return found
 
 
 def test_a_machine_is_killed_and_deleted(serving: Host) -> None:

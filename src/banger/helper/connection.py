@@ -1,8 +1,12 @@
-"""Connections to a machine's sockets, made by root and handed over.
+"""Connections to and from a machine's sockets, made by root and handed over.
 
 The sockets lie in ``run/``, where the monitor can put what it likes under any name. So the name is opened without
 following it, what was opened is connected to (a descriptor's own path is short, whatever the jail's is), and whoever
 listens has to be the monitor. Nobody but root needs to reach into a jail.
+
+The other way round, a guest's own connection comes to a socket that lies there before the monitor does. Its name may be
+gone, or another's, as soon as the monitor runs; who accepts goes by the descriptor, and the directories above keep
+everybody but the monitor's user from it.
 """
 
 import os
@@ -18,6 +22,8 @@ from .host import Host
 from .operation import Failed, Operation, Outcome, Refused
 
 _CREDENTIALS = struct.Struct("3i")
+_WAITING = 4
+"""Connections that wait to be accepted: one is expected. A guest that makes more holds up its own monitor."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +82,23 @@ def _open(root: int, name: str, uid: int) -> int:
         os.close(held)
         raise Refused(f"{name} is not a socket of uid {uid}")
     return held
+
+
+def listen(root: int, uid: int) -> socket.socket:
+    """A socket for what the guest connects to the host, in a jail whose monitor has not begun; the caller closes it."""
+    run = os.open(jail.RUN, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        os.fchmod(listening.fileno(), 0o600)  # the mode that its name gets
+        listening.bind(f"/proc/self/fd/{run}/{jail.DOORBELL}")
+        os.chown(jail.DOORBELL, uid, uid, dir_fd=run, follow_symlinks=False)
+        listening.listen(_WAITING)
+        return listening
+    except BaseException:
+        listening.close()
+        raise
+    finally:
+        os.close(run)
 
 
 def _connect(host: Host, vm_id: str, name: int, uid: int) -> int:

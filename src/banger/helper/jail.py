@@ -9,6 +9,7 @@ On disk, below root's own directory, all of it on one file system:
         firecracker, dev/        the jailer's: a copy of the monitor, the devices that it may open
         run/                     the slot's user, 0700: the sockets, and all that a monitor can ever write
           metrics                a pipe for the monitor's metrics, which need not be read
+          vsock.sock_1024        where the monitor brings what its guest connects to the host, while the owner listens
 
 The jailer gives its whole tree to the slot's user; `settle` takes back everything but ``run/``. A jail that exists is
 never used again: the jailer follows links and reuses what it finds (CVE-2026-1386), so it only ever gets a fresh one.
@@ -35,6 +36,8 @@ NAME = "firecracker"
 RUN = "run"
 METRICS = f"{RUN}/metrics"
 SOCKETS = {"api": "api.sock", "vsock": "vsock.sock"}
+DOORBELL = f"{SOCKETS['vsock']}_1024"
+"""Firecracker's own form: the socket of its vsock, and the port that the guest has named."""
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BATCH = 1000

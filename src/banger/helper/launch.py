@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from . import cgroup, grammar, jail, mapper, monitor, process, program, store, versions
+from . import cgroup, connection, grammar, jail, mapper, monitor, process, program, store, versions
 from .host import Host
 from .machine import OfMachine
 from .operation import Failed, Operation, Outcome, Refused
@@ -45,7 +45,8 @@ class StoredFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Launch(Operation):
-    """Make the machine's jail and control group, and start its monitor there.
+    """Make the machine's jail and control group, and start its monitor there; the caller gets the socket that listens
+    for the guest.
 
     A jail that exists is refused: revert first. To revert is to kill whatever lives in the jail, and needs only the id.
     """
@@ -115,7 +116,9 @@ class Launch(Operation):
             if monitor.of_user(uid):
                 raise Refused(f"the slot is taken: uid {uid} has a process")
             device = self._fill(host, root, uid)
-            return self._start(host, root, uid, device, console)
+            with connection.listen(root, uid) as doorbell:
+                values = self._start(host, root, uid, device, console)
+                return Outcome(values, (doorbell.detach(),))
         except BaseException as error:
             _swept(host, self.vm_id, error)
             if isinstance(error, OSError):
@@ -142,7 +145,7 @@ class Launch(Operation):
         os.chown("root", uid, uid, dir_fd=root, follow_symlinks=False)
         return device.number
 
-    def _start(self, host: Host, root: int, uid: int, device: str | None, console: int) -> Outcome:
+    def _start(self, host: Host, root: int, uid: int, device: str | None, console: int) -> dict[str, object]:
         wanted = cgroup.limits(self.memory, self.vcpus, self.cpu_weight)
         if device is not None:
             wanted |= cgroup.io_limit(device, self.io_bytes, self.io_operations)
@@ -157,7 +160,7 @@ class Launch(Operation):
         ticks = process.start_ticks(started.pid)
         if ticks is None:
             raise Failed(_last_words(console, begin))
-        return Outcome({"pid": started.pid, "start_ticks": ticks, "uid": uid})
+        return {"pid": started.pid, "start_ticks": ticks, "uid": uid}
 
     def _argv(self, host: Host, uid: int) -> list[str]:
         # The largest file that a monitor writes is a snapshot of the guest's memory; the console, which the owner's

@@ -1,8 +1,8 @@
 """The contract between a machine and the monitor that runs it.
 
 A driver turns a `LaunchSpec` into one host process and its two sockets, and can find and end that process again from
-nothing but the `Handle` it returned (plain data, on record). It holds no state of its own about machines, so a daemon
-that died loses nothing: the process goes on, and any later driver object can take the handle.
+nothing but the `Handle` it returned (plain data, on record). What it has in memory about machines only spares it work,
+so a daemon that died loses nothing: the process goes on, and any later driver object can take the handle.
 
 Promises that the conformance suite checks of every driver:
 

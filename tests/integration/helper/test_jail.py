@@ -1,15 +1,17 @@
 """A monitor in its jail, by the real jailer: launched, looked at from outside, reached, signalled, swept away."""
 
+import errno
 import os
 import socket
 import stat
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from banger.helper import process
+from banger.helper import process, protocol
 from banger.helper.inspection import Inspect, Jails
 from banger.helper.launch import Launch, StoredFile, Sweep
 from banger.helper.operation import Failed, Outcome, Refused
@@ -89,7 +91,7 @@ def test_it_can_write_below_run_alone(scene: Scene) -> None:
             assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (uid, 0o600)
         elif found.st_uid == uid or found.st_mode & 0o022:
             writable.add(str(path.relative_to(scene.jail())))
-    assert writable == {"run", "run/api.sock", "run/metrics"}
+    assert writable == {"run", "run/api.sock", "run/metrics", "run/vsock.sock_1024"}
     for name in ("vmlinux", "initrd", "modules"):
         found = (scene.jail() / name).stat()
         assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (0, 0o444)
@@ -123,6 +125,45 @@ def test_its_api_answers_whoever_may_ask(scene: Scene) -> None:
     assert failure.value.busy, "it may come"
     with pytest.raises(Failed, match="no jail"):
         scene.connect(SECOND)
+
+
+KNOCK = """
+import os, socket, sys
+uid = int(sys.argv[2])
+connection = socket.socket(socket.AF_UNIX)
+os.chroot(sys.argv[1])
+os.setgroups([int(sys.argv[3])])
+os.setresgid(uid, uid, uid)
+os.setresuid(uid, uid, uid)
+print(connection.connect_ex("/run/vsock.sock_1024"))
+"""
+
+
+def knock(root: Path, uid: int, group: int) -> int:
+    """Somebody in a jail connects to the host as a guest's monitor would; the error's number."""
+    argv = [sys.executable, "-c", KNOCK, str(root), str(uid), str(group)]
+    return int(subprocess.run(argv, check=True, capture_output=True, timeout=30).stdout)
+
+
+def test_its_user_alone_reaches_who_listens_for_the_guest(scene: Scene) -> None:
+    with scene.open_console() as console:
+        outcome = scene.request().execute(scene.host, (console,))
+    (descriptor,) = outcome.descriptors
+    uid, other = scene.host.uid(1), scene.host.uid(2)
+    name = scene.jail() / "run" / "vsock.sock_1024"
+    with socket.socket(fileno=descriptor) as listening:
+        assert not os.get_inheritable(descriptor)
+        assert (name.stat().st_uid, stat.S_IMODE(name.stat().st_mode)) == (uid, 0o600)
+        assert knock(scene.jail(), other, uid) == errno.EACCES
+        assert knock(scene.jail(), scene.host.owner_uid, uid) == errno.EACCES
+        assert knock(scene.jail(), uid, uid) == 0
+        listening.settimeout(30)
+        listening.accept()[0].close()
+        held = [os.readlink(each) for each in Path(f"/proc/{pid_of(outcome)}/fd").iterdir()]
+        assert os.readlink(f"/proc/self/fd/{descriptor}") not in held
+    assert knock(scene.jail(), uid, uid) == errno.ECONNREFUSED
+    Sweep(vm_id=FIRST).execute(scene.host)
+    assert scene.left() == []
 
 
 def test_two_machines_have_nothing_in_common(scene: Scene) -> None:
@@ -177,6 +218,7 @@ def test_of_two_at_once_for_one_slot_or_one_machine_one_is_launched(scene: Scene
             failures = [attempt.exception() for attempt in attempts]
         assert [type(each) for each in failures if each is not None] == [Refused]
         (winner,) = [attempt.result() for attempt in attempts if attempt.exception() is None]
+        protocol.close_all(winner.descriptors)
         (vm_id,) = {each.vm_id for each, failure in zip(requests, failures, strict=True) if failure is None}
         assert (scene.leaf(vm_id) / "cgroup.procs").read_text().split() == [str(pid_of(winner))]
         Sweep(vm_id=vm_id).execute(scene.host)
@@ -222,9 +264,11 @@ def test_a_monitor_that_does_not_begin_says_why(scene: Scene) -> None:
     script.chmod(0o755)
     object.__setattr__(scene.host, "firecracker", str(script))
     scene.console.write_bytes(b"what an earlier run said\n")
+    before = os.listdir("/proc/self/fd")
     with pytest.raises(Failed, match=r"(?i)exec") as failure:
         scene.launch()
     assert "earlier" not in str(failure.value)
+    assert os.listdir("/proc/self/fd") == before
     assert scene.left() == []
 
 

@@ -6,7 +6,8 @@ jail with it.
 
 The monitor is another user's process: it is watched by pidfd, which anybody may, and signalled by the helper. On disk,
 in the machine's directory: ``console.log``, the guest's console and Firecracker's own lines. The sockets are in the
-jail, and the helper connects us to them.
+jail, and the helper connects us to them. In memory alone: the sockets that listen for guests which have just been
+started (`doorbell`).
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from banger.vmm import console, process
 from banger.vmm.driver import Availability, Exit, Features, Handle, LaunchSpec
 from banger.vmm.firecracker import configuration, ending, vsock
 from banger.vmm.firecracker.api import ApiError, Client
+from banger.vmm.firecracker.doorbell import Doorbells
 from banger.vmm.firecracker.jail import Jail, Own
 from banger.vmm.firecracker.probe import probe
 from banger.vmm.firecracker.resources import Request, VmState
@@ -34,6 +36,8 @@ _LOOK_SECONDS = 1.0
 """How often the console is looked at for the end of a machine whose process goes on."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
+_FIRST_LIMIT, _LONGEST_LIMIT = 0.3, 5.0
+"""How long an attempt to reach the guest may take. One made too early is answered late, by Firecracker's own limit."""
 
 
 class FirecrackerDriver:
@@ -45,6 +49,7 @@ class FirecrackerDriver:
         self._privileged = privileged
         self._cache = cache
         self._jail = Jail(privileged)
+        self._doorbells = Doorbells()
         self._probing = asyncio.Lock()
 
     async def availability(self) -> Availability:
@@ -90,6 +95,7 @@ class FirecrackerDriver:
             raise
         finally:
             os.close(output)
+        self._doorbells.put_up(spec.vm_id, launched.doorbell)
         details = {"vm": spec.vm_id, "initrd": launched.own.path, "initrd_sha256": launched.own.sha256}
         handle = replace(handle, pid=launched.pid, start_ticks=launched.start_ticks, details=details)
         try:
@@ -115,6 +121,7 @@ class FirecrackerDriver:
     async def kill(self, handle: Handle) -> None:
         details = handle.details
         own = Own(details["initrd"], details["initrd_sha256"]) if "initrd" in details else None
+        self._doorbells.take_down(details["vm"])
         await self._jail.sweep(details["vm"], own)
         if not await proc.wait_gone(process.identity(handle), _END_SECONDS):
             raise errors.VmmFailed(reason=f"process {handle.pid} does not end", name=process.machine_name(handle))
@@ -130,19 +137,29 @@ class FirecrackerDriver:
         return ending.classify(handle.console, await self._jail.killed_for_memory(handle.details["vm"]))
 
     async def connect_agent(self, handle: Handle) -> socket.socket:
-        pause = _FIRST_PAUSE
-        while self.alive(handle):
-            with contextlib.suppress(errors.VmmFailed, vsock.Refused):
-                connected = await self._jail.connect(handle.details["vm"], "vsock")
-                try:
+        vm_id, monitor = handle.details["vm"], process.identity(handle)
+        connected = await self._doorbells.rung(vm_id, monitor, self._doorbells.patience(vm_id))
+        pause, limit = _FIRST_PAUSE, _FIRST_LIMIT
+        while connected is None and self.alive(handle):
+            connected = await self._call(vm_id, limit) or await self._doorbells.rung(vm_id, monitor, pause)
+            pause, limit = min(pause * 1.5, _LONGEST_PAUSE), min(limit * 1.5, _LONGEST_LIMIT)
+        if connected is None:
+            raise errors.AgentLost(reason="the machine has ended")
+        return connected
+
+    async def _call(self, vm_id: str, limit: float) -> socket.socket | None:
+        """A connection that we make; None when the guest does not let us in so far."""
+        with contextlib.suppress(errors.VmmFailed, vsock.Refused, TimeoutError):
+            connected = await self._jail.connect(vm_id, "vsock")
+            try:
+                async with asyncio.timeout(limit):
                     await vsock.shake_hands(connected)
-                except BaseException:
-                    connected.close()
-                    raise
-                return connected
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.5, _LONGEST_PAUSE)
-        raise errors.AgentLost(reason="the machine has ended")
+            except BaseException:
+                connected.close()
+                raise
+            self._doorbells.take_down(vm_id)
+            return connected
+        return None
 
     async def pause(self, handle: Handle) -> None:
         await self._change(handle, VmState(state="Paused"))

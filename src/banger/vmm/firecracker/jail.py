@@ -31,11 +31,12 @@ class Own(NamedTuple):
 
 
 class Launched(NamedTuple):
-    """The monitor's process."""
+    """The monitor's process, and the socket that listens for its guest (`doorbell`), the caller's to close."""
 
     pid: int
     start_ticks: int
     own: Own
+    doorbell: int
 
 
 class Jail:
@@ -74,7 +75,8 @@ class Jail:
             raise _told(failed, spec.vm_id) from None
         pid, ticks = outcome.values.get("pid"), outcome.values.get("start_ticks")
         assert isinstance(pid, int) and isinstance(ticks, int)
-        return Launched(pid, ticks, own)
+        (doorbell,) = outcome.descriptors
+        return Launched(pid, ticks, own, doorbell)
 
     async def _shared(self, path: str, vm_id: str) -> str:
         """As `_store`, of a file that many machines have: one request for all of them."""
