@@ -52,7 +52,7 @@ class Drivers:
         """The driver of new machines: as asked for; for ``auto`` Firecracker where it runs guests, else QEMU.
 
         Takes as long as a probe does. Firecracker is looked at again until it works, since it may have been installed
-        in between. Raises `errors.UsageError`.
+        in between; where neither works it is the one that is meant. Raises `errors.UsageError`.
         """
         async with self._choosing:
             if self._chosen is None:
@@ -61,10 +61,13 @@ class Drivers:
                     name = "qemu"
                 elif name == AUTO:
                     name = "firecracker"
-                    if not (await self.named(name).availability()).usable:
-                        return self.named("qemu")
+                    if not await self._usable(name):
+                        return self.named("qemu" if await self._usable("qemu") else name)
                 self._chosen = self.named(name)
             return self._chosen
+
+    async def _usable(self, name: str) -> bool:
+        return (await self.named(name).availability()).usable
 
 
 def by_name(name: str, probe_cache: str, privileged: Privileged | None = None) -> Driver:

@@ -36,6 +36,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     usable: bool
     reason: str
+    mend: str = ""
     warnings: tuple[str, ...] = ()
 
 
@@ -54,7 +55,7 @@ async def probe(privileged: Privileged, cache: str, boots: Boots) -> Probe:
     judged = await programs.judge(host.firecracker, host.jailer)
     found = Probe(key=key, usable=False, reason=judged.reason, warnings=judged.warnings)
     if not judged.usable:
-        return found
+        return msgspec.structs.replace(found, mend=programs.MEND)
     refusal = f"there is no {KVM}" if not os.path.exists(KVM) else await _try(host.state, host.uid_count - 1, boots)
     if refusal is not None:
         return msgspec.structs.replace(found, reason=f"{judged.reason} does not run guests here: {refusal}")
