@@ -29,6 +29,8 @@ SIZE = 1 << 20
 PATIENCE = 120.0
 SHARED = ("bridge.ensure", "rules.apply")
 """What works on the one bridge: another request may take it away at that moment, and then it fails."""
+OF_MACHINES = ("machine.sweep", "disk.remove")
+"""What ends a machine, however little of it there is."""
 PING = {"operation": "helper.ping"}
 
 
@@ -170,6 +172,17 @@ def swap(files: str) -> None:
             time.sleep(0.001)
 
 
+def tidy(host: Host, digest: str) -> None:
+    """Take back what is left of our own machines."""
+    requests: list[dict[str, Any]] = [
+        *({"operation": name, "arguments": {"vm_id": each}} for each in VM_IDS for name in OF_MACHINES),
+        {"operation": "store.fill", "arguments": {"path": "", "sha256": digest}, "undo": True},
+    ]
+    for request in requests:
+        reply = exchange(host.socket, Request(protocol.frame(request)), {})
+        assert "values" in reply, (request, reply)
+
+
 def main() -> None:
     record, count, seed = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     host = load(record)
@@ -185,6 +198,7 @@ def main() -> None:
     finally:
         os.kill(swapper, signal.SIGKILL)
         os.waitpid(swapper, 0)
+        tidy(host, digest)
         shutil.rmtree(files)
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from banger.helper.host import Host
 from banger.helper.program import TOOLS
 
 OPENS = {"open", "openat", "openat2", "creat"}
@@ -46,6 +47,29 @@ class Allowed(NamedTuple):
     """What may also be opened for writing."""
     read: tuple[str, ...]
     forbidden: tuple[str, ...]
+    started: tuple[str, ...] = ()
+    """Programs that outlive the helper as somebody else: what they do from then on is judged by other tests."""
+
+
+READ = (
+    "/usr", "/lib*", "/proc", "/sys", "/dev/urandom", "/dev/random", "/etc/ld.so.cache", "/etc/iproute2",
+    "/etc/localtime", "/etc/locale.alias", "/etc/nsswitch.conf", "/etc/passwd", "/etc/group", "/etc/protocols",
+    "/etc/services", "/etc/ssl/openssl.cnf",
+)  # fmt: skip
+"""What Python and the tools read anywhere."""
+
+
+def allowed(
+    host: Host, *, read: tuple[str, ...] = (), forbidden: tuple[str, ...] = (), started: tuple[str, ...] = ()
+) -> Allowed:
+    """What the helper of an installation may do."""
+    return Allowed(
+        changed=(host.private, host.runtime, host.cgroup, "/dev/mapper"),
+        written=(host.state, "/dev/null", "/dev/loop*", "/dev/net/tun", "/proc/sys/net/ipv4", "pipe:*"),
+        read=(*READ, *read),
+        forbidden=("/proc/sysrq-trigger", *forbidden),
+        started=started,
+    )
 
 
 class Judge:
@@ -55,6 +79,7 @@ class Judge:
         self._allowed = allowed
         self._pending: dict[str, str] = {}
         self._pids: set[str] = set()
+        self._started: set[str] = set()
         self.violations: list[str] = []
         self.calls = 0
         self.programs: dict[str, int] = {}
@@ -82,7 +107,11 @@ class Judge:
             return
         self.calls += 1
         _, name, arguments, result, opened, _ = found.groups()
-        if result not in ("-1", "?") and not self._may(name, arguments, opened or ""):
+        if result in ("-1", "?") or pid in self._started:
+            return
+        if name in PROGRAMS and _opened(arguments) and _program(arguments) in self._allowed.started:
+            self._started.add(pid)
+        elif not self._may(name, arguments, opened or ""):
             self.violations.append(line[:300])
 
     def _may(self, name: str, arguments: str, opened: str) -> bool:
@@ -111,19 +140,28 @@ class Judge:
         return self._within(opened, self._allowed.changed + self._allowed.written + self._allowed.read)
 
     def _may_run(self, arguments: str) -> bool:
-        found = re.match(r'"([^"]*)", \["([^"]*)"', arguments)
-        if found is None:
-            return False
-        self.programs[found[2]] = self.programs.get(found[2], 0) + 1
-        if found[2].endswith("python3"):
-            return self.programs[found[2]] == 1  # the helper itself
-        return found[1].startswith("/proc/self/fd/") and found[2] in TOOLS
+        name = _program(arguments)
+        self.programs[name] = self.programs.get(name, 0) + 1
+        if name.endswith("python3"):
+            return self.programs[name] == 1  # the helper itself
+        return name in TOOLS and _opened(arguments)
 
     def _within(self, path: str, places: tuple[str, ...]) -> bool:
         path = path.removesuffix(" (deleted)")
         if ".." in path.split("/") or any(covers(each, path) for each in self._allowed.forbidden):
             return False
         return any(covers(each, path) for each in places)
+
+
+def _program(arguments: str) -> str:
+    """What an executed program is told its name is."""
+    found = re.match(r'"[^"]*", \["([^"]*)"', arguments)
+    return found[1] if found else ""
+
+
+def _opened(arguments: str) -> bool:
+    """Whether a program is executed by descriptor: it is the file that was checked."""
+    return arguments.startswith('"/proc/self/fd/')
 
 
 def covers(place: str, path: str) -> bool:

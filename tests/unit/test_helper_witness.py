@@ -9,6 +9,7 @@ ALLOWED = Allowed(
     written=("/state", "/dev/loop*"),
     read=("/usr", "/proc"),
     forbidden=("/state/of-root", "/outside"),
+    started=("jailer",),
 )
 FINE = r"""
 1 execve("/usr/bin/python3", ["/usr/bin/python3", "-IS"], 0x7ff /* 9 vars */) = 0
@@ -29,6 +30,8 @@ FINE = r"""
 1 pidfd_send_signal(11<pid:2>, SIGKILL, NULL, 0) = 0
 2 mount("none", "/x", "tmpfs", 0, NULL) = -1 EPERM (Operation not permitted)
 2 +++ exited with 0 +++
+3 execve("/proc/self/fd/9", ["jailer", "--id"], 0x7ff /* 2 vars */) = 0
+3 mount("none", "/x", "tmpfs", 0, NULL) = 0
 """
 WRONG = [
     '1 openat(AT_FDCWD</>, "/etc/shadow", O_RDONLY|O_CLOEXEC) = 3</etc/shadow>',
@@ -49,6 +52,7 @@ WRONG = [
     "1 setns(5<net:[4026]>, CLONE_NEWNET) = 0",
     '1 execve("/bin/sh", ["sh", "-c"], 0x7ff /* 2 vars */) = 0',
     '1 execve("/proc/self/fd/9", ["sh", "-c"], 0x7ff /* 2 vars */) = 0',
+    '1 execve("/tmp/jailer", ["jailer"], 0x7ff /* 2 vars */) = 0',
     "1 what is this",
 ]
 
