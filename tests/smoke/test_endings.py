@@ -1,5 +1,6 @@
 """A monitor that is killed: while its machine runs, and at every moment of a start."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -28,6 +29,9 @@ MOMENTS = {"firecracker": "it has begun", "fc_api": "its API answers", "fc_vcpu 
 """Thread -> since when there is one."""
 
 
+REASON = re.compile("the virtual machine monitor failed: .*(ended|closed|killed|broken pipe|reset)", re.IGNORECASE)
+
+
 def ended(host: Host) -> dict[str, object]:
     """What is on record of the machine, once that is its end."""
     host.until("banger vm show one --json | jq -e '.state == \"stopped\"'", user="owner")
@@ -41,7 +45,7 @@ def test_a_machine_whose_monitor_is_killed_is_stopped_and_starts_again(serving: 
     found = ended(serving)
     assert (found["stop_reason"], found["pid"], found["error"]) == ("killed", None, None)
     refused = serving.banger("exec", "one", "--", "true", check=False)
-    assert refused.status == 4 and "stopped" in refused.stderr
+    assert refused.status == 125 and "stopped" in refused.stderr
     assert serving.run("ls -A /var/lib/banger-root/jails/firecracker").stdout == ""
     assert serving.run(["dmsetup", "ls"]).stdout == "No devices found\n"
     serving.banger("vm", "start", "one", timeout=150)
@@ -64,7 +68,7 @@ def test_a_start_whose_monitor_is_killed_says_so_and_leaves_nothing(killing: Hos
         failed = killing.banger("vm", "start", "one", timeout=150, check=False)
         killing.run(["systemctl", "stop", "killer"])
         assert failed.status == 1, f"{moment}: {failed.stdout}{failed.stderr}"
-        assert "error: " in failed.stderr and "Traceback" not in failed.stderr, f"{moment}: {failed.stderr}"
+        assert REASON.search(failed.stderr), f"{moment}: {failed.stderr}"
         print(f"{moment}: {failed.stderr}")
         found = show(killing, "one")
         assert found["state"] in ("stopped", "error") and found["pid"] is None, moment

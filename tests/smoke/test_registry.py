@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.smoke.host.box import Host
+from tests.smoke.host.image import OWNER
 
 ADDRESS = "127.0.0.1:5000"
 NAME = f"{ADDRESS}/guests/busybox"
@@ -23,7 +24,7 @@ def registry(stocked: Host) -> Iterator[Host]:
     stocked.run("systemd-run --quiet --collect --unit=registry docker-registry serve /srv/registry.yml")
     stocked.until(["curl", "-sf", f"http://{ADDRESS}/v2/"])
     pushed = ("oci:/kit/images/busybox:latest", f"docker://{NAME}:1")
-    stocked.run(["skopeo", "copy", "--quiet", "--dest-tls-verify=false", *pushed], timeout=180)
+    stocked.run(["skopeo", "copy", "--quiet", "--dest-tls-verify=false", *pushed], user=OWNER, timeout=180)
     yield stocked
     stocked.run("systemctl stop registry; rm -r /srv/registry /srv/registry.yml")
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from banger.helper import process
+from banger.helper import cgroup, process
+from banger.helper.host import Host
 from banger.helper.inspection import Inspect, Jails
 from banger.helper.launch import Launch, StoredFile, Sweep
 from banger.helper.operation import Failed, Outcome, Refused
@@ -123,6 +124,23 @@ def test_its_api_answers_whoever_may_ask(scene: Scene) -> None:
     assert failure.value.busy, "it may come"
     with pytest.raises(Failed, match="no jail"):
         scene.connect(SECOND)
+
+
+def test_a_monitor_that_ends_while_it_is_connected_to_is_no_stranger(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome, pids = scene.launch(), cgroup.pids
+
+    def ended(host: Host, vm_id: str) -> list[int]:
+        pidfd = os.pidfd_open(pid_of(outcome))
+        signal(scene, outcome, "KILL")
+        assert process.wait(pidfd, 30)
+        os.close(pidfd)
+        return pids(host, vm_id)
+
+    monkeypatch.setattr("banger.helper.connection.cgroup.pids", ended)
+    with pytest.raises(Failed, match="has ended"):
+        scene.connect()
 
 
 def test_two_machines_have_nothing_in_common(scene: Scene) -> None:
