@@ -19,9 +19,9 @@ import msgspec
 
 from banger import errors
 from banger.privileged.runner import Privileged
-from banger.vmm import console, kept, stub
+from banger.vmm import kept, stub
 from banger.vmm.driver import LaunchSpec
-from banger.vmm.firecracker import configuration, programs
+from banger.vmm.firecracker import configuration, ending, programs
 
 KVM = "/dev/kvm"
 PATIENCE = 10.0
@@ -83,7 +83,7 @@ async def _try(state: str, slot: int, boots: Boots) -> str | None:
                 slot=slot,
             )
             refusal = await boots(spec, PATIENCE)
-            said = console.tail(os.path.join(directory, "console.log"))
+            said = ending.of_guest(os.path.join(directory, "console.log"))
     except OSError as error:
         return errors.from_os(error, state).message
     if refusal is None and not any(line.strip() == stub.SAID for line in said.splitlines()):
