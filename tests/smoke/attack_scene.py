@@ -27,7 +27,7 @@ HELPER = "/usr/local/lib/banger/bangerd-root.pyz"
 PLACES = ("/boot", "/etc", "/home", "/opt", "/root", "/srv", "/usr")
 """What belongs to the host, and not to banger alone."""
 
-WARM = 60
+WARM = 40
 """Requests after which the helper has all that it keeps."""
 
 
@@ -68,8 +68,10 @@ def outside() -> Iterator[None]:
     inner.mkdir(parents=True)
     for path in (inner.with_name("secret"), inner / "disk"):
         path.write_text("root's")
-    yield
-    subprocess.run(["rm", "-r", OUTSIDE], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["rm", "-r", OUTSIDE], check=True)
 
 
 def attacked(host: Host, count: int, seed: int) -> dict[str, Any]:

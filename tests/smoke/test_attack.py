@@ -15,7 +15,7 @@ from tests.smoke.host.box import Host
 from tests.smoke.host.image import OTHER
 from tests.smoke.machines import boot_id, show
 
-REQUESTS = int(os.environ.get("BANGER_ATTACKS", "600"))
+REQUESTS = int(os.environ.get("BANGER_ATTACKS", "300"))
 SEED = int(os.environ.get("BANGER_ATTACK_SEED", "20"))
 LIMIT = 300 + REQUESTS
 
@@ -32,10 +32,11 @@ REFUSED = 13
 @pytest.fixture
 def scene(serving: Host, tmp_path: Path) -> Iterator[Host]:
     """The box with a machine, and with the attacker's programs."""
+    programs = tmp_path / "scene"  # pytest's own directory is nobody else's to read
     for name in FILES:
-        (tmp_path / "tests" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "tests" / name).write_bytes((TREE / "tests" / name).read_bytes())
-    serving.put(tmp_path, PLACE)
+        (programs / "tests" / name).parent.mkdir(parents=True, exist_ok=True)
+        (programs / "tests" / name).write_bytes((TREE / "tests" / name).read_bytes())
+    serving.put(programs, PLACE)
     yield serving
     serving.run(["rm", "-r", PLACE])
 
