@@ -13,7 +13,6 @@ SPOILT = {
     f"printf '#!/bin/sh\necho Firecracker v1.11.0\n' > {PROGRAM}":
         "firecracker is 1.11.0 and jailer 1.12.1: both must be of one release",
     f"chown owner {PROGRAM}": f"somebody other than root can write {PROGRAM}",
-    f"chmod 777 {PROGRAM}": f"somebody other than root can write {PROGRAM}",
 }  # fmt: skip
 """What is done to it -> the reason that is given."""
 
@@ -23,7 +22,8 @@ RUN = ("run", "--rm", "--image", "busybox", "--", "true")
 
 @pytest.fixture
 def kept(stocked: Host) -> Iterator[Host]:
-    """The box; Firecracker is put back in the end."""
+    """The box after a first run; Firecracker is put back in the end."""
+    stocked.banger(*RUN, timeout=180)
     yield stocked
     put_back(stocked)
 
@@ -40,7 +40,6 @@ def rows(host: Host) -> dict[str, dict[str, str]]:
 
 
 def test_a_monitor_that_must_not_be_run_is_named_with_its_mend(kept: Host) -> None:
-    assert kept.banger(*RUN, timeout=180).status == 0
     before = kept.inventory()
     for act, reason in SPOILT.items():
         kept.run(act)
@@ -53,6 +52,6 @@ def test_a_monitor_that_must_not_be_run_is_named_with_its_mend(kept: Host) -> No
         assert kept.banger("vm", "list", "--quiet").stdout == "", act
         assert kept.left_since(before) == [], act
         put_back(kept)
-        assert kept.banger(*RUN, timeout=180).status == 0, act
-    kept.run(f"rm {PROGRAM}; systemctl restart bangerd")
+    assert kept.banger(*RUN, timeout=180).status == 0
+    kept.run(f"rm {PROGRAM} && banger system restart", timeout=120)
     assert rows(kept)["monitor"]["detail"] == f"firecracker: {PROGRAM} is not installed"
