@@ -22,10 +22,13 @@ class Driven(Protocol):
 
 
 class Drivers:
-    """The drivers of one daemon, each made when it is first asked for."""
+    """The drivers of one daemon, each made when it is first asked for. ``meant`` is told of where none works."""
 
-    def __init__(self, probe_cache: str, wanted: str = AUTO, privileged: Privileged | None = None) -> None:
+    def __init__(
+        self, probe_cache: str, wanted: str = AUTO, privileged: Privileged | None = None, meant: str = "qemu"
+    ) -> None:
         self._probe_cache = probe_cache
+        self._meant = meant
         self._wanted = os.environ.get(VARIABLE) or wanted
         self.privileged = privileged
         """Who does what needs root, for drivers that need it; None where nobody does."""
@@ -52,7 +55,7 @@ class Drivers:
         """The driver of new machines: as asked for; for ``auto`` Firecracker where it runs guests, else QEMU.
 
         Takes as long as a probe does. Firecracker is looked at again until it works, since it may have been installed
-        in between; where neither works it is the one that is meant. Raises `errors.UsageError`.
+        in between. Raises `errors.UsageError`.
         """
         async with self._choosing:
             if self._chosen is None:
@@ -62,7 +65,7 @@ class Drivers:
                 elif name == AUTO:
                     name = "firecracker"
                     if not await self._usable(name):
-                        return self.named("qemu" if await self._usable("qemu") else name)
+                        return self.named("qemu" if await self._usable("qemu") else self._meant)
                 self._chosen = self.named(name)
             return self._chosen
 
