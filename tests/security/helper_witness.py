@@ -34,7 +34,6 @@ _UNFINISHED = re.compile(r"(\d+) +(.*?) ?<unfinished \.\.\.>$")
 _RESUMED = re.compile(r"(\d+) +<\.\.\. \w+ resumed>(.*)$")
 _PATH = re.compile(r'(?:(AT_FDCWD|\d+)(?:<((?:[^>\\]|\\.)*)>)?, )?"((?:[^"\\]|\\.)*)"')
 _DESCRIPTOR = re.compile(r"\d+<((?:[^>\\]|\\.)*)>")
-_UNNAMED = re.compile(r"/proc/self/fd/\d+")
 _WRITING = re.compile(r"\bO_(WRONLY|RDWR|CREAT|TRUNC|APPEND)\b")
 
 
@@ -80,6 +79,8 @@ class Judge:
         self._pending: dict[str, str] = {}
         self._pids: set[str] = set()
         self._started: set[str] = set()
+        self._opened: dict[tuple[str, str], str] = {}
+        """Process and its path of a descriptor -> what was opened: some files have no other name."""
         self.violations: list[str] = []
         self.calls = 0
         self.programs: dict[str, int] = {}
@@ -111,16 +112,17 @@ class Judge:
             return
         if name in PROGRAMS and _opened(arguments) and _program(arguments) in self._allowed.started:
             self._started.add(pid)
-        elif not self._may(name, arguments, opened or ""):
+        elif not self._may(pid, name, arguments, opened or ""):
             self.violations.append(line[:300])
+        if name in OPENS:
+            self._opened[pid, f"/proc/self/fd/{result}"] = opened or ""
 
-    def _may(self, name: str, arguments: str, opened: str) -> bool:
+    def _may(self, pid: str, name: str, arguments: str, opened: str) -> bool:
         if name in OPENS:
             return self._may_open(arguments, opened)
         if name in BY_PATH:
             places = [absolute(*each) for each in _PATH.findall(arguments)] or _DESCRIPTOR.findall(arguments)[:1]
-            if name == "linkat" and places and _UNNAMED.fullmatch(places[0]):
-                places = places[1:]  # a file without a name yet, which was made where its directory was checked
+            places = [self._opened.get((pid, each), each) for each in places]
             return bool(places) and all(self._within(each, self._allowed.changed) for each in places)
         if name in BY_DESCRIPTOR:
             place = _DESCRIPTOR.match(arguments)
