@@ -29,6 +29,7 @@ SIZE = 1 << 20
 PATIENCE = 120.0
 SHARED = ("bridge.ensure", "rules.apply")
 """What works on the one bridge: another request may take it away at that moment, and then it fails."""
+LISTS = ("disk.list", "machine.list")
 PING = {"operation": "helper.ping"}
 
 
@@ -170,9 +171,30 @@ def swap(files: str) -> None:
             time.sleep(0.001)
 
 
+def machines(host: Host) -> set[str]:
+    """Those that have a disk or a jail."""
+    return {each for name in LISTS for each in ask(host, {"operation": name})["machines"]}
+
+
+def ask(host: Host, request: Mapping[str, Any]) -> dict[str, Any]:
+    """A request that has to be performed."""
+    reply = exchange(host.socket, Request(protocol.frame({"arguments": {}, **request})), {})
+    assert "values" in reply, (request, reply)
+    return dict(reply["values"])
+
+
+def tidy(host: Host, vm_ids: set[str], digest: str) -> None:
+    """Take back what there is of these machines, and the stored file."""
+    for vm_id in vm_ids:
+        for name in ("machine.sweep", "disk.remove"):
+            ask(host, {"operation": name, "arguments": {"vm_id": vm_id}})
+    ask(host, {"operation": "store.fill", "arguments": {"path": "", "sha256": digest}, "undo": True})
+
+
 def main() -> None:
     record, count, seed = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     host = load(record)
+    others = machines(host)
     files = Path(host.state, f"attack-{os.getpid()}")
     digest = make_files(files)
     pids = [int(name) for name in os.listdir("/proc") if name.isdecimal()]
@@ -185,6 +207,7 @@ def main() -> None:
     finally:
         os.kill(swapper, signal.SIGKILL)
         os.waitpid(swapper, 0)
+        tidy(host, machines(host) - others, digest)
         shutil.rmtree(files)
 
 

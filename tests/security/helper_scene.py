@@ -27,7 +27,7 @@ from banger.privileged import archive
 from tests.security.helper_attacker import OUTSIDE, SIZE, attack, swap
 from tests.security.helper_attacker import make_files as attacker_files
 from tests.security.helper_requests import VM_IDS
-from tests.security.helper_witness import TRACED, Allowed, Judge
+from tests.security.helper_witness import TRACED, Judge, allowed
 
 OWNER = 54_321
 STRANGER = 54_322
@@ -47,30 +47,10 @@ HOST = Host(
     firecracker="/srv/bin/firecracker",
     jailer="/srv/bin/jailer",
 )
-ALLOWED = Allowed(
-    changed=(HOST.private, HOST.runtime, "/dev/mapper"),
-    written=(HOST.state, "/dev/null", "/dev/loop*", "/dev/net/tun", "/proc/sys/net/ipv4", "pipe:*"),
-    read=(
-        *("/usr", "/lib*", "/proc", "/sys", "/dev/urandom", "/dev/random"),
-        *("/etc/ld.so.cache", "/etc/iproute2", "/etc/localtime", "/etc/locale.alias", "/etc/nsswitch.conf"),
-        *(
-            "/etc/passwd",
-            "/etc/group",
-            "/etc/protocols",
-            "/etc/services",
-            "/etc/ssl/openssl.cnf",
-            "/srv/bangerd-root.pyz",
-            "/srv/install.json",
-        ),
-    ),
-    forbidden=(
-        OUTSIDE,
-        "/srv/state/of-root",
-        "/srv/state/hard-link",
-        "/srv/state/mounted",
-        "/srv/state/bound",
-        "/proc/sysrq-trigger",
-    ),
+ALLOWED = allowed(
+    HOST,
+    read=("/srv/bangerd-root.pyz", "/srv/install.json"),
+    forbidden=(OUTSIDE, *(f"/srv/state/{name}" for name in ("of-root", "hard-link", "mounted", "bound"))),
 )
 
 

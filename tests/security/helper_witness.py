@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from banger.helper.host import Host
 from banger.helper.program import TOOLS
 
 OPENS = {"open", "openat", "openat2", "creat"}
@@ -33,7 +34,6 @@ _UNFINISHED = re.compile(r"(\d+) +(.*?) ?<unfinished \.\.\.>$")
 _RESUMED = re.compile(r"(\d+) +<\.\.\. \w+ resumed>(.*)$")
 _PATH = re.compile(r'(?:(AT_FDCWD|\d+)(?:<((?:[^>\\]|\\.)*)>)?, )?"((?:[^"\\]|\\.)*)"')
 _DESCRIPTOR = re.compile(r"\d+<((?:[^>\\]|\\.)*)>")
-_UNNAMED = re.compile(r"/proc/self/fd/\d+")
 _WRITING = re.compile(r"\bO_(WRONLY|RDWR|CREAT|TRUNC|APPEND)\b")
 
 
@@ -46,6 +46,29 @@ class Allowed(NamedTuple):
     """What may also be opened for writing."""
     read: tuple[str, ...]
     forbidden: tuple[str, ...]
+    started: tuple[str, ...] = ()
+    """Programs that outlive the helper as somebody else: what they do from then on is judged by other tests."""
+
+
+READ = (
+    "/usr", "/lib*", "/proc", "/sys", "/dev/urandom", "/dev/random", "/etc/ld.so.cache", "/etc/iproute2",
+    "/etc/localtime", "/etc/locale.alias", "/etc/nsswitch.conf", "/etc/passwd", "/etc/group", "/etc/protocols",
+    "/etc/services", "/etc/ssl/openssl.cnf",
+)  # fmt: skip
+"""What Python and the tools read anywhere."""
+
+
+def allowed(
+    host: Host, *, read: tuple[str, ...] = (), forbidden: tuple[str, ...] = (), started: tuple[str, ...] = ()
+) -> Allowed:
+    """What the helper of an installation may do."""
+    return Allowed(
+        changed=(host.private, host.runtime, host.cgroup, "/dev/mapper"),
+        written=(host.state, "/dev/null", "/dev/loop*", "/dev/net/tun", "/proc/sys/net/ipv4", "pipe:*"),
+        read=(*READ, *read),
+        forbidden=("/proc/sysrq-trigger", *forbidden),
+        started=started,
+    )
 
 
 class Judge:
@@ -55,6 +78,9 @@ class Judge:
         self._allowed = allowed
         self._pending: dict[str, str] = {}
         self._pids: set[str] = set()
+        self._started: set[str] = set()
+        self._opened: dict[tuple[str, str], str] = {}
+        """Process and its path of a descriptor -> what was opened: some files have no other name."""
         self.violations: list[str] = []
         self.calls = 0
         self.programs: dict[str, int] = {}
@@ -82,16 +108,21 @@ class Judge:
             return
         self.calls += 1
         _, name, arguments, result, opened, _ = found.groups()
-        if result not in ("-1", "?") and not self._may(name, arguments, opened or ""):
+        if result in ("-1", "?") or pid in self._started:
+            return
+        if name in PROGRAMS and _opened(arguments) and _program(arguments) in self._allowed.started:
+            self._started.add(pid)
+        elif not self._may(pid, name, arguments, opened or ""):
             self.violations.append(line[:300])
+        if name in OPENS:
+            self._opened[pid, f"/proc/self/fd/{result}"] = opened or ""
 
-    def _may(self, name: str, arguments: str, opened: str) -> bool:
+    def _may(self, pid: str, name: str, arguments: str, opened: str) -> bool:
         if name in OPENS:
             return self._may_open(arguments, opened)
         if name in BY_PATH:
             places = [absolute(*each) for each in _PATH.findall(arguments)] or _DESCRIPTOR.findall(arguments)[:1]
-            if name == "linkat" and places and _UNNAMED.fullmatch(places[0]):
-                places = places[1:]  # a file without a name yet, which was made where its directory was checked
+            places = [self._opened.get((pid, each), each) for each in places]
             return bool(places) and all(self._within(each, self._allowed.changed) for each in places)
         if name in BY_DESCRIPTOR:
             place = _DESCRIPTOR.match(arguments)
@@ -111,19 +142,28 @@ class Judge:
         return self._within(opened, self._allowed.changed + self._allowed.written + self._allowed.read)
 
     def _may_run(self, arguments: str) -> bool:
-        found = re.match(r'"([^"]*)", \["([^"]*)"', arguments)
-        if found is None:
-            return False
-        self.programs[found[2]] = self.programs.get(found[2], 0) + 1
-        if found[2].endswith("python3"):
-            return self.programs[found[2]] == 1  # the helper itself
-        return found[1].startswith("/proc/self/fd/") and found[2] in TOOLS
+        name = _program(arguments)
+        self.programs[name] = self.programs.get(name, 0) + 1
+        if name.endswith("python3"):
+            return self.programs[name] == 1  # the helper itself
+        return name in TOOLS and _opened(arguments)
 
     def _within(self, path: str, places: tuple[str, ...]) -> bool:
         path = path.removesuffix(" (deleted)")
         if ".." in path.split("/") or any(covers(each, path) for each in self._allowed.forbidden):
             return False
         return any(covers(each, path) for each in places)
+
+
+def _program(arguments: str) -> str:
+    """What an executed program is told its name is."""
+    found = re.match(r'"[^"]*", \["([^"]*)"', arguments)
+    return found[1] if found else ""
+
+
+def _opened(arguments: str) -> bool:
+    """Whether a program is executed by descriptor: it is the file that was checked."""
+    return arguments.startswith('"/proc/self/fd/')
 
 
 def covers(place: str, path: str) -> bool:

@@ -16,6 +16,23 @@ def test_a_command_in_a_machine_of_its_own(stocked: Host) -> None:
     assert stocked.banger("vm", "list", "--quiet").stdout == ""
 
 
+def test_three_at_once_each_have_their_own_status(stocked: Host) -> None:
+    one = "banger run --rm --image busybox --memory 128M -- sh -c 'exit {0}'; echo {0} $?"
+    lines = "".join(f"({one.format(status)}) & " for status in (3, 4, 5))
+    done = stocked.run(f"{lines} wait", user="owner", timeout=400)
+    assert sorted(done.stdout.splitlines()) == ["3 3", "4 4", "5 5"], done.stderr
+    assert stocked.banger("vm", "list", "--quiet").stdout == ""
+
+
+def test_loop_devices_that_others_have_are_no_hindrance(stocked: Host) -> None:
+    stocked.run("mkdir /var/tmp/taken; for i in $(seq 20); do"
+                " truncate -s 1M /var/tmp/taken/$i && losetup -f /var/tmp/taken/$i || exit; done")  # fmt: skip
+    taken = stocked.run("losetup -ln -O NAME,BACK-FILE").stdout
+    assert stocked.banger("run", "--rm", "--image", "busybox", "--", "true", timeout=180).status == 0
+    assert stocked.run("losetup -ln -O NAME,BACK-FILE").stdout == taken
+    stocked.run("losetup -D; rm -r /var/tmp/taken")
+
+
 def test_a_machine_stops_starts_and_restarts_with_its_disk(serving: Host) -> None:
     first = boot_id(serving, "one")
     serving.banger("exec", "one", "--", "sh", "-c", "echo kept > /root/kept; sync")

@@ -7,6 +7,12 @@ import pytest
 from tests.smoke.host.box import Host
 from tests.smoke.machines import show
 
+RUN = ("run", "--rm", "--image", "busybox", "--memory", "128M", "--", "true")
+EDITS = (
+    "nft delete table inet banger",
+    "nft insert rule bridge banger from_guest accept",
+    "nft flush set bridge banger guests",
+)
 GATEWAY, OUTSIDE = "172.16.0.1", "198.51.100.2"
 
 
@@ -56,6 +62,46 @@ def test_guests_reach_each_other_only_where_both_ask_for_it(serving: Host) -> No
     assert reaches(serving, "two", three) and reaches(serving, "three", two)
     assert not reaches(serving, "one", two) and not reaches(serving, "two", show(serving, "one")["address"])
     serving.banger("rm", "two", "three", timeout=90)
+
+
+@pytest.fixture
+def unresolved(stocked: Host) -> Iterator[Host]:
+    """The box without systemd-resolved."""
+    stocked.run("systemctl mask --runtime --now systemd-resolved")
+    yield stocked
+    stocked.run("systemctl unmask --runtime systemd-resolved; systemctl start systemd-resolved")
+
+
+def test_without_a_resolver_machines_run_and_the_doctor_has_a_recipe(unresolved: Host) -> None:
+    address = create(unresolved, "two")
+    asked = ["dig", "+short", "-p", "42069", "@127.0.0.1", "two.vm"]
+    assert unresolved.run(asked).stdout == f"{address}\n"
+    told = unresolved.banger("doctor", check=False).stdout
+    assert "WARN  names " in told and "docs/howto/resolve-names.md" in told, told
+    unresolved.banger("rm", "two", timeout=90)
+
+
+def test_a_bridge_of_somebody_elses_is_named_and_left_alone(stocked: Host) -> None:
+    stocked.run("ip link add br-fc type bridge && ip addr add 192.0.2.1/24 dev br-fc")
+    before, theirs = stocked.inventory(), stocked.run("ip -d addr show br-fc").stdout
+    refused = stocked.banger(*RUN, timeout=180, check=False)
+    assert refused.status == 125 and "br-fc is a bridge that banger did not make" in refused.stderr, refused.stderr
+    assert stocked.banger("vm", "list", "--quiet").stdout == ""
+    assert stocked.left_since(before) == []
+    assert stocked.run("ip -d addr show br-fc").stdout == theirs
+    stocked.run("ip link del br-fc")
+    assert stocked.banger(*RUN, timeout=180).status == 0
+
+
+def test_rules_that_were_edited_by_hand_are_put_right_and_told(serving: Host) -> None:
+    listed = "nft -st list table bridge banger && nft -st list table inet banger && nft list set bridge banger guests"
+    whole = serving.run(listed).stdout
+    for edit in EDITS:
+        serving.run(edit)
+        serving.banger(*RUN, timeout=180)
+        assert serving.run(listed).stdout == whole, edit
+    told = serving.run("journalctl --unit=bangerd --output=cat | grep -c 'had been edited by hand'").stdout
+    assert int(told) == len(EDITS)
 
 
 def test_the_way_out_is_open_with_nat_alone(outside: Host) -> None:

@@ -1,11 +1,12 @@
-"""banger for a plain user of the box, without an installation: no monitor is usable there, and doctor says so."""
+"""banger for a plain user of the box, for whom it is not installed: no monitor is usable, and doctor says so."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
 
 from tests.smoke.host.box import Host
-from tests.smoke.host.image import OWNER
+from tests.smoke.host.image import OTHER, OWNER
 
 
 @pytest.fixture
@@ -26,3 +27,20 @@ def test_doctor_says_that_there_is_no_monitor(plain: Host) -> None:
     lines = done.stdout.splitlines()
     assert [line.split()[1] for line in lines if line.startswith("FAIL")] == ["monitor"]
     assert "qemu-system-x86_64 is not installed" in done.stdout
+
+
+@pytest.fixture
+def stranger(serving: Host) -> Iterator[Host]:
+    """The box with a machine of the owner's; what the other user comes to have is removed."""
+    yield serving
+    serving.banger("daemon", "stop", user=OTHER, check=False)
+    serving.run(f"rm -rf /tmp/banger-runtime-* /home/{OTHER}/.local /home/{OTHER}/.cache")
+
+
+def test_somebody_else_sees_nothing_of_the_owners_machines(stranger: Host) -> None:
+    assert json.loads(stranger.banger("vm", "list", "--json", user=OTHER).stdout) == {"vms": []}
+    refused = stranger.banger("exec", "one", "--", "true", user=OTHER, check=False)
+    assert refused.status == 125 and "no machine named 'one'" in refused.stderr, refused.stderr
+    for path in ("/var/lib/banger", "/var/cache/banger", "/var/lib/banger-root/store", "/run/banger"):
+        assert stranger.run(["ls", path], user=OTHER, check=False).status == 2, path
+    assert stranger.banger("exec", "one", "--", "true").status == 0

@@ -9,6 +9,7 @@ ALLOWED = Allowed(
     written=("/state", "/dev/loop*"),
     read=("/usr", "/proc"),
     forbidden=("/state/of-root", "/outside"),
+    started=("jailer",),
 )
 FINE = r"""
 1 execve("/usr/bin/python3", ["/usr/bin/python3", "-IS"], 0x7ff /* 9 vars */) = 0
@@ -20,6 +21,8 @@ FINE = r"""
 2 linkat(AT_FDCWD</>, "/proc/self/fd/10", 9</private>, "name", AT_SYMLINK_FOLLOW) = 0
 2 openat(AT_FDCWD</>, "/dev/loop3", O_RDWR) = 8</dev/loop3>
 2 unlinkat(9</private>, "name", 0) = 0
+2 openat(AT_FDCWD</>, "/private/node", O_RDONLY|O_NOFOLLOW|O_PATH) = 8</private/node>
+2 chown("/proc/self/fd/8", 901000, 901000) = 0
 2 fchown(10</private/x>, 0, 0) = 0
 2 execve("/proc/self/fd/9", ["ip", "-batch"], 0x7ff /* 2 vars */ <unfinished ...>
 1 openat(AT_FDCWD</>, "/usr/lib/y.py", O_RDONLY <unfinished ...>
@@ -29,6 +32,8 @@ FINE = r"""
 1 pidfd_send_signal(11<pid:2>, SIGKILL, NULL, 0) = 0
 2 mount("none", "/x", "tmpfs", 0, NULL) = -1 EPERM (Operation not permitted)
 2 +++ exited with 0 +++
+3 execve("/proc/self/fd/9", ["jailer", "--id"], 0x7ff /* 2 vars */) = 0
+3 mount("none", "/x", "tmpfs", 0, NULL) = 0
 """
 WRONG = [
     '1 openat(AT_FDCWD</>, "/etc/shadow", O_RDONLY|O_CLOEXEC) = 3</etc/shadow>',
@@ -42,6 +47,9 @@ WRONG = [
     '1 linkat(5</state>, "disk", 9</private>, "name", 0) = 0',
     '1 mknodat(9</outside>, "x", S_IFBLK|0600, makedev(8, 0)) = 0',
     '1 fchownat(5</state>, "disk", 0, 0, AT_SYMLINK_NOFOLLOW) = 0',
+    '1 chown("/proc/self/fd/8", 901000, 901000) = 0',
+    '1 openat(AT_FDCWD</>, "/x", O_PATH) = 8</outside/x>\n1 chown("/proc/self/fd/8", 1000, 1000) = 0',
+    '1 openat(AT_FDCWD</>, "/private/x", O_PATH) = 8</private/x>\n2 chown("/proc/self/fd/8", 0, 0) = 0',
     "1 fchmod(7</state/disk>, 0644) = 0",
     "1 kill(4711, SIGKILL) = 0",
     "1 pidfd_send_signal(11<pid:4711>, SIGTERM, NULL, 0) = 0",
@@ -49,6 +57,7 @@ WRONG = [
     "1 setns(5<net:[4026]>, CLONE_NEWNET) = 0",
     '1 execve("/bin/sh", ["sh", "-c"], 0x7ff /* 2 vars */) = 0',
     '1 execve("/proc/self/fd/9", ["sh", "-c"], 0x7ff /* 2 vars */) = 0',
+    '1 execve("/tmp/jailer", ["jailer"], 0x7ff /* 2 vars */) = 0',
     "1 what is this",
 ]
 

@@ -84,11 +84,7 @@ async def _monitor(doctor: Doctor) -> Found:
     found = await doctor.availability()
     if found.usable:
         return "pass", f"{doctor.driver.name}: {found.reason}", ""
-    try:
-        proc.find("qemu-system-x86_64")
-    except errors.ToolMissing as missing:
-        return "fail", missing.message, missing.advice.removeprefix("install it: ")
-    return "fail", f"{doctor.driver.name}: {found.reason}", "sudo apt-get install --reinstall qemu-system-x86"
+    return "fail", f"{doctor.driver.name}: {found.reason}", found.mend
 
 
 async def _advisories(doctor: Doctor) -> Found:

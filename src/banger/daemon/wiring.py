@@ -42,7 +42,8 @@ async def wire(paths: Paths, config: Config) -> Services:
     try:
         engine = Engine(database)
         privileged = runner.choose(paths.state)
-        known = drivers.Drivers(paths.probe_cache, config.driver, privileged)
+        meant = "firecracker" if paths.system else "qemu"
+        known = drivers.Drivers(paths.probe_cache, config.driver, privileged, meant)
         records = Records(database, "images", ImageRecord)
         images = ImageService(engine, records, paths, config, agent=agent_path())
         kernels = KernelService(engine, paths, config, agent=agent_path())

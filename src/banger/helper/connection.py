@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from . import cgroup, grammar, jail
+from . import cgroup, grammar, jail, process
 from .host import Host
 from .operation import Failed, Operation, Outcome, Refused
 
@@ -111,6 +111,8 @@ def _connect(host: Host, vm_id: str, name: int, uid: int) -> int:
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         pid, user, _ = _CREDENTIALS.unpack(credentials)
         if user != uid or pid not in cgroup.pids(host, vm_id):
+            if user == uid and process.start_ticks(pid) is None:
+                raise Failed(f"the monitor of {vm_id} has ended")
             raise Refused(f"process {pid} of uid {user} listens, which is not the monitor of {vm_id}")
         connection.setblocking(True)
         return connection.detach()

@@ -38,6 +38,8 @@ class Availability(msgspec.Struct, frozen=True, kw_only=True):
     usable: bool
     reason: str
     features: Features
+    mend: str = ""
+    """The command that makes it usable, where there is one."""
     warnings: tuple[str, ...] = ()
     """What the owner should know of the version that is installed, a line each."""
 

@@ -22,10 +22,13 @@ class Driven(Protocol):
 
 
 class Drivers:
-    """The drivers of one daemon, each made when it is first asked for."""
+    """The drivers of one daemon, each made when it is first asked for. ``meant`` is told of where none works."""
 
-    def __init__(self, probe_cache: str, wanted: str = AUTO, privileged: Privileged | None = None) -> None:
+    def __init__(
+        self, probe_cache: str, wanted: str = AUTO, privileged: Privileged | None = None, meant: str = "qemu"
+    ) -> None:
         self._probe_cache = probe_cache
+        self._meant = meant
         self._wanted = os.environ.get(VARIABLE) or wanted
         self.privileged = privileged
         """Who does what needs root, for drivers that need it; None where nobody does."""
@@ -61,10 +64,13 @@ class Drivers:
                     name = "qemu"
                 elif name == AUTO:
                     name = "firecracker"
-                    if not (await self.named(name).availability()).usable:
-                        return self.named("qemu")
+                    if not await self._usable(name):
+                        return self.named("qemu" if await self._usable("qemu") else self._meant)
                 self._chosen = self.named(name)
             return self._chosen
+
+    async def _usable(self, name: str) -> bool:
+        return (await self.named(name).availability()).usable
 
 
 def by_name(name: str, probe_cache: str, privileged: Privileged | None = None) -> Driver:

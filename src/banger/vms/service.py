@@ -123,7 +123,9 @@ class VmService:
         driver = await parts.drivers.choose()
         available = await driver.availability()
         if not available.usable:
-            raise errors.VmmFailed(reason=available.reason, name=request.name or "")
+            failed = errors.VmmFailed(reason=available.reason, name=request.name or "")
+            failed.advise(available.mend or "'banger doctor' checks this host")
+            raise failed
         record = wanted.decide(
             request,
             parts.settings,

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from banger.helper import process, protocol
+from banger.helper import cgroup, process, protocol
+from banger.helper.host import Host
 from banger.helper.inspection import Inspect, Jails
 from banger.helper.launch import Launch, StoredFile, Sweep
 from banger.helper.operation import Failed, Outcome, Refused
@@ -164,6 +165,23 @@ def test_its_user_alone_reaches_who_listens_for_the_guest(scene: Scene) -> None:
     assert knock(scene.jail(), uid, uid) == errno.ECONNREFUSED
     Sweep(vm_id=FIRST).execute(scene.host)
     assert scene.left() == []
+
+
+def test_a_monitor_that_ends_while_it_is_connected_to_is_no_stranger(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome, pids = scene.launch(), cgroup.pids
+
+    def ended(host: Host, vm_id: str) -> list[int]:
+        pidfd = os.pidfd_open(pid_of(outcome))
+        signal(scene, outcome, "KILL")
+        assert process.wait(pidfd, 30)
+        os.close(pidfd)
+        return pids(host, vm_id)
+
+    monkeypatch.setattr("banger.helper.connection.cgroup.pids", ended)
+    with pytest.raises(Failed, match="has ended"):
+        scene.connect()
 
 
 def test_two_machines_have_nothing_in_common(scene: Scene) -> None:

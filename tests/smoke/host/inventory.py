@@ -105,9 +105,9 @@ class Inventory:
         """What is here and was not before, in words; without ``standing``, what an installation keeps is left out."""
         return self._minus(before, standing)
 
-    def gone_since(self, before: "Inventory") -> list[str]:
-        """What was there before and is not any more."""
-        return before._minus(self)
+    def gone_since(self, before: "Inventory", standing: bool = True) -> list[str]:
+        """What was there before and is not any more, with the same exception."""
+        return before._minus(self, standing)
 
     def _minus(self, other: "Inventory", standing: bool = True) -> list[str]:
         return [

@@ -115,7 +115,7 @@ async def firecracker(record: Record) -> Found:
     judged = await programs.judge(record.firecracker, record.jailer)
     if judged.usable:
         return "pass", f"{judged.reason}, {record.firecracker} and {record.jailer}", ""
-    return "warn", f"{judged.reason}: machines run on QEMU", "sudo banger firecracker install"
+    return "warn", f"{judged.reason}: no machine can run on it", programs.MEND
 
 
 async def jails(record: Record) -> Found:

@@ -55,7 +55,9 @@ class FirecrackerDriver:
     async def availability(self) -> Availability:
         async with self._probing:
             found = await probe(self._privileged, self._cache, self._boots)
-        return Availability(usable=found.usable, reason=found.reason, features=FEATURES, warnings=found.warnings)
+        return Availability(
+            usable=found.usable, reason=found.reason, features=FEATURES, mend=found.mend, warnings=found.warnings
+        )
 
     async def _boots(self, spec: LaunchSpec, patience: float) -> str | None:
         """Run a machine that ends by itself; None when it said so, else why it did not."""

@@ -10,7 +10,9 @@ from banger.log import printable
 from banger.vmm import console
 from banger.vmm.driver import Exit
 
-_OWN = rb"^\d{4}-\d\d-\d\dT\S{1,40} \[[^\]\n]{1,80}\] "
+_MARK = rb"\d{4}-\d\d-\d\dT\S{1,40} \[[^\]\n]{1,80}\] "
+_OWN = b"^" + _MARK
+_ANYWHERE = re.compile(_MARK + rb"[^\n]*\n")
 _STARTED = re.compile(_OWN + rb"Running Firecracker ", re.MULTILINE)
 _STOPPING = re.compile(_OWN + rb"Vmm is stopping\.", re.MULTILINE)
 _FAILED = re.compile(_OWN + rb"Firecracker exiting with error", re.MULTILINE)
@@ -44,6 +46,11 @@ def said(path: str) -> str:
     found = [each[1].strip() for each in _LINE.finditer(this_run(path))]
     useful = [each for each in found if not each.startswith(_ABOUT_THE_END)]
     return printable(useful[-1]) if useful else ""
+
+
+def of_guest(path: str) -> bytes:
+    """What the guest alone has written at the end: Firecracker's own lines come in the middle of its words, too."""
+    return _ANYWHERE.sub(b"", this_run(path))
 
 
 def classify(path: str, killed_for_memory: bool) -> Exit:

@@ -19,9 +19,9 @@ import msgspec
 
 from banger import errors
 from banger.privileged.runner import Privileged
-from banger.vmm import console, kept, stub
+from banger.vmm import kept, stub
 from banger.vmm.driver import LaunchSpec
-from banger.vmm.firecracker import configuration, programs
+from banger.vmm.firecracker import configuration, ending, programs
 
 KVM = "/dev/kvm"
 PATIENCE = 10.0
@@ -36,6 +36,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     usable: bool
     reason: str
+    mend: str = ""
     warnings: tuple[str, ...] = ()
 
 
@@ -54,7 +55,7 @@ async def probe(privileged: Privileged, cache: str, boots: Boots) -> Probe:
     judged = await programs.judge(host.firecracker, host.jailer)
     found = Probe(key=key, usable=False, reason=judged.reason, warnings=judged.warnings)
     if not judged.usable:
-        return found
+        return msgspec.structs.replace(found, mend=programs.MEND)
     refusal = f"there is no {KVM}" if not os.path.exists(KVM) else await _try(host.state, host.uid_count - 1, boots)
     if refusal is not None:
         return msgspec.structs.replace(found, reason=f"{judged.reason} does not run guests here: {refusal}")
@@ -82,7 +83,7 @@ async def _try(state: str, slot: int, boots: Boots) -> str | None:
                 slot=slot,
             )
             refusal = await boots(spec, PATIENCE)
-            said = console.tail(os.path.join(directory, "console.log"))
+            said = ending.of_guest(os.path.join(directory, "console.log"))
     except OSError as error:
         return errors.from_os(error, state).message
     if refusal is None and not any(line.strip() == stub.SAID for line in said.splitlines()):

@@ -9,6 +9,9 @@ from banger import errors, proc
 from banger.vmm.firecracker import versions
 from banger.vmm.firecracker.versions import Judgement
 
+MEND = "sudo banger firecracker install"
+"""What puts both in place, whatever is wrong with those that are there."""
+
 _STATED = re.compile(rb"\b[vV]?(\d{1,5}\.\d{1,5}\.\d{1,5}\S*)")
 _PATIENCE = 10.0
 
@@ -27,12 +30,12 @@ async def judge(firecracker: str, jailer: str) -> Judgement:
 
 
 def identity(path: str) -> str:
-    """What tells this file from another one under its name; empty when there is none."""
+    """What tells this file from another one under its name, or with other rights; empty when there is none."""
     try:
         found = os.stat(path)
     except OSError:
         return ""
-    return f"{found.st_dev}:{found.st_ino}:{found.st_size}:{found.st_mtime_ns}"
+    return f"{found.st_dev}:{found.st_ino}:{found.st_size}:{found.st_mtime_ns}:{found.st_uid}:{found.st_mode:o}"
 
 
 def _fault(path: str) -> str | None:

@@ -33,6 +33,7 @@ from banger.vmm.qemu import command, guard, qmp
 from banger.vmm.qemu.probe import BINARY, Probe, probe
 
 _READY_SECONDS = 30
+_REINSTALL = "sudo apt-get install --reinstall qemu-system-x86"
 _SLACK = 256 << 20
 _MEMORY_MINIMUM = 32 << 20
 
@@ -50,9 +51,13 @@ class QemuDriver:
         try:
             host = await probe(self._cache)
         except errors.ToolMissing as missing:
-            return Availability(usable=False, reason=f"{missing.message}; {missing.advice}", features=_features(None))
+            mend = missing.advice.removeprefix("install it: ")
+            return Availability(usable=False, reason=missing.message, features=_features(None), mend=mend)
         return Availability(
-            usable=bool(host.machine), reason=f"QEMU {host.version}: {host.reason}", features=_features(host)
+            usable=bool(host.machine),
+            reason=f"QEMU {host.version}: {host.reason}",
+            features=_features(host),
+            mend="" if host.machine else _REINSTALL,
         )
 
     async def launch(self, spec: LaunchSpec) -> Handle:

@@ -49,6 +49,12 @@ def test_an_earlier_run_does_not_count(earlier: bytes, tmp_path: Path) -> None:
     assert classified(tmp_path, BEGIN + earlier + BEGIN + b"hello\r\n") == ("killed", "")
 
 
+def test_firecrackers_lines_are_told_from_the_guests_even_within_a_word(tmp_path: Path) -> None:
+    path = tmp_path / "console.log"
+    path.write_bytes(BEGIN + b"o" + STAMP + b"The request was executed successfully.\nk\n" + GOOD_END)
+    assert ending.of_guest(str(path)) == b"ok\n"
+
+
 def test_the_kernels_count_wins_over_what_the_guest_says(tmp_path: Path) -> None:
     assert classified(tmp_path, BEGIN + GOOD_END, killed_for_memory=True)[0] == "out of memory"
 
