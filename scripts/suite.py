@@ -43,7 +43,7 @@ class Group(NamedTuple):
 
 QUICK = Group("quick", "not qemu and not root and not smoke", ("-n", "2"), 5, 15)
 MACHINES = Group("machines", "qemu and not root and not smoke", (), 15, 45)
-SMOKE = Group("smoke", "smoke", (), 25, 35)
+SMOKE = Group("smoke", "smoke", (), 25, 45)
 AS_ROOT = Group("root", "root", (), 5, 15)
 
 

@@ -72,7 +72,7 @@ def _scenario(host: Host, stage: Stage) -> Iterator[Host]:
     if host.lost or not host.alive:
         return
     left = host.left_since(before)
-    if left:
+    if left or host.inventory().gone_since(before):
         host.fresh()
     assert not left, "left behind in the box: " + "; ".join(left[:40])
 

@@ -46,6 +46,7 @@ class Namespace:
             _check(_LIBC.unshare(CLONE_NEWNET))
             self._descriptor = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
             ip("link set dev lo up")
+            Path("/proc/sys/net/ipv4/ip_forward").write_text("0")  # the host's own setting was inherited
         finally:
             _check(_LIBC.setns(back, CLONE_NEWNET))
             os.close(back)

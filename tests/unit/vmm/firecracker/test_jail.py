@@ -88,7 +88,7 @@ def test_what_machines_share_is_stored_once_until_a_launch_fails(tmp_path: Path)
         vm_id=ID, directory=str(tmp_path), runtime=str(tmp_path), kernel=str(tmp_path / "kernel"),
         initrd=str(tmp_path / "initrd"), cmdline=(), vcpus=1, memory=64 << 20, drives=(),
     )  # fmt: skip
-    helper = Answering(Outcome({"pid": 1, "start_ticks": 1}))
+    helper = Answering(Outcome({"pid": 1, "start_ticks": 1}, (0,)))
     jail = Jail(helper)
 
     def stored() -> list[str]:
@@ -102,5 +102,5 @@ def test_what_machines_share_is_stored_once_until_a_launch_fails(tmp_path: Path)
     helper.launches(errors.PrivilegeFailed(operation="machine.launch", reason="it is not in the store", busy=False))
     with pytest.raises(errors.VmmFailed, match="not in the store"):
         asyncio.run(jail.launch(spec, 1))
-    helper.launches(Outcome({"pid": 1, "start_ticks": 1}))
+    helper.launches(Outcome({"pid": 1, "start_ticks": 1}, (0,)))
     assert stored() == ["kernel", "initrd"]
