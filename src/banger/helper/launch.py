@@ -159,7 +159,7 @@ class Launch(Operation):
         jail.settle(root, uid)
         ticks = process.start_ticks(started.pid)
         if ticks is None:
-            raise Failed(_last_words(console, begin))
+            raise Failed(f"the monitor has ended: {_last_words(console, begin)}")
         return {"pid": started.pid, "start_ticks": ticks, "uid": uid}
 
     def _argv(self, host: Host, uid: int) -> list[str]:
@@ -269,7 +269,7 @@ def _await(ready: Callable[[], bool], ended: Callable[[], int | None], console: 
     deadline = time.monotonic() + _START_SECONDS
     while not ready():
         if ended() is not None:
-            raise Failed(_last_words(console, begin))
+            raise Failed(f"the monitor has ended: {_last_words(console, begin)}")
         if time.monotonic() > deadline:
             raise Failed(
                 f"the monitor has not begun after {_START_SECONDS:g} s: {_last_words(console, begin)}", busy=True
@@ -286,4 +286,4 @@ def _last_words(console: int, begin: int) -> str:
     finally:
         os.close(readable)
     lines = [line.strip() for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
-    return " / ".join(lines[-3:])[:400] or "the monitor ended and said nothing"
+    return " / ".join(lines[-3:])[:400] or "it said nothing"

@@ -101,7 +101,7 @@ def test_a_kernel_that_is_none_is_refused_in_firecrackers_words(scene: Scene) ->
 def test_a_monitor_that_dies_at_a_step_leaves_nothing(step: int, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = spec(scene)
     before_step(monkeypatch, step, lambda: os.kill(monitor(scene), signal.SIGKILL))
-    with pytest.raises(errors.VmmFailed):
+    with pytest.raises(errors.VmmFailed, match="the monitor has ended in the middle of its start"):
         asyncio.run(driver(scene).launch(wanted))
     assert_nothing_left(scene, wanted)
 

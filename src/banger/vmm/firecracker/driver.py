@@ -32,6 +32,8 @@ from banger.vmm.firecracker.resources import Request, VmState
 FEATURES = Features(accelerated=True, user_networking=False, vsock=True, snapshot=False, jail=True)
 
 _END_SECONDS = 30
+_DYING_SECONDS = 0.2
+"""How long after its last connection a process that was killed may be there."""
 _LOOK_SECONDS = 1.0
 """How often the console is looked at for the end of a machine whose process goes on."""
 
@@ -103,13 +105,20 @@ class FirecrackerDriver:
         try:
             await self._say(handle, *configuration.requests(spec))
             await self._jail.contain(spec.vm_id)
-        except ApiError as error:
-            await self.kill(handle)
-            raise errors.VmmFailed(reason=str(error), name=spec.vm_id) from None
+        except (ApiError, errors.VmmFailed) as error:
+            reason = str(error.data["reason"] if isinstance(error, errors.VmmFailed) else error)
+            raise await asyncio.shield(self._failed(handle, reason)) from None
         except BaseException:
             await asyncio.shield(self.kill(handle))
             raise
         return handle
+
+    async def _failed(self, handle: Handle, reason: str) -> errors.VmmFailed:
+        """What a start has come to that went no further; the jail is gone then."""
+        if await proc.wait_gone(process.identity(handle), _DYING_SECONDS):
+            reason = f"the monitor has ended in the middle of its start ({reason})"
+        await self.kill(handle)
+        return errors.VmmFailed(reason=reason, name=handle.details["vm"])
 
     async def _say(self, handle: Handle, *requests: Request) -> None:
         """Raises `ApiError`, and what connecting raises."""
