@@ -30,7 +30,7 @@ def test_nothing_happens_outside_the_gates() -> None:
     assert sum(report["answers"].values()) >= REQUESTS
     assert min(report["answers"].values()) > 0, "every kind of answer was met"
     assert {"helper.ping", "store.fill", "rules.apply"} <= set(report["valid"])
-    assert report["calls"] > REQUESTS and report["programs"]["bridge"] > 0, "the witness was there"
+    assert report["calls"] > REQUESTS and report["programs"]["ip"] > 0, "the witness was there"
     assert report["swaps"] > 100
     assert report["grown"] < 1024, "KiB"
     assert report["last"]["values"] == 1 and report["status"] == 0

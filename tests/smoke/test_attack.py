@@ -60,7 +60,7 @@ def test_nothing_happens_outside_the_gates(scene: Host) -> None:
     assert sum(report["answers"].values()) > REQUESTS
     assert min(report["answers"].values()) > 0, "every kind of answer was met"
     assert {"helper.ping", "store.fill", "rules.apply"} <= set(report["valid"])
-    assert report["calls"] > REQUESTS and report["programs"]["nft"] > 0, "the witness was there"
+    assert report["calls"] > REQUESTS and report["programs"]["ip"] > 0, "the witness was there"
     assert report["same"] and report["grown"] < 1024, "KiB"
     assert scene.inventory().gone_since(before, standing=False) == []
     assert (show(scene, "one")["pid"], boot_id(scene, "one")) == (pid, boot)
