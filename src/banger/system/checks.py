@@ -16,7 +16,7 @@ LEAST_PYTHON = (3, 11)
 HELPER_TOOLS = {
     "ip": "iproute2", "nft": "nftables", "dmsetup": "dmsetup", "e2fsck": "e2fsprogs", "debugfs": "e2fsprogs",
 }  # fmt: skip
-"""Programs that the helper starts, and the Debian packages that bring them."""
+"""Programs that the helper starts, and the Debian packages that bring them; nft stands for its library."""
 
 UID_CANDIDATES = (900_000, 700_000_000, 1_200_000_000, 1_700_000_000)
 """Where a block of user ids for monitors may begin, in the order of preference."""
