@@ -82,6 +82,7 @@ def test_without_a_resolver_machines_run_and_the_doctor_has_a_recipe(unresolved:
 
 
 def test_a_bridge_of_somebody_elses_is_named_and_left_alone(stocked: Host) -> None:
+    stocked.fresh()  # a scenario before this one has left a bridge of ours
     stocked.run("ip link add br-fc type bridge && ip addr add 192.0.2.1/24 dev br-fc")
     before, theirs = stocked.inventory(), stocked.run("ip -d addr show br-fc").stdout
     refused = stocked.banger(*RUN, timeout=180, check=False)
