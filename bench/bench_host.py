@@ -16,6 +16,7 @@ from tests.smoke.host import stages
 from tests.smoke.host.box import Host, running
 from tests.smoke.machines import main_pid, show
 
+from banger.system import units
 from bench.measure import Finding, Place, Subject, compare, interleave
 
 STOCKED = False
@@ -27,8 +28,6 @@ HERE = Path(__file__).resolve().parent / "host"
 THERE = "/srv/bench"
 JAILS = "/var/lib/banger-root/jails/firecracker"
 MEMORY = ("--memory", "128M")
-
-DAEMON, HELPER, HOLDER = "bangerd.service", "bangerd-root.service", "banger-machines.service"
 
 
 def measure(place: Place) -> list[Finding]:
@@ -83,7 +82,7 @@ def several(host: Host) -> list[Finding]:
 def requests(host: Host) -> dict[str, float]:
     """What each operation of the helper's took in all of this, and all of them (p50), by its own log."""
     taken: dict[str, list[float]] = {}
-    log = host.run(["journalctl", f"--unit={HELPER}", "--output=cat", "--no-pager"]).stdout
+    log = host.run(["journalctl", f"--unit={units.HELPER_SERVICE}", "--output=cat", "--no-pager"]).stdout
     for line in log.splitlines():
         if line.startswith("{") and (told := json.loads(line)).get("outcome") == "done":
             taken.setdefault(told["operation"], []).append(told["ms"])
@@ -151,7 +150,7 @@ def command(host: Host, name: str) -> float:
 def resident(host: Host) -> dict[str, float]:
     """Each service's main process, in MB."""
     found = {}
-    for unit in (DAEMON, HELPER, HOLDER):
+    for unit in (units.DAEMON_SERVICE, units.HELPER_SERVICE, units.MACHINES):
         line = host.run(["grep", "VmRSS", f"/proc/{main_pid(host, unit)}/status"]).stdout
         found[unit] = int(line.split()[1]) * 1024 / 1e6
     return found

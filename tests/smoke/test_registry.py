@@ -4,23 +4,21 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.registry import CONFIG
 from tests.smoke.host.box import Host
 from tests.smoke.host.image import OWNER
 
-ADDRESS = "127.0.0.1:5000"
+PORT = 5000
+ADDRESS = f"127.0.0.1:{PORT}"
 NAME = f"{ADDRESS}/guests/busybox"
-SERVICE = f"""\
-version: 0.1
-log: {{level: error}}
-storage: {{filesystem: {{rootdirectory: /srv/registry}}}}
-http: {{addr: "{ADDRESS}"}}
-"""
 
 
 @pytest.fixture
 def registry(stocked: Host) -> Iterator[Host]:
     """The box with a registry that has one image."""
-    stocked.run("mkdir /srv/registry && cat > /srv/registry.yml", stdin=SERVICE.encode())
+    stocked.run(
+        "mkdir /srv/registry && cat > /srv/registry.yml", stdin=CONFIG.format(root="/srv/registry", port=PORT).encode()
+    )
     stocked.run("systemd-run --quiet --collect --unit=registry docker-registry serve /srv/registry.yml")
     stocked.until(["curl", "-sf", f"http://{ADDRESS}/v2/"])
     pushed = ("oci:/kit/images/busybox:latest", f"docker://{NAME}:1")
