@@ -9,6 +9,7 @@ since requests are performed by processes that end with them; what is not in it,
 import json
 import os
 import re
+import threading
 
 from . import program
 from .host import Host
@@ -64,7 +65,7 @@ def _read(path: str) -> dict[str, object]:
 
 def _write(path: str, memo: object) -> None:
     os.makedirs(os.path.dirname(path), mode=0o711, exist_ok=True)
-    temporary = f"{path}.{os.getpid()}"
+    temporary = f"{path}.{threading.get_native_id()}"
     with open(temporary, "w", encoding="utf-8") as file:
         json.dump(memo, file)
     os.rename(temporary, path)
