@@ -11,6 +11,7 @@ import sys
 from typing import NamedTuple
 
 from banger import errors, serving
+from banger.oci.arrival import Arrival
 from banger.oci.build import BuildReport, LayerSource, build_image
 from banger.serving import Progress
 
@@ -27,7 +28,8 @@ would hand out zeroed pages again and again; a sixth of the time of inflating.""
 class Request(NamedTuple):
     layers: list[LayerSource]
     output: str
-    seed: str
+    seed: str | None = None
+    """None when it follows, and with it the layers (`banger.oci.arrival`)."""
     size: int | None = None
     memory: int = MEMORY_LIMIT
     indexes: str = ""
@@ -66,7 +68,7 @@ def _build(request: Request, progress: Progress) -> BuildReport:
         request.layers,
         request.output,
         size=request.size,
-        seed=request.seed,
+        seed=request.seed if request.seed is not None else Arrival(sys.stdin.buffer),
         progress=progress,
         indexes=request.indexes,
         home=request.home,

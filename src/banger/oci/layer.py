@@ -94,11 +94,20 @@ class Shadow:
 
 
 class Reader:
-    """Reads layers into a `DataArea`. Counts what all of them hold, against the limits."""
+    """Reads layers into a `DataArea`. Counts what all of them hold, against the limits.
 
-    def __init__(self, area: DataArea, on_read: Callable[[int], None] = lambda count: None) -> None:
+    ``wait`` returns when a layer's file is there.
+    """
+
+    def __init__(
+        self,
+        area: DataArea,
+        on_read: Callable[[int], None] = lambda count: None,
+        wait: Callable[[LayerSource], None] = lambda source: None,
+    ) -> None:
         self._area = area
         self._on_read = on_read
+        self._wait = wait
         self._entries = self._metadata = self._inflated = 0
         self.bytes = 0
 
@@ -137,6 +146,7 @@ class Reader:
         What goes wrong with it is told by the layer's name. Damage of the file is told before any other fault, since
         it may be the cause of all.
         """
+        self._wait(source)
         try:
             opened = Blob(
                 source.path, digest=source.digest, size=source.size, diff_id=source.diff_id, on_read=self._on_read

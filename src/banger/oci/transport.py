@@ -8,6 +8,10 @@ and then by the next pull.
 skopeo checks what it downloads, but believes a file that is there already. Manifest and config are therefore hashed
 here before they are trusted; of layers only the sizes are compared, because whoever reads a layer counts its digest
 while reading (`blob`) and gives it to `discard` when it is damaged.
+
+What a registry's image will be is *announced* before its layers are here, so that they can be read as they come: a
+file of a blob's name and size is whole, since skopeo renames what it has checked. For that the config is asked for
+beside the copy, which brings it last.
 """
 
 import asyncio
@@ -16,7 +20,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -69,6 +73,14 @@ class Fetched(msgspec.Struct, frozen=True):
     config: ImageConfig
 
 
+Announce = Callable[[Fetched], None]
+"""Called at most once with the image whose layers are on their way; its digest is that of the source's manifest."""
+
+
+def unannounced(image: Fetched) -> None:
+    """For callers who wait for all of it."""
+
+
 async def fetch(
     reference: Reference,
     cache: str,
@@ -76,10 +88,12 @@ async def fetch(
     platform: tuple[str, str] = ("linux", "amd64"),
     progress: Progress = silent,
     notice: Notice = unheard,
+    announce: Announce = unannounced,
 ) -> Fetched:
     """Bring an image into ``cache``; who reads the blobs later has a lease of the cache already.
 
     ``progress`` hears of the bytes that are missing here, as stage ``fetch``; ``notice`` of waits and of attempts.
+    ``announce`` hears of an image of a registry before its layers are here, when there are any to be fetched.
     Raises `errors.SourceUnavailable`, `errors.WrongPlatform`, `errors.CorruptBlob`, `errors.DiskFull`,
     `errors.ToolMissing`.
     """
@@ -89,7 +103,7 @@ async def fetch(
         try:
             store.prepare()
             async with store.turn(str(reference), notice):
-                return await _Fetch(reference, store, platform, progress, notice).run()
+                return await _Fetch(reference, store, platform, progress, notice, announce).run()
         finally:
             os.close(lease)
     except OSError as fault:
@@ -108,13 +122,20 @@ def discard(blobs: Iterable[tuple[str, str, int]]) -> None:
 
 class _Fetch:
     def __init__(
-        self, reference: Reference, cache: Cache, platform: tuple[str, str], progress: Progress, notice: Notice
+        self,
+        reference: Reference,
+        cache: Cache,
+        platform: tuple[str, str],
+        progress: Progress,
+        notice: Notice,
+        announce: Announce,
     ) -> None:
         self._reference = reference
         self._cache = cache
         self._platform = platform
         self._progress = progress
         self._notice = notice
+        self._announce = announce
 
     async def run(self) -> Fetched:
         """The image, from the cache where that has it."""
@@ -125,7 +146,12 @@ class _Fetch:
             found = await self._look(wanted)
         digests = wanted.digests
         if found is None:
-            found = await self._bring(wanted)
+            foretelling = asyncio.ensure_future(self._foretell(wanted))
+            try:
+                found = await self._bring(wanted)
+            finally:
+                foretelling.cancel()
+                await asyncio.wait({foretelling})
             digests = await self._still(wanted)
         fetched, head = found
         await self._cache.enter(str(self._reference), head, self._platform, digests)
@@ -146,6 +172,16 @@ class _Fetch:
         fetched, damaged = await asyncio.to_thread(self._read, entry.descriptor)
         self._remove(damaged)
         return None if damaged else (fetched, entry.descriptor)
+
+    async def _foretell(self, wanted: Wanted) -> None:
+        """Announce the image if that can be done for certain; what is wrong with it is told by the copy."""
+        if self._reference.transport != "docker" or wanted.image is None:
+            return
+        ask = ["inspect", "--raw", "--config", *skopeo.tls(self._reference), wanted.source]
+        with contextlib.suppress(errors.BangerError):
+            result = await skopeo.run(ask)
+            if manifest.is_blob(result.stdout, wanted.image.config):
+                self._announce(self._described(wanted.digests[-1], wanted.image, result.stdout))
 
     async def _bring(self, wanted: Wanted) -> tuple[Fetched, manifest.Descriptor]:
         """The image, copied; once more when the cache had files that are not what they should be."""
@@ -222,6 +258,10 @@ class _Fetch:
         if damaged:
             return _NOTHING, damaged
         data = manifest.read_document(self._cache.path(image.config), image.config)
+        return self._described(head.digest, image, data), []
+
+    def _described(self, digest: str, image: manifest.Manifest, data: bytes) -> Fetched:
+        """An image by its manifest and the bytes of its config. Raises `errors.CorruptBlob`, `errors.WrongPlatform`."""
         config = manifest.decode(data, manifest.Config, image.config.digest)
         manifest.check_layers(image, config)
         found, wanted = (config.os, config.architecture), self._platform
@@ -233,7 +273,7 @@ class _Fetch:
             Layer(self._cache.path(blob), blob.mediaType, blob.digest, blob.size, diff_id)
             for blob, diff_id in zip(image.layers, config.rootfs.diff_ids, strict=True)
         )
-        return Fetched(str(self._reference), head.digest, layers, _settings(config)), []
+        return Fetched(str(self._reference), digest, layers, _settings(config))
 
     def _damaged(self, document: manifest.Descriptor) -> list[str]:
         """The file of a document, when it is not that document."""
