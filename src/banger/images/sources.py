@@ -57,6 +57,8 @@ class Material:
         """Archives that were made for this one image."""
         self.coming: asyncio.Task[None] | None = None
         """What brings the layers, while they are known and not all here."""
+        self.staging = ""
+        """Where they grow."""
         self._lease: int | None = None
 
     async def keep(self, notice: Notice) -> None:
@@ -125,7 +127,7 @@ async def fetch(
 
 def _fill(material: Material, found: transport.Fetched) -> None:
     """Note what an image of a registry consists of."""
-    material.digest = found.digest
+    material.digest, material.staging = found.digest, found.staging
     material.architecture = found.config.architecture
     material.layers = [
         LayerSource(path=each.path, name=each.digest, digest=each.digest, size=each.size, diff_id=each.diff_id)
@@ -235,6 +237,7 @@ async def write(
         progress=progress,
         indexes=indexes,
         home=home,
+        staging=material.staging,
     )
 
 

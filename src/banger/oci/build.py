@@ -120,7 +120,7 @@ class _Build:
         """What is to be closed after the area."""
         self._fresh: dict[int, Aside] = {}
         """Layers that were read, in contrast to those that were known, and what was put aside of them."""
-        self._reader = Reader(self._area, self._on_read, *([] if isinstance(seed, str) else [seed.wait]))
+        self._reader = Reader(self._area, self._on_read, *([] if isinstance(seed, str) else [seed.open]))
         self._total = sum(map(_size, self._layers))
         self._read = self._told = 0
         self._skipped: dict[Content, tuple[int, int]] = {}

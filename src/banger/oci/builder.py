@@ -23,16 +23,17 @@ async def build_in_child(
     memory: int = MEMORY_LIMIT,
     indexes: str = "",
     home: str = "",
+    staging: str = "",
 ) -> BuildReport:
     """As `build.build_image`, in a child process that dies with a cancelled call. Raises the same errors.
 
-    A ``seed`` to be awaited is there when the layers are: until then each is read as soon as its file is whole. What
-    that raises ends the child, and is raised. ``memory`` bounds the child's address space.
+    A ``seed`` to be awaited is there when the layers are: until then each is read as it comes, in the directory
+    ``staging``. What that raises ends the child, and is raised. ``memory`` bounds the child's address space.
     """
     if os.path.lexists(output):
         raise errors.AlreadyExists(kind="file", name=output)
     known, later = (seed, None) if isinstance(seed, str) else (None, seed)
-    request = Request(list(layers), output, known, size, memory, indexes, home)
+    request = Request(list(layers), output, known, size, memory, indexes, home, staging)
     try:
         return await worker.ask("banger.oci.child", encoded(request), BuildReport, progress, later=later)
     except BaseException as fault:

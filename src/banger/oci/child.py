@@ -34,6 +34,8 @@ class Request(NamedTuple):
     memory: int = MEMORY_LIMIT
     indexes: str = ""
     home: str = ""
+    staging: str = ""
+    """Where the files of layers grow that are on their way."""
 
 
 def encoded(request: Request) -> dict[str, object]:
@@ -68,7 +70,7 @@ def _build(request: Request, progress: Progress) -> BuildReport:
         request.layers,
         request.output,
         size=request.size,
-        seed=request.seed if request.seed is not None else Arrival(sys.stdin.buffer),
+        seed=request.seed if request.seed is not None else Arrival(sys.stdin.buffer, request.staging, request.layers),
         progress=progress,
         indexes=request.indexes,
         home=request.home,

@@ -71,6 +71,8 @@ class Fetched(msgspec.Struct, frozen=True):
     digest: str
     layers: tuple[Layer, ...]
     config: ImageConfig
+    staging: str = ""
+    """Where the files of layers grow that are on their way (`arrival`)."""
 
 
 Announce = Callable[[Fetched], None]
@@ -146,12 +148,14 @@ class _Fetch:
             found = await self._look(wanted)
         digests = wanted.digests
         if found is None:
-            foretelling = asyncio.ensure_future(self._foretell(wanted))
+            staging = tempfile.mkdtemp(prefix=STAGING, dir=self._cache.directory)
+            foretelling = asyncio.ensure_future(self._foretell(wanted, staging))
             try:
-                found = await self._bring(wanted)
+                found = await self._bring(wanted, staging)
             finally:
                 foretelling.cancel()
                 await asyncio.wait({foretelling})
+                shutil.rmtree(staging, ignore_errors=True)
             digests = await self._still(wanted)
         fetched, head = found
         await self._cache.enter(str(self._reference), head, self._platform, digests)
@@ -173,7 +177,7 @@ class _Fetch:
         self._remove(damaged)
         return None if damaged else (fetched, entry.descriptor)
 
-    async def _foretell(self, wanted: Wanted) -> None:
+    async def _foretell(self, wanted: Wanted, staging: str) -> None:
         """Announce the image if that can be done for certain; what is wrong with it is told by the copy."""
         if self._reference.transport != "docker" or wanted.image is None:
             return
@@ -181,26 +185,27 @@ class _Fetch:
         with contextlib.suppress(errors.BangerError):
             result = await skopeo.run(ask)
             if manifest.is_blob(result.stdout, wanted.image.config):
-                self._announce(self._described(wanted.digests[-1], wanted.image, result.stdout))
+                image = self._described(wanted.digests[-1], wanted.image, result.stdout)
+                self._announce(msgspec.structs.replace(image, staging=staging))
 
-    async def _bring(self, wanted: Wanted) -> tuple[Fetched, manifest.Descriptor]:
+    async def _bring(self, wanted: Wanted, staging: str) -> tuple[Fetched, manifest.Descriptor]:
         """The image, copied; once more when the cache had files that are not what they should be."""
         damaged: list[str] = []
         for _ in range(2):
-            head = await self._copy(wanted)
+            head = await self._copy(wanted, staging)
             fetched, damaged = await asyncio.to_thread(self._read, head)
             if not damaged:
                 return fetched, head
             self._remove(damaged)
         raise errors.DamagedBlob(digest="sha256:" + os.path.basename(damaged[0]))
 
-    async def _copy(self, wanted: Wanted) -> manifest.Descriptor:
+    async def _copy(self, wanted: Wanted, staging: str) -> manifest.Descriptor:
         """Copy what is missing, over broken connections; the manifest's descriptor."""
         meter = Meter(self._cache, wanted.blobs, self._progress)
         pauses = list(PAUSES)
         while True:
             missing = meter.missing()
-            failure = await self._attempt(wanted, meter)
+            failure = await self._attempt(wanted, staging, meter)
             if isinstance(failure, manifest.Descriptor):
                 meter.finish()
                 return failure
@@ -214,8 +219,8 @@ class _Fetch:
             self._notice(f"{failure.error.message}; trying again in {pause:g} s")
             await asyncio.sleep(pause)
 
-    async def _attempt(self, wanted: Wanted, meter: Meter) -> manifest.Descriptor | skopeo.Complaint:
-        staging = tempfile.mkdtemp(prefix=STAGING, dir=self._cache.directory)
+    async def _attempt(self, wanted: Wanted, staging: str, meter: Meter) -> manifest.Descriptor | skopeo.Complaint:
+        os.makedirs(staging, mode=0o700, exist_ok=True)
         copying = asyncio.ensure_future(skopeo.run(self._arguments(wanted, staging)))
         try:
             while not (await asyncio.wait({copying}, timeout=_POLL))[0]:
