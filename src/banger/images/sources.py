@@ -199,10 +199,10 @@ def assets_layer(agent: str, directory: str) -> tuple[LayerSource, str]:
 
 
 async def refetch(material: Material, source: str, report: Report) -> None:
-    """Bring the layers again, after one of them turned out to be damaged."""
-    report.notice("the cache is damaged; fetching again what is not sound")
+    """Bring the layers again, after one of them turned out to be damaged, if only while it came."""
     blobs = [(each.path, each.digest, each.size) for each in material.layers]
-    await asyncio.to_thread(transport.discard, blobs)
+    if await asyncio.to_thread(transport.discard, blobs):
+        report.notice("the cache is damaged; fetching again what is not sound")
     await fetch(material, source, report)
 
 

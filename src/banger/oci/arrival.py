@@ -7,7 +7,8 @@ gone; reading goes on at the same place in the next one.
 
 When all are there a line follows on the process's stdin: the seed as JSON. From then on nothing is waited for.
 
-None of that proves anything of a layer: whoever reads it counts its digest, as ever (`blob`).
+None of that proves anything of a layer: whoever reads it counts its digest, as ever (`blob`). What was read while it
+grew is right, or has to be read again.
 """
 
 import io
@@ -41,7 +42,7 @@ class Arrival:
 
     def open(self, layer: LayerSource) -> io.RawIOBase:
         """A layer's file, as soon as there is something to be read. Raises OSError."""
-        while not self.complete:
+        while not self.heard():
             if not layer.digest or _whole(layer):
                 break
             if (found := self.growing(layer)) is not None:
@@ -51,13 +52,12 @@ class Arrival:
 
     def seed(self) -> str:
         """The seed, once all layers are there."""
-        while not self.complete:
+        while not self.heard():
             self.rest()
         return str(json.loads(self._line))
 
-    @property
-    def complete(self) -> bool:
-        """Whether the line is here."""
+    def heard(self) -> bool:
+        """Whether the line is here, and with it all layers."""
         if not self._line.endswith(b"\n"):
             data = self._source.read()
             if data == b"":  # whoever asked is gone
@@ -76,9 +76,10 @@ class Arrival:
         try:
             if _whole(layer):
                 return opened(layer.path)
-            for each in os.scandir(self._staging):  # after the look at the others: what is whole by then has no file
-                if each.name.startswith(PARTIAL) and each.stat().st_size > least:
-                    return opened(each.path)
+            for name in os.listdir(self._staging):  # after the look at the others: what is whole by then has none
+                path = os.path.join(self._staging, name)
+                if name.startswith(PARTIAL) and os.stat(path).st_size > least:
+                    return opened(path)
         except FileNotFoundError:
             pass
         return None
@@ -97,17 +98,14 @@ class _Growing(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         while not (count := self._file.readinto(buffer)) and self._file.tell() < self._layer.size:
-            complete = self._arrival.complete
+            complete = self._arrival.heard()
             self._again()
-            if complete:
+            if complete:  # this was the last look
                 return self._file.readinto(buffer) or 0
             self._arrival.rest()
         return count or 0
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        while whence == os.SEEK_END and not (self._arrival.complete or _whole(self._layer)):
-            self._arrival.rest()
-        self._again()
         return self._file.seek(offset, whence)
 
     def close(self) -> None:

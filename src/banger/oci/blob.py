@@ -95,12 +95,17 @@ class Blob:
             raise Lying("its content is not what the image's config names (diff_id)")
 
     def intact(self) -> bool:
-        """Whether the file is the blob that it should be. True when nothing is known of that."""
+        """Whether the file is the blob that it should be. True when nothing is known of that.
+
+        One that grew is so only if its content proves it: what was read of it need not be what there is now.
+        """
         self._stop()
         if self._size and self._file.seek(0, os.SEEK_END) != self._size:
             return False
         if self._proved or not self._digest:
             return True
+        if not isinstance(self._file, io.FileIO):
+            return False
         self._file.seek(0)
         return f"sha256:{hashlib.file_digest(self._file, 'sha256').hexdigest()}" == self._digest
 

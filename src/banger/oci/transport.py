@@ -114,12 +114,20 @@ async def fetch(
         raise errors.SourceUnavailable(reference=str(reference), reason=str(fault)) from None
 
 
-def discard(blobs: Iterable[tuple[str, str, int]]) -> None:
-    """Remove the damaged ones of these blobs, given as path, digest and size: the next fetch brings them anew."""
+def discard(blobs: Iterable[tuple[str, str, int]]) -> bool:
+    """Remove the damaged ones of these blobs, given as path, digest and size: the next fetch brings them anew.
+
+    False when there is none.
+    """
+    found = False
     for path, digest, size in blobs:
-        with contextlib.suppress(FileNotFoundError):  # another pull may have found it too
+        try:
             if not manifest.verify_blob(path, manifest.Descriptor(digest, size)):
+                found = True
                 os.unlink(path)
+        except FileNotFoundError:  # another pull may have found it too
+            found = True
+    return found
 
 
 class _Fetch:
