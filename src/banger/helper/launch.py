@@ -119,8 +119,7 @@ class Launch(Operation):
                 raise Refused(f"the slot is taken: uid {uid} has a process")
             device = self._fill(host, root, uid, initrd)
             with connection.listen(root, uid) as doorbell:
-                values = self._start(host, root, uid, device, console)
-                api = connection.to_monitor(host, self.vm_id, "api")
+                values, api = self._start(host, root, uid, device, console)
                 return Outcome(values, (doorbell.detach(), api))
         except BaseException as error:
             _swept(host, self.vm_id, error)
@@ -148,7 +147,10 @@ class Launch(Operation):
         os.chown("root", uid, uid, dir_fd=root, follow_symlinks=False)
         return device.number
 
-    def _start(self, host: Host, root: int, uid: int, device: str | None, console: int) -> dict[str, object]:
+    def _start(
+        self, host: Host, root: int, uid: int, device: str | None, console: int
+    ) -> tuple[dict[str, object], int]:
+        """The monitor, settled in; a connection to its API."""
         wanted = cgroup.limits(self.memory, self.vcpus, self.cpu_weight)
         if device is not None:
             wanted |= cgroup.io_limit(device, self.io_bytes, self.io_operations)
@@ -158,12 +160,16 @@ class Launch(Operation):
             started = program.start(host.jailer, self._argv(host, uid), cgroup=group, output=console)
         finally:
             os.close(group)
-        _await(lambda: _ready(host, self.vm_id, root, started.pid), started.poll, console, begin)
-        jail.settle(root, uid)
-        ticks = process.start_ticks(started.pid)
-        if ticks is None:
-            raise Failed(f"the monitor has ended: {_last_words(console, begin)}")
-        return {"pid": started.pid, "start_ticks": ticks, "uid": uid}
+        api = _await(lambda: _api(host, self.vm_id, root, started.pid), started.poll, console, begin)
+        try:
+            jail.settle(root, uid)
+            ticks = process.start_ticks(started.pid)
+            if ticks is None:
+                raise Failed(f"the monitor has ended: {_last_words(console, begin)}")
+        except BaseException:
+            os.close(api)
+            raise
+        return {"pid": started.pid, "start_ticks": ticks, "uid": uid}, api
 
     def _argv(self, host: Host, uid: int) -> list[str]:
         # The largest file that a monitor writes is a snapshot of the guest's memory; the console, which the owner's
@@ -267,17 +273,25 @@ def _refuse_tap(tap: str, uid: int) -> None:
         raise Refused(f"the tap {tap} is for uid {found}, not {uid}")
 
 
-def _ready(host: Host, vm_id: str, root: int, pid: int) -> bool:
+def _api(host: Host, vm_id: str, root: int, pid: int) -> int | None:
+    """A connection to the monitor's API; None when it does not listen yet."""
     try:
         found = os.stat(f"{jail.RUN}/{jail.SOCKETS['api']}", dir_fd=root, follow_symlinks=False)
     except FileNotFoundError:
-        return False
-    return stat.S_ISSOCK(found.st_mode) and monitor.runs(host, vm_id, root, pid)
+        return None
+    if not stat.S_ISSOCK(found.st_mode) or not monitor.runs(host, vm_id, root, pid):
+        return None
+    try:
+        return connection.to_monitor(host, vm_id, "api")
+    except Failed as failed:
+        if failed.busy:  # it has its name, and does not listen
+            return None
+        raise
 
 
-def _await(ready: Callable[[], bool], ended: Callable[[], int | None], console: int, begin: int) -> None:
+def _await(attempt: Callable[[], int | None], ended: Callable[[], int | None], console: int, begin: int) -> int:
     deadline = time.monotonic() + _START_SECONDS
-    while not ready():
+    while (found := attempt()) is None:
         if ended() is not None:
             raise Failed(f"the monitor has ended: {_last_words(console, begin)}")
         if time.monotonic() > deadline:
@@ -285,6 +299,7 @@ def _await(ready: Callable[[], bool], ended: Callable[[], int | None], console: 
                 f"the monitor has not begun after {_START_SECONDS:g} s: {_last_words(console, begin)}", busy=True
             )
         time.sleep(0.005)
+    return found
 
 
 def _last_words(console: int, begin: int) -> str:
