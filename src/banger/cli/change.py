@@ -12,9 +12,8 @@ from banger.cli.terminal import Terminal, cell
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
 if TYPE_CHECKING:
-    from argparse import Namespace
-
     from banger.api.operation import Operation
+    from banger.cli.verb import Namespace
     from banger.sdk.client import Client
 
 Begin = Callable[[str], "Operation"]

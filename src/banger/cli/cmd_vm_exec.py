@@ -1,12 +1,11 @@
 """``banger vm exec``: a command in a machine that runs."""
 
-from argparse import Namespace
-
 import msgspec
 
 from banger.api.vm import ExecVm
 from banger.cli import guest_command, session
 from banger.cli.terminal import Terminal
+from banger.cli.verb import Namespace
 from banger.sdk.client import Client
 
 

@@ -1,10 +1,10 @@
 """From the arguments that `vm run` and `vm exec` share to the request, and from the result to the document."""
 
 import os
-from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from banger.cli import session
+from banger.cli.verb import Namespace
 from banger.sdk.exec import Command
 
 if TYPE_CHECKING:

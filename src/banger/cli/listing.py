@@ -6,8 +6,9 @@ from banger.cli.terminal import Terminal, cell
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
 if TYPE_CHECKING:
-    from argparse import Namespace
     from typing import Any
+
+    from banger.cli.verb import Namespace
 
 
 def show(
