@@ -5,6 +5,7 @@ arguments that may be several, or left out, is a line that argparse gives up and
 """
 
 import argparse
+from itertools import chain
 from typing import NoReturn
 
 from hypothesis import given
@@ -69,7 +70,7 @@ def lines(draw: st.DrawFn) -> tuple[Verb, list[str]]:
     count = draw(st.integers(0, len(verb.positionals) + 1))
     positional = draw(st.lists(st.sampled_from(["web", "bash", "-", "-1", "a b", "ü"]), min_size=count, max_size=count))
     after = draw(options) if all(each.many == "one" for each in verb.positionals) else []
-    words = [*sum(draw(options), []), *positional, *sum(after, [])]
+    words = [*chain.from_iterable(draw(options)), *positional, *chain.from_iterable(after)]
     if len(clusters) > 1 and draw(st.booleans()):
         words.insert(0, "-" + "".join(flag[1] for flag in draw(st.permutations(clusters))))
     if draw(st.integers(0, 5)) == 0:

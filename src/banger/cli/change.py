@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 
 from banger import errors
+from banger.cli.failures import Failures
 from banger.cli.progress import Display
 from banger.cli.terminal import Terminal, cell
 
@@ -17,14 +18,6 @@ if TYPE_CHECKING:
     from banger.sdk.client import Client
 
 Begin = Callable[[str], "Operation"]
-
-
-class Failures(Exception):
-    """Several targets failed, each with its own error."""
-
-    def __init__(self, failures: Sequence[errors.BangerError]) -> None:
-        super().__init__(f"{len(failures)} failed")
-        self.failures = list(failures)
 
 
 def carry_out(client: "Client", operation: "Operation", terminal: Terminal) -> "Operation":

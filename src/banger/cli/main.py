@@ -7,14 +7,17 @@ reports failures of banger itself as 125 and above, so that the two are never co
 import os
 import sys
 import time
-from collections.abc import Sequence
 
 from banger import errors
-from banger.cli.change import Failures
+from banger.cli.failures import Failures
 from banger.cli.terminal import Terminal
 from banger.cli.verb import Group, Verb
 from banger.cli.verbs import find
 from banger.text import printable
+
+TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ENTERED = time.monotonic()
 """When this program's own code began to run; `banger.cli.stopwatch` knows what came before."""
@@ -23,7 +26,7 @@ PIPE_CLOSED = 128 + 13
 INTERRUPTED = 128 + 2
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(words: "Sequence[str] | None" = None) -> int:
     """Run one command line; the status is for the caller to exit with."""
     _stand_in()
     words = list(sys.argv[1:] if words is None else words)
@@ -67,9 +70,7 @@ def _stand_in() -> None:
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
-def _run(verb: Verb, words: Sequence[str], terminal: Terminal) -> int:
-    from importlib import import_module
-
+def _run(verb: Verb, words: "Sequence[str]", terminal: Terminal) -> int:
     from banger.cli import parser
 
     if parser.asks_for_help(parser.split(verb, words)[0]):
@@ -81,11 +82,11 @@ def _run(verb: Verb, words: Sequence[str], terminal: Terminal) -> int:
         arguments = parser.parse(verb, words)
     except errors.UsageError as error:
         raise errors.UsageError(detail=f"{error}; see 'banger help {verb.path}'") from None
-    status: int = import_module(verb.module).run(arguments, terminal)
+    status: int = __import__(verb.module, fromlist=["run"]).run(arguments, terminal)
     return status
 
 
-def _explain(group: Group | None, words: Sequence[str], terminal: Terminal) -> int:
+def _explain(group: Group | None, words: "Sequence[str]", terminal: Terminal) -> int:
     """Help, the version, or what was meant by a word that is no verb."""
     from banger.cli import help
 

@@ -5,12 +5,13 @@ Strings from guests, images and the daemon go through `banger.text.printable` be
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
 
 from banger.text import printable
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from _typeshed import SupportsWrite
 
 CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
@@ -63,7 +64,7 @@ class Terminal:
 
         self.print(json.dumps(plain(value), indent=2, ensure_ascii=True))
 
-    def table(self, rows: Sequence[Mapping[str, object]], columns: Sequence[tuple[str, str]]) -> None:
+    def table(self, rows: "Sequence[Mapping[str, object]]", columns: "Sequence[tuple[str, str]]") -> None:
         """Rows below a heading; ``columns`` are keys and their titles. Cells are made printable."""
         known: dict[str, str] = {}  # most words of a long list are those of the line before
         shown = [[title, *(_known_cell(row.get(key), known) for row in rows)] for key, title in columns]
@@ -71,7 +72,7 @@ class Terminal:
         heading, *lines = ["  ".join(words).rstrip() for words in zip(*padded, strict=True)]
         self.print("\n".join([self.paint(heading, "bold"), *lines]))  # at once: a long list is one write
 
-    def facts(self, pairs: Sequence[tuple[str, object]]) -> None:
+    def facts(self, pairs: "Sequence[tuple[str, object]]") -> None:
         """Two columns: what, and its value. Pairs without a value are left out."""
         shown = [(name, cell(value)) for name, value in pairs if value is not None and value != ""]
         width = max((len(name) for name, _ in shown), default=0)

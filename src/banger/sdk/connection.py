@@ -1,12 +1,14 @@
 """The daemon's socket: connected to only where it, its directory and who listens there are whom we trust.
 
 That is ourselves and root; root also deals with the owner of the system installation.
+
+`_socket` is the part of `socket` that is written in C. The other part makes enumerations and loads selectors, which
+takes longer than a verb's own work.
 """
 
+import _socket
 import os
-import socket
 import stat
-import struct
 
 from banger import errors, paths
 
@@ -43,18 +45,18 @@ def _check_owner(path: str, owner: int) -> None:
         raise errors.UnsafeDirectory(path=path, reason=f"it belongs to uid {owner}")
 
 
-def connect(path: str, timeout: float | None) -> socket.socket:
+def connect(path: str, timeout: float | None) -> _socket.socket:
     """A connection to the daemon, whose socket and process belong to us, to root or, for root, to the installation.
 
     Raises `errors.DaemonUnreachable`, `errors.UnsafeDirectory`, `errors.PermissionRefused`.
     """
     check_directory(os.path.dirname(path))
-    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    opened = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
         opened.settimeout(timeout)
         opened.connect(path)
-        credentials = opened.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        _, uid, _ = struct.unpack("3i", credentials)
+        credentials = opened.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
+        _, uid, _ = memoryview(credentials).cast("I")  # struct ucred, of unix(7): pid, uid, gid
         _check_owner(path, uid)
     except PermissionError:
         opened.close()
