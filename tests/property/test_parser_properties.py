@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from banger import errors
 from banger.cli import parser
 from banger.cli.verb import Argument, Verb
-from banger.cli.verbs import VERBS
+from banger.cli.verbs.table import VERBS
 
 
 class Refused(Exception):

@@ -6,10 +6,8 @@ reports failures of banger itself as 125 and above, so that the two are never co
 
 import os
 import sys
-import time
 
-from banger import errors
-from banger.cli.failures import Failures
+import banger
 from banger.cli.terminal import Terminal
 from banger.cli.verb import Group, Verb
 from banger.cli.verbs import find
@@ -18,12 +16,21 @@ from banger.text import printable
 TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-ENTERED = time.monotonic()
-"""When this program's own code began to run; `banger.cli.stopwatch` knows what came before."""
+    from typing import NoReturn
 
 PIPE_CLOSED = 128 + 13
 INTERRUPTED = 128 + 2
+
+
+def command() -> "NoReturn":
+    """The program. It ends without the interpreter's own end, which takes apart what the kernel takes back anyway."""
+    status = main()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        sys.exit(status)  # the interpreter says what could not be written
+    os._exit(status)
 
 
 def main(words: "Sequence[str] | None" = None) -> int:
@@ -49,13 +56,10 @@ def main(words: "Sequence[str] | None" = None) -> int:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # once more would end the interpreter on its way out, by a signal
         terminal.clear()
         return INTERRUPTED
-    except Failures as several:
-        for each in several.failures:
-            tell(each, terminal)
-        return _status(several.failures[0], verb)
-    except errors.BangerError as error:
-        tell(error, terminal)
-        return _status(error, verb)
+    except Exception as error:
+        from banger.cli import failures
+
+        return failures.report(error, verb, terminal)
     return status
 
 
@@ -80,8 +84,8 @@ def _run(verb: Verb, words: "Sequence[str]", terminal: Terminal) -> int:
         return 0
     try:
         arguments = parser.parse(verb, words)
-    except errors.UsageError as error:
-        raise errors.UsageError(detail=f"{error}; see 'banger help {verb.path}'") from None
+    except banger.errors.UsageError as error:
+        raise banger.errors.UsageError(detail=f"{error}; see 'banger help {verb.path}'") from None
     status: int = __import__(verb.module, fromlist=["run"]).run(arguments, terminal)
     return status
 
@@ -110,34 +114,18 @@ def _explain(group: Group | None, words: "Sequence[str]", terminal: Terminal) ->
     raise _unknown(group, words[0])
 
 
-def _unknown(group: Group | None, word: str) -> errors.UsageError:
+def _unknown(group: Group | None, word: str) -> "banger.errors.UsageError":
     import difflib
 
-    from banger.cli.verbs import GROUPS, VERBS
+    from banger.cli.verbs.table import GROUPS, VERBS
 
     prefix = f"{group.name} " if group else ""
     known = [name.removeprefix(prefix) for verb in VERBS if not verb.hidden for name in (verb.path, *verb.aliases)]
     known += [] if group else [each.name for each in GROUPS]
     near = difflib.get_close_matches(word, known, 1)
     guess = f"; do you mean 'banger {prefix}{near[0]}'?" if near else f"; see 'banger {prefix}--help'"
-    return errors.UsageError(detail=f"there is no verb 'banger {prefix}{printable(word, 40)}'{guess}")
-
-
-def tell(error: errors.BangerError, terminal: Terminal) -> None:
-    """The message, and below it what to do; the id of the operation finds it in the daemon's log."""
-    message = "\n".join(printable(line, 2000) for line in error.message.splitlines())
-    terminal.say(terminal.paint("banger:", "red", 2) + " " + message)
-    hint = "\n".join(printable(line, 2000) for line in error.advice.splitlines())
-    operation = f"(operation {printable(error.operation, 64)})" if error.operation else ""
-    if hint or operation:
-        terminal.say("  " + " ".join(part for part in (hint, operation) if part), "dim")
-
-
-def _status(error: errors.BangerError, verb: Verb | None) -> int:
-    if verb is not None and verb.guest and error.exit_status < 124:
-        return 125
-    return error.exit_status
+    return banger.errors.UsageError(detail=f"there is no verb 'banger {prefix}{printable(word, 40)}'{guess}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

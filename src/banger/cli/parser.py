@@ -8,7 +8,7 @@ abbreviated, and may stand between positional arguments. A value may begin with 
 space in it. This is no more than the table needs: argparse takes twice as long to load as such a verb to run.
 """
 
-from banger import errors
+import banger
 from banger.cli.verb import Argument, Namespace, Verb
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
@@ -53,7 +53,7 @@ def parse(verb: Verb, words: "Sequence[str]") -> Namespace:
         own, command = [*own, "--", *command], []
     values = _Reader(verb, own).read()
     if verb.command == "required" and not command:
-        raise errors.UsageError(detail="say which command to run")
+        raise banger.errors.UsageError(detail="say which command to run")
     for argument in verb.arguments:
         _convert(values, argument)
     return Namespace(**values, command=command)
@@ -111,7 +111,7 @@ class _Reader:
         elif option.takes_value:
             self._set(option, value if equals else self._following(option))
         elif equals:
-            raise errors.UsageError(detail=f"argument {_spelt(option)}: ignored explicit argument {value!r}")
+            raise banger.errors.UsageError(detail=f"argument {_spelt(option)}: ignored explicit argument {value!r}")
         else:
             self._set(option, True)
 
@@ -129,7 +129,7 @@ class _Reader:
     def _following(self, option: Argument) -> str:
         """The next word, as an option's value."""
         if self._next == len(self._words) or self._is_option(self._words[self._next]):
-            raise errors.UsageError(detail=f"argument {_spelt(option)}: expected one argument")
+            raise banger.errors.UsageError(detail=f"argument {_spelt(option)}: expected one argument")
         self._next += 1
         return self._words[self._next - 1]
 
@@ -152,9 +152,9 @@ class _Reader:
             elif each.many != "optional":
                 missing.append(each.metavar)
         if missing:
-            raise errors.UsageError(detail=f"the following arguments are required: {', '.join(missing)}")
+            raise banger.errors.UsageError(detail=f"the following arguments are required: {', '.join(missing)}")
         if self._unknown:
-            raise errors.UsageError(detail=f"unrecognized arguments: {' '.join(self._unknown)}")
+            raise banger.errors.UsageError(detail=f"unrecognized arguments: {' '.join(self._unknown)}")
 
 
 def _spelt(argument: Argument) -> str:
@@ -169,7 +169,8 @@ def _is_number(word: str) -> bool:
 def _chosen(argument: Argument, word: str) -> str:
     if argument.choices and word not in argument.choices:
         known = ", ".join(map(repr, argument.choices))
-        raise errors.UsageError(detail=f"argument {argument.metavar}: invalid choice: {word!r} (choose from {known})")
+        detail = f"argument {argument.metavar}: invalid choice: {word!r} (choose from {known})"
+        raise banger.errors.UsageError(detail=detail)
     return word
 
 
@@ -179,8 +180,8 @@ def _convert(values: dict[str, object], argument: Argument) -> None:
         return
     try:
         values[argument.name] = _read(argument.kind, value)
-    except errors.UsageError as error:
-        raise errors.UsageError(detail=f"{argument.flags[-1]}: {error}") from None
+    except banger.errors.UsageError as error:
+        raise banger.errors.UsageError(detail=f"{argument.flags[-1]}: {error}") from None
 
 
 def _read(kind: str, value: object) -> object:
@@ -199,7 +200,7 @@ def _read(kind: str, value: object) -> object:
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) == 0:
-        raise errors.UsageError(detail=f"{text!r} is not a number above 0")
+        raise banger.errors.UsageError(detail=f"{text!r} is not a number above 0")
     return int(text)
 
 
@@ -208,6 +209,6 @@ def _environment(pairs: "Sequence[str]") -> dict[str, str]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not name or not equals:
-            raise errors.UsageError(detail=f"{pair!r} is not of the form K=V")
+            raise banger.errors.UsageError(detail=f"{pair!r} is not of the form K=V")
         found[name] = value
     return found

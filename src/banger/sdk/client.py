@@ -7,7 +7,8 @@ Structures are decoded with msgspec, which is loaded with the first typed reply:
 dictionaries, does without, for those who only print what they get.
 """
 
-from banger import document, errors
+import banger
+from banger import document
 from banger.api import routes
 from banger.paths import Paths
 from banger.sdk.transport import Reply, Transport, failure, target
@@ -86,7 +87,7 @@ class Client:
         try:
             found: dict[str, Any] = document.loads(reply)
         except ValueError as error:
-            raise errors.InternalError(detail=f"the daemon's reply is not understood: {error}") from error
+            raise banger.errors.InternalError(detail=f"the daemon's reply is not understood: {error}") from error
         return found
 
     def _call(self, route: "Route", kind: "type[T]", ref: str = "", request: object = None) -> "T":
@@ -97,7 +98,7 @@ class Client:
         try:
             return msgspec.json.decode(reply, type=kind)
         except msgspec.MsgspecError as error:
-            raise errors.InternalError(detail=f"the daemon's reply is not understood: {error}") from error
+            raise banger.errors.InternalError(detail=f"the daemon's reply is not understood: {error}") from error
 
     def _begin(self, route: "Route", ref: str = "", request: object = None) -> "Operation":
         from banger.api.operation import Operation
@@ -130,12 +131,12 @@ class Client:
                         yield current
                         if current.ended:
                             return
-            except errors.DaemonUnreachable as error:
-                lost: errors.BangerError = error
-            except errors.NotFound:
-                raise errors.Interrupted() from None
+            except banger.errors.DaemonUnreachable as error:
+                lost: banger.errors.BangerError = error
+            except banger.errors.NotFound:
+                raise banger.errors.Interrupted() from None
             else:
-                lost = errors.InternalError(detail=f"the daemon stopped telling about operation {operation.id}")
+                lost = banger.errors.InternalError(detail=f"the daemon stopped telling about operation {operation.id}")
         raise lost
 
     def wait(self, operation: "Operation") -> "Operation":
@@ -152,9 +153,9 @@ class Client:
         if operation.error is not None:
             error = failure(operation.error)
         elif operation.state == "cancelled":
-            error = errors.Cancelled()
+            error = banger.errors.Cancelled()
         else:
-            error = errors.InternalError(detail=f"operation {operation.id} is {operation.state}")
+            error = banger.errors.InternalError(detail=f"operation {operation.id} is {operation.state}")
         error.operation = error.operation or operation.id
         raise error
 

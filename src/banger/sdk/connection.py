@@ -10,15 +10,16 @@ import _socket
 import os
 import stat
 
-from banger import errors, paths
+import banger
+from banger import paths
 
 
-def unreachable(path: str, reason: str) -> errors.DaemonUnreachable:
+def unreachable(path: str, reason: str) -> "banger.errors.DaemonUnreachable":
     """The error for a daemon that does not answer as it should."""
     ours = paths.Paths.from_environment()
-    error = errors.DaemonUnreachable(socket=path, reason=reason, log=ours.daemon_log)
+    error = banger.errors.DaemonUnreachable(socket=path, reason=reason, log=ours.daemon_log)
     if ours.system and path == ours.socket:
-        error.advise(errors.RESTART_SYSTEM)
+        error.advise(banger.errors.RESTART_SYSTEM)
     return error
 
 
@@ -32,17 +33,17 @@ def check_directory(path: str) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISDIR(found.st_mode):
-        raise errors.UnsafeDirectory(path=path, reason="it is not a directory")
+        raise banger.errors.UnsafeDirectory(path=path, reason="it is not a directory")
     _check_owner(path, found.st_uid)
     if found.st_mode & 0o022:
-        raise errors.UnsafeDirectory(path=path, reason="others may write to it")
+        raise banger.errors.UnsafeDirectory(path=path, reason="others may write to it")
 
 
 def _check_owner(path: str, owner: int) -> None:
     """Refuse what belongs to neither us nor root; root also deals with the owner of the system installation."""
     uid = os.geteuid()
     if owner not in (uid, 0) and not (uid == 0 and owner == paths.installed_owner()):
-        raise errors.UnsafeDirectory(path=path, reason=f"it belongs to uid {owner}")
+        raise banger.errors.UnsafeDirectory(path=path, reason=f"it belongs to uid {owner}")
 
 
 def connect(path: str, timeout: float | None) -> _socket.socket:
@@ -60,11 +61,11 @@ def connect(path: str, timeout: float | None) -> _socket.socket:
         _check_owner(path, uid)
     except PermissionError:
         opened.close()
-        raise errors.PermissionRefused(uid=os.geteuid(), owner=os.stat(path).st_uid) from None
+        raise banger.errors.PermissionRefused(uid=os.geteuid(), owner=os.stat(path).st_uid) from None
     except OSError as error:
         opened.close()
         raise unreachable(path, reason_of(error)) from error
-    except errors.BangerError:
+    except banger.errors.BangerError:
         opened.close()
         raise
     return opened

@@ -7,7 +7,8 @@ stdin (to the guest) and output (from the guest, its first byte says which), tex
 Works on plain data: the command line must be there before msgspec would be loaded. Who has an `ExecVm` may give it.
 """
 
-from banger import document, errors
+import banger
+from banger import document
 from banger.api import routes
 from banger.sdk.transport import Transport, target, told
 from banger.sdk.websocket import Closed, WebSocket
@@ -65,7 +66,7 @@ class Command:
         try:
             self._websocket.send(_encoded(request))
             if self._next() is not None:
-                raise errors.ProtocolViolation(reason="output before the start")
+                raise banger.errors.ProtocolViolation(reason="output before the start")
         except BaseException:
             self.close()
             raise
@@ -80,11 +81,12 @@ class Command:
                 return Output((message[0], message[1:]))
         except Closed as closed:
             self.ended = True
-            raise errors.AgentLost(reason=closed.reason or "the daemon closed the stream", name=self._ref) from closed
+            reason = closed.reason or "the daemon closed the stream"
+            raise banger.errors.AgentLost(reason=reason, name=self._ref) from closed
         except (ValueError, TypeError, KeyError) as error:
             self.ended = True
-            raise errors.InternalError(detail=f"the daemon's message is not understood: {error}") from error
-        except errors.BangerError:
+            raise banger.errors.InternalError(detail=f"the daemon's message is not understood: {error}") from error
+        except banger.errors.BangerError:
             self.ended = True
             raise
         return None
@@ -93,7 +95,7 @@ class Command:
         if event["kind"] == "failed":
             self.ended = True
             if event.get("error") is None:
-                raise errors.InternalError(detail="the daemon gave no reason")
+                raise banger.errors.InternalError(detail="the daemon gave no reason")
             raise told(event["error"])
         if event["kind"] in ("ended", "detached"):
             self.ended = True
@@ -141,7 +143,7 @@ class Command:
     def _send(self, message: bytes | str) -> None:
         try:
             self._websocket.send(message)
-        except errors.DaemonUnreachable:
+        except banger.errors.DaemonUnreachable:
             pass  # its end is told to whoever iterates
 
     def close(self) -> None:

@@ -13,7 +13,8 @@ The peer is not trusted to be sane: headers, documents and lines have limits, an
 import os
 import select
 
-from banger import document, errors
+import banger
+from banger import document
 from banger.sdk.connection import connect, reason_of, unreachable
 from banger.text import printable
 
@@ -119,7 +120,7 @@ class Wire:
         del self._buffer[:size]
         return data
 
-    def broken(self, reason: str) -> errors.DaemonUnreachable:
+    def broken(self, reason: str) -> "banger.errors.DaemonUnreachable":
         return unreachable(self.path, f"its reply is not understood ({reason})")
 
 
@@ -243,24 +244,24 @@ class Reply:
             raise error_from(self.status, self.read())
 
 
-def error_from(status: int, body: bytes) -> errors.BangerError:
+def error_from(status: int, body: bytes) -> "banger.errors.BangerError":
     """The error in a reply's body, as its own class."""
     try:
         return told(document.loads(body))
     except (ValueError, TypeError, KeyError, AttributeError):
-        return errors.InternalError(detail=f"HTTP {status}: {printable(body, 200) or 'no message'}")
+        return banger.errors.InternalError(detail=f"HTTP {status}: {printable(body, 200) or 'no message'}")
 
 
-def told(body: "dict[str, Any]") -> errors.BangerError:
+def told(body: "dict[str, Any]") -> "banger.errors.BangerError":
     """The error that an `ErrorBody` carries, as its own class; raises for what is none."""
-    return errors.from_wire(
+    return banger.errors.from_wire(
         str(body["code"]), str(body["message"]), str(body.get("hint", "")), body.get("data", {}), body.get("operation")
     )
 
 
-def failure(body: "ErrorBody") -> errors.BangerError:
+def failure(body: "ErrorBody") -> "banger.errors.BangerError":
     """The error that an operation or an event carries, as its own class."""
-    return errors.from_wire(body.code, body.message, body.hint, body.data, body.operation)
+    return banger.errors.from_wire(body.code, body.message, body.hint, body.data, body.operation)
 
 
 class Transport:
@@ -285,7 +286,7 @@ class Transport:
         """A new connection; the daemon is started when there is none and `Transport` was told how."""
         try:
             return connect(self.path, self.timeout)
-        except errors.DaemonUnreachable:
+        except banger.errors.DaemonUnreachable:
             if self._revive is None:
                 raise
         self._revive()
@@ -344,6 +345,6 @@ class Transport:
             for piece in pieces:
                 if piece:
                     wire.send(b"%x\r\n" % len(piece) + piece + b"\r\n")
-        except errors.DaemonUnreachable:
+        except banger.errors.DaemonUnreachable:
             return  # a refusal may be waiting to be read; when there is none, reading says that the daemon is gone
         wire.send(b"0\r\n\r\n")

@@ -13,7 +13,7 @@ import _thread
 import os
 import select
 
-from banger import errors
+import banger
 from banger.sdk.transport import Reply, Transport, Wire, ready
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
@@ -96,7 +96,7 @@ class WebSocket:
             try:
                 if ready(self._socket, select.POLLOUT):
                     self._answer_ping()
-            except errors.DaemonUnreachable:
+            except banger.errors.DaemonUnreachable:
                 pass  # what it said before it went is still to be read
             finally:
                 self._sending.release()
@@ -162,7 +162,7 @@ class WebSocket:
             try:
                 if ready(self._socket, select.POLLOUT):
                     self._wire.send(frame(CLOSE, NORMAL.to_bytes(2, "big")))
-            except errors.DaemonUnreachable:
+            except banger.errors.DaemonUnreachable:
                 pass  # it was quicker
             finally:
                 self._sending.release()
