@@ -163,3 +163,9 @@ def test_the_completion_script_answers_in_bash(home: Home, tmp_path: Path) -> No
     env = {**home.env, "PATH": f"{fake}:{home.env['PATH']}"}
     found = subprocess.run([bash, "-c", ask], env=env, capture_output=True, text=True, timeout=60, check=True)
     assert found.stdout.split() == ["restart"]
+
+
+def test_help_needs_no_daemon(home: Home) -> None:
+    assert home.banger("help", check=True).stdout.startswith("Usage: banger")
+    assert home.banger("vm", "run", "--help", check=True).stdout.startswith("Usage: banger vm run")
+    assert status(home)["state"] == "stopped"
