@@ -1,8 +1,7 @@
 """Documents: JSON text from plain data and back, for verbs that answer before `json` would be loaded.
 
 It is the part of `json` that is written in C. The rest of that module, with the regular expressions and enumerations
-that come with it, takes as long to load as the interpreter to start; what it adds (indentation, classes of one's own)
-is not needed to talk to the daemon.
+that come with it, takes as long to load as the interpreter to start.
 """
 
 from _json import encode_basestring_ascii, make_encoder, make_scanner
@@ -52,3 +51,14 @@ def loads(text: str | bytes) -> "Any":
 def dumps(value: object) -> str:
     """The document of plain data, in ASCII. Raises TypeError for anything else."""
     return "".join(_encode(value, 0))
+
+
+def shown(value: object, margin: str = "\n") -> str:
+    """As `dumps`, for people: a line for each field and element, indented by two. Keys are strings."""
+    inner = margin + "  "
+    if isinstance(value, dict) and value:
+        fields = [f"{encode_basestring_ascii(name)}: {shown(each, inner)}" for name, each in value.items()]
+        return "{" + inner + f",{inner}".join(fields) + margin + "}"
+    if isinstance(value, (list, tuple)) and value:
+        return "[" + inner + f",{inner}".join([shown(each, inner) for each in value]) + margin + "]"
+    return dumps(value)

@@ -26,6 +26,7 @@ def test_what_json_wrote_is_read(value: object, indent: int | None) -> None:
 @given(values)
 def test_what_is_written_is_what_json_writes(value: object) -> None:
     assert document.dumps(value) == json.dumps(value, separators=(",", ":"))
+    assert document.shown(value) == json.dumps(value, indent=2)
 
 
 @given(st.text(alphabet='{}[]",:0123456789.-+eEtruefalsn\\/ \n\x00é', max_size=12))

@@ -144,7 +144,7 @@ def run(client: "Client", reference: str, request: "dict[str, object]", capture:
     raw = bool(request["tty"]) and os.isatty(STDIN_FD)
     with client.vm_exec(reference, request) as command:
         pump = _Pump(command, bool(request["stdin"]))
-        with _Signals(pump, raw), _Terminal(raw):
+        with _Signals(pump, raw), _RawMode(raw):
             if request["stdin"]:
                 pump.start()
             try:
@@ -200,7 +200,7 @@ class _Signals:
         self._pump.notify(number)
 
 
-class _Terminal:
+class _RawMode:
     """Lets every key through, where that is wanted; the terminal is put back whatever happens."""
 
     def __init__(self, raw: bool) -> None:

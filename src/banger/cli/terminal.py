@@ -6,6 +6,7 @@ Strings from guests, images and the daemon go through `banger.text.printable` be
 import os
 import sys
 
+from banger import document
 from banger.text import printable
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
@@ -60,9 +61,7 @@ class Terminal:
 
     def document(self, value: object) -> None:
         """The one JSON document of a verb: plain data, or structures of `banger.api`."""
-        import json
-
-        self.print(json.dumps(plain(value), indent=2, ensure_ascii=True))
+        self.print(document.shown(plain(value)))
 
     def table(self, rows: "Sequence[Mapping[str, object]]", columns: "Sequence[tuple[str, str]]") -> None:
         """Rows below a heading; ``columns`` are keys and their titles. Cells are made printable."""

@@ -48,7 +48,12 @@ def machine(daemon: Daemon) -> Daemon:
 
 @pytest.mark.parametrize(
     "words",
-    [("vm", "list"), ("ps", "-q"), ("exec", "web", "--", "exit", "0"), ("exec", "-i", "-e", "A=1", "web", "cat")],
+    [
+        ("vm", "list"),
+        ("ps", "--json"),
+        ("exec", "web", "exit", "0"),
+        ("exec", "-i", "-e", "A=1", "--json", "web", "cat"),
+    ],
     ids=" ".join,
 )
 def test_a_short_verb_loads_next_to_nothing(machine: Daemon, words: tuple[str, ...]) -> None:
