@@ -5,7 +5,7 @@ options at its first positional argument, as `docker exec` does: ``banger exec w
 
 Options are written as everywhere: ``--name X``, ``--name=X``, ``-n X``, ``-nX``, ``-it`` for ``-i -t``. They are never
 abbreviated, and may stand between positional arguments. A value may begin with a hyphen when it is a number or has a
-space in it. This is no more than the table needs: argparse takes twice as long to load as such a verb to run.
+space in it. This is no more than the table needs: argparse takes longer to load than Python to start.
 """
 
 import banger
