@@ -25,11 +25,11 @@ INTERRUPTED = 128 + 2
 def command() -> "NoReturn":
     """The program. It ends without the interpreter's own end, which takes apart what the kernel takes back anyway."""
     status = main()
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError:
-        sys.exit(status)  # the interpreter says what could not be written
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            pass  # of a result, it has been told
     os._exit(status)
 
 
@@ -46,7 +46,7 @@ def main(words: "Sequence[str] | None" = None) -> int:
             status = _run(verb, words[length:], terminal)
         else:
             status = _explain(found, words[length:], terminal)
-        sys.stdout.flush()
+        terminal.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the interpreter flushes stdout once more at its end
         return PIPE_CLOSED

@@ -6,6 +6,7 @@ Strings from guests, images and the daemon go through `banger.text.printable` be
 import os
 import sys
 
+import banger
 from banger import document
 from banger.text import printable
 
@@ -78,10 +79,21 @@ class Terminal:
         for name, value in shown:
             self.print(f"{self.paint(name.ljust(width), 'bold')}  {value}")
 
+    def flush(self) -> None:
+        """Write what is buffered of the result. Raises as `print`."""
+        self._write(sys.stdout, "")
+
     @staticmethod
     def _write(stream: "SupportsWrite[str]", text: str) -> None:
-        stream.write(text)
-        getattr(stream, "flush")()  # noqa: B009 - both are text files; a line is out before a guest writes
+        """Raises for a result that cannot be written; prose that cannot is lost."""
+        try:
+            stream.write(text)
+            getattr(stream, "flush")()  # noqa: B009 - both are text files; a line is out before a guest writes
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            if stream is not sys.stderr:
+                raise banger.errors.from_os(error, "standard output") from None
 
 
 def cell(value: object) -> str:

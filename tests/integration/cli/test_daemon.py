@@ -143,6 +143,15 @@ def test_a_reader_that_leaves_is_no_error_message(home: Home) -> None:
     assert process.returncode == 141
 
 
+@pytest.mark.parametrize("words", [["version"], ["help"], ["vm", "list", "--json"]])
+def test_a_result_that_cannot_be_written_is_a_failure_that_is_told(home: Home, words: list[str]) -> None:
+    with open("/dev/full", "w") as full, home.start(*words, stdout=full) as process:
+        _, said = process.communicate()
+    assert process.returncode == 1
+    assert said.startswith(b"banger: no space left on the disk that holds standard output\n")
+    assert b"Traceback" not in said
+
+
 def test_the_completion_script_answers_in_bash(home: Home, tmp_path: Path) -> None:
     bash = shutil.which("bash")
     assert bash is not None
