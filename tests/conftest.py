@@ -22,7 +22,7 @@ settings.load_profile("banger")
 GUARDED = ("unit", "property")
 """Directories whose tests may not reach outside the process."""
 
-CHECKED = ("integration", "conformance", "security")
+CHECKED = ("integration", "conformance", "security", "matrix")
 """Directories whose tests are checked for what they leave behind."""
 
 HERE = Path(__file__).parent
