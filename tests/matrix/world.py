@@ -5,6 +5,7 @@ with its socket and its lock. `World.faults` compares what is on record with wha
 sockets, temporary files, rows. Nothing of it is asked of the daemon.
 """
 
+import ctypes
 import io
 import os
 import shlex
@@ -330,13 +331,18 @@ def _same(what: str, found: list[str], *allowed: list[str]) -> list[str]:
 
 
 @contextmanager
-def world(driver: str, prepare: Callable[[World], None] = lambda made: None) -> Iterator[World]:
-    """A world with a kernel and an image, whose daemon is not running yet; everything in it is ended and removed."""
+def world(driver: str, prepare: Callable[[World], None], room: int = 0) -> Iterator[World]:
+    """A world with a kernel and an image, whose daemon is not running yet; everything in it is ended and removed.
+
+    With ``room``, its state lies on a disk of that size, for which we must be able to mount one.
+    """
     leaks.adopt_orphans()
     kept = dict(os.environ)
     directory, runtime = Path(tempfile.mkdtemp(prefix="bm-", dir="/var/tmp")), Path(tempfile.mkdtemp(prefix="bm-"))
     before = leaks.resources()
     made = World(directory, runtime, driver)
+    if room:
+        _mount(made.paths.state, room)
     try:
         _stock(made)
         prepare(made)
@@ -347,8 +353,17 @@ def world(driver: str, prepare: Callable[[World], None] = lambda made: None) -> 
         os.environ.clear()
         os.environ |= kept
         tempfile.tempdir = None
+        if room:
+            subprocess.run(["umount", "--lazy", made.paths.state], env=TOOLS, check=True)
         shutil.rmtree(directory, ignore_errors=True)
         shutil.rmtree(runtime, ignore_errors=True)
+
+
+def _mount(path: str, room: int) -> None:
+    os.makedirs(path, mode=0o700)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(b"tmpfs", path.encode(), b"tmpfs", 0, f"size={room},mode=700".encode()) != 0:
+        raise OSError(ctypes.get_errno(), "mount")
 
 
 def _stock(made: World) -> None:

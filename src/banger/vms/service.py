@@ -29,7 +29,7 @@ from banger.privileged.runner import Privileged
 from banger.store.records import Records
 from banger.vmm.driver import Exit, Handle
 from banger.vmm.drivers import Drivers
-from banger.vms import attaching, commands, console, plans, wanted
+from banger.vms import attaching, commands, console, lost, plans, wanted
 from banger.vms.connections import Connections
 from banger.vms.ending import settle, switch_off
 from banger.vms.holds import GRACE, Holds
@@ -332,6 +332,12 @@ class VmService:
         return self._engine.under_way(vm_id) if record is None else self._under_way(record)
 
     # -- the daemon's own start and end -------------------------------------------------------------------------------
+
+    async def find_lost(self) -> None:
+        """Enter machines again whose rows are gone. Call it before the engine recovers."""
+        self._prepare_directories()
+        transient = [each for each in self._engine.unfinished() if each.kind in plans.TRANSIENT]
+        await lost.recover(self._parts, {each.subject_id or "" for each in transient})
 
     async def recover(self) -> None:
         """Find every machine again: serve those that run, put the end of the others on record."""
