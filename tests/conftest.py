@@ -75,6 +75,20 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         Path(tally).write_text(json.dumps({"passed": counts["passed"] + counts["xfailed"], "failed": failed}))
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The counts of the crash matrix, wherever its tests ran."""
+    told: dict[str, object] = {}
+    counts: Counter[str] = Counter()
+    for report in terminalreporter.stats.get("passed", []) + terminalreporter.stats.get("failed", []):
+        for name, value in getattr(report, "user_properties", ()):
+            if name.startswith("matrix "):
+                counts[name] += value if isinstance(value, int) else 0
+                told[name] = counts[name] if isinstance(value, int) else value
+    if told:
+        words = ", ".join(f"{value} {name.removeprefix('matrix ')}" for name, value in told.items())
+        terminalreporter.write_line(f"crash matrix: {words}")
+
+
 # -- every test -------------------------------------------------------------------------------------------------------
 
 

@@ -90,10 +90,10 @@ def _wrap_commits(kind: str, reach: Callable[[Instant], None]) -> None:
 
 def _wrap_steps(aim: Aim, reach: Callable[[Instant], None]) -> None:
     step, spawn = Run._run_step, proc.spawn
-    doing = ""
+    doing, turned = "", False
 
     async def stepped(self: Run, coroutine: Coroutine[object, object, None], *, undo: bool = False) -> None:
-        nonlocal doing
+        nonlocal doing, turned
         name, ours = self.operation.step, self.operation.kind == aim.kind
         if ours and not undo:
             doing = name
@@ -101,7 +101,8 @@ def _wrap_steps(aim: Aim, reach: Callable[[Instant], None]) -> None:
         if ours:
             doing = ""
             reach(Instant("undo" if undo else "do", name, "acted"))
-            if not undo and aim.instant.way == "undo" and name == aim.last:
+            if not undo and aim.instant.way == "undo" and name == aim.last and not turned:
+                turned = True
                 raise errors.TimedOut(what="the matrix", seconds=0)  # the failure that turns it back
 
     def spawned(*arguments: Any, **named: Any) -> proc.Identity:

@@ -207,7 +207,8 @@ def main() -> None:
     parser.add_argument("--inside", action="store_true", help="it has a mount namespace of its own already")
     wanted = parser.parse_args()
     if wanted.damage == FULL and not wanted.inside:
-        enter = ["unshare", "--user", "--mount", f"--map-user={os.geteuid() or 1000}", "--keep-caps"]
+        own = os.geteuid() or 1000
+        enter = ["unshare", "--user", "--mount", f"--map-user={own}", f"--map-group={own}", "--keep-caps"]
         os.execvp(enter[0], [*enter, sys.executable, "-m", "tests.matrix.scene", *sys.argv[1:], "--inside"])
     room = ROOM if wanted.damage == FULL else 0
     for told in play(wanted.victim, wanted.driver, chosen(wanted), room):

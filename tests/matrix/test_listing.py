@@ -1,5 +1,7 @@
 """What there is to die in has its place in the matrix: a kind or a task without one fails here."""
 
+from collections.abc import Callable
+
 import pytest
 
 from banger.engine.change import Kind, Recovery
@@ -39,10 +41,12 @@ def test_a_moment_that_two_boundaries_name_is_met_once() -> None:
     assert Instant("undo", "b", "made") not in instants.boundaries(tasks)
 
 
-def test_the_count_is_told(known: dict[str, Kind], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_count_is_told(known: dict[str, Kind], record_property: Callable[[str, object], None]) -> None:
     scenarios = [(each, listing.tasks(known, each)) for each in all_scenarios()]
     boundaries = sum(len(instants.boundaries(tasks)) for _, tasks in scenarios)
     moments = sum(len(instants.distinct(tasks)) for _, tasks in scenarios)
-    with capsys.disabled():
-        print(f"\nmatrix: {len(known)} kinds, {len(scenarios)} scenarios, {boundaries} boundaries, {moments} moments")
+    for what, count in (
+        ("kinds", len(known)), ("scenarios", len(scenarios)), ("boundaries", boundaries), ("moments", moments),
+    ):  # fmt: skip
+        record_property(f"matrix {what}", count)
     assert boundaries > moments > 0

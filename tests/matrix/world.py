@@ -30,6 +30,7 @@ import banger.vmm.qemu.driver  # noqa: F401 - loaded here, so that a daemon that
 from banger.api.image import ImportImage
 from banger.api.operation import Operation
 from banger.api.vm import CreateVm
+from banger.daemon import private
 from banger.daemon.main import run
 from banger.daemon.wiring import wire
 from banger.images.record import RECORD, ROOTFS, ImageRecord
@@ -50,6 +51,8 @@ KEPT = b"what the guest wrote is here\n"
 MEMORY = 192 * MIB
 PATIENCE = 20.0
 """How long what is about to end may take to be gone."""
+
+MNT_DETACH = 2
 
 TOOLS = {"PATH": "/usr/sbin:/sbin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 
@@ -96,12 +99,23 @@ class World:
         self.pid = os.fork()
         if self.pid == 0:
             self._be_daemon(aim)
+        self._await_socket()
+
+    def _await_socket(self) -> None:
         deadline = time.monotonic() + PATIENCE
         while not _answers(self.paths.socket):  # the one of a daemon that died lies there too
             if time.monotonic() > deadline or os.waitpid(self.pid, os.WNOHANG)[0]:
                 self.pid = 0
                 raise Failed(f"the daemon does not come up: {self.said()}")
             time.sleep(0.005)
+
+    def start_program(self, argv: list[str]) -> "subprocess.Popen[bytes]":
+        """A daemon that is started as a program; its caller ends it by `Client.daemon_stop`."""
+        with open(self.log, "ab") as log:
+            program = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.pid = program.pid
+        self._await_socket()
+        return program
 
     def _be_daemon(self, aim: Aim | None) -> None:
         status = 1
@@ -343,6 +357,7 @@ def world(driver: str, prepare: Callable[[World], None], room: int = 0) -> Itera
     made = World(directory, runtime, driver)
     if room:
         _mount(made.paths.state, room)
+        private._check_above = lambda path: None  # in a user namespace, / and /tmp are nobody's
     try:
         _stock(made)
         prepare(made)
@@ -354,7 +369,7 @@ def world(driver: str, prepare: Callable[[World], None], room: int = 0) -> Itera
         os.environ |= kept
         tempfile.tempdir = None
         if room:
-            subprocess.run(["umount", "--lazy", made.paths.state], env=TOOLS, check=True)
+            ctypes.CDLL(None).umount2(made.paths.state.encode(), MNT_DETACH)
         shutil.rmtree(directory, ignore_errors=True)
         shutil.rmtree(runtime, ignore_errors=True)
 
