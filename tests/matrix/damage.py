@@ -14,7 +14,7 @@ from collections.abc import Callable
 from banger.vms import handles
 from tests.matrix.world import MACHINE, Failed, World
 
-FULL, BOTH = "disk full", "both records gone"
+FULL, BOTH, TWICE = "disk full", "both records gone", "killed again"
 
 
 def _file(world: World, change: Callable[[str], None]) -> None:
@@ -72,5 +72,6 @@ DAMAGES: dict[str, Callable[[World], None]] = {
     "row deleted": _row,
     BOTH: _both,
     FULL: _full,
+    TWICE: lambda world: None,
 }
-"""Each by its name; `FULL` needs a world on a small file system of its own (`scene`)."""
+"""Each by its name; `FULL` needs a world on a small file system of its own, `TWICE` the change (`scene`)."""

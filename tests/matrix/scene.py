@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from banger import errors
 from tests.matrix import instants, listing
-from tests.matrix.damage import BOTH, DAMAGES, FULL
+from tests.matrix.damage import BOTH, DAMAGES, FULL, TWICE
 from tests.matrix.instants import Instant, Planned
 from tests.matrix.mortal import Aim
 from tests.matrix.scenarios import Facts, Scenario, by_name
@@ -71,10 +71,22 @@ def death(made: World, combination: Combination) -> list[str]:
     if not made.died():
         raise Failed(f"the daemon did not die: {made.said()}")
     DAMAGES[combination.damage](made)
+    if combination.damage == TWICE:
+        die_again(made, combination)
     made.start()
     made.quiet()
     judge = damaged if combination.damage in (FULL, BOTH) else judged
     return [*judge(made, combination, before), *again(made, scenario)]
+
+
+def die_again(made: World, combination: Combination) -> None:
+    """Kill the daemon that recovers too, as late as can be: when the last task has been done, or the first undone."""
+    scenario, tasks = combination.scenario, combination.tasks
+    turned = combination.instant.way == "undo" or not scenario.onward
+    late = Instant("undo", tasks[0].name, "acted") if turned else Instant("do", tasks[-1].name, "acted")
+    made.start(Aim(scenario.kind, late, tasks[-1].name))
+    if not made.died(4.0):  # nothing was left to do: the change had ended, or had not begun
+        made.end()
 
 
 def loss(made: World, combination: Combination) -> list[str]:

@@ -27,6 +27,7 @@ import banger.daemon.app
 import banger.daemon.server
 import banger.vmm.fake.driver
 import banger.vmm.qemu.driver  # noqa: F401 - loaded here, so that a daemon that is forked has it
+from banger import proc
 from banger.api.image import ImportImage
 from banger.api.operation import Operation
 from banger.api.vm import CreateVm
@@ -140,9 +141,9 @@ class World:
         os.kill(pid, number)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
-    def died(self) -> bool:
-        """Wait until the daemon ends by itself, within `PATIENCE`; whether SIGKILL was its end."""
-        deadline = time.monotonic() + PATIENCE
+    def died(self, patience: float = PATIENCE) -> bool:
+        """Wait until the daemon ends by itself, within ``patience``; whether SIGKILL was its end."""
+        deadline = time.monotonic() + patience
         while not (found := os.waitpid(self.pid, os.WNOHANG))[0]:
             if time.monotonic() > deadline:
                 return False
@@ -291,7 +292,7 @@ class World:
                 found.append(f"{each.name} is {each.state}, its handle {each.handle}")
             if each.handle is not None:
                 expected.add(each.handle.pid)
-                if not os.path.exists(f"/proc/{each.handle.pid}"):
+                if not proc.alive(proc.Identity(each.handle.pid, each.handle.start_ticks)):
                     found.append(f"{each.name} is {each.state}, and its process is gone")
         for child in leaks._children(os.getpid()):
             process = leaks._process(child)
