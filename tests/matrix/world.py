@@ -294,8 +294,8 @@ class World:
                 expected.add(each.handle.pid)
                 if not proc.alive(proc.Identity(each.handle.pid, each.handle.start_ticks)):
                     found.append(f"{each.name} is {each.state}, and its process is gone")
-        for child in leaks._children(os.getpid()):
-            process = leaks._process(child)
+        for child in leaks.children(os.getpid()):
+            process = leaks.process_of(child)
             if child not in expected and process is not None:
                 found.append(f"process {child}: {process.command}")
         return found
