@@ -11,6 +11,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 
+from banger import errors
 from banger.vms import handles
 from tests.matrix.world import MACHINE, Failed, World
 
@@ -56,11 +57,13 @@ def _full(world: World) -> None:
                     raise
     if shutil.disk_usage(world.paths.state).free:
         raise Failed("the disk is not full: the full scene needs a file system of its own")
-    with contextlib.suppress(Failed):
+    try:
         world.start()
-    if world.pid:
         world.quiet()
         world.end()
+    except (Failed, errors.DaemonUnreachable):
+        if not world.refused():
+            raise
     os.unlink(filler)
 
 

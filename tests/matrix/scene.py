@@ -56,6 +56,11 @@ class Combination(NamedTuple):
     instant: Instant
     damage: str = ""
 
+    @property
+    def turned(self) -> bool:
+        """Whether the change is on record as going back."""
+        return self.instant.way == "undo" and self.instant != Instant("undo", self.tasks[-1].name, "before")
+
     def aim(self, monitors: str = "") -> Aim:
         return Aim(self.scenario.kind, self.instant, self.tasks[-1].name, monitors)
 
@@ -82,7 +87,7 @@ def death(made: World, combination: Combination) -> list[str]:
 def die_again(made: World, combination: Combination) -> None:
     """Kill the daemon that recovers too, as late as can be: when the last task has been done, or the first undone."""
     scenario, tasks = combination.scenario, combination.tasks
-    turned = combination.instant.way == "undo" or not scenario.onward
+    turned = combination.turned or not scenario.onward
     late = Instant("undo", tasks[0].name, "acted") if turned else Instant("do", tasks[-1].name, "acted")
     made.start(Aim(scenario.kind, late, tasks[-1].name))
     if not made.died(4.0):  # nothing was left to do: the change had ended, or had not begun
@@ -130,8 +135,7 @@ def judged(made: World, combination: Combination, before: Before) -> list[str]:
     tasks = made.tasks(last.id)
     if tasks != [each.name for each in combination.tasks]:
         found.append(f"its tasks are {tasks}: the sample's are not those of a real change")
-    turned = instant.way == "undo" and instant != Instant("undo", tasks[-1], "before")  # as far as the record knows
-    finished = (scenario.onward and not turned) or instant == Instant("do", tasks[-1], "done")
+    finished = (scenario.onward and not combination.turned) or instant == Instant("do", tasks[-1], "done")
     state = "done" if finished else "failed"
     if last.state != state:
         found.append(f"it is {last.state}, not {state}: {last.error}")

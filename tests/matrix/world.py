@@ -27,7 +27,7 @@ import banger.daemon.app
 import banger.daemon.server
 import banger.vmm.fake.driver
 import banger.vmm.qemu.driver  # noqa: F401 - loaded here, so that a daemon that is forked has it
-from banger import proc
+from banger import errors, proc
 from banger.api.image import ImportImage
 from banger.api.operation import Operation
 from banger.api.vm import CreateVm
@@ -54,6 +54,9 @@ PATIENCE = 20.0
 """How long what is about to end may take to be gone."""
 
 MNT_DETACH = 2
+
+REFUSED = 3
+"""Exit status of a daemon that ended with an error that has a type."""
 
 TOOLS = {"PATH": "/usr/sbin:/sbin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 
@@ -105,8 +108,7 @@ class World:
     def _await_socket(self) -> None:
         deadline = time.monotonic() + PATIENCE
         while not _answers(self.paths.socket):  # the one of a daemon that died lies there too
-            if time.monotonic() > deadline or os.waitpid(self.pid, os.WNOHANG)[0]:
-                self.pid = 0
+            if self.refused() or time.monotonic() > deadline:
                 raise Failed(f"the daemon does not come up: {self.said()}")
             time.sleep(0.005)
 
@@ -129,6 +131,9 @@ class World:
                 mortal.install(aim)
             run(Paths.from_environment(), wire)
             status = 0
+        except errors.BangerError:
+            traceback.print_exc()
+            status = REFUSED
         except BaseException:
             traceback.print_exc()
         finally:
@@ -151,6 +156,16 @@ class World:
         self.pid = 0
         self.client.close()
         return os.waitstatus_to_exitcode(found[1]) == -signal.SIGKILL
+
+    def refused(self) -> bool:
+        """Whether the daemon has ended by itself, with an error that has a type."""
+        ended, status = os.waitpid(self.pid, os.WNOHANG) if self.pid else (0, 0)
+        if ended:
+            self.pid = 0
+            self.client.close()
+            if os.waitstatus_to_exitcode(status) != REFUSED:
+                raise Failed(f"the daemon ended by itself: {self.said()}")
+        return not self.pid
 
     def said(self, size: int = 2000) -> str:
         """The end of what the daemons have logged."""

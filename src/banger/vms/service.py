@@ -355,7 +355,10 @@ class VmService:
                 self._ready(record)
             else:
                 end = await self._parts.drivers.of(record).wait(record.handle, 0) or Exit(reason="failed")
-                await self._ended(record.id, record.handle, end)
+                try:
+                    await self._ended(record.id, record.handle, end)
+                except errors.DiskFull:  # nobody could make room if that kept the daemon from starting
+                    self._parts.watch.begin(record.id, record.handle)
 
     def _prepare_directories(self) -> None:
         """Ours alone; under root the monitors' users may pass through to what is theirs, without listing anything."""
