@@ -8,6 +8,7 @@ session of its own, so that a time limit or a cancellation ends all of its desce
 import asyncio
 import contextlib
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -234,12 +235,18 @@ def spawn(
 
 def start_ticks(pid: int) -> int | None:
     """Start time of a process in clock ticks after boot, or None when there is none (zombies count as none)."""
+    state, ticks = _stat(pid)
+    return None if state in (b"Z", b"X") else ticks
+
+
+def _stat(pid: int) -> tuple[bytes, int | None]:
+    """State and start time of a process's first thread; no time where there is no process."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as stat:
             fields = stat.read().rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+        return b"X", None
+    return fields[0], int(fields[19])
 
 
 def alive(identity: Identity) -> bool:
@@ -281,8 +288,17 @@ def end_marked(variable: str, value: str) -> None:
                         found = True
 
 
+def _readable(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
+
+
 async def wait_gone(identity: Identity, timeout: float | None = None) -> bool:
-    """Wait until this very process has ended; False when ``timeout`` seconds were not enough."""
+    """Wait until this very process has ended; False when ``timeout`` seconds were not enough.
+
+    With all of its threads: a process whose first thread is a zombie already may hold its files and their locks still.
+    """
     try:
         descriptor = os.pidfd_open(identity.pid)
     except ProcessLookupError:
@@ -291,7 +307,7 @@ async def wait_gone(identity: Identity, timeout: float | None = None) -> bool:
     ended = asyncio.Event()
     loop.add_reader(descriptor, ended.set)
     try:
-        if not alive(identity):
+        if _stat(identity.pid)[1] != identity.start_ticks or _readable(descriptor):
             return True
         async with asyncio.timeout(timeout):
             await ended.wait()

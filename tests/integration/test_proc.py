@@ -1,6 +1,8 @@
 """The door to other programs: children that talk without end are ended like all others."""
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 
@@ -53,3 +55,32 @@ def test_what_keeps_the_input_from_coming_ends_the_child_and_is_raised(program: 
 
     with pytest.raises(errors.TimedOut, match="the input"):
         asyncio.run(asyncio.wait_for(proc.run(program, input=broken()), 60))
+
+
+LINGERING = """
+import ctypes, threading, time, sys
+def rest():
+    while not sys.stdin.read(1):
+        pass
+    time.sleep(0.2)
+threading.Thread(target=rest).start()
+ctypes.CDLL(None).syscall(60, 0)  # exit(2) ends this thread alone
+"""
+
+
+def test_a_process_is_not_gone_while_one_of_its_threads_is_there() -> None:
+    async def scenario() -> None:
+        child = subprocess.Popen([sys.executable, "-c", LINGERING], stdin=subprocess.PIPE)  # noqa: ASYNC220
+        assert child.stdin is not None
+        try:
+            identity = proc.Identity(child.pid, proc.start_ticks(child.pid) or 0)
+            while proc.alive(identity):  # until its first thread is a zombie
+                time.sleep(0.01)  # noqa: ASYNC251 - nothing else is to run
+            assert not await proc.wait_gone(identity, 0.1)
+            child.stdin.write(b"x")
+            child.stdin.close()
+            assert await proc.wait_gone(identity, 60)
+        finally:
+            child.kill()
+
+    asyncio.run(scenario())

@@ -271,6 +271,7 @@ class Publish(Present):
         os.makedirs(self.paths.images, exist_ok=True)
         os.chmod(self.staging, 0o711)  # noqa: S103 - monitors that run as other users read these files
         os.rename(self.staging, self.directory)
+        await asyncio.to_thread(sync, self.paths.images)  # the row that follows promises the directory
 
     async def undo(self, report: Report) -> None:
         """Out of sight at once; `Fetch` removes what is in the staging area."""
@@ -388,4 +389,4 @@ async def keep(directory: str, record: ImageRecord, *others: str) -> None:
     path = os.path.join(directory, RECORD)
     with open(path, "wb") as file:
         file.write(msgspec.json.format(msgspec.json.encode(record)))
-    await asyncio.to_thread(sync, path, *others)
+    await asyncio.to_thread(sync, path, *others, directory)

@@ -29,7 +29,7 @@ from banger.privileged.runner import Privileged
 from banger.store.records import Records
 from banger.vmm.driver import Exit, Handle
 from banger.vmm.drivers import Drivers
-from banger.vms import attaching, commands, console, plans, wanted
+from banger.vms import attaching, commands, console, lost, plans, wanted
 from banger.vms.connections import Connections
 from banger.vms.ending import settle, switch_off
 from banger.vms.holds import GRACE, Holds
@@ -333,6 +333,12 @@ class VmService:
 
     # -- the daemon's own start and end -------------------------------------------------------------------------------
 
+    async def find_lost(self) -> None:
+        """Enter machines again whose rows are gone. Call it before the engine recovers."""
+        self._prepare_directories()
+        transient = [each for each in self._engine.unfinished() if each.kind in plans.TRANSIENT]
+        await lost.recover(self._parts, {each.subject_id or "" for each in transient})
+
     async def recover(self) -> None:
         """Find every machine again: serve those that run, put the end of the others on record."""
         self._prepare_directories()
@@ -349,7 +355,10 @@ class VmService:
                 self._ready(record)
             else:
                 end = await self._parts.drivers.of(record).wait(record.handle, 0) or Exit(reason="failed")
-                await self._ended(record.id, record.handle, end)
+                try:
+                    await self._ended(record.id, record.handle, end)
+                except errors.DiskFull:  # nobody could make room if that kept the daemon from starting
+                    self._parts.watch.begin(record.id, record.handle)
 
     def _prepare_directories(self) -> None:
         """Ours alone; under root the monitors' users may pass through to what is theirs, without listing anything."""
