@@ -149,7 +149,7 @@ def valid_requests(known: Mapping[str, Any]) -> list[dict[str, Any]]:
         },
         {"operation": "store.fill", "arguments": {"path": "", "sha256": digest}, "undo": True},
         {"operation": "bridge.ensure", "arguments": {}},
-        {"operation": "tap.create", "arguments": {"name": "tap-fc-5", "slot": 5}, "undo": True},
+        {"operation": "tap.create", "arguments": {"slot": 5}, "undo": True},
         {"operation": "rules.apply", "arguments": {"guests": []}},
         {"operation": "machine.sweep", "arguments": {"vm_id": VM_IDS[0]}},
     ]

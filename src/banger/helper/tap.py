@@ -28,27 +28,30 @@ IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
 
 @dataclass(frozen=True, kw_only=True)
 class Tap(Operation):
-    """The tap is there, up, on the bridge, and belongs to the user of that slot."""
+    """The slot's tap is there, up, on the bridge, and belongs to the slot's user."""
 
     NAME: ClassVar[str] = "tap.create"
     GATE: ClassVar[str] = (
-        "Any interface but tap-fc-N, and one of such a name that is no tap of banger's; an owner that is not the user "
-        "of a slot, and another owner while anything has the tap open."
+        "Any interface but tap-fc-N, N being the slot, and one of that name that is no tap of banger's; another owner "
+        "than the slot's user, and a change of owner while anything has the tap open."
     )
 
-    name: str
     slot: int
 
+    @property
+    def name(self) -> str:
+        """The interface."""
+        return f"tap-fc-{self.slot}"
+
     def validate(self, host: Host) -> None:
-        grammar.tap(self.name)
         grammar.slot(self.slot, host)
-        _foreign(self.name)
+        _foreign(grammar.tap(self.name))
 
     def turn(self) -> str:
         return f"tap {self.name}"
 
     def describe(self) -> str:
-        return f"create {self.name[:20]!r} for slot {self.slot}"
+        return f"create {self.name[:20]!r}"
 
     def execute(self, host: Host, descriptors: object = ()) -> Outcome:
         self.validate(host)

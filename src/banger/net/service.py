@@ -175,10 +175,10 @@ class GuestNetwork:
             raise errors.PrivilegeFailed(operation=Tap.NAME, reason=f"{plan.tap(slot)} does not stay", busy=False)
 
     async def _make_tap(self, slot: int) -> None:
-        await self._privileged.perform(Tap(name=plan.tap(slot), slot=slot))
+        await self._privileged.perform(Tap(slot=slot))
 
     async def _remove_tap(self, slot: int) -> None:
-        await self._privileged.revert(Tap(name=plan.tap(slot), slot=slot))
+        await self._privileged.revert(Tap(slot=slot))
 
     async def _applied(self) -> Sequence[str]:
         """Return when rules are in force that were made after this call; the taps that are not there."""

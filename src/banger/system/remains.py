@@ -30,7 +30,8 @@ async def _clear(host: Host) -> list[str]:
         *await _each(helper, Jails(), Sweep),
         *await _each(helper, Disks(), RemoveDisk),
     ]
-    taps = [Tap(name=name, slot=0) for name in os.listdir("/sys/class/net") if _TAP.fullmatch(name)]
+    found = map(_TAP.fullmatch, os.listdir("/sys/class/net"))
+    taps = [Tap(slot=int(each[1])) for each in found if each]
     for operation in (*taps, Resolver(port=_ANY_PORT), Rules(guests=()), Bridge()):
         try:
             await helper.revert(operation)

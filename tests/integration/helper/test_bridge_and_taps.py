@@ -1,5 +1,6 @@
 """Bridge and taps as operations, in a network of their own."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -16,7 +17,7 @@ from tests.integration.helper.rig import Namespace, ip, open_tap, perform
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("inside")]
 
-TAP = Tap(name="tap-fc-0", slot=0)
+TAP = Tap(slot=0)
 
 
 def links() -> dict[str, dict[str, object]]:
@@ -107,6 +108,8 @@ def test_tap_is_closed_to_others_and_to_what_is_flooded(host: Host) -> None:
 
 
 def test_tap_changes_hands_only_while_it_is_idle(host: Host) -> None:
+    """As when an installation gives its slots other users than the one before it."""
+    later = dataclasses.replace(host, first_uid=host.first_uid + 3)
     perform(Bridge(), host)
     perform(TAP, host)
     monitor = open_tap("tap-fc-0", IFF_VNET_HDR)
@@ -115,11 +118,11 @@ def test_tap_changes_hands_only_while_it_is_idle(host: Host) -> None:
         ip("link set dev tap-fc-0 down")
         perform(TAP, host)
         with pytest.raises(Failed, match="a monitor has it open") as caught:
-            perform(Tap(name="tap-fc-0", slot=3), host)
+            perform(TAP, later)
         assert caught.value.busy
     finally:
         os.close(monitor)
-    perform(Tap(name="tap-fc-0", slot=3), host)
+    perform(TAP, later)
     assert "user 900003" in ip("-details -Numeric link show dev tap-fc-0")
 
 
@@ -127,8 +130,8 @@ def test_tap_that_is_no_tap_of_ours_is_refused(host: Host) -> None:
     perform(Bridge(), host)
     ip("tuntap add dev tap-fc-0 mode tap", "link add name tap-fc-1 type bridge", "link set dev tap-fc-1 alias banger")
     before = ip("link show")
-    for name in ("tap-fc-0", "tap-fc-1"):
-        operation = Tap(name=name, slot=0)
+    for slot in (0, 1):
+        operation, name = Tap(slot=slot), f"tap-fc-{slot}"
         for act in (operation.validate, operation.execute, operation.undo):
             with pytest.raises(Refused, match=f"{name} is an interface that banger did not make"):
                 act(host)
@@ -147,7 +150,7 @@ def test_tap_whose_maker_is_killed_is_gone(host: Host, inside: Namespace) -> Non
         "    batch(*lines)\n"
         "    os.kill(os.getpid(), 9)\n"
         "links.batch = die\n"
-        "tap.Tap(name='tap-fc-0', slot=0).execute(Host(owner_uid=1, owner_gid=1))\n"
+        "tap.Tap(slot=0).execute(Host(owner_uid=1, owner_gid=1))\n"
     )
     done = subprocess.run([sys.executable, "-c", scene], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == -9, done.stderr

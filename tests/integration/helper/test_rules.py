@@ -34,7 +34,7 @@ def guests(inside: Namespace, host: Host) -> Iterator[tuple[Guest, Guest]]:
     """Two guests on the bridge, without any rule yet."""
     perform(Bridge(), host)
     for slot in (0, 1):
-        perform(Tap(name=f"tap-fc-{slot}", slot=slot), host)
+        perform(Tap(slot=slot), host)
     apply(host)
     with contextlib.ExitStack() as stack:
         made = [Guest(slot) for slot in (0, 1)]
@@ -376,6 +376,6 @@ def test_nothing_is_left_after_undo(host: Host, guests: tuple[Guest, Guest], ins
         assert (settings / "ip_forward").read_text() == "0\n"
         assert (settings / "conf/all/accept_redirects").read_text() == "0\n"
     for slot in (0, 1):
-        Tap(name=f"tap-fc-{slot}", slot=slot).undo(host)
+        Tap(slot=slot).undo(host)
     Bridge().undo(host)
     assert "br-fc" not in ip("link show")

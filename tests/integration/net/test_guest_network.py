@@ -52,7 +52,7 @@ def test_from_the_first_guest_to_the_last_undo(inside: Namespace, tmp_path: Path
 
     asyncio.run(test())
     assert "table inet banger" in nft("list tables")
-    for operation in (*(Tap(name=f"tap-fc-{slot}", slot=slot) for slot in range(5)), Rules(guests=()), Bridge()):
+    for operation in (*(Tap(slot=slot) for slot in range(5)), Rules(guests=()), Bridge()):
         turn.perform(operation, host, undo=True)
     assert nft("list tables") == ""
     assert ip("-oneline link show").count("\n") == 1, "the loopback alone"
