@@ -15,6 +15,9 @@ from banger import errors
 from banger.vms import handles
 from tests.matrix.world import MACHINE, Failed, World
 
+EACH = "each"
+"""Stands for all of them in one world, but for `FULL`, which needs another."""
+
 FULL, BOTH, TWICE = "disk full", "both records gone", "killed again"
 
 

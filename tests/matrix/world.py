@@ -53,7 +53,7 @@ MEMORY = 192 * MIB
 PATIENCE = 20.0
 """How long what is about to end may take to be gone."""
 
-MNT_DETACH = 2
+MNT_DETACH, PR_SET_PDEATHSIG = 2, 1
 
 REFUSED = 3
 """Exit status of a daemon that ended with an error that has a type."""
@@ -124,6 +124,7 @@ class World:
         status = 1
         try:
             os.setsid()
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a scene that is stopped leaves no daemon
             log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             for number in (1, 2):
                 os.dup2(log, number)
