@@ -12,8 +12,8 @@ import select
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from banger import errors
 from banger.log import printable
@@ -73,7 +73,7 @@ def find(tool: str) -> str:
 async def run(
     argv: Sequence[str],
     *,
-    input: bytes | None = None,
+    input: bytes | AsyncIterable[bytes] | None = None,
     timeout: float | None = None,
     env: Mapping[str, str] | None = None,
     cwd: str | None = None,
@@ -86,7 +86,7 @@ async def run(
     """Run a program to its end. ``on_line`` sees each line of its stderr as it comes, ``on_output`` of its stdout.
 
     With ``limit``, all of its output up to that many bytes is kept, and a child that says more is killed. A ``mortal``
-    child is killed by the kernel when we die.
+    child is killed by the kernel when we die. What an ``input`` that comes piece by piece raises ends the child.
     Raises `errors.ToolMissing`, `errors.TimedOut`, and with ``check`` `errors.ToolFailed` on a status that is not 0.
     A cancelled call kills the child and everything that it started before it passes the cancellation on.
     """
@@ -106,9 +106,10 @@ async def run(
         asyncio.ensure_future(_collect(process.stdout, on_output, limit)),
         asyncio.ensure_future(_collect(process.stderr, on_line, limit)),
     ]
+    feeding = asyncio.ensure_future(_feed(process.stdin, input))
     try:
         async with asyncio.timeout(timeout):
-            await asyncio.gather(*reading, _feed(process.stdin, input))
+            await asyncio.gather(*reading, feeding)
             stdout, stderr = (each.result() for each in reading)
             status = await process.wait()
     except TimeoutError:
@@ -119,7 +120,7 @@ async def run(
         ) from None
     finally:
         kill_group(process.pid)
-        await _abandon(reading, process)
+        await _abandon([*reading, feeding], process)
     if check and status != 0:
         tail = stderr.decode("utf-8", "replace").strip().splitlines()[-3:]
         raise errors.ToolFailed(
@@ -153,11 +154,11 @@ async def _collect(
     return bytes(kept)
 
 
-async def _abandon(reading: Sequence["asyncio.Future[bytes]"], process: asyncio.subprocess.Process) -> None:
+async def _abandon(talking: Sequence["asyncio.Future[Any]"], process: asyncio.subprocess.Process) -> None:
     """Wait for a child that was killed. Before Python 3.12, that never ends while a full pipe is not read."""
-    for each in reading:
+    for each in talking:
         each.cancel()
-    await asyncio.gather(*reading, return_exceptions=True)
+    await asyncio.gather(*talking, return_exceptions=True)
     for stream in (process.stdout, process.stderr):
         assert stream is not None
         while await stream.read(1 << 16):
@@ -165,13 +166,18 @@ async def _abandon(reading: Sequence["asyncio.Future[bytes]"], process: asyncio.
     await process.wait()
 
 
-async def _feed(stream: asyncio.StreamWriter | None, data: bytes | None) -> None:
+async def _feed(stream: asyncio.StreamWriter | None, data: bytes | AsyncIterable[bytes] | None) -> None:
     if stream is None or data is None:
         return
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        stream.write(data)
-        await stream.drain()
+    async for piece in _single(data) if isinstance(data, bytes) else data:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            stream.write(piece)
+            await stream.drain()
     stream.close()
+
+
+async def _single(data: bytes) -> AsyncIterator[bytes]:
+    yield data
 
 
 def kill_group(pid: int) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -31,6 +32,29 @@ def test_a_talkative_child_is_ended_by_cancelling() -> None:
             await asyncio.wait_for(task, 60)
 
     asyncio.run(cancelled())
+
+
+def test_what_comes_piece_by_piece_reaches_the_child_as_it_comes() -> None:
+    said: list[str] = []
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"one\n"
+        while not said:  # noqa: ASYNC110 - the child answers when it has it
+            await asyncio.sleep(0.01)
+        yield b"two\n"
+
+    done = asyncio.run(asyncio.wait_for(proc.run(["cat"], input=pieces(), on_output=said.append), 60))
+    assert said == ["one", "two"] and done.stdout == b"one\ntwo\n"
+
+
+@pytest.mark.parametrize("program", [["cat"], ["sleep", "600"], ["true"]])
+def test_what_keeps_the_input_from_coming_ends_the_child_and_is_raised(program: list[str]) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"one\n"
+        raise errors.TimedOut(what="the input", seconds=1)
+
+    with pytest.raises(errors.TimedOut, match="the input"):
+        asyncio.run(asyncio.wait_for(proc.run(program, input=broken()), 60))
 
 
 LINGERING = """

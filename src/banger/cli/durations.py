@@ -1,6 +1,6 @@
 """Durations as people write and read them: seconds, or a number with ``s``, ``m`` or ``h``."""
 
-from banger import errors
+import banger
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -15,7 +15,7 @@ def parse_duration(text: str) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 < seconds < 10**9:
-        raise errors.UsageError(detail=f"{text!r} is not a duration; write 30, 30s, 5m or 1h")
+        raise banger.errors.UsageError(detail=f"{text!r} is not a duration; write 30, 30s, 5m or 1h")
     return seconds
 
 

@@ -5,12 +5,15 @@ Strings from guests, images and the daemon go through `banger.text.printable` be
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
 
+import banger
+from banger import document
 from banger.text import printable
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from _typeshed import SupportsWrite
 
 CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
@@ -59,11 +62,9 @@ class Terminal:
 
     def document(self, value: object) -> None:
         """The one JSON document of a verb: plain data, or structures of `banger.api`."""
-        import json
+        self.print(document.shown(plain(value)))
 
-        self.print(json.dumps(plain(value), indent=2, ensure_ascii=True))
-
-    def table(self, rows: Sequence[Mapping[str, object]], columns: Sequence[tuple[str, str]]) -> None:
+    def table(self, rows: "Sequence[Mapping[str, object]]", columns: "Sequence[tuple[str, str]]") -> None:
         """Rows below a heading; ``columns`` are keys and their titles. Cells are made printable."""
         known: dict[str, str] = {}  # most words of a long list are those of the line before
         shown = [[title, *(_known_cell(row.get(key), known) for row in rows)] for key, title in columns]
@@ -71,17 +72,28 @@ class Terminal:
         heading, *lines = ["  ".join(words).rstrip() for words in zip(*padded, strict=True)]
         self.print("\n".join([self.paint(heading, "bold"), *lines]))  # at once: a long list is one write
 
-    def facts(self, pairs: Sequence[tuple[str, object]]) -> None:
+    def facts(self, pairs: "Sequence[tuple[str, object]]") -> None:
         """Two columns: what, and its value. Pairs without a value are left out."""
         shown = [(name, cell(value)) for name, value in pairs if value is not None and value != ""]
         width = max((len(name) for name, _ in shown), default=0)
         for name, value in shown:
             self.print(f"{self.paint(name.ljust(width), 'bold')}  {value}")
 
+    def flush(self) -> None:
+        """Write what is buffered of the result. Raises as `print`."""
+        self._write(sys.stdout, "")
+
     @staticmethod
     def _write(stream: "SupportsWrite[str]", text: str) -> None:
-        stream.write(text)
-        getattr(stream, "flush")()  # noqa: B009 - both are text files; a line is out before a guest writes
+        """Raises for a result that cannot be written; prose that cannot is lost."""
+        try:
+            stream.write(text)
+            getattr(stream, "flush")()  # noqa: B009 - both are text files; a line is out before a guest writes
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            if stream is not sys.stderr:
+                raise banger.errors.from_os(error, "standard output") from None
 
 
 def cell(value: object) -> str:

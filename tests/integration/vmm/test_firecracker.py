@@ -69,7 +69,7 @@ def monitor(scene: Scene) -> int:
     return pid
 
 
-def before_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], None]) -> None:
+def before_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], object]) -> None:
     """Do something before that request of a launch is answered; before the last, which starts the guest, is made."""
     send, answered = api.Client.send, api.Client._answered
     numbers = itertools.count()

@@ -180,3 +180,6 @@ On a terminal, everything but text and colours is shown in an escaped form; a pi
         ),
     ),
 )
+
+GROUPS = (VM,)
+SINGLE: tuple[Verb, ...] = ()
