@@ -22,9 +22,10 @@ from banger import errors
 from tests.matrix import instants, listing
 from tests.matrix.damage import BOTH, DAMAGES, EACH, FULL, TWICE
 from tests.matrix.instants import Instant, Planned
+from tests.matrix.judge import Failed
 from tests.matrix.mortal import Aim
 from tests.matrix.scenarios import Facts, Scenario, by_name
-from tests.matrix.world import MACHINE, Failed, World, world
+from tests.matrix.world import MACHINE, World, world
 
 ROOM = 48 << 20
 """Of a state directory whose disk is to be full."""
