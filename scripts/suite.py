@@ -41,8 +41,8 @@ class Group(NamedTuple):
     limit: int
 
 
-QUICK = Group("quick", "not qemu and not root and not smoke", ("-n", "2"), 5, 15)
-MACHINES = Group("machines", "qemu and not root and not smoke", (), 15, 45)
+QUICK = Group("quick", "not qemu and not root and not smoke", ("-n", "2"), 8, 20)
+MACHINES = Group("machines", "qemu and not root and not smoke", (), 17, 45)
 SMOKE = Group("smoke", "smoke", (), 25, 45)
 AS_ROOT = Group("root", "root", (), 5, 15)
 MATRIX = Group("matrix", "not root", ("tests/matrix",), 90, 300)

@@ -13,7 +13,11 @@ from collections.abc import Callable
 
 from banger import errors
 from banger.vms import handles
-from tests.matrix.world import MACHINE, Failed, World
+from tests.matrix.judge import Failed
+from tests.matrix.world import MACHINE, World
+
+EACH = "each"
+"""Stands for all of them in one world, but for `FULL`, which needs another."""
 
 FULL, BOTH, TWICE = "disk full", "both records gone", "killed again"
 

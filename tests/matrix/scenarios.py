@@ -31,7 +31,8 @@ from banger.vms.record import VmRecord
 from tests import guest_images, web
 from tests.home import BANGER
 from tests.installation import MIB
-from tests.matrix.world import IMAGE, MACHINE, TOOLS, World
+from tests.matrix.judge import TOOLS
+from tests.matrix.world import IMAGE, MACHINE, World
 
 SIZE = 64 * MIB
 NAME, KERNEL = "made", "own"

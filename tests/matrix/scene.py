@@ -20,11 +20,12 @@ from typing import NamedTuple
 
 from banger import errors
 from tests.matrix import instants, listing
-from tests.matrix.damage import BOTH, DAMAGES, FULL, TWICE
+from tests.matrix.damage import BOTH, DAMAGES, EACH, FULL, TWICE
 from tests.matrix.instants import Instant, Planned
+from tests.matrix.judge import Failed
 from tests.matrix.mortal import Aim
 from tests.matrix.scenarios import Facts, Scenario, by_name
-from tests.matrix.world import MACHINE, Failed, World, world
+from tests.matrix.world import MACHINE, World, world
 
 ROOM = 48 << 20
 """Of a state directory whose disk is to be full."""
@@ -90,7 +91,9 @@ def die_again(made: World, combination: Combination) -> None:
     turned = combination.turned or not scenario.onward
     late = Instant("undo", tasks[0].name, "acted") if turned else Instant("do", tasks[-1].name, "acted")
     made.start(Aim(scenario.kind, late, tasks[-1].name))
-    if not made.died(4.0):  # nothing was left to do: the change had ended, or had not begun
+    with contextlib.suppress(errors.DaemonUnreachable):
+        made.quiet()
+    if not made.died(1.0):  # nothing was left to do: the change had ended, or had not begun
         made.end()
 
 
@@ -203,13 +206,16 @@ def play(victim: str, driver: str, chosen: Sequence[Combination], room: int) -> 
 
 
 def chosen(wanted: argparse.Namespace) -> list[Combination]:
-    """Every instant, or one of each ``part`` that follow each other, which one by the seed."""
+    """Every instant with every damage that is asked for, or one instant in so many, which one by the seed."""
     scenario = by_name(wanted.scenario)
     with tempfile.TemporaryDirectory() as directory:
         tasks = listing.tasks(listing.kinds(Path(directory)), scenario)
     moments = instants.distinct(tasks)
-    first = random.Random(f"{wanted.seed} {wanted.scenario} {wanted.damage}").randrange(wanted.part)
-    return [Combination(scenario, tasks, each, wanted.damage) for each in moments[first :: wanted.part]]
+    found = []
+    for damage in [each for each in DAMAGES if each not in ("", FULL)] if wanted.damage == EACH else [wanted.damage]:
+        first = random.Random(f"{wanted.seed} {wanted.scenario} {damage}").randrange(wanted.part)
+        found += [Combination(scenario, tasks, each, damage) for each in moments[first :: wanted.part]]
+    return found
 
 
 def main() -> None:
@@ -217,7 +223,7 @@ def main() -> None:
     parser.add_argument("scenario")
     parser.add_argument("driver")
     parser.add_argument("--victim", choices=("daemon", "monitor"), default="daemon")
-    parser.add_argument("--damage", choices=tuple(DAMAGES), default="")
+    parser.add_argument("--damage", choices=(*DAMAGES, EACH), default="")
     parser.add_argument("--part", type=int, default=1)
     parser.add_argument("--seed", default="")
     parser.add_argument("--inside", action="store_true", help="it has a mount namespace of its own already")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from banger import proc
+from tests.matrix import judge
 from tests.matrix import world as worlds
 from tests.matrix.world import World, world
 
@@ -91,7 +92,7 @@ def test_a_disk_that_is_damaged(made: World) -> None:
     whole = disk.read_bytes()
     try:
         disk.write_bytes(whole[:512] + b"\xff" * (len(whole) - 512))
-        with pytest.raises(worlds.Failed):
+        with pytest.raises(judge.Failed):
             made.disks()
     finally:
         disk.write_bytes(whole)

@@ -27,15 +27,14 @@ import banger.daemon.app
 import banger.daemon.server
 import banger.vmm.fake.driver
 import banger.vmm.qemu.driver  # noqa: F401 - loaded here, so that a daemon that is forked has it
-from banger import errors, proc
+from banger import errors
 from banger.api.image import ImportImage
 from banger.api.operation import Operation
 from banger.api.vm import CreateVm
 from banger.daemon import private
 from banger.daemon.main import run
 from banger.daemon.wiring import wire
-from banger.images.record import RECORD, ROOTFS, ImageRecord
-from banger.kernels.kernel import RECORD as KERNEL_RECORD
+from banger.images.record import ImageRecord
 from banger.paths import Paths
 from banger.sdk.client import Client
 from banger.store.database import Database
@@ -44,25 +43,19 @@ from banger.store.records import Records
 from banger.vms.record import VmRecord
 from tests import guest_images, leaks, stock
 from tests.installation import MIB, agent, fake_kernel
-from tests.matrix import mortal
+from tests.matrix import judge, mortal
+from tests.matrix.judge import KEPT, Failed
 from tests.matrix.mortal import Aim
 
 IMAGE, MACHINE, KERNEL = "tiny", "one", "debian-cloud"
-KEPT = b"what the guest wrote is here\n"
 MEMORY = 192 * MIB
 PATIENCE = 20.0
 """How long what is about to end may take to be gone."""
 
-MNT_DETACH = 2
+MNT_DETACH, PR_SET_PDEATHSIG = 2, 1
 
 REFUSED = 3
 """Exit status of a daemon that ended with an error that has a type."""
-
-TOOLS = {"PATH": "/usr/sbin:/sbin:/usr/bin:/bin", "LANG": "C.UTF-8"}
-
-
-class Failed(AssertionError):
-    """The matrix cannot go on from here: the world is in no state to begin the next combination from."""
 
 
 class World:
@@ -124,6 +117,7 @@ class World:
         status = 1
         try:
             os.setsid()
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a scene that is stopped leaves no daemon
             log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             for number in (1, 2):
                 os.dup2(log, number)
@@ -264,55 +258,8 @@ class World:
     def faults(self) -> list[str]:
         """What is wrong once nothing is under way: what ends by itself gets `PATIENCE` to be gone."""
         deadline = time.monotonic() + PATIENCE
-        while (found := self._faults()) and time.monotonic() < deadline:
+        while (found := judge.rest(self)) and time.monotonic() < deadline:
             time.sleep(0.1)
-        return found
-
-    def _faults(self) -> list[str]:
-        with self.store() as database:
-            unended = [f"{each.operation.kind} has not ended" for each in Operations(database).unended()]
-            images = Records(database, "images", ImageRecord).list()
-        machines = self.machines()
-        running = [each for each in machines if each.state == "running"]
-        return [
-            *unended,
-            *self._processes(machines),
-            *_same("machine directories", _names(self.paths.vms), [each.id for each in machines]),
-            *_same("runtime directories", _names(f"{self.paths.runtime}/vms"), [each.id for each in running]),
-            *_same("image directories", _names(self.paths.images), [each.id for each in images]),
-            *_same("staging", _names(self.paths.staging), []),
-            *_same("temporary files", _names(str(self.temporary)), []),
-            *_same("of the runtime directory", _names(self.paths.runtime), self._runtime_names()),
-            *_same("of the cache of downloads", _names(self.paths.oci_cache, "lock", "oci-layout", "index.json"), [],
-                   ["blobs"]),
-            *(f"image {each.name} is not whole" for each in images if not self._whole(each)),
-            *(f"kernel {each} is not whole" for each in _names(self.paths.kernels)
-              if not os.path.exists(f"{self.paths.kernels}/{each}/{KERNEL_RECORD}")),
-        ]  # fmt: skip
-
-    def _runtime_names(self) -> list[str]:
-        there = ["vms"] if os.path.isdir(f"{self.paths.runtime}/vms") else []
-        return [*there, "bangerd.lock", *(["bangerd.sock"] if self.pid else [])]
-
-    def _whole(self, image: ImageRecord) -> bool:
-        needed = [RECORD] if image.path else [RECORD, ROOTFS]
-        return all(os.path.exists(os.path.join(self.paths.image(image.id), name)) for name in needed)
-
-    def _processes(self, machines: list[VmRecord]) -> list[str]:
-        """Below this process: the daemon, and the monitors of machines that run, each with what it started itself."""
-        found = []
-        expected = {self.pid, *self.allowed}
-        for each in machines:
-            if (each.handle is not None) != (each.state == "running"):
-                found.append(f"{each.name} is {each.state}, its handle {each.handle}")
-            if each.handle is not None:
-                expected.add(each.handle.pid)
-                if not proc.alive(proc.Identity(each.handle.pid, each.handle.start_ticks)):
-                    found.append(f"{each.name} is {each.state}, and its process is gone")
-        for child in leaks.children(os.getpid()):
-            process = leaks.process_of(child)
-            if child not in expected and process is not None:
-                found.append(f"process {child}: {process.command}")
         return found
 
     def disks(self) -> list[str]:
@@ -320,44 +267,13 @@ class World:
         found = []
         for each in self.machines():
             if each.state != "running" and each.root:
-                found += [f"{each.name}: {fault}" for fault in self._disk(each)]
+                found += [f"{each.name}: {fault}" for fault in judge.disk(self, each)]
         return found
-
-    def _disk(self, machine: VmRecord) -> list[str]:
-        source = os.path.join(self.paths.vm(machine.id), "disk.qcow2")
-        with tempfile.TemporaryDirectory(dir=self.directory) as place:
-            raw = os.path.join(place, "disk")
-            _tool("qemu-img", "check", "-q", source)
-            _tool("qemu-img", "convert", "-O", "raw", source, raw)
-            replayed = _tool("e2fsck", "-fp", raw, accept=(0, 1))  # the journal, as the next start does it
-            whole = _tool("e2fsck", "-fn", raw, accept=(0, 4, 8, 12))
-            kept = _tool("debugfs", "-R", "cat /kept", raw)
-        faults = [] if whole.returncode == 0 else [f"e2fsck: {replayed.stdout}{whole.stdout}"]
-        if machine.id in self.written and kept.stdout != KEPT.decode():
-            faults.append(f"the file is {kept.stdout!r}")
-        return faults
-
-
-def _tool(*argv: str, accept: tuple[int, ...] = (0,)) -> "subprocess.CompletedProcess[str]":
-    done = subprocess.run(argv, env=TOOLS, capture_output=True, text=True, timeout=120, check=False)
-    if done.returncode not in accept:
-        raise Failed(f"{argv[0]} ended with {done.returncode}: {done.stdout}{done.stderr}")
-    return done
 
 
 def _answers(path: str) -> bool:
     with socket.socket(socket.AF_UNIX) as client:
         return client.connect_ex(path) == 0
-
-
-def _names(directory: str, *left_out: str) -> list[str]:
-    return sorted(set(os.listdir(directory)) - set(left_out)) if os.path.isdir(directory) else []
-
-
-def _same(what: str, found: list[str], *allowed: list[str]) -> list[str]:
-    if any(sorted(found) == sorted(each) for each in allowed):
-        return []
-    return [f"{what}: {', '.join(found) or 'none'} instead of {', '.join(sorted(allowed[0])) or 'none'}"]
 
 
 @contextmanager

@@ -1,0 +1,109 @@
+"""What is wrong with an installation, without asking its daemon: records against what there is, disks by tools."""
+
+import os
+import subprocess
+import tempfile
+from typing import TYPE_CHECKING
+
+from banger import proc
+from banger.images.record import RECORD, ROOTFS, ImageRecord
+from banger.kernels.kernel import RECORD as KERNEL_RECORD
+from banger.store.operations import Operations
+from banger.store.records import Records
+from banger.vms.record import VmRecord
+from tests import leaks
+
+if TYPE_CHECKING:
+    from tests.matrix.world import World
+
+KEPT = b"what the guest wrote is here\n"
+TOOLS = {"PATH": "/usr/sbin:/sbin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+
+
+class Failed(AssertionError):
+    """The matrix cannot go on from here: the world is in no state to begin the next combination from."""
+
+
+def rest(world: "World") -> list[str]:
+    """What is on record and not there, and what is there and not on record."""
+    with world.store() as database:
+        unended = [f"{each.operation.kind} has not ended" for each in Operations(database).unended()]
+        images = Records(database, "images", ImageRecord).list()
+    machines = world.machines()
+    running = [each for each in machines if each.state == "running"]
+    return [
+        *unended,
+        *_processes(world, machines),
+        *_same("machine directories", _names(world.paths.vms), [each.id for each in machines]),
+        *_same("runtime directories", _names(f"{world.paths.runtime}/vms"), [each.id for each in running]),
+        *_same("image directories", _names(world.paths.images), [each.id for each in images]),
+        *_same("staging", _names(world.paths.staging), []),
+        *_same("temporary files", _names(str(world.temporary)), []),
+        *_same("of the runtime directory", _names(world.paths.runtime), _runtime_names(world)),
+        *_same("of the cache of downloads", _names(world.paths.oci_cache, "lock", "oci-layout", "index.json"), [],
+               ["blobs"]),
+        *(f"image {each.name} is not whole" for each in images if not _whole(world, each)),
+        *(f"kernel {each} is not whole" for each in _names(world.paths.kernels)
+          if not os.path.exists(f"{world.paths.kernels}/{each}/{KERNEL_RECORD}")),
+    ]  # fmt: skip
+
+
+def _runtime_names(world: "World") -> list[str]:
+    there = ["vms"] if os.path.isdir(f"{world.paths.runtime}/vms") else []
+    return [*there, "bangerd.lock", *(["bangerd.sock"] if world.pid else [])]
+
+
+def _whole(world: "World", image: ImageRecord) -> bool:
+    needed = [RECORD] if image.path else [RECORD, ROOTFS]
+    return all(os.path.exists(os.path.join(world.paths.image(image.id), name)) for name in needed)
+
+
+def _processes(world: "World", machines: list[VmRecord]) -> list[str]:
+    """Below this process: the daemon, and the monitors of machines that run, each with what it started itworld."""
+    found = []
+    expected = {world.pid, *world.allowed}
+    for each in machines:
+        if (each.handle is not None) != (each.state == "running"):
+            found.append(f"{each.name} is {each.state}, its handle {each.handle}")
+        if each.handle is not None:
+            expected.add(each.handle.pid)
+            if not proc.alive(proc.Identity(each.handle.pid, each.handle.start_ticks)):
+                found.append(f"{each.name} is {each.state}, and its process is gone")
+    for child in leaks.children(os.getpid()):
+        process = leaks.process_of(child)
+        if child not in expected and process is not None:
+            found.append(f"process {child}: {process.command}")
+    return found
+
+
+def disk(world: "World", machine: VmRecord) -> list[str]:
+    """What is wrong with the disk of a machine that does not run: by the tools, and by what it is to hold."""
+    source = os.path.join(world.paths.vm(machine.id), "disk.qcow2")
+    with tempfile.TemporaryDirectory(dir=world.directory) as place:
+        raw = os.path.join(place, "disk")
+        _tool("qemu-img", "check", "-q", source)
+        _tool("qemu-img", "convert", "-O", "raw", source, raw)
+        replayed = _tool("e2fsck", "-fp", raw, accept=(0, 1))  # the journal, as the next start does it
+        whole = _tool("e2fsck", "-fn", raw, accept=(0, 4, 8, 12))
+        kept = _tool("debugfs", "-R", "cat /kept", raw)
+    faults = [] if whole.returncode == 0 else [f"e2fsck: {replayed.stdout}{whole.stdout}"]
+    if machine.id in world.written and kept.stdout != KEPT.decode():
+        faults.append(f"the file is {kept.stdout!r}")
+    return faults
+
+
+def _tool(*argv: str, accept: tuple[int, ...] = (0,)) -> "subprocess.CompletedProcess[str]":
+    done = subprocess.run(argv, env=TOOLS, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode not in accept:
+        raise Failed(f"{argv[0]} ended with {done.returncode}: {done.stdout}{done.stderr}")
+    return done
+
+
+def _names(directory: str, *left_out: str) -> list[str]:
+    return sorted(set(os.listdir(directory)) - set(left_out)) if os.path.isdir(directory) else []
+
+
+def _same(what: str, found: list[str], *allowed: list[str]) -> list[str]:
+    if any(sorted(found) == sorted(each) for each in allowed):
+        return []
+    return [f"{what}: {', '.join(found) or 'none'} instead of {', '.join(sorted(allowed[0])) or 'none'}"]
