@@ -85,6 +85,13 @@ VM_CREATE = Route(
     "vm_create", "POST /v1/vms", "Create a machine, and start it", request="vm.CreateVm", reply="operation.Operation"
 )
 VM_SHOW = Route("vm_show", "GET /v1/vms/{ref}", "One machine", reply="vm.Vm")
+VM_SET = Route(
+    "vm_set",
+    "PATCH /v1/vms/{ref}",
+    "Change a machine: its processors, memory, disk and network",
+    request="vm.SetVm",
+    reply="operation.Operation",
+)
 VM_START = Route("vm_start", "POST /v1/vms/{ref}/start", "Start a machine", reply="operation.Operation")
 VM_STOP = Route(
     "vm_stop",

@@ -29,6 +29,28 @@ class CreateVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Deleted when it stops, or when the client that holds it is gone."""
 
 
+class PendingVm(msgspec.Struct, frozen=True, kw_only=True):
+    """What waits for a machine's next start; what is None stays as it is."""
+
+    vcpu: int | None = None
+    memory: int | None = None
+    disk_size: int | None = None
+
+
+class SetVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Change a machine; what is None stays as it is.
+
+    The network changes at once. Processors, memory and disk of a machine that runs wait for its next start.
+    """
+
+    vcpu: int | None = None
+    memory: int | None = None
+    disk_size: int | None = None
+    """Larger than it is: disks only grow. The file system grows with its disk."""
+    nat: bool | None = None
+    peers: bool | None = None
+
+
 class Vm(msgspec.Struct, frozen=True, kw_only=True):
     """A machine as it is recorded, and as it runs."""
 
@@ -41,6 +63,8 @@ class Vm(msgspec.Struct, frozen=True, kw_only=True):
     vcpu: int
     memory: int
     disk_size: int
+    pending: PendingVm | None = None
+    """What `SetVm` asked for while it ran."""
     env: dict[str, str] = {}
     ephemeral: bool = False
     driver: str

@@ -31,6 +31,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
             ("vcpu", vm.vcpu),
             ("memory", format_size(vm.memory)),
             ("disk", format_size(vm.disk_size)),
+            ("next start", _pending(vm)),
             ("environment", " ".join(sorted(vm.env))),
             ("ephemeral", "yes" if vm.ephemeral else None),
             ("driver", f"{vm.driver} ({vm.machine})" if vm.machine else vm.driver),
@@ -45,6 +46,18 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         )
     )
     return 0
+
+
+def _pending(vm: "Vm") -> str | None:
+    """What was set while it ran."""
+    if vm.pending is None:
+        return None
+    told = (
+        ("vcpu", vm.pending.vcpu),
+        ("memory", vm.pending.memory and format_size(vm.pending.memory)),
+        ("disk", vm.pending.disk_size and format_size(vm.pending.disk_size)),
+    )
+    return ", ".join(f"{name} {value}" for name, value in told if value)
 
 
 def _reaches(vm: "Vm") -> str | None:

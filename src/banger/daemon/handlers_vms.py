@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from banger.api.daemon import Empty
 from banger.api.operation import Operation
-from banger.api.vm import CreateVm, DeleteVm, Health, KillVm, StopVm, Vm, VmList
+from banger.api.vm import CreateVm, DeleteVm, Health, KillVm, SetVm, StopVm, Vm, VmList
 from banger.daemon.call import Call
 from banger.daemon.reply import BYTES, TAR, Stream
 
@@ -19,6 +19,10 @@ async def vm_show(call: Call[None]) -> Vm:
 
 async def vm_create(call: Call[CreateVm]) -> Operation:
     return await call.services.vms.create(call.body)
+
+
+async def vm_set(call: Call[SetVm]) -> Operation:
+    return await call.services.vms.set(call.ref, call.body)
 
 
 async def vm_start(call: Call[Empty]) -> Operation:

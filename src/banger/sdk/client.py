@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from banger.api.kernel import ImportKernel, KernelInfo, KernelList, PullKernel
     from banger.api.operation import Operation
     from banger.api.recipe import BuildImage
-    from banger.api.vm import CreateVm, ExecVm, Health, Vm, VmList
+    from banger.api.vm import CreateVm, ExecVm, Health, SetVm, Vm, VmList
     from banger.sdk.exec import Command
 
     T = TypeVar("T")
@@ -216,12 +216,19 @@ class Client:
 
         return self._call(routes.VM_SHOW, Vm, ref)
 
+    def vm_set(self, ref: str, request: "SetVm") -> "Operation":
+        """Change a machine's processors, memory, disk or network.
+
+        What a machine that runs cannot take over waits for its next start: `Vm.pending`. Raises `errors.UsageError`.
+        """
+        return self._begin(routes.VM_SET, ref, request)
+
     def vm_start(self, ref: str) -> "Operation":
-        """Start a machine that does not run. Raises `errors.NotFound`, `errors.WrongState`, `errors.Busy`."""
+        """Start a machine, unless it runs already. Raises `errors.NotFound`, `errors.Busy`."""
         return self._begin(routes.VM_START, ref)
 
     def vm_stop(self, ref: str, timeout: float = 30.0) -> "Operation":
-        """Power a machine off in order; after ``timeout`` seconds it is switched off."""
+        """Power a machine off in order, if it runs; after ``timeout`` seconds it is switched off."""
         from banger.api.vm import StopVm
 
         return self._begin(routes.VM_STOP, ref, StopVm(timeout=timeout))
@@ -233,7 +240,7 @@ class Client:
         return self._begin(routes.VM_RESTART, ref, StopVm(timeout=timeout))
 
     def vm_kill(self, ref: str) -> "Operation":
-        """Switch a machine off at once."""
+        """Switch a machine off at once, if it runs."""
         from banger.api.vm import KillVm
 
         return self._begin(routes.VM_KILL, ref, KillVm())

@@ -20,6 +20,19 @@ STRAY_TIMEOUT = 10.0
 """How long a process that was sent SIGKILL may take to be gone."""
 
 
+class Already(Step):
+    """Nothing, and the reason."""
+
+    name = "already"
+
+    def __init__(self, parts: Parts, vm_id: str, why: str) -> None:
+        super().__init__(parts, vm_id)
+        self.why = why
+
+    async def do(self, report: Report) -> None:
+        report.notice(self.why)
+
+
 class PowerOff(Step):
     """The guest writes out what it has and shuts down in its own order, for at most ``timeout`` seconds."""
 

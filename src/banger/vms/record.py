@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from banger.api.vm import Vm, VmState
+from banger.api.vm import PendingVm, Vm, VmState
 from banger.store.records import Records
 from banger.vmm.driver import Handle, Network, TapNetwork, UserNetwork
 
@@ -28,6 +28,8 @@ class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
     vcpu: int
     memory: int
     disk_size: int
+    pending: PendingVm | None = None
+    """What the next start makes of the three above."""
     env: dict[str, str] = {}
     ephemeral: bool = False
     worker_of: str = ""
@@ -57,9 +59,17 @@ class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
 
 
+def shape(record: VmRecord) -> VmRecord:
+    """The machine as its next start makes it."""
+    pending = msgspec.structs.asdict(record.pending or PendingVm())
+    return msgspec.structs.replace(record, **{name: value for name, value in pending.items() if value is not None})
+
+
 def view(record: VmRecord, operation: str | None) -> Vm:
-    """The machine as clients see it."""
+    """The machine as clients see it; one that does not run is already as it will be."""
     running = record.handle if record.state == "running" else None
+    pending = record.pending if record.state == "running" else None
+    record = record if pending else shape(record)
     return Vm(
         id=record.id,
         name=record.name,
@@ -70,6 +80,7 @@ def view(record: VmRecord, operation: str | None) -> Vm:
         vcpu=record.vcpu,
         memory=record.memory,
         disk_size=record.disk_size,
+        pending=pending,
         env=record.env,
         ephemeral=record.ephemeral,
         driver=record.driver,

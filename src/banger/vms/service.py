@@ -1,26 +1,22 @@
 """Machines: everything that a client can ask of them.
 
 Requests are checked here, before anything exists; what changes a machine becomes a change of the engine (`plans`).
-What talks to a running machine goes through its one attachment (`connections`).
+The verbs say what shall be: a machine that is so already is told of, and so is the change that is on the way there.
 """
 
 import asyncio
 import contextlib
 import logging
 import os
-import time
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine
 
 import msgspec
 
 from banger import errors
 from banger.api.operation import Operation
-from banger.api.vm import CreateVm, ExecVm, Health, StopVm, Vm
+from banger.api.vm import CreateVm, SetVm, StopVm, Vm
 from banger.config.settings import Config
 from banger.engine.engine import Engine
-from banger.guest.channel import Channel
-from banger.guest.command import GuestCommand
 from banger.images.service import ImageService
 from banger.kernels.service import KernelService
 from banger.net.service import GuestNetwork
@@ -29,13 +25,15 @@ from banger.privileged.runner import Privileged
 from banger.store.records import Records
 from banger.vmm.driver import Exit, Handle
 from banger.vmm.drivers import Drivers
-from banger.vms import attaching, commands, console, plans, wanted
+from banger.vms import attaching, plans, reshaping, wanted
 from banger.vms.connections import Connections
 from banger.vms.ending import settle, switch_off
 from banger.vms.holds import GRACE, Holds
 from banger.vms.parts import Parts
 from banger.vms.plans import Changed, Created
 from banger.vms.record import Machines, VmRecord, view
+from banger.vms.reshaping import Reformed
+from banger.vms.talking import Talking
 from banger.vms.watch import Watch
 from banger.vms.workers import Workers
 
@@ -47,7 +45,7 @@ PROMISED = 256
 """How many of the names given last are not generated again, whether their machines are on record by now or not."""
 
 
-class VmService:
+class VmService(Talking):
     """The machines of one daemon. Call `recover` once, after the engine's, before anything else."""
 
     def __init__(
@@ -64,11 +62,11 @@ class VmService:
         network: GuestNetwork | None = None,
         grace: float = GRACE,
     ) -> None:
+        super().__init__()
         self._engine = engine
         self._machines = Machines(records)
         self._holds = Holds(self._unwanted, grace)
         self._promised: deque[str] = deque(maxlen=PROMISED)
-        self._background: set[asyncio.Task[None]] = set()
         self._parts = Parts(
             machines=self._machines,
             images=images,
@@ -105,11 +103,6 @@ class VmService:
         under_way = self._under_way(record)
         return view(record, under_way.id if under_way else None)
 
-    def _under_way(self, record: VmRecord) -> Operation | None:
-        """The change that a machine is in the middle of: its own, or the one that it works for."""
-        own = self._engine.under_way(record.id)
-        return self._engine.under_way(record.worker_of) if own is None and record.worker_of else own
-
     # -- changing -----------------------------------------------------------------------------------------------------
 
     async def create(self, request: CreateVm) -> Operation:
@@ -141,142 +134,57 @@ class VmService:
         self._promised.append(record.name)
         return record
 
-    async def start(self, ref: str) -> Operation:
-        """Raises `errors.WrongState` on a machine that runs."""
+    async def set(self, ref: str, request: SetVm) -> Operation:
+        """Change what a machine is. Raises `errors.UsageError`, also for a disk that would shrink."""
         record = self._machines.find(ref)
+        return self._begin(plans.SET, record, reshaping.decide(record, request))
+
+    async def start(self, ref: str) -> Operation:
+        """Start a machine, unless it runs already."""
+        record = self._machines.find(ref)
+        if joined := self._joined(record, plans.START):
+            return joined
         self._check_idle(record)
-        if record.state == "running":
-            raise errors.WrongState(name=record.name, state=record.state, needed="stopped")
-        return self._begin(plans.START, record, Changed(record.id, jailed=record.jailed))
+        already = f"{record.name} runs already" if record.state == "running" else ""
+        return self._begin(plans.START, record, _started(record, already=already))
 
     async def stop(self, ref: str, request: StopVm) -> Operation:
-        """Power off in order, within the request's time; raises `errors.WrongState` on a machine that does not run."""
-        record = self._running(ref)
-        return self._begin(plans.STOP, record, Changed(record.id, _bounded(request.timeout)))
+        """Power off in order, within the request's time; nothing is to be done on a machine that does not run."""
+        record, timeout = self._machines.find(ref), _bounded(request.timeout)
+        if joined := self._joined(record, plans.STOP, plans.KILL):
+            return joined
+        return self._begin(plans.STOP, record, Changed(record.id, timeout, already=_at_rest(record)))
 
     async def restart(self, ref: str, request: StopVm) -> Operation:
         """Power off in order, then start; a machine that does not run is just started."""
         record = self._machines.find(ref)
-        return self._begin(plans.RESTART, record, Changed(record.id, _bounded(request.timeout), record.jailed))
+        return self._begin(plans.RESTART, record, _started(record, timeout=_bounded(request.timeout)))
 
     async def kill(self, ref: str) -> Operation:
         """Switch off at once; an orderly stop that is under way becomes a quick one."""
         record = self._machines.find(ref)
-        hurry = self._parts.hurry.get(record.id)
-        under_way = self._engine.under_way(record.id)
-        if hurry is not None and under_way is not None and under_way.kind == plans.STOP:
-            hurry.set()
-            return under_way
-        record = self._running(ref)
-        return self._begin(plans.KILL, record, Changed(record.id))
+        if joined := self._joined(record, plans.STOP, plans.KILL):
+            if hurry := self._parts.hurry.get(record.id):
+                hurry.set()
+            return joined
+        return self._begin(plans.KILL, record, Changed(record.id, already=_at_rest(record)))
 
     async def delete(self, ref: str) -> Operation:
-        """Switch off and remove, disk included; a deletion that is under way is joined."""
+        """Switch off and remove, disk included."""
         record = self._machines.find(ref)
-        under_way = self._engine.under_way(record.id)
-        if under_way is not None and under_way.kind == plans.DELETE:
-            return under_way
-        return self._begin(plans.DELETE, record, Changed(record.id))
+        return self._joined(record, plans.DELETE) or self._begin(plans.DELETE, record, Changed(record.id))
 
-    def _begin(self, kind: str, record: VmRecord, spec: Created | Changed) -> Operation:
+    def _joined(self, record: VmRecord, *kinds: str) -> Operation | None:
+        """The change that does already what is asked for."""
+        under_way = self._engine.under_way(record.id)
+        return under_way if under_way and under_way.kind in kinds and under_way.state == "running" else None
+
+    def _begin(self, kind: str, record: VmRecord, spec: Created | Changed | Reformed) -> Operation:
         if record.worker_of:
             self._check_idle(record)
         return self._engine.begin(kind, subject=record.name, subject_id=record.id, spec=msgspec.to_builtins(spec))
 
-    def _check_idle(self, record: VmRecord) -> None:
-        under_way = self._under_way(record)
-        if under_way is not None:
-            raise errors.Busy(kind="machine", name=record.name, change=under_way.kind)
-
-    def _running(self, ref: str) -> VmRecord:
-        record = self._machines.find(ref)
-        if record.state != "running":
-            self._check_idle(record)
-            raise errors.WrongState(name=record.name, state=record.state, needed="running")
-        return record
-
-    # -- talking to the guest -----------------------------------------------------------------------------------------
-
-    async def health(self, ref: str) -> Health:
-        """What the agent says of its machine. Raises `errors.WrongState`, `errors.GuestSilent`, `errors.AgentLost`."""
-        _, channel = await self._attached(ref)
-        asked = time.time()
-        told = await channel.health()
-        now = (asked + time.time()) / 2  # the guest looked at its clock somewhere between the two
-        return Health(
-            agent_version=told.agent_version,
-            protocol=told.protocol,
-            init=told.pid1,
-            boot_id=told.boot_id,
-            hostname=told.hostname,
-            uptime=told.uptime,
-            clock_offset=told.clock - now,
-        )
-
-    def logs(self, ref: str, follow: bool = False) -> AsyncIterator[bytes]:
-        """The console as it is; ``follow`` goes on until the machine ends. Raw bytes of the guest's."""
-        record = self._machines.find(ref)
-        path = console.path(self._parts.paths.vm(record.id))
-        return console.read(path, (lambda: self._alive(record.id)) if follow else None)
-
-    async def exec(self, ref: str, request: ExecVm) -> GuestCommand:
-        """Start a command; an ephemeral machine is held until it has ended. Raises what `Channel.exec` raises."""
-        record, channel = await self._own(ref)
-        spec = commands.exec_spec(request, self._parts.images.config(record.image_id), record.env)
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(self._hold(record))
-            command = await channel.exec(spec)
-            self._spawn(self._hold_until_end(command, stack.pop_all()))
-            return command
-
-    async def exec_detached(self, ref: str, request: ExecVm) -> str:
-        """Start a command that outlives its client; the id of its session."""
-        record, channel = await self._own(ref)
-        spec = commands.exec_spec(request, self._parts.images.config(record.image_id), record.env)
-        return await channel.exec_detached(spec)
-
-    async def put(self, ref: str, path: str, chunks: AsyncIterator[bytes]) -> None:
-        """Unpack a tar stream below a directory of the guest. Raises `errors.GuestRefused`."""
-        record, channel = await self._own(ref)
-        with self._hold(record):
-            await channel.put(path, chunks)
-
-    async def get(self, ref: str, path: str) -> AsyncIterator[bytes]:
-        """A tar stream of one path of the guest, which is hostile input to whoever unpacks it."""
-        record, channel = await self._attached(ref)
-        with self._hold(record):
-            async with contextlib.aclosing(channel.get(path)) as pieces:  # type: ignore[type-var]
-                async for data in pieces:
-                    yield data
-
-    async def _own(self, ref: str) -> tuple[VmRecord, Channel]:
-        """As `_attached`, for what changes a machine. Raises `errors.Busy` on one that works for a change."""
-        record = self._running(ref)
-        if record.worker_of:
-            self._check_idle(record)
-        return await self._attached(ref)
-
-    async def _attached(self, ref: str) -> tuple[VmRecord, Channel]:
-        record = self._running(ref)
-        try:
-            return record, await self._parts.connections.get(record)
-        except errors.AgentLost as lost:
-            raise errors.AgentLost(reason=lost.data["reason"], name=record.name) from lost
-
-    async def _hold_until_end(self, command: GuestCommand, stack: contextlib.ExitStack) -> None:
-        with stack, contextlib.suppress(errors.BangerError):
-            await command.wait()
-
     # -- ephemeral machines -------------------------------------------------------------------------------------------
-
-    @contextlib.asynccontextmanager
-    async def hold(self, ref: str) -> AsyncIterator[None]:
-        """Keep an ephemeral machine for as long as the block lasts; for others it means nothing."""
-        with self._hold(self._machines.find(ref)):
-            yield
-
-    def _hold(self, record: VmRecord) -> contextlib.AbstractContextManager[None]:
-        return self._holds.hold(record.id) if record.ephemeral else contextlib.nullcontext()
 
     def _ready(self, record: VmRecord) -> None:
         if record.ephemeral and not record.worker_of:
@@ -294,10 +202,6 @@ class VmService:
             self._holds.forget(vm_id)
 
     # -- the end of machines ------------------------------------------------------------------------------------------
-
-    def _alive(self, vm_id: str) -> bool:
-        record = self._machines.get(vm_id)
-        return record is not None and record.handle is not None and self._parts.drivers.of(record).alive(record.handle)
 
     async def _ended(self, vm_id: str, handle: Handle, end: Exit) -> None:
         """A process has ended: put that on record, unless a change has done so by then."""
@@ -370,19 +274,18 @@ class VmService:
         if self._parts.network is not None:
             await self._parts.network.close()
 
-    def _spawn(self, coroutine: Coroutine[object, object, None]) -> None:
-        task = asyncio.get_running_loop().create_task(_logged(coroutine))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+
+def _started(record: VmRecord, *, timeout: float = 0.0, already: str = "") -> Changed:
+    reshaped = record.pending is not None and not already
+    return Changed(record.id, timeout, jailed=record.jailed, reshaped=reshaped, already=already)
 
 
-async def _logged(coroutine: Coroutine[object, object, None]) -> None:
-    try:
-        await coroutine
-    except errors.BangerError as failed:
-        log.warning("%s", failed.message)
-    except Exception:
-        log.exception("an unexpected failure in the background")
+def _at_rest(record: VmRecord) -> str:
+    """Why there is nothing to stop; nothing where there is, or may be."""
+    if record.state == "running" or record.handle is not None:
+        return ""
+    told = {"stopped": "is stopped already", "created": "was never started"}
+    return f"{record.name} {told.get(record.state, 'does not run')}"
 
 
 def _bounded(timeout: float) -> float:

@@ -49,9 +49,9 @@ def decide(
         name=name,
         image=request.image if request.image is not None else settings.default_image,
         kernel=request.kernel if request.kernel is not None else "",
-        vcpu=_vcpu(settings.vm_defaults.vcpu if request.vcpu is None else request.vcpu),
-        memory=_memory(settings.vm_defaults.memory if request.memory is None else request.memory),
-        disk_size=_disk(0 if request.disk_size is None else request.disk_size),
+        vcpu=vcpu(settings.vm_defaults.vcpu if request.vcpu is None else request.vcpu),
+        memory=memory(settings.vm_defaults.memory if request.memory is None else request.memory),
+        disk_size=disk(0 if request.disk_size is None else request.disk_size),
         env=dict(environment(request.env)),
         ephemeral=request.ephemeral,
         driver=driver,
@@ -77,14 +77,15 @@ def environment(env: Mapping[str, str]) -> Mapping[str, str]:
     return env
 
 
-def _vcpu(count: int) -> int:
+def vcpu(count: int) -> int:
+    """The number itself. Raises `errors.UsageError`."""
     if not 1 <= count <= VCPU_LIMIT:
         raise errors.UsageError(detail=f"a machine has 1 to {VCPU_LIMIT} virtual processors, not {count}")
     return count
 
 
-def _memory(size: int) -> int:
-    """Whole MiB, as monitors count them."""
+def memory(size: int) -> int:
+    """Whole MiB, as monitors count them. Raises `errors.UsageError`."""
     if size < MEMORY_LEAST:
         least = format_size(MEMORY_LEAST)
         raise errors.UsageError(detail=f"{format_size(size)} of memory is too little: give at least {least}")
@@ -94,8 +95,8 @@ def _memory(size: int) -> int:
     return -(-size >> 20) << 20
 
 
-def _disk(size: int) -> int:
-    """Whole blocks of 4 KiB; 0 stands for what the settings and the image say."""
+def disk(size: int) -> int:
+    """Whole blocks of 4 KiB; 0 stands for what the settings and the image say. Raises `errors.UsageError`."""
     if size == 0:
         return 0
     if not DISK_LEAST <= size <= DISK_LIMIT:

@@ -23,7 +23,7 @@ from banger.api.image import CacheUse, Image, ImportImage, PullImage, RegisterIm
 from banger.api.kernel import ImportKernel, KernelInfo, PullKernel
 from banger.api.operation import Operation
 from banger.api.recipe import BuildImage
-from banger.api.vm import CreateVm, ExecVm, Health, StopVm, Vm
+from banger.api.vm import CreateVm, ExecVm, Health, SetVm, StopVm, Vm
 from banger.config.settings import Config
 from banger.daemon import main
 from banger.daemon.services import Services
@@ -159,6 +159,9 @@ class Vms:
         raise errors.WrongState(name=self.show(ref).name, state=f"stopped {request.timeout:g}", needed="running")
 
     restart = stop
+
+    async def set(self, ref: str, request: SetVm) -> Operation:
+        return await self.start(ref)
 
     async def kill(self, ref: str) -> Operation:
         return await self.start(ref)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from banger import errors
+from banger.api.operation import Operation
 from banger.api.vm import CreateVm, ExecVm, StopVm
 from banger.store.database import Database
 from banger.store.records import Records
@@ -93,13 +94,50 @@ async def test_a_machine_can_be_made_without_being_started(installation: Install
         await daemon.create(start=False)
         assert daemon.vms.show("one").state == "created"
         with pytest.raises(errors.WrongState):
-            await daemon.vms.stop("one", StopVm())
-        with pytest.raises(errors.WrongState):
             await daemon.vms.exec("one", ExecVm(argv=["true"]))
         await daemon.done(await daemon.vms.start("one"))
-        with pytest.raises(errors.WrongState):
-            await daemon.vms.start("one")
         await daemon.done(await daemon.vms.delete("one"))
+
+
+@scenario
+async def test_a_machine_that_is_as_it_shall_be_is_left_alone(installation: Installation) -> None:
+    async with installation.daemon() as daemon:
+
+        async def told(operation: Operation) -> list[str]:
+            return (await daemon.done(operation)).notices
+
+        await daemon.create(start=False)
+        assert await told(await daemon.vms.stop("one", StopVm())) == ["one was never started"]
+        assert await told(await daemon.vms.start("one")) == []
+        running = daemon.vms.show("one")
+        assert await told(await daemon.vms.start("one")) == ["one runs already"]
+        assert daemon.vms.show("one") == running
+        assert await told(await daemon.vms.kill("one")) == []
+        stopped = daemon.vms.show("one")
+        assert await told(await daemon.vms.stop("one", StopVm())) == ["one is stopped already"]
+        assert await told(await daemon.vms.kill("one")) == ["one is stopped already"]
+        assert daemon.vms.show("one") == stopped
+        with pytest.raises(errors.UsageError):
+            await daemon.vms.stop("one", StopVm(timeout=-1))
+
+
+@scenario
+async def test_who_asks_for_what_is_under_way_joins_it(installation: Installation) -> None:
+    async with installation.daemon() as daemon:
+        await daemon.create(start=False)
+        starts = [await daemon.vms.start("one") for _ in range(3)]
+        with pytest.raises(errors.Busy):
+            await daemon.vms.stop("one", StopVm())
+        assert len({each.id for each in starts}) == 1
+        await daemon.done(starts[0])
+        stops = [await daemon.vms.stop("one", StopVm(timeout=5)), await daemon.vms.stop("one", StopVm(timeout=50))]
+        with pytest.raises(errors.Busy):
+            await daemon.vms.start("one")
+        assert len({each.id for each in [*stops, await daemon.vms.kill("one")]}) == 1
+        await daemon.done(stops[0])
+        deletions = [await daemon.vms.delete("one") for _ in range(2)]
+        assert len({each.id for each in deletions}) == 1
+        await daemon.done(deletions[0])
 
 
 @pytest.mark.parametrize(("fields", "error"), REFUSED, ids=lambda each: str(each)[:30])

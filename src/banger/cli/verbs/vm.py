@@ -87,11 +87,45 @@ from there. The machine stays afterwards, unless --rm is given. With --detach it
             aliases=("ps", "vm ps"),
         ),
         Verb("vm show", "show one machine", arguments=(_VM, JSON), examples=("banger vm show web --json",)),
-        Verb("vm start", "start machines", arguments=(_VMS, JSON), examples=("banger vm start web db",)),
+        Verb(
+            "vm set",
+            "change machines: processors, memory, disk, network",
+            description="""\
+What the network lets through changes at once. Processors, memory and disk of a machine that runs wait for its next
+start, which 'banger vm show' tells; 'banger vm restart' makes it so. Disks grow and never shrink, and the file system
+grows with its disk when the machine starts. --nat and --peers are for machines on the system install's network.""",
+            arguments=(
+                _VMS,
+                Argument("--vcpu", "number of processors", kind="count", metavar="N"),
+                Argument("--memory", "memory, e.g. 512M or 4G", kind="size", metavar="SIZE"),
+                Argument(
+                    "--disk/--disk-size", "size of the root disk, not below what it is", kind="size", metavar="SIZE"
+                ),
+                Argument("--nat", "let it reach the outside", kind="flag"),
+                Argument("--no-nat", "do not let it reach the outside", kind="flag"),
+                Argument("--peers", "let it and the other machines with --peers reach each other", kind="flag"),
+                Argument("--no-peers", "keep it apart from other machines", kind="flag"),
+                JSON,
+            ),
+            examples=(
+                "banger vm set web --vcpu 4 --memory 4G",
+                "banger vm set web --disk 40G",
+                "banger vm set web db --no-nat",
+            ),
+        ),
+        Verb(
+            "vm start",
+            "start machines",
+            description="A machine that runs already is left as it is.",
+            arguments=(_VMS, JSON),
+            examples=("banger vm start web db",),
+        ),
         Verb(
             "vm stop",
             "power machines off in order",
-            description="The guest is asked to power itself off; when it has not after --timeout, it is switched off.",
+            description="""\
+The guest is asked to power itself off; when it has not after --timeout, it is switched off. A machine that does not run
+is left as it is.""",
             arguments=(
                 _VMS,
                 Argument("--timeout", "how long the guest may take (30s)", kind="duration", metavar="TIME"),
@@ -102,6 +136,7 @@ from there. The machine stays afterwards, unless --rm is given. With --detach it
         Verb(
             "vm restart",
             "power machines off in order, then start them",
+            description="A machine that does not run is just started.",
             arguments=(
                 _VMS,
                 Argument("--timeout", "how long the guest may take (30s)", kind="duration", metavar="TIME"),

@@ -1,0 +1,48 @@
+"""The verbs that change machines, through a life of two of them."""
+
+import json
+
+import pytest
+
+from tests.home import Home
+
+pytestmark = pytest.mark.qemu
+SMALL = ("--image", "busybox", "--memory", "256M")
+
+
+def machine(room: Home, name: str) -> dict[str, object]:
+    found: dict[str, object] = json.loads(room.banger("vm", "show", name, "--json", check=True).stdout)
+    return found
+
+
+def test_a_life_of_changes(room: Home) -> None:
+    assert room.banger("vm", "create", "--name", "web", "--vcpu", "1", *SMALL).status == 0
+    room.banger("vm", "create", "--name", "db", "--no-start", *SMALL, check=True)
+    room.banger("exec", "web", "--", "sh", "-c", "echo kept >/kept", check=True)
+
+    told = room.banger("vm", "set", "web", "--vcpu", "2", "--disk", "10G", check=True)
+    assert (told.stdout, "next start" in told.stderr) == ("web\n", True)
+    assert "vcpu 2, disk 10 GiB" in room.banger("vm", "show", "web").stdout
+    assert room.banger("exec", "web", "nproc").stdout == "1\n"
+    shrunk = room.banger("vm", "set", "web", "--disk", "64M")
+    assert (shrunk.status, "never shrink" in shrunk.stderr) == (2, True)
+    assert room.banger("vm", "set", "web").status == 2
+    assert room.banger("vm", "set", "web", "--nat", "--no-nat").status == 2
+    assert room.banger("vm", "set", "web", "--no-nat").status == 2
+
+    again = room.banger("vm", "start", "web", check=True)
+    assert (again.stdout, again.stderr) == ("web\n", "web runs already\n")
+    both = room.banger("vm", "restart", "web", "absent", "db", "web")
+    assert (both.status, both.stdout) == (3, "web\ndb\n"), both.stderr
+    assert "no machine named 'absent'" in both.stderr
+
+    assert room.banger("exec", "web", "--", "sh", "-c", "nproc; cat /kept").stdout == "2\nkept\n"
+    size = int(room.banger("exec", "web", "--", "sh", "-c", "df -k / | tail -1").stdout.split()[1])
+    assert 9_500_000 < size < 10 << 20, "the file system has grown with its disk"
+
+    stopped = room.banger("vm", "stop", "--timeout", "60", "web", "db", "--json", check=True)
+    assert [each["done"] for each in json.loads(stopped.stdout)["results"]] == [True, True]
+    quiet = room.banger("vm", "stop", "web", "db", check=True)
+    assert quiet.stderr == "web is stopped already\ndb is stopped already\n"
+    assert machine(room, "web")["stop_reason"] == "powered off"
+    room.banger("rm", "web", "db", check=True)
