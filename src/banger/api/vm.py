@@ -95,7 +95,8 @@ class KillVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class DeleteVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    pass
+    at_rest: bool = False
+    """Only if it does not run: a machine that was started meanwhile is left alone."""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):

@@ -42,7 +42,7 @@ async def vm_kill(call: Call[KillVm]) -> Operation:
 
 
 async def vm_delete(call: Call[DeleteVm]) -> Operation:
-    return await call.services.vms.delete(call.ref)
+    return await call.services.vms.delete(call.ref, at_rest=call.body.at_rest)
 
 
 async def vm_health(call: Call[None]) -> Health:

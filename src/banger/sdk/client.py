@@ -245,11 +245,14 @@ class Client:
 
         return self._begin(routes.VM_KILL, ref, KillVm())
 
-    def vm_delete(self, ref: str) -> "Operation":
-        """Switch a machine off and delete it with its disk."""
+    def vm_delete(self, ref: str, *, at_rest: bool = False) -> "Operation":
+        """Switch a machine off and delete it with its disk.
+
+        With ``at_rest`` a machine that runs is left alone: raises `errors.WrongState`.
+        """
         from banger.api.vm import DeleteVm
 
-        return self._begin(routes.VM_DELETE, ref, DeleteVm())
+        return self._begin(routes.VM_DELETE, ref, DeleteVm(at_rest=at_rest))
 
     def vm_health(self, ref: str) -> "Health":
         """What the machine's agent says. Raises `errors.WrongState`, `errors.AgentLost`."""

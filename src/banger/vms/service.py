@@ -169,9 +169,11 @@ class VmService(Talking):
             return joined
         return self._begin(plans.KILL, record, Changed(record.id, already=_at_rest(record)))
 
-    async def delete(self, ref: str) -> Operation:
-        """Switch off and remove, disk included."""
+    async def delete(self, ref: str, *, at_rest: bool = False) -> Operation:
+        """Switch off and remove, disk included. Raises `errors.WrongState` on one that runs and must not."""
         record = self._machines.find(ref)
+        if at_rest and record.state == "running":
+            raise errors.WrongState(name=record.name, state=record.state, needed="stopped")
         return self._joined(record, plans.DELETE) or self._begin(plans.DELETE, record, Changed(record.id))
 
     def _joined(self, record: VmRecord, *kinds: str) -> Operation | None:

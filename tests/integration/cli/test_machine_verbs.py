@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.home import Home
+from tests.integration.cli.terminal import OnTerminal
 
 pytestmark = pytest.mark.qemu
 SMALL = ("--image", "busybox", "--memory", "256M")
@@ -45,4 +46,20 @@ def test_a_life_of_changes(room: Home) -> None:
     quiet = room.banger("vm", "stop", "web", "db", check=True)
     assert quiet.stderr == "web is stopped already\ndb is stopped already\n"
     assert machine(room, "web")["stop_reason"] == "powered off"
-    room.banger("rm", "web", "db", check=True)
+
+    refused = room.banger("vm", "prune")
+    assert (refused.status, "--force" in refused.stderr) == (2, True)
+    asked = OnTerminal(room, "vm", "prune")
+    asked.expect("Delete these 2 machines and their disks? [y/N] ")
+    room.banger("vm", "start", "db", check=True)
+    asked.type("y\r")
+    assert asked.end() == 4, "one of them was started meanwhile"
+    assert room.banger("ps", "-q").stdout == "db\n"
+    room.banger("vm", "kill", "db", check=True)
+    declined = OnTerminal(room, "vm", "prune")
+    declined.expect("Delete this machine and its disk? [y/N] ")
+    declined.type("\r")
+    assert declined.end() == 1
+    pruned = room.banger("vm", "prune", "--force", "--json", check=True)
+    assert [each["name"] for each in json.loads(pruned.stdout)["results"]] == ["db"]
+    assert json.loads(room.banger("vm", "prune", "-f", "--json", check=True).stdout) == {"results": []}

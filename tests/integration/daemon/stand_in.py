@@ -166,7 +166,7 @@ class Vms:
     async def kill(self, ref: str) -> Operation:
         return await self.start(ref)
 
-    async def delete(self, ref: str) -> Operation:
+    async def delete(self, ref: str, *, at_rest: bool) -> Operation:
         return await self.start(ref)
 
     async def health(self, ref: str) -> Health:

@@ -122,6 +122,23 @@ async def test_a_machine_that_is_as_it_shall_be_is_left_alone(installation: Inst
 
 
 @scenario
+async def test_only_a_machine_at_rest_is_pruned(installation: Installation) -> None:
+    async with installation.daemon() as daemon:
+        await daemon.create()
+        with pytest.raises(errors.WrongState):
+            await daemon.vms.delete("one", at_rest=True)
+        assert daemon.vms.show("one").state == "running"
+        await daemon.done(await daemon.vms.kill("one"))
+        start = await daemon.vms.start("one")
+        with pytest.raises(errors.Busy):
+            await daemon.vms.delete("one", at_rest=True)
+        await daemon.done(start)
+        await daemon.done(await daemon.vms.kill("one"))
+        await daemon.done(await daemon.vms.delete("one", at_rest=True))
+        assert daemon.names() == []
+
+
+@scenario
 async def test_who_asks_for_what_is_under_way_joins_it(installation: Installation) -> None:
     async with installation.daemon() as daemon:
         await daemon.create(start=False)

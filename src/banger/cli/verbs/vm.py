@@ -160,6 +160,15 @@ is left as it is.""",
             aliases=("rm", "vm rm"),
         ),
         Verb(
+            "vm prune",
+            "delete all machines that do not run",
+            description="""\
+Shows them and asks first. Those that run stay, and so does one that is started before the answer. Without a terminal
+to ask on it takes --force.""",
+            arguments=(Argument("-f/--force", "delete without a question", kind="flag"), JSON),
+            examples=("banger vm prune", "banger vm prune --force"),
+        ),
+        Verb(
             "vm exec",
             "run a command in a machine",
             description=f"""\
