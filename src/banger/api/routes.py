@@ -80,7 +80,7 @@ OPERATION_CANCEL = Route(
     reply="operation.Operation",
 )
 
-VM_LIST = Route("vm_list", "GET /v1/vms", "All machines", reply="vm.VmList")
+VM_LIST = Route("vm_list", "GET /v1/vms", "All machines, or those with labels", reply="vm.VmList", query=("label",))
 VM_CREATE = Route(
     "vm_create", "POST /v1/vms", "Create a machine, and start it", request="vm.CreateVm", reply="operation.Operation"
 )

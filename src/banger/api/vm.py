@@ -24,6 +24,8 @@ class CreateVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Reach, and be reached by, the other machines on that bridge that ask for it as well."""
     env: dict[str, str] = {}
     """Set for every command that is executed in the machine."""
+    labels: dict[str, str] = {}
+    """What the owner notes about it, and finds it by."""
     start: bool = True
     ephemeral: bool = False
     """Deleted when it stops, or when the client that holds it is gone."""
@@ -66,6 +68,7 @@ class Vm(msgspec.Struct, frozen=True, kw_only=True):
     pending: PendingVm | None = None
     """What `SetVm` asked for while it ran."""
     env: dict[str, str] = {}
+    labels: dict[str, str] = {}
     ephemeral: bool = False
     driver: str
     machine: str | None = None

@@ -28,7 +28,9 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
     if not arguments.force and not os.isatty(0):
         raise errors.UsageError(detail="there is no terminal to ask on: --force deletes without a question")
     with Client() as client:
-        found = [each for each in client.document(routes.VM_LIST)["vms"] if prunable(each)]
+        found = [
+            each for each in client.document(routes.VM_LIST, query={"label": arguments.label})["vms"] if prunable(each)
+        ]
         if not found:
             return _nothing(arguments, terminal)
         if not arguments.force and not _agreed(found, terminal):
@@ -53,7 +55,7 @@ def _nothing(arguments: Namespace, terminal: Terminal) -> int:
     if arguments.json:
         terminal.document({"results": []})
     else:
-        terminal.say("every machine runs, or there is none")
+        terminal.say("no machine is at rest")
     return 0
 
 

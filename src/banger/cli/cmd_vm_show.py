@@ -33,6 +33,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
             ("disk", format_size(vm.disk_size)),
             ("next start", _pending(vm)),
             ("environment", " ".join(sorted(vm.env))),
+            ("labels", " ".join(f"{key}={value}" for key, value in sorted(vm.labels.items()))),
             ("ephemeral", "yes" if vm.ephemeral else None),
             ("driver", f"{vm.driver} ({vm.machine})" if vm.machine else vm.driver),
             ("address", vm.address),

@@ -32,6 +32,7 @@ def request(arguments: Namespace, *, start: bool = True, ephemeral: bool = False
         nat=arguments.nat or None,
         peers=arguments.peers or None,
         env=arguments.env,
+        labels=arguments.label,
         start=start,
         ephemeral=ephemeral,
     )

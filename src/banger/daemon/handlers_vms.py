@@ -10,7 +10,7 @@ from banger.daemon.reply import BYTES, TAR, Stream
 
 
 async def vm_list(call: Call[None]) -> VmList:
-    return VmList(vms=call.services.vms.list())
+    return VmList(vms=call.services.vms.list(call.texts("label")))
 
 
 async def vm_show(call: Call[None]) -> Vm:

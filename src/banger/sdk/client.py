@@ -8,13 +8,13 @@ dictionaries, does without, for those who only print what they get.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 
 from banger import errors
 from banger.api import routes
 from banger.api.routes import Route
 from banger.paths import Paths
-from banger.sdk.transport import Body, Reply, Transport, failure, target
+from banger.sdk.transport import Body, Query, Reply, Transport, failure, target
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
 if TYPE_CHECKING:
@@ -74,25 +74,27 @@ class Client:
         ref: str = "",
         *,
         body: Body | None = None,
-        query: Mapping[str, str] | None = None,
+        query: Query | None = None,
         quiet: bool = False,
     ) -> Reply:
         """Send a request; the reply's body is the caller's to read."""
         kind = "application/x-tar" if route.stream == "tar" else "application/json"
         return self._transport.request(route.method, target(route, ref, query), body, kind=kind, quiet=quiet)
 
-    def document(self, route: Route, ref: str = "") -> "dict[str, Any]":
+    def document(self, route: Route, ref: str = "", query: Query | None = None) -> "dict[str, Any]":
         """The reply to a request without a body, as plain data."""
         import json
 
-        found: dict[str, Any] = json.loads(self.open(route, ref).read())
+        found: dict[str, Any] = json.loads(self.open(route, ref, query=query).read())
         return found
 
-    def _call(self, route: Route, kind: "type[T]", ref: str = "", request: object = None) -> "T":
+    def _call(
+        self, route: Route, kind: "type[T]", ref: str = "", request: object = None, query: Query | None = None
+    ) -> "T":
         import msgspec
 
         body = None if request is None else msgspec.json.encode(request)
-        reply = self.open(route, ref, body=body).read()
+        reply = self.open(route, ref, body=body, query=query).read()
         try:
             return msgspec.json.decode(reply, type=kind)
         except msgspec.MsgspecError as error:
@@ -198,10 +200,11 @@ class Client:
 
     # -- machines ----------------------------------------------------------------------------------------------------
 
-    def vm_list(self) -> "VmList":
+    def vm_list(self, labels: Sequence[str] = ()) -> "VmList":
+        """All machines, or those that have each of ``labels``, written ``KEY=VALUE`` or ``KEY``."""
         from banger.api.vm import VmList
 
-        return self._call(routes.VM_LIST, VmList)
+        return self._call(routes.VM_LIST, VmList, query={"label": labels})
 
     def vm_create(self, request: "CreateVm") -> "Operation":
         """Create a machine and, unless told otherwise, start it. The operation's ``subject`` is its name.

@@ -56,8 +56,9 @@ class Sandbox:
 
     ``image`` and ``kernel`` are names (the defaults when left out; made first where they are missing), ``vcpu`` is
     a number of processors, ``memory`` and ``disk_size`` are bytes or texts such as ``"512M"``, ``nat`` and ``peers``
-    say what its network reaches, ``env`` is set for every command. ``keep`` leaves the machine behind at the end.
-    ``client`` is used instead of one of its own. ``watch`` is called with every step of creating the machine.
+    say what its network reaches, ``env`` is set for every command, ``labels`` are to find it by. ``keep`` leaves the
+    machine behind at the end. ``client`` is used instead of one of its own. ``watch`` is called with every step of
+    creating the machine.
 
     Entering raises what creating and starting a machine can: `errors.NotFound`, `errors.InvalidReference`,
     `errors.SourceUnavailable`, `errors.DiskFull`, `errors.VmmFailed`, `errors.GuestSilent` and others.
@@ -75,6 +76,7 @@ class Sandbox:
         nat: bool | None = None,
         peers: bool | None = None,
         env: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
         keep: bool = False,
         client: Client | None = None,
         watch: "Callable[[Operation], None] | None" = None,
@@ -91,6 +93,7 @@ class Sandbox:
             nat=nat,
             peers=peers,
             env=dict(env or {}),
+            labels=dict(labels or {}),
             ephemeral=not keep,
         )
         self._attach(name or "", client)

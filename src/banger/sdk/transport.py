@@ -14,7 +14,7 @@ import contextlib
 import os
 import select
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from banger import errors
 from banger.api.routes import Route
@@ -32,6 +32,8 @@ PIECE = 256 << 10
 """Most bytes that one read of the socket takes, and one chunk of an upload carries."""
 
 Body = bytes | Iterable[bytes]
+Query = Mapping[str, str | Sequence[str]]
+"""Parameters by name; a sequence repeats its parameter."""
 
 _UNRESERVED = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
 
@@ -41,12 +43,15 @@ def quote(text: str) -> str:
     return "".join(chr(each) if each in _UNRESERVED else f"%{each:02X}" for each in os.fsencode(text))
 
 
-def target(route: Route, ref: str = "", query: Mapping[str, str] | None = None) -> str:
+def target(route: Route, ref: str = "", query: Query | None = None) -> str:
     """The request's target: the row's path with what it is about, and the query."""
     path = route.path.replace("{ref}", quote(ref))
-    if query:
-        path += "?" + "&".join(f"{name}={quote(value)}" for name, value in query.items())
-    return path
+    pairs = [
+        f"{name}={quote(each)}"
+        for name, value in (query or {}).items()
+        for each in ([value] if isinstance(value, str) else value)
+    ]
+    return f"{path}?{'&'.join(pairs)}" if pairs else path
 
 
 def ready(connection: socket.socket, event: int) -> bool:

@@ -31,6 +31,7 @@ class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
     pending: PendingVm | None = None
     """What the next start makes of the three above."""
     env: dict[str, str] = {}
+    labels: dict[str, str] = {}
     ephemeral: bool = False
     worker_of: str = ""
     """The subject of the change that made it for itself (see `workers`); empty for a machine of its own."""
@@ -82,6 +83,7 @@ def view(record: VmRecord, operation: str | None) -> Vm:
         disk_size=record.disk_size,
         pending=pending,
         env=record.env,
+        labels=record.labels,
         ephemeral=record.ephemeral,
         driver=record.driver,
         machine=running.machine if running else None,

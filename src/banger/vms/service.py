@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 from collections import deque
+from collections.abc import Sequence
 
 import msgspec
 
@@ -25,7 +26,7 @@ from banger.privileged.runner import Privileged
 from banger.store.records import Records
 from banger.vmm.driver import Exit, Handle
 from banger.vmm.drivers import Drivers
-from banger.vms import attaching, plans, reshaping, wanted
+from banger.vms import attaching, labels, plans, reshaping, wanted
 from banger.vms.connections import Connections
 from banger.vms.ending import settle, switch_off
 from banger.vms.holds import GRACE, Holds
@@ -91,9 +92,10 @@ class VmService(Talking):
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
-    def list(self) -> list[Vm]:
-        """Every machine, oldest first."""
-        return [self._view(each) for each in self._machines.all()]
+    def list(self, wanted: Sequence[str] = ()) -> list[Vm]:
+        """Every machine that has the labels ``wanted``, oldest first. Raises `errors.UsageError`."""
+        fulfilled = labels.selector(wanted)
+        return [self._view(each) for each in self._machines.all() if fulfilled(each.labels)]
 
     def show(self, ref: str) -> Vm:
         """Raises `errors.NotFound`, `errors.Ambiguous`."""

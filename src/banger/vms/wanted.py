@@ -14,7 +14,7 @@ from banger.api.vm import CreateVm
 from banger.config.settings import Config
 from banger.config.sizes import format_size
 from banger.vmm.driver import Features, UserNetwork
-from banger.vms import names
+from banger.vms import labels, names
 from banger.vms.record import Machines, VmRecord
 
 VCPU_LIMIT = 64
@@ -53,6 +53,7 @@ def decide(
         memory=memory(settings.vm_defaults.memory if request.memory is None else request.memory),
         disk_size=disk(0 if request.disk_size is None else request.disk_size),
         env=dict(environment(request.env)),
+        labels=dict(labels.check(request.labels)),
         ephemeral=request.ephemeral,
         driver=driver,
         jailed=features.jail,

@@ -18,7 +18,10 @@ def machine(room: Home, name: str) -> dict[str, object]:
 
 def test_a_life_of_changes(room: Home) -> None:
     assert room.banger("vm", "create", "--name", "web", "--vcpu", "1", *SMALL).status == 0
-    room.banger("vm", "create", "--name", "db", "--no-start", *SMALL, check=True)
+    room.banger("vm", "create", "--name", "db", "--no-start", "--label", "run=7", *SMALL, check=True)
+    assert room.banger("ps", "-q", "--label", "run=7", "--label", "run").stdout == "db\n"
+    assert "labels  " in room.banger("vm", "show", "db").stdout
+    assert room.banger("ps", "--label", "a b").status == 2
     room.banger("exec", "web", "--", "sh", "-c", "echo kept >/kept", check=True)
 
     told = room.banger("vm", "set", "web", "--vcpu", "2", "--disk", "10G", check=True)
@@ -60,6 +63,6 @@ def test_a_life_of_changes(room: Home) -> None:
     declined.expect("Delete this machine and its disk? [y/N] ")
     declined.type("\r")
     assert declined.end() == 1
-    pruned = room.banger("vm", "prune", "--force", "--json", check=True)
+    pruned = room.banger("vm", "prune", "--force", "--label", "run=7", "--json", check=True)
     assert [each["name"] for each in json.loads(pruned.stdout)["results"]] == ["db"]
     assert json.loads(room.banger("vm", "prune", "-f", "--json", check=True).stdout) == {"results": []}

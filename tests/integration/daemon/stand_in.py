@@ -138,7 +138,7 @@ class Vms:
         path = os.path.join(self._state, name)
         return [Touch(f"{path}.1", "first", False), Touch(f"{path}.2", "second", name.startswith("hang"))]
 
-    def list(self) -> list[Vm]:
+    def list(self, labels: Sequence[str] = ()) -> list[Vm]:
         return self._records.list()
 
     def show(self, ref: str) -> Vm:

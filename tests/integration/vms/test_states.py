@@ -28,6 +28,8 @@ REFUSED = [
     ({"env": {"A=B": "c"}}, errors.UsageError),
     ({"env": {"A": "b\0c"}}, errors.UsageError),
     ({"env": {"A": "x" * (1 << 20)}}, errors.UsageError),
+    ({"labels": {"a b": ""}}, errors.UsageError),
+    ({"labels": {"a": "\x1b[2J"}}, errors.UsageError),
     ({"image": "Not A Reference"}, errors.InvalidReference),
     ({"kernel": "absent"}, errors.NotFound),
     ({"kernel": "../kernels"}, errors.NotFound),
@@ -187,6 +189,19 @@ async def test_of_twenty_creates_of_one_name_one_wins(installation: Installation
         assert len(losers) == 19 and all(isinstance(each, errors.AlreadyExists) for each in losers), results
         assert daemon.names() == ["one"]
         assert installation.machine_files() == [installation.paths.vm(daemon.vms.show("one").id)]
+
+
+@scenario
+async def test_machines_are_found_by_their_labels(installation: Installation) -> None:
+    async with installation.daemon() as daemon:
+        await daemon.create("one", labels={"run": "7", "owner": "alice"}, start=False)
+        await daemon.create("two", labels={"run": "8"}, start=False)
+        await daemon.create("three", start=False)
+    async with installation.daemon() as daemon:
+        assert [each.name for each in daemon.vms.list(["run"])] == ["one", "two"]
+        assert [each.name for each in daemon.vms.list(["run=7", "owner"])] == ["one"]
+        assert daemon.vms.list(["run=9"]) == []
+        assert daemon.vms.show("one").labels == {"run": "7", "owner": "alice"}
 
 
 @scenario

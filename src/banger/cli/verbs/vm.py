@@ -16,7 +16,9 @@ _MACHINE = (
     Argument("--disk-size", "size of the root disk, e.g. 8G", kind="size", metavar="SIZE"),
     Argument("--nat", "let it reach the outside; without the system install it always does", kind="flag"),
     Argument("--peers", "let it and the other machines with --peers reach each other", kind="flag"),
+    Argument("--label", "note about it, to find it by (repeatable)", kind="env", metavar="K=V"),
 )
+_LABEL = Argument("--label", "only machines with this label (repeatable)", kind="list", metavar="K[=V]")
 _ENV = Argument("-e/--env", "environment variable for the command (repeatable)", kind="env", metavar="K=V")
 _HOW = (
     Argument("-i/--interactive", "forward stdin to the command", kind="flag"),
@@ -82,8 +84,8 @@ from there. The machine stays afterwards, unless --rm is given. With --detach it
         Verb(
             "vm list",
             "show all machines",
-            arguments=(Argument("-q/--quiet", "print names only, one a line", kind="flag"), JSON),
-            examples=("banger ps", "banger rm $(banger ps -q)"),
+            arguments=(_LABEL, Argument("-q/--quiet", "print names only, one a line", kind="flag"), JSON),
+            examples=("banger ps", "banger rm $(banger ps -q)", "banger ps --label run=7"),
             aliases=("ps", "vm ps"),
         ),
         Verb("vm show", "show one machine", arguments=(_VM, JSON), examples=("banger vm show web --json",)),
@@ -165,8 +167,8 @@ is left as it is.""",
             description="""\
 Shows them and asks first. Those that run stay, and so does one that is started before the answer. Without a terminal
 to ask on it takes --force.""",
-            arguments=(Argument("-f/--force", "delete without a question", kind="flag"), JSON),
-            examples=("banger vm prune", "banger vm prune --force"),
+            arguments=(_LABEL, Argument("-f/--force", "delete without a question", kind="flag"), JSON),
+            examples=("banger vm prune", "banger vm prune --force --label run=7"),
         ),
         Verb(
             "vm exec",
