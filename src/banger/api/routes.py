@@ -92,6 +92,9 @@ VM_SET = Route(
     request="vm.SetVm",
     reply="operation.Operation",
 )
+VM_KEEP = Route(
+    "vm_keep", "POST /v1/vms/{ref}/keep", "Begin a machine's time limit anew", request="vm.KeepVm", reply="vm.Vm"
+)
 VM_START = Route("vm_start", "POST /v1/vms/{ref}/start", "Start a machine", reply="operation.Operation")
 VM_STOP = Route(
     "vm_stop",

@@ -29,6 +29,8 @@ class CreateVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     start: bool = True
     ephemeral: bool = False
     """Deleted when it stops, or when the client that holds it is gone."""
+    ttl: float | None = None
+    """How long it may run: that many seconds after each start it is stopped in order, and deleted if ephemeral."""
 
 
 class PendingVm(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +72,9 @@ class Vm(msgspec.Struct, frozen=True, kw_only=True):
     env: dict[str, str] = {}
     labels: dict[str, str] = {}
     ephemeral: bool = False
+    ttl: float | None = None
+    expires: float | None = None
+    """When it is ended, while it runs and has a time limit."""
     driver: str
     machine: str | None = None
     """The machine type in the monitor's words, while it runs."""
@@ -81,11 +86,23 @@ class Vm(msgspec.Struct, frozen=True, kw_only=True):
     started: float | None = None
     stopped: float | None = None
     stop_reason: str | None = None
-    """``powered off``, ``panic``, ``killed`` or ``failed``, with what is known of it."""
+    """``powered off``, ``panic``, ``killed`` or ``failed``, with what is known of it.
+
+    Begins with ``expired:`` or ``unused:`` where a time limit ended it.
+    """
     error: str | None = None
     """What is wrong with it: why it did not come up, or why the host has stopped it while it runs."""
     operation: str | None = None
     """The change that is under way with this machine."""
+
+
+class KeepVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Begin a machine's time limit anew, now."""
+
+    ttl: float | None = None
+    """The limit from now on; as it was when left out."""
+    forever: bool = False
+    """No limit any more."""
 
 
 class StopVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

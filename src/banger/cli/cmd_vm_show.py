@@ -4,7 +4,7 @@ import time
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from banger.cli.durations import format_age
+from banger.cli.durations import format_age, format_duration
 from banger.cli.terminal import Terminal
 from banger.config.sizes import format_size
 from banger.sdk.client import Client
@@ -35,6 +35,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
             ("environment", " ".join(sorted(vm.env))),
             ("labels", " ".join(f"{key}={value}" for key, value in sorted(vm.labels.items()))),
             ("ephemeral", "yes" if vm.ephemeral else None),
+            ("time limit", limit(vm, now)),
             ("driver", f"{vm.driver} ({vm.machine})" if vm.machine else vm.driver),
             ("address", vm.address),
             ("reaches", _reaches(vm)),
@@ -47,6 +48,14 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         )
     )
     return 0
+
+
+def limit(vm: "Vm", now: float) -> str | None:
+    """How long it may run, and how much of that is left."""
+    if vm.ttl is None:
+        return None
+    left = "" if vm.expires is None else f", {format_duration(vm.expires - now)} left"
+    return format_duration(vm.ttl) + left
 
 
 def _pending(vm: "Vm") -> str | None:

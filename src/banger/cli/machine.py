@@ -33,6 +33,7 @@ def request(arguments: Namespace, *, start: bool = True, ephemeral: bool = False
         peers=arguments.peers or None,
         env=arguments.env,
         labels=arguments.label,
+        ttl=arguments.ttl,
         start=start,
         ephemeral=ephemeral,
     )

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from banger.api.daemon import Empty
 from banger.api.operation import Operation
-from banger.api.vm import CreateVm, DeleteVm, Health, KillVm, SetVm, StopVm, Vm, VmList
+from banger.api.vm import CreateVm, DeleteVm, Health, KeepVm, KillVm, SetVm, StopVm, Vm, VmList
 from banger.daemon.call import Call
 from banger.daemon.reply import BYTES, TAR, Stream
 
@@ -23,6 +23,10 @@ async def vm_create(call: Call[CreateVm]) -> Operation:
 
 async def vm_set(call: Call[SetVm]) -> Operation:
     return await call.services.vms.set(call.ref, call.body)
+
+
+async def vm_keep(call: Call[KeepVm]) -> Vm:
+    return call.services.vms.keep(call.ref, call.body)
 
 
 async def vm_start(call: Call[Empty]) -> Operation:

@@ -226,6 +226,15 @@ class Client:
         """
         return self._begin(routes.VM_SET, ref, request)
 
+    def vm_keep(self, ref: str, ttl: float | None = None, *, forever: bool = False) -> "Vm":
+        """Begin a machine's time limit anew: ``ttl`` seconds from now, or as many as it had; or ``forever``.
+
+        Raises `errors.UsageError` where it has none, `errors.Busy` when it is being ended.
+        """
+        from banger.api.vm import KeepVm, Vm
+
+        return self._call(routes.VM_KEEP, Vm, ref, KeepVm(ttl=ttl, forever=forever))
+
     def vm_start(self, ref: str) -> "Operation":
         """Start a machine, unless it runs already. Raises `errors.NotFound`, `errors.Busy`."""
         return self._begin(routes.VM_START, ref)

@@ -80,13 +80,17 @@ class SwitchOff(Step):
 
     name = "switch-off"
 
+    def __init__(self, parts: Parts, vm_id: str, because: str = "") -> None:
+        super().__init__(parts, vm_id)
+        self.because = because
+
     async def do(self, report: Report) -> None:
         report.stage("switching the machine off")
         parts = self.parts
         record = parts.need(self.vm_id)
         end = await switch_off(parts, self.vm_id)
         if end is not None:
-            settle(parts, self.vm_id, end)
+            settle(parts, self.vm_id, end, self.because)
         elif record.state == "running":
             settle(parts, self.vm_id, Exit(reason="failed", detail="its process is not on record"))
 
@@ -147,12 +151,12 @@ def trim_console(parts: Parts, handle: Handle) -> None:
         parts.drivers.of(handle).trim_console(handle, parts.settings.console_limit)
 
 
-def settle(parts: Parts, vm_id: str, end: Exit) -> VmRecord | None:
-    """Put on record that a machine has ended, and how. One that never answered stays in ``error``."""
+def settle(parts: Parts, vm_id: str, end: Exit, because: str = "") -> VmRecord | None:
+    """Put on record that a machine has ended, how, and what for. One that never answered stays in ``error``."""
     record = parts.machines.get(vm_id)
     if record is None:
         return None
     detail = printable(end.detail)
-    reason = f"{end.reason}: {detail}" if detail else end.reason
+    reason = ": ".join(each for each in (because, end.reason, detail) if each)
     changes = {} if record.state == "error" else {"state": "stopped", "error": None}
-    return parts.machines.change(vm_id, handle=None, stopped=time.time(), stop_reason=reason, **changes)
+    return parts.machines.change(vm_id, handle=None, deadline=None, stopped=time.time(), stop_reason=reason, **changes)

@@ -32,6 +32,8 @@ class Changed(msgspec.Struct, frozen=True):
     jailed: bool = False
     reshaped: bool = False
     """Something was set that a start takes over."""
+    because: str = ""
+    """What stops it, where that is not its owner; a word for its record."""
     already: str = ""
     """Nothing is to be done, and this is why."""
 
@@ -68,7 +70,7 @@ def kinds(parts: Parts) -> list[Kind]:
         asked = msgspec.convert(spec, Changed)
         if asked.already:
             return [ending.Already(parts, asked.id, asked.already)]
-        return [ending.PowerOff(parts, asked.id, asked.timeout), ending.SwitchOff(parts, asked.id)]
+        return [ending.PowerOff(parts, asked.id, asked.timeout), ending.SwitchOff(parts, asked.id, asked.because)]
 
     def restart(spec: Spec) -> Sequence[Task]:
         return [*stop(spec), *start(spec)]

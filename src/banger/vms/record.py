@@ -11,6 +11,7 @@ import msgspec
 from banger.api.vm import PendingVm, Vm, VmState
 from banger.store.records import Records
 from banger.vmm.driver import Handle, Network, TapNetwork, UserNetwork
+from banger.vms.deadline import Deadline
 
 
 class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +34,9 @@ class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
     env: dict[str, str] = {}
     labels: dict[str, str] = {}
     ephemeral: bool = False
+    ttl: float | None = None
+    deadline: Deadline | None = None
+    """When it is ended, while it runs: ``ttl`` after its start, or after it was last kept."""
     worker_of: str = ""
     """The subject of the change that made it for itself (see `workers`); empty for a machine of its own."""
     driver: str
@@ -85,6 +89,8 @@ def view(record: VmRecord, operation: str | None) -> Vm:
         env=record.env,
         labels=record.labels,
         ephemeral=record.ephemeral,
+        ttl=record.ttl,
+        expires=record.deadline.shown() if running and record.deadline else None,
         driver=record.driver,
         machine=running.machine if running else None,
         address=record.network.address.partition("/")[0] if record.network else None,

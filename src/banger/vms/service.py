@@ -9,13 +9,13 @@ import contextlib
 import logging
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from banger import errors
 from banger.api.operation import Operation
-from banger.api.vm import CreateVm, SetVm, StopVm, Vm
+from banger.api.vm import CreateVm, KeepVm, SetVm, StopVm, Vm
 from banger.config.settings import Config
 from banger.engine.engine import Engine
 from banger.images.service import ImageService
@@ -28,8 +28,10 @@ from banger.vmm.driver import Exit, Handle
 from banger.vmm.drivers import Drivers
 from banger.vms import attaching, labels, plans, reshaping, wanted
 from banger.vms.connections import Connections
+from banger.vms.deadline import Deadline
 from banger.vms.ending import settle, switch_off
 from banger.vms.holds import GRACE, Holds
+from banger.vms.leases import Leases
 from banger.vms.parts import Parts
 from banger.vms.plans import Changed, Created
 from banger.vms.record import Machines, VmRecord, view
@@ -67,6 +69,7 @@ class VmService(Talking):
         self._engine = engine
         self._machines = Machines(records)
         self._holds = Holds(self._unwanted, grace)
+        self._leases = Leases(self._machines, self._run_out, self._occupied, settings.auto_stop_stale_after)
         self._promised: deque[str] = deque(maxlen=PROMISED)
         self._parts = Parts(
             machines=self._machines,
@@ -141,6 +144,24 @@ class VmService(Talking):
         record = self._machines.find(ref)
         return self._begin(plans.SET, record, reshaping.decide(record, request))
 
+    def keep(self, ref: str, request: KeepVm) -> Vm:
+        """Begin a machine's time limit anew. Raises `errors.UsageError` where there is none, `errors.Busy`."""
+        record = self._machines.find(ref)
+        under_way = self._under_way(record)
+        if under_way is not None and (record.worker_of or under_way.kind in (plans.STOP, plans.KILL, plans.DELETE)):
+            raise errors.Busy(kind="machine", name=record.name, change=under_way.kind)
+        if request.forever and request.ttl is not None:
+            raise errors.UsageError(detail="for ever and for some time contradict each other")
+        ttl = record.ttl if request.ttl is None else wanted.time_limit(request.ttl)
+        if ttl is None and not request.forever:
+            raise errors.UsageError(detail=f"{record.name!r} has no time limit: say for how long to keep it")
+        ttl = None if request.forever else ttl
+        deadline = Deadline.after(ttl) if ttl is not None and record.state == "running" else None
+        changed = self._machines.change(record.id, ttl=ttl, deadline=deadline)
+        assert changed is not None
+        self._leases.wake()
+        return self._view(changed)
+
     async def start(self, ref: str) -> Operation:
         """Start a machine, unless it runs already."""
         record = self._machines.find(ref)
@@ -191,6 +212,8 @@ class VmService(Talking):
     # -- ephemeral machines -------------------------------------------------------------------------------------------
 
     def _ready(self, record: VmRecord) -> None:
+        self._leases.activity.touch(record.id)
+        self._leases.wake()
         if record.ephemeral and not record.worker_of:
             self._holds.await_first(record.id)
 
@@ -217,6 +240,19 @@ class VmService(Talking):
             log.info("machine %s ended: %s", vm_id, end.reason)
         if record is not None and record.ephemeral and record.handle is None:
             self._unwanted(vm_id)
+
+    async def _run_out(self, vm_id: str, reason: str, due: Callable[[], bool]) -> None:
+        """A time limit has passed: end the machine, once no change is in the way, if it is still so then."""
+        await self._until_idle(vm_id)
+        record = self._machines.get(vm_id)
+        if record is None or not due():
+            return
+        if record.ephemeral:
+            operation = self._begin(plans.DELETE, record, Changed(vm_id))
+            self._holds.forget(vm_id)
+        else:
+            operation = self._begin(plans.STOP, record, Changed(vm_id, StopVm().timeout, because=reason))
+        await self._engine.join(operation.id)
 
     def _stalled(self, vm_id: str, handle: Handle, reason: str | None) -> None:
         """The host has stopped a running machine, or lets it go on: on record for as long as it lasts."""
@@ -258,6 +294,7 @@ class VmService(Talking):
             else:
                 end = await self._parts.drivers.of(record).wait(record.handle, 0) or Exit(reason="failed")
                 await self._ended(record.id, record.handle, end)
+        self._leases.start()
 
     def _prepare_directories(self) -> None:
         """Ours alone; under root the monitors' users may pass through to what is theirs, without listing anything."""
@@ -270,6 +307,7 @@ class VmService(Talking):
     async def close(self) -> None:
         """Let go of everything; the machines go on."""
         self._holds.close()
+        await self._leases.close()
         await self._parts.watch.close()
         for task in list(self._background):
             task.cancel()

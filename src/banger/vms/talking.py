@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 
 from banger import errors
 from banger.api.operation import Operation
@@ -17,8 +17,12 @@ from banger.guest.channel import Channel
 from banger.guest.command import GuestCommand
 from banger.vms import commands, console
 from banger.vms.holds import Holds
+from banger.vms.leases import Leases
 from banger.vms.parts import Parts
 from banger.vms.record import Machines, VmRecord
+
+PATIENCE = 10.0
+"""Seconds that an agent may take to say what runs in its machine."""
 
 log = logging.getLogger("banger.vms")
 
@@ -29,6 +33,7 @@ class Talking:
     _engine: Engine
     _machines: Machines
     _holds: Holds
+    _leases: Leases
     _parts: Parts
 
     def __init__(self) -> None:
@@ -70,6 +75,7 @@ class Talking:
         """Start a command that outlives its client; the id of its session."""
         record, channel = await self._own(ref)
         spec = commands.exec_spec(request, self._parts.images.config(record.image_id), record.env)
+        self._leases.activity.touch(record.id)
         return await channel.exec_detached(spec)
 
     async def put(self, ref: str, path: str, chunks: AsyncIterator[bytes]) -> None:
@@ -106,12 +112,20 @@ class Talking:
 
     @contextlib.asynccontextmanager
     async def hold(self, ref: str) -> AsyncIterator[None]:
-        """Keep an ephemeral machine for as long as the block lasts; for others it means nothing."""
+        """Keep an ephemeral machine for as long as the block lasts; any other is in use."""
         with self._hold(self._machines.find(ref)):
             yield
 
-    def _hold(self, record: VmRecord) -> contextlib.AbstractContextManager[None]:
-        return self._holds.hold(record.id) if record.ephemeral else contextlib.nullcontext()
+    @contextlib.contextmanager
+    def _hold(self, record: VmRecord) -> Iterator[None]:
+        held = self._holds.hold(record.id) if record.ephemeral else contextlib.nullcontext()
+        with self._leases.activity.using(record.id), held:
+            yield
+
+    async def _occupied(self, record: VmRecord) -> bool:
+        """Whether a command runs in the machine that nobody is attached to."""
+        channel = await self._parts.connections.get(record, PATIENCE)
+        return any(each.running for each in await channel.sessions())
 
     # -- who is there -----------------------------------------------------------------------------------------------
 

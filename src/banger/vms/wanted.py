@@ -15,6 +15,7 @@ from banger.config.settings import Config
 from banger.config.sizes import format_size
 from banger.vmm.driver import Features, UserNetwork
 from banger.vms import labels, names
+from banger.vms.deadline import LONGEST
 from banger.vms.record import Machines, VmRecord
 
 VCPU_LIMIT = 64
@@ -55,6 +56,7 @@ def decide(
         env=dict(environment(request.env)),
         labels=dict(labels.check(request.labels)),
         ephemeral=request.ephemeral,
+        ttl=None if request.ttl is None else time_limit(request.ttl),
         driver=driver,
         jailed=features.jail,
         network=UserNetwork(host_loopback=settings.vm_defaults.host_loopback) if features.user_networking else None,
@@ -76,6 +78,13 @@ def environment(env: Mapping[str, str]) -> Mapping[str, str]:
     if sum(len(name) + len(value) for name, value in env.items()) > ENVIRONMENT_LIMIT:
         raise errors.UsageError(detail=f"the environment is larger than {ENVIRONMENT_LIMIT >> 10} KiB")
     return env
+
+
+def time_limit(seconds: float) -> float:
+    """The time itself. Raises `errors.UsageError`."""
+    if not 0 < seconds <= LONGEST:  # also what is no number
+        raise errors.UsageError(detail="a time limit is above 0 and at most ten years")
+    return seconds
 
 
 def vcpu(count: int) -> int:

@@ -34,6 +34,11 @@ def test_a_life_of_changes(room: Home) -> None:
     assert room.banger("vm", "set", "web", "--nat", "--no-nat").status == 2
     assert room.banger("vm", "set", "web", "--no-nat").status == 2
 
+    kept = room.banger("vm", "keep", "web", "2h", check=True)
+    assert (kept.stdout, "2 h" in kept.stderr) == ("web\n", True)
+    assert room.banger("vm", "keep", "web", "for a while").status == 2
+    assert room.banger("vm", "keep", "db").status == 2, "it has no time limit"
+
     again = room.banger("vm", "start", "web", check=True)
     assert (again.stdout, again.stderr) == ("web\n", "web runs already\n")
     both = room.banger("vm", "restart", "web", "absent", "db", "web")
@@ -44,6 +49,8 @@ def test_a_life_of_changes(room: Home) -> None:
     size = int(room.banger("exec", "web", "--", "sh", "-c", "df -k / | tail -1").stdout.split()[1])
     assert 9_500_000 < size < 10 << 20, "the file system has grown with its disk"
 
+    room.banger("vm", "keep", "web", "forever", check=True)
+    assert "time limit" not in room.banger("vm", "show", "web").stdout
     stopped = room.banger("vm", "stop", "--timeout", "60", "web", "db", "--json", check=True)
     assert [each["done"] for each in json.loads(stopped.stdout)["results"]] == [True, True]
     quiet = room.banger("vm", "stop", "web", "db", check=True)

@@ -23,7 +23,7 @@ from banger.api.image import CacheUse, Image, ImportImage, PullImage, RegisterIm
 from banger.api.kernel import ImportKernel, KernelInfo, PullKernel
 from banger.api.operation import Operation
 from banger.api.recipe import BuildImage
-from banger.api.vm import CreateVm, ExecVm, Health, SetVm, StopVm, Vm
+from banger.api.vm import CreateVm, ExecVm, Health, KeepVm, SetVm, StopVm, Vm
 from banger.config.settings import Config
 from banger.daemon import main
 from banger.daemon.services import Services
@@ -151,6 +151,9 @@ class Vms:
                disk_size=1, driver="none", created=1.0)
         )  # fmt: skip
         return self._engine.begin("vm.create", subject=name, subject_id=f"id-{name}", spec={"name": name})
+
+    def keep(self, ref: str, request: KeepVm) -> Vm:
+        return self.show(ref)
 
     async def start(self, ref: str) -> Operation:
         raise errors.WrongState(name=self.show(ref).name, state="running", needed="stopped")

@@ -17,6 +17,12 @@ _MACHINE = (
     Argument("--nat", "let it reach the outside; without the system install it always does", kind="flag"),
     Argument("--peers", "let it and the other machines with --peers reach each other", kind="flag"),
     Argument("--label", "note about it, to find it by (repeatable)", kind="env", metavar="K=V"),
+    Argument(
+        "--ttl",
+        "end it this long after its start, and after every later one: stopped in order, with --rm deleted",
+        kind="duration",
+        metavar="TIME",
+    ),
 )
 _LABEL = Argument("--label", "only machines with this label (repeatable)", kind="list", metavar="K[=V]")
 _ENV = Argument("-e/--env", "environment variable for the command (repeatable)", kind="env", metavar="K=V")
@@ -114,6 +120,17 @@ grows with its disk when the machine starts. --nat and --peers are for machines 
                 "banger vm set web --disk 40G",
                 "banger vm set web db --no-nat",
             ),
+        ),
+        Verb(
+            "vm keep",
+            "give a machine with a time limit its whole time again",
+            description="""\
+A machine that was made with --ttl is ended when that time has passed since its start: stopped in order, or deleted when
+it was made with --rm. This begins the time anew, now. With TIME that is the limit from now on, also for a machine
+that had none; 'forever' takes the limit away. The daemon ends machines; one that was away ends what is overdue when it
+starts.""",
+            arguments=(_VM, Argument("TIME", "the new limit, or 'forever'", many="optional"), JSON),
+            examples=("banger vm keep web", "banger vm keep web 2h", "banger vm keep web forever"),
         ),
         Verb(
             "vm start",
