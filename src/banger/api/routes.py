@@ -124,6 +124,13 @@ VM_DELETE = Route(
     request="vm.DeleteVm",
     reply="operation.Operation",
 )
+VM_STATS = Route(
+    "vm_stats",
+    "GET /v1/stats",
+    "What machines take: those that run, or those that are named",
+    reply="vm.VmStatsList",
+    query=("vm",),
+)
 VM_HEALTH = Route("vm_health", "GET /v1/vms/{ref}/health", "Ask a machine's agent how it is", reply="vm.Health")
 VM_LOGS = Route("vm_logs", "GET /v1/vms/{ref}/logs", "A machine's console", stream="bytes", query=("follow",))
 VM_EXEC = Route(

@@ -177,5 +177,30 @@ class ExecEvent(msgspec.Struct, frozen=True, kw_only=True):
     error: ErrorBody | None = None
 
 
+class VmStats(msgspec.Struct, frozen=True, kw_only=True):
+    """What a machine takes of its host. What cannot be known, or is not there while it does not run, is None."""
+
+    id: str
+    name: str
+    state: VmState
+    vcpu: int
+    cpu_seconds: float | None = None
+    """Processor time of its monitor since its start, the guest's own included."""
+    memory: int
+    memory_resident: int | None = None
+    """What its monitor holds of the host's memory."""
+    disk_size: int
+    disk_used: int
+    """What its files really take on the host."""
+    received: int | None = None
+    sent: int | None = None
+    """Bytes by its network, as the guest sees it."""
+    uptime: float | None = None
+
+
+class VmStatsList(msgspec.Struct, frozen=True, kw_only=True):
+    stats: list[VmStats]
+
+
 class VmList(msgspec.Struct, frozen=True, kw_only=True):
     vms: list[Vm]

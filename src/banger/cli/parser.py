@@ -76,7 +76,7 @@ def parse(verb: Verb, words: Sequence[str]) -> argparse.Namespace:
 
 def _add(parser: argparse.ArgumentParser, argument: Argument) -> None:
     if argument.positional:
-        count = {"one": None, "optional": "?", "several": "+"}[argument.many]
+        count = {"one": None, "optional": "?", "several": "+", "any": "*"}[argument.many]
         parser.add_argument(argument.name, metavar=argument.metavar, nargs=count, choices=argument.choices or None)
     elif argument.kind == "flag":
         parser.add_argument(*argument.flags, dest=argument.name, action="store_true")

@@ -68,6 +68,11 @@ class Terminal:
         self.clear()
         self._write(sys.stderr, question)
 
+    def rewind(self, lines: int) -> None:
+        """Take back the last lines of the result, where it goes to a terminal."""
+        if lines and os.isatty(1) and os.environ.get("TERM") != "dumb":
+            self._write(sys.stdout, f"\x1b[{lines}F\x1b[J")
+
     def table(
         self, rows: Sequence[Mapping[str, object]], columns: Sequence[tuple[str, str]], *, stderr: bool = False
     ) -> None:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from banger.api.daemon import Empty
 from banger.api.operation import Operation
-from banger.api.vm import CreateVm, DeleteVm, Health, KeepVm, KillVm, SetVm, StopVm, Vm, VmList
+from banger.api.vm import CreateVm, DeleteVm, Health, KeepVm, KillVm, SetVm, StopVm, Vm, VmList, VmStatsList
 from banger.daemon.call import Call
 from banger.daemon.reply import BYTES, TAR, Stream
 
@@ -47,6 +47,10 @@ async def vm_kill(call: Call[KillVm]) -> Operation:
 
 async def vm_delete(call: Call[DeleteVm]) -> Operation:
     return await call.services.vms.delete(call.ref, at_rest=call.body.at_rest)
+
+
+async def vm_stats(call: Call[None]) -> VmStatsList:
+    return await call.services.vms.stats(call.texts("vm"))
 
 
 async def vm_health(call: Call[None]) -> Health:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from banger.api.kernel import ImportKernel, KernelInfo, KernelList, PullKernel
     from banger.api.operation import Operation
     from banger.api.recipe import BuildImage
-    from banger.api.vm import CreateVm, ExecVm, Health, SetVm, Vm, VmList
+    from banger.api.vm import CreateVm, ExecVm, Health, SetVm, Vm, VmList, VmStatsList
     from banger.sdk.exec import Command
 
     T = TypeVar("T")
@@ -265,6 +265,12 @@ class Client:
         from banger.api.vm import DeleteVm
 
         return self._begin(routes.VM_DELETE, ref, DeleteVm(at_rest=at_rest))
+
+    def vm_stats(self, *refs: str) -> "VmStatsList":
+        """What machines take: those that run, or those that are named. Raises `errors.NotFound`."""
+        from banger.api.vm import VmStatsList
+
+        return self._call(routes.VM_STATS, VmStatsList, query={"vm": refs})
 
     def vm_health(self, ref: str) -> "Health":
         """What the machine's agent says. Raises `errors.WrongState`, `errors.AgentLost`."""

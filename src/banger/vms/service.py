@@ -15,7 +15,7 @@ import msgspec
 
 from banger import errors
 from banger.api.operation import Operation
-from banger.api.vm import CreateVm, KeepVm, SetVm, StopVm, Vm
+from banger.api.vm import CreateVm, KeepVm, SetVm, StopVm, Vm, VmStatsList
 from banger.config.settings import Config
 from banger.engine.engine import Engine
 from banger.images.service import ImageService
@@ -26,7 +26,7 @@ from banger.privileged.runner import Privileged
 from banger.store.records import Records
 from banger.vmm.driver import Exit, Handle
 from banger.vmm.drivers import Drivers
-from banger.vms import attaching, labels, plans, reshaping, wanted
+from banger.vms import attaching, labels, plans, reshaping, usage, wanted
 from banger.vms.connections import Connections
 from banger.vms.deadline import Deadline
 from banger.vms.ending import settle, switch_off
@@ -103,6 +103,14 @@ class VmService(Talking):
     def show(self, ref: str) -> Vm:
         """Raises `errors.NotFound`, `errors.Ambiguous`."""
         return self._view(self._machines.find(ref))
+
+    async def stats(self, refs: Sequence[str]) -> VmStatsList:
+        """What machines take: those that run, or those that are named, each once. Raises `errors.NotFound`."""
+        named = {each.id: each for each in map(self._machines.find, refs)}
+        records = [*named.values()] if refs else [each for each in self._machines.all() if each.state == "running"]
+        return VmStatsList(
+            stats=await asyncio.to_thread(lambda: [usage.of(each, self._parts.paths) for each in records])
+        )
 
     def _view(self, record: VmRecord) -> Vm:
         under_way = self._under_way(record)

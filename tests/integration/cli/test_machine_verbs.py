@@ -1,6 +1,8 @@
 """The verbs that change machines, through a life of two of them."""
 
 import json
+import os
+import signal
 
 import pytest
 
@@ -14,6 +16,26 @@ SMALL = ("--image", "busybox", "--memory", "256M")
 def machine(room: Home, name: str) -> dict[str, object]:
     found: dict[str, object] = json.loads(room.banger("vm", "show", name, "--json", check=True).stdout)
     return found
+
+
+def prune(room: Home) -> None:
+    """Of two machines at rest, with a third party in the middle."""
+    refused = room.banger("vm", "prune")
+    assert (refused.status, "--force" in refused.stderr) == (2, True)
+    asked = OnTerminal(room, "vm", "prune")
+    asked.expect("Delete these 2 machines and their disks? [y/N] ")
+    room.banger("vm", "start", "db", check=True)
+    asked.type("y\r")
+    assert asked.end() == 4, "one of them was started meanwhile"
+    assert room.banger("ps", "-q").stdout == "db\n"
+    room.banger("vm", "kill", "db", check=True)
+    declined = OnTerminal(room, "vm", "prune")
+    declined.expect("Delete this machine and its disk? [y/N] ")
+    declined.type("\r")
+    assert declined.end() == 1
+    pruned = room.banger("vm", "prune", "--force", "--label", "run=7", "--json", check=True)
+    assert [each["name"] for each in json.loads(pruned.stdout)["results"]] == ["db"]
+    assert json.loads(room.banger("vm", "prune", "-f", "--json", check=True).stdout) == {"results": []}
 
 
 def test_a_life_of_changes(room: Home) -> None:
@@ -49,6 +71,16 @@ def test_a_life_of_changes(room: Home) -> None:
     size = int(room.banger("exec", "web", "--", "sh", "-c", "df -k / | tail -1").stdout.split()[1])
     assert 9_500_000 < size < 10 << 20, "the file system has grown with its disk"
 
+    (taken,) = json.loads(room.banger("vm", "stats", "--json", "web", check=True).stdout)["stats"]
+    assert taken["cpu_share"] > 0 and 64 << 20 < taken["memory_resident"] < 2 << 30
+    assert 0 < taken["disk_used"] < taken["disk_size"] == 10 << 30
+    watched = OnTerminal(room, "vm", "stats", "--watch", "--interval", "0.2")
+    watched.expect("CPU TIME")
+    watched.expect("db")
+    watched.expect("\x1b[3F\x1b[J")  # two machines and the heading are taken back
+    os.kill(watched.pid, signal.SIGINT)
+    assert watched.end() == 130
+
     room.banger("vm", "keep", "web", "forever", check=True)
     assert "time limit" not in room.banger("vm", "show", "web").stdout
     stopped = room.banger("vm", "stop", "--timeout", "60", "web", "db", "--json", check=True)
@@ -56,20 +88,4 @@ def test_a_life_of_changes(room: Home) -> None:
     quiet = room.banger("vm", "stop", "web", "db", check=True)
     assert quiet.stderr == "web is stopped already\ndb is stopped already\n"
     assert machine(room, "web")["stop_reason"] == "powered off"
-
-    refused = room.banger("vm", "prune")
-    assert (refused.status, "--force" in refused.stderr) == (2, True)
-    asked = OnTerminal(room, "vm", "prune")
-    asked.expect("Delete these 2 machines and their disks? [y/N] ")
-    room.banger("vm", "start", "db", check=True)
-    asked.type("y\r")
-    assert asked.end() == 4, "one of them was started meanwhile"
-    assert room.banger("ps", "-q").stdout == "db\n"
-    room.banger("vm", "kill", "db", check=True)
-    declined = OnTerminal(room, "vm", "prune")
-    declined.expect("Delete this machine and its disk? [y/N] ")
-    declined.type("\r")
-    assert declined.end() == 1
-    pruned = room.banger("vm", "prune", "--force", "--label", "run=7", "--json", check=True)
-    assert [each["name"] for each in json.loads(pruned.stdout)["results"]] == ["db"]
-    assert json.loads(room.banger("vm", "prune", "-f", "--json", check=True).stdout) == {"results": []}
+    prune(room)

@@ -236,6 +236,22 @@ On a terminal, everything but text and colours is shown in an escaped form; a pi
             examples=("banger vm logs web", "banger vm logs -f web"),
         ),
         Verb(
+            "vm stats",
+            "show what machines take: processor time, memory, disk, network",
+            description="""\
+Without names, the machines that run. CPU is a share of one processor, since the machine's start or, with --watch, since
+the table before; MEMORY is what the host really holds for it; DISK is what its files really take. The bytes of a
+user-mode network are not known. --watch goes on until Ctrl-C; with --json it prints a document a line.""",
+            arguments=(
+                Argument("VM", "name of a machine, or the beginning of its id", many="any", complete="vm"),
+                Argument("--watch", "show them again and again", kind="flag"),
+                Argument("--interval", "how often, with --watch (2s)", kind="duration", metavar="TIME"),
+                JSON,
+            ),
+            examples=("banger vm stats", "banger vm stats web --watch"),
+            aliases=("stats",),
+        ),
+        Verb(
             "vm health",
             "ask a machine's agent how it is",
             arguments=(_VM, JSON),
