@@ -26,6 +26,9 @@ class CreateVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Set for every command that is executed in the machine."""
     labels: dict[str, str] = {}
     """What the owner notes about it, and finds it by."""
+    token: str | None = None
+    """Of the client's making: as long as the machine is there, the same request with the same token is answered with
+    its creation, and makes no other."""
     start: bool = True
     ephemeral: bool = False
     """Deleted when it stops, or when the client that holds it is gone."""

@@ -34,6 +34,7 @@ def request(arguments: Namespace, *, start: bool = True, ephemeral: bool = False
         env=arguments.env,
         labels=arguments.label,
         ttl=arguments.ttl,
+        token=getattr(arguments, "token", None),
         start=start,
         ephemeral=ephemeral,
     )

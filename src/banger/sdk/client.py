@@ -209,7 +209,8 @@ class Client:
     def vm_create(self, request: "CreateVm") -> "Operation":
         """Create a machine and, unless told otherwise, start it. The operation's ``subject`` is its name.
 
-        Raises `errors.AlreadyExists`, `errors.InvalidName`, `errors.UsageError`.
+        A request with a ``token`` may be sent again when its answer was lost: it makes one machine. Raises
+        `errors.AlreadyExists`, `errors.InvalidName`, `errors.UsageError`, `errors.TokenReused`.
         """
         return self._begin(routes.VM_CREATE, request=request)
 

@@ -21,6 +21,8 @@ class Created(msgspec.Struct, frozen=True):
 
     record: VmRecord
     start: bool
+    already: str = ""
+    """Nothing is to be done, and this is why."""
 
 
 class Changed(msgspec.Struct, frozen=True):
@@ -51,6 +53,8 @@ def kinds(parts: Parts) -> list[Kind]:
     def create(spec: Spec) -> Sequence[Task]:
         wanted = msgspec.convert(spec, Created)
         record = wanted.record
+        if wanted.already:
+            return [ending.Already(parts, record.id, wanted.already)]
         made: list[Task] = [
             making.Reserve(parts, record),
             making.EnsureImage(parts, record.id),

@@ -34,6 +34,9 @@ class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
     env: dict[str, str] = {}
     labels: dict[str, str] = {}
     ephemeral: bool = False
+    token: str = ""
+    asked: str = ""
+    """The client's token, and a digest of its request; see `tokens`."""
     ttl: float | None = None
     deadline: Deadline | None = None
     """When it is ended, while it runs: ``ttl`` after its start, or after it was last kept."""

@@ -37,6 +37,7 @@ from banger.vms.plans import Changed, Created
 from banger.vms.record import Machines, VmRecord, view
 from banger.vms.reshaping import Reformed
 from banger.vms.talking import Talking
+from banger.vms.tokens import Tokens
 from banger.vms.watch import Watch
 from banger.vms.workers import Workers
 
@@ -70,6 +71,7 @@ class VmService(Talking):
         self._machines = Machines(records)
         self._holds = Holds(self._unwanted, grace)
         self._leases = Leases(self._machines, self._run_out, self._occupied, settings.auto_stop_stale_after)
+        self._tokens = Tokens(self._machines, self._created, engine.join)
         self._promised: deque[str] = deque(maxlen=PROMISED)
         self._parts = Parts(
             machines=self._machines,
@@ -119,9 +121,22 @@ class VmService(Talking):
     # -- changing -----------------------------------------------------------------------------------------------------
 
     async def create(self, request: CreateVm) -> Operation:
-        """Make a machine, and start it. Raises, before anything exists, whatever is wrong with the request."""
-        record = await self._decide(request)
-        return self._begin(plans.CREATE, record, Created(record, request.start))
+        """Make a machine, and start it. Raises, before anything exists, whatever is wrong with the request.
+
+        A request with a token is carried out once: see `banger.vms.tokens`.
+        """
+
+        async def begin(asked: str) -> Operation:
+            record = msgspec.structs.replace(await self._decide(request), token=request.token or "", asked=asked)
+            return self._begin(plans.CREATE, record, Created(record, request.start))
+
+        return await begin("") if request.token is None else await self._tokens.once(request, begin)
+
+    def _created(self, record: VmRecord) -> Operation:
+        """The creation of a machine that is there; where that is forgotten, one that finds it so."""
+        known = (each for each in self._engine.operations() if each.subject_id == record.id)
+        found = next((each for each in known if each.kind == plans.CREATE), None)
+        return found or self._begin(plans.CREATE, record, Created(record, True, f"{record.name} is there already"))
 
     async def _decide(self, request: CreateVm) -> VmRecord:
         """What is asked for, checked against what there is."""
@@ -316,6 +331,7 @@ class VmService(Talking):
         """Let go of everything; the machines go on."""
         self._holds.close()
         await self._leases.close()
+        await self._tokens.close()
         await self._parts.watch.close()
         for task in list(self._background):
             task.cancel()

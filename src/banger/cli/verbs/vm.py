@@ -84,8 +84,21 @@ from there. The machine stays afterwards, unless --rm is given. With --detach it
         Verb(
             "vm create",
             "make a machine and start it",
-            arguments=(*_MACHINE, _ENV, Argument("--no-start", "do not start it", kind="flag"), JSON),
-            examples=("banger vm create --name web", "banger vm create --name big --memory 8G --no-start"),
+            description="""\
+With --token the machine is made once, however often the command is repeated: while it is there, the same command with
+the same token prints its name. With other options it is refused.""",
+            arguments=(
+                *_MACHINE,
+                _ENV,
+                Argument("--no-start", "do not start it", kind="flag"),
+                Argument("--token", "a word of yours that stands for this machine", metavar="TOKEN"),
+                JSON,
+            ),
+            examples=(
+                "banger vm create --name web",
+                "banger vm create --name big --memory 8G --no-start",
+                "banger vm create --token build-4711",
+            ),
         ),
         Verb(
             "vm list",
