@@ -80,6 +80,10 @@ OPERATION_CANCEL = Route(
     reply="operation.Operation",
 )
 
+EVENTS = Route(
+    "events", "GET /v1/events", "What changes, from now on and without end", reply="event.Event", stream="ndjson"
+)
+
 VM_LIST = Route("vm_list", "GET /v1/vms", "All machines, or those with labels", reply="vm.VmList", query=("label",))
 VM_CREATE = Route(
     "vm_create", "POST /v1/vms", "Create a machine, and start it", request="vm.CreateVm", reply="operation.Operation"

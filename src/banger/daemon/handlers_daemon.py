@@ -67,5 +67,20 @@ async def operation_events(call: Call[None]) -> Stream:
     return Stream(lines(), NDJSON, call.services.stopping)
 
 
+async def events(call: Call[None]) -> Stream:
+    source = call.services.engine.events
+    listener = source.listen()  # before the reply begins: what is looked at afterwards cannot have been missed
+
+    async def lines() -> AsyncIterator[bytes]:
+        try:
+            yield b""  # the reply's head tells the client that it is listening
+            async for event in listener.events():
+                yield msgspec.json.encode(event) + b"\n"
+        finally:
+            source.leave(listener)
+
+    return Stream(lines(), NDJSON, call.services.stopping)
+
+
 async def operation_cancel(call: Call[Empty]) -> Operation:
     return call.services.engine.cancel(call.services.engine.operation(call.ref).id)

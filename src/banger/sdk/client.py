@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from banger.api.catalog import CatalogList
     from banger.api.daemon import DaemonStatus, OperationList, Report
+    from banger.api.event import Event
     from banger.api.image import CacheUse, Image, ImageList, ImportImage, PullImage, RegisterImage
     from banger.api.kernel import ImportKernel, KernelInfo, KernelList, PullKernel
     from banger.api.operation import Operation
@@ -176,6 +177,24 @@ class Client:
     def operation_cancel(self, ref: str) -> "Operation":
         """Ask a change to go back; `wait` tells when it has."""
         return self._begin(routes.OPERATION_CANCEL, ref)
+
+    def events(self) -> "Iterator[Event]":
+        """What changes, from this call on, without end: leave the iteration when it is enough.
+
+        Raises `errors.DaemonUnreachable` when the daemon ends.
+        """
+        import msgspec
+
+        from banger.api.event import Event
+
+        decoder = msgspec.json.Decoder(Event)
+        reply = self.open(routes.EVENTS, quiet=True)
+
+        def each() -> Iterator[Event]:
+            with contextlib.closing(reply):
+                yield from map(decoder.decode, reply.lines())
+
+        return each()
 
     # -- the daemon --------------------------------------------------------------------------------------------------
 

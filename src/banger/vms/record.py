@@ -9,6 +9,7 @@ from collections.abc import Callable
 import msgspec
 
 from banger.api.vm import PendingVm, Vm, VmState
+from banger.engine.events import Events
 from banger.store.records import Records
 from banger.vmm.driver import Handle, Network, TapNetwork, UserNetwork
 from banger.vms.deadline import Deadline
@@ -112,8 +113,9 @@ def view(record: VmRecord, operation: str | None) -> Vm:
 class Machines:
     """The machines on record. All methods are short and synchronous: what happens between awaits is one step."""
 
-    def __init__(self, records: Records[VmRecord]) -> None:
+    def __init__(self, records: Records[VmRecord], events: Events | None = None) -> None:
         self._records = records
+        self._events = events
 
     def all(self) -> list[VmRecord]:
         """Oldest first."""
@@ -132,6 +134,7 @@ class Machines:
     def insert(self, record: VmRecord) -> None:
         """Take the name. Raises `errors.AlreadyExists` when another machine has it."""
         self._records.insert(record)
+        self._tell(record, record.state)
 
     def change(self, vm_id: str, **facts: object) -> VmRecord | None:
         """Replace fields of a record; None when the machine is gone by now."""
@@ -140,10 +143,21 @@ class Machines:
             return None
         changed = msgspec.structs.replace(record, **facts)
         self._records.replace(changed)
+        if changed.state != record.state:
+            self._tell(changed, changed.state)
         return changed
 
     def forget(self, vm_id: str) -> None:
+        record = self._records.by_id(vm_id)
         self._records.delete(vm_id)
+        if record is not None:
+            self._tell(record, "deleted")
+
+    def _tell(self, record: VmRecord, state: str) -> None:
+        """Workers are the business of the change that they work for."""
+        if self._events is not None and not record.worker_of:
+            reason = {"stopped": record.stop_reason, "error": record.error}.get(state)
+            self._events.machine(record.name, record.id, state, reason or "")
 
     def slots(self) -> set[int]:
         return {each.slot for each in self._records.list()}

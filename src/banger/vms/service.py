@@ -68,7 +68,7 @@ class VmService(Talking):
     ) -> None:
         super().__init__()
         self._engine = engine
-        self._machines = Machines(records)
+        self._machines = Machines(records, engine.events)
         self._holds = Holds(self._unwanted, grace)
         self._leases = Leases(self._machines, self._run_out, self._occupied, settings.auto_stop_stale_after)
         self._tokens = Tokens(self._machines, self._created, engine.join)

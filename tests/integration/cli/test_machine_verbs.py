@@ -1,11 +1,13 @@
 """The verbs that change machines, through a life of two of them."""
 
+import contextlib
 import json
 import os
 import signal
 
 import pytest
 
+from banger import Client
 from tests.home import Home
 from tests.integration.cli.terminal import OnTerminal
 
@@ -39,6 +41,18 @@ def prune(room: Home) -> None:
 
 
 def test_a_life_of_changes(room: Home) -> None:
+    with Client(socket=room.paths.socket) as client, contextlib.closing(client.events()) as events:  # type: ignore[type-var]
+        life(room)
+        told = []
+        for event in events:
+            told.append(f"{event.name} {event.change} {event.state} {event.reason}".strip())
+            if told[-1] == "db vm.delete done":
+                break
+    for expected in ("web  running", "web vm.set done", "web  stopped powered off", "web  deleted"):
+        assert expected in told
+
+
+def life(room: Home) -> None:
     assert room.banger("vm", "create", "--name", "web", "--vcpu", "1", *SMALL).status == 0
     room.banger("vm", "create", "--name", "db", "--no-start", "--label", "run=7", *SMALL, check=True)
     assert room.banger("ps", "-q", "--label", "run=7", "--label", "run").stdout == "db\n"
@@ -74,6 +88,12 @@ def test_a_life_of_changes(room: Home) -> None:
     (taken,) = json.loads(room.banger("vm", "stats", "--json", "web", check=True).stdout)["stats"]
     assert taken["cpu_share"] > 0 and 64 << 20 < taken["memory_resident"] < 2 << 30
     assert 0 < taken["disk_used"] < taken["disk_size"] == 10 << 30
+    listening = OnTerminal(room, "events")
+    listening.expect("listening")
+    room.banger("vm", "set", "web", "--vcpu", "2", check=True)
+    listening.expect("vm.set  web  done")
+    os.kill(listening.pid, signal.SIGINT)
+    assert listening.end() == 130
     watched = OnTerminal(room, "vm", "stats", "--watch", "--interval", "0.2")
     watched.expect("CPU TIME")
     watched.expect("db")

@@ -117,6 +117,15 @@ SINGLE = (
         arguments=(JSON,),
         examples=("banger doctor",),
     ),
+    Verb(
+        "events",
+        "show what changes, as it changes",
+        description="""\
+Machines that come to another state, and operations that begin or end, a line each until Ctrl-C; with --json a document
+a line. A daemon that ends ends this, with status 1.""",
+        arguments=(Argument("--json", "print one JSON document a line", kind="flag"),),
+        examples=("banger events", "banger events --json"),
+    ),
     Verb("version", "show the version", arguments=(JSON,), examples=("banger version",)),
     Verb(
         "completion",
