@@ -44,7 +44,7 @@ class Scene:
         Path(host.private).mkdir(mode=0o700)
         self.console = Path(host.state) / "console"
         self.kernel = self.store(b"kernel" * 1000)
-        self.initrd = self.store(b"initrd" * 1000)
+        self.initrd = self.file(b"initrd" * 1000, "initrd")
 
     def file(self, content: bytes, name: str = "file") -> str:
         """A file of the owner's; its path."""
@@ -61,23 +61,26 @@ class Scene:
 
     def request(self, vm_id: str = FIRST, slot: int = 1) -> Launch:
         """A plain machine."""
-        return Launch(vm_id=vm_id, slot=slot, kernel=self.kernel, initrd=self.initrd, vcpus=1, memory=128)
+        return Launch(vm_id=vm_id, slot=slot, kernel=self.kernel, vcpus=1, memory=128)
 
     def launch(self, launch: Launch | None = None) -> Outcome:
         """Start one, with a console of the owner's. Nobody listens for its guest any more."""
-        with self.open_console() as console:
-            outcome = (launch or self.request()).execute(self.host, (console,))
+        with self.opened() as given:
+            outcome = (launch or self.request()).execute(self.host, given)
         protocol.close_all(outcome.descriptors)
         return Outcome(outcome.values)
 
     @contextlib.contextmanager
-    def open_console(self) -> Iterator[int]:
-        descriptor = os.open(self.console, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        os.fchown(descriptor, OWNER, OWNER)
+    def opened(self) -> Iterator[tuple[int, int]]:
+        """What a launch is given: the console, and the initial RAM disk."""
+        console = os.open(self.console, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        os.fchown(console, OWNER, OWNER)
+        initrd = os.open(self.initrd, os.O_RDONLY)
         try:
-            yield descriptor
+            yield console, initrd
         finally:
-            os.close(descriptor)
+            os.close(console)
+            os.close(initrd)
 
     def connect(self, vm_id: str = FIRST, socket: str = "api") -> int:
         """A connection; the caller closes it."""

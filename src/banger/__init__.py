@@ -35,9 +35,9 @@ def __getattr__(name: str) -> object:
 
         return Sandbox
     if name == "errors":
-        import importlib
+        import banger.errors
 
-        return importlib.import_module("banger.errors")
+        return banger.errors
     raise AttributeError(f"module 'banger' has no attribute {name!r}")
 
 

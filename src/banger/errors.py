@@ -10,10 +10,10 @@ expect); 124 a time limit ran out (as timeout(1)); 128+N the guest command died 
 """
 
 import errno
-from collections.abc import Mapping
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import ClassVar
 
 
@@ -465,7 +465,7 @@ def all_errors() -> list[type[BangerError]]:
 
 
 def from_wire(
-    code: str, message: str, hint: str, data: Mapping[str, object], operation: str | None = None
+    code: str, message: str, hint: str, data: "Mapping[str, object]", operation: str | None = None
 ) -> BangerError:
     """The error that a daemon sent, as its own class again; an unknown code becomes an InternalError.
 

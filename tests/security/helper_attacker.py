@@ -110,7 +110,7 @@ def pools(host: Host, known: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
     every: dict[str, Sequence[Any]] = {
         "vm_id": [*VM_IDS, "0" * 16, "../../etc", "0" * 15, "", "0123456789ABCDEF", "0123456789abcdef\n"],
         "path file base overlay source image disk": paths(host, known["files"]),
-        "sha256 kernel initrd": [digest, "0" * 64, "", "../" + digest, digest.upper()],
+        "sha256 kernel": [digest, "0" * 64, "", "../" + digest, digest.upper()],
         "name tap": ["tap-fc-1", "tap-fc-2", "tap-fc-3", "tap-fc-77", "tap9", "eth9", "lo", "br0", host.bridge, "a/b"],
         "slot": [0, 1, 2, 3, 4, host.uid_count - 1, host.uid_count, -1, -host.first_uid, 1 << 31],
         "pid": [*known["pids"], 0, -1, 2, 1 << 22, 1 << 40],

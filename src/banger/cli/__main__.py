@@ -1,7 +1,5 @@
 """``python -m banger.cli``: the same as the command."""
 
-import sys
+from banger.cli.main import command
 
-from banger.cli.main import main
-
-sys.exit(main())
+command()

@@ -1,10 +1,9 @@
 """What can be pulled by a name: ``--catalog`` of the verbs that list images and kernels."""
 
-from argparse import Namespace
-
 from banger.api import routes
 from banger.cli import listing
 from banger.cli.terminal import Terminal
+from banger.cli.verb import Namespace
 from banger.config.sizes import format_size
 from banger.sdk.client import Client
 from banger.text import printable

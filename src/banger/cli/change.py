@@ -7,25 +7,17 @@ import contextlib
 from collections.abc import Callable, Sequence
 
 from banger import errors
+from banger.cli.failures import Failures
 from banger.cli.progress import Display
 from banger.cli.terminal import Terminal, cell
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
 if TYPE_CHECKING:
-    from argparse import Namespace
-
     from banger.api.operation import Operation
+    from banger.cli.verb import Namespace
     from banger.sdk.client import Client
 
 Begin = Callable[[str], "Operation"]
-
-
-class Failures(Exception):
-    """Several targets failed, each with its own error."""
-
-    def __init__(self, failures: Sequence[errors.BangerError]) -> None:
-        super().__init__(f"{len(failures)} failed")
-        self.failures = list(failures)
 
 
 def carry_out(client: "Client", operation: "Operation", terminal: Terminal) -> "Operation":

@@ -1,8 +1,7 @@
 """``banger completion``: scripts that ask `banger internal complete` and know nothing themselves."""
 
-from argparse import Namespace
-
 from banger.cli.terminal import Terminal
+from banger.cli.verb import Namespace
 
 BASH = r"""# banger completion for bash
 _banger() {

@@ -1,8 +1,7 @@
 """``banger daemon start``: does nothing when one answers."""
 
-from argparse import Namespace
-
 from banger.cli.terminal import Terminal
+from banger.cli.verb import Namespace
 from banger.sdk.client import Client
 
 

@@ -4,11 +4,11 @@ In the document, ``state`` is ``running`` or ``stopped``; a running daemon adds 
 """
 
 import time
-from argparse import Namespace
 
 from banger import errors
 from banger.cli.durations import format_duration
 from banger.cli.terminal import Terminal, plain
+from banger.cli.verb import Namespace
 from banger.paths import Paths
 from banger.sdk.client import Client
 

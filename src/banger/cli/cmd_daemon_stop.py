@@ -3,10 +3,10 @@
 import contextlib
 import os
 import time
-from argparse import Namespace
 
 from banger import errors
 from banger.cli.terminal import Terminal
+from banger.cli.verb import Namespace
 from banger.sdk.client import Client
 
 PATIENCE = 30.0

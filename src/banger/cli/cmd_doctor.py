@@ -1,8 +1,7 @@
 """``banger doctor``: what this host has, what it lacks, and how to mend that."""
 
-from argparse import Namespace
-
 from banger.cli.terminal import Terminal
+from banger.cli.verb import Namespace
 from banger.sdk.client import Client
 from banger.text import printable
 

@@ -1,9 +1,9 @@
 """``banger events``: what changes, as it changes."""
 
 import time
-from argparse import Namespace
 
 from banger.cli.terminal import Terminal, cell
+from banger.cli.verb import Namespace
 from banger.sdk.client import Client
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up

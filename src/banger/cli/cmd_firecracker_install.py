@@ -1,10 +1,10 @@
 """``banger firecracker install``: becomes the program that installs it."""
 
 import os
-from argparse import Namespace
 
 from banger.cli.become import become
 from banger.cli.terminal import Terminal
+from banger.cli.verb import Namespace
 
 
 def run(arguments: Namespace, terminal: Terminal) -> int:

@@ -3,7 +3,6 @@
 Sources are read here, with the caller's rights."""
 
 import re
-from argparse import Namespace
 from collections.abc import Sequence
 
 from msgspec.structs import replace
@@ -12,6 +11,7 @@ from banger import errors
 from banger.api.recipe import BuildImage, RecipeFile
 from banger.cli.change import carry_out
 from banger.cli.terminal import Terminal, cell
+from banger.cli.verb import Namespace
 from banger.sdk import recipe
 from banger.sdk.client import Client
 

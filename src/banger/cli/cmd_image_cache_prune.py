@@ -1,10 +1,9 @@
 """``banger image cache prune``: the same table whether it removes or only counts."""
 
-from argparse import Namespace
-
 from banger.api import routes
 from banger.cli.change import carry_out
 from banger.cli.terminal import Terminal
+from banger.cli.verb import Namespace
 from banger.config.sizes import format_size
 from banger.sdk.client import Client
 

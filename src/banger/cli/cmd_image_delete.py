@@ -1,9 +1,8 @@
 """``banger image delete``: refused while a machine uses it."""
 
-from argparse import Namespace
-
 from banger.cli.change import each_target
 from banger.cli.terminal import Terminal
+from banger.cli.verb import Namespace
 from banger.sdk.client import Client
 
 

@@ -1,12 +1,12 @@
 """``banger image import``. The daemon reads the file or directory, so its path must mean the same there."""
 
 import os
-from argparse import Namespace
 
 from banger import errors
 from banger.api.image import ImportImage
 from banger.cli.change import carry_out
 from banger.cli.terminal import Terminal, cell
+from banger.cli.verb import Namespace
 from banger.sdk.client import Client
 
 

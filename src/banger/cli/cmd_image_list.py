@@ -1,12 +1,12 @@
 """``banger image list``."""
 
 import time
-from argparse import Namespace
 
 from banger.api import routes
 from banger.cli import listing
 from banger.cli.durations import format_age
 from banger.cli.terminal import Terminal
+from banger.cli.verb import Namespace
 from banger.config.sizes import format_size
 from banger.sdk.client import Client
 

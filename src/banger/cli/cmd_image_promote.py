@@ -1,9 +1,8 @@
 """``banger image promote``."""
 
-from argparse import Namespace
-
 from banger.cli.change import carry_out
 from banger.cli.terminal import Terminal, cell
+from banger.cli.verb import Namespace
 from banger.sdk.client import Client
 
 

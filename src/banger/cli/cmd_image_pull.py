@@ -1,10 +1,9 @@
 """``banger image pull``."""
 
-from argparse import Namespace
-
 from banger.api.image import PullImage
 from banger.cli.change import carry_out
 from banger.cli.terminal import Terminal, cell
+from banger.cli.verb import Namespace
 from banger.sdk.client import Client
 
 

@@ -1,11 +1,11 @@
 """``banger image register``. The daemon reads the file, so its path must mean the same there."""
 
 import os
-from argparse import Namespace
 
 from banger.api.image import RegisterImage
 from banger.cli.change import carry_out
 from banger.cli.terminal import Terminal, cell
+from banger.cli.verb import Namespace
 from banger.sdk.client import Client
 
 

@@ -1,11 +1,11 @@
 """``banger image show``."""
 
 import time
-from argparse import Namespace
 
 from banger.api.image import WorkSeed
 from banger.cli.durations import format_age
 from banger.cli.terminal import Terminal
+from banger.cli.verb import Namespace
 from banger.config.sizes import format_size
 from banger.sdk.client import Client
 

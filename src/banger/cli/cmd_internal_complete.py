@@ -1,12 +1,12 @@
 """``banger internal complete -- WORDS``: a suggestion a line, with a tab before what it means."""
 
-from argparse import Namespace
 from collections.abc import Sequence
 
 from banger import errors
 from banger.api import routes
 from banger.cli.suggest import suggestions
 from banger.cli.terminal import Terminal
+from banger.cli.verb import Namespace
 from banger.sdk.client import Client
 from banger.text import printable
 

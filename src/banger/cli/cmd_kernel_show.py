@@ -1,10 +1,10 @@
 """``banger kernel show``."""
 
 import time
-from argparse import Namespace
 
 from banger.cli.durations import format_age
 from banger.cli.terminal import Terminal
+from banger.cli.verb import Namespace
 from banger.config.sizes import format_size
 from banger.sdk.client import Client
 

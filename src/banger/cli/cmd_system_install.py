@@ -1,10 +1,10 @@
 """``banger system install``: returns when the daemon and the root helper answer."""
 
 import os
-from argparse import Namespace
 
 from banger import errors
 from banger.cli.terminal import Terminal
+from banger.cli.verb import Namespace
 from banger.system import install
 from banger.text import printable
 

@@ -1,8 +1,7 @@
 """``banger system restart``: the helper, then the daemon; machines go on."""
 
-from argparse import Namespace
-
 from banger.cli.terminal import Terminal
+from banger.cli.verb import Namespace
 from banger.system import install, services, status
 
 

@@ -3,10 +3,9 @@
 The exit status is 0 when every part answers, 3 when banger is not installed as a service, and 1 otherwise.
 """
 
-from argparse import Namespace
-
 from banger import errors
 from banger.cli.terminal import Terminal
+from banger.cli.verb import Namespace
 from banger.system import status
 
 

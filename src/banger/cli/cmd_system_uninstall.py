@@ -1,8 +1,7 @@
 """``banger system uninstall``: the host as it was before, but for what users have made."""
 
-from argparse import Namespace
-
 from banger.cli.terminal import Terminal
+from banger.cli.verb import Namespace
 from banger.system import uninstall
 from banger.text import printable
 

@@ -1,11 +1,11 @@
 """``banger version``, and ``banger --version`` in one line."""
 
 import platform
-from argparse import Namespace
 
 import banger
 from banger.api.routes import API_VERSION
 from banger.cli.terminal import Terminal
+from banger.cli.verb import Namespace
 
 
 def run(arguments: Namespace, terminal: Terminal) -> int:

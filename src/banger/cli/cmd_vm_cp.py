@@ -2,12 +2,12 @@
 
 import os
 import re
-from argparse import Namespace
 from collections.abc import Iterator
 
 from banger import errors
 from banger.cli import session
 from banger.cli.terminal import Terminal
+from banger.cli.verb import Namespace
 from banger.sdk import files
 from banger.sdk.client import Client
 

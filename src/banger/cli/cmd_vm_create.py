@@ -1,9 +1,8 @@
 """``banger vm create``: a machine to come back to."""
 
-from argparse import Namespace
-
 from banger.cli import machine
 from banger.cli.terminal import Terminal, cell
+from banger.cli.verb import Namespace
 from banger.sdk.client import Client
 
 

@@ -1,20 +1,19 @@
-"""``banger vm exec``: a command in a machine that runs."""
+"""``banger vm exec``: a command in a machine that runs. Works on plain data, as `banger.cli.cmd_vm_list` does."""
 
-from argparse import Namespace
-
-import msgspec
-
-from banger.api.vm import ExecVm
 from banger.cli import guest_command, session
-from banger.cli.terminal import Terminal
 from banger.sdk.client import Client
 
+TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+if TYPE_CHECKING:
+    from banger.cli.terminal import Terminal
+    from banger.cli.verb import Namespace
 
-def run(arguments: Namespace, terminal: Terminal) -> int:
+
+def run(arguments: "Namespace", terminal: "Terminal") -> int:
     with Client() as client:
         request = guest_command.request(arguments)
         if arguments.detach:
-            return _detach(client, arguments, msgspec.structs.replace(request, detach=True, stdin=False), terminal)
+            return _detach(client, arguments, {**request, "detach": True, "stdin": False}, terminal)
         capture = session.Capture() if arguments.json else None
         command = session.run(client, arguments.vm, request, capture)
     if capture is not None:
@@ -22,7 +21,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
     return session.status(command)
 
 
-def _detach(client: Client, arguments: Namespace, request: ExecVm, terminal: Terminal) -> int:
+def _detach(client: Client, arguments: "Namespace", request: "dict[str, object]", terminal: "Terminal") -> int:
     with client.vm_exec(arguments.vm, request) as command:
         command.wait()
     if arguments.json:

@@ -1,9 +1,8 @@
 """``banger vm health``: what a machine's agent says of itself and its guest."""
 
-from argparse import Namespace
-
 from banger.cli.durations import format_duration
 from banger.cli.terminal import Terminal
+from banger.cli.verb import Namespace
 from banger.sdk.client import Client
 
 

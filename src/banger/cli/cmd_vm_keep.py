@@ -1,11 +1,11 @@
 """``banger vm keep``: begin a machine's time limit anew."""
 
 import time
-from argparse import Namespace
 
 from banger.cli.cmd_vm_show import limit
 from banger.cli.durations import parse_duration
 from banger.cli.terminal import Terminal, cell
+from banger.cli.verb import Namespace
 from banger.sdk.client import Client
 
 FOREVER = "forever"

@@ -1,9 +1,8 @@
 """``banger vm kill``: switch machines off at once."""
 
-from argparse import Namespace
-
 from banger.cli.change import each_vm
 from banger.cli.terminal import Terminal
+from banger.cli.verb import Namespace
 
 
 def run(arguments: Namespace, terminal: Terminal) -> int:

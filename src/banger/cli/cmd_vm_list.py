@@ -1,18 +1,19 @@
 """``banger vm list``. Works on plain data: it must answer before msgspec would be loaded."""
 
 import time
-from argparse import Namespace
 
 from banger.api import routes
 from banger.cli import listing
 from banger.cli.durations import format_age
-from banger.cli.terminal import Terminal
 from banger.config.sizes import format_size
 from banger.sdk.client import Client
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
 if TYPE_CHECKING:
     from typing import Any
+
+    from banger.cli.terminal import Terminal
+    from banger.cli.verb import Namespace
 
 COLUMNS = (
     ("name", "NAME"),
@@ -27,7 +28,7 @@ COLUMNS = (
 )
 
 
-def run(arguments: Namespace, terminal: Terminal) -> int:
+def run(arguments: "Namespace", terminal: "Terminal") -> int:
     with Client() as client:
         document = client.document(routes.VM_LIST, query={"label": arguments.label})
     now = time.time()

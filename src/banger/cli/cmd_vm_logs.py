@@ -7,11 +7,11 @@ colours: an escape sequence of a guest could retitle the window, answer for the 
 import codecs
 import os
 import re
-from argparse import Namespace
 from collections.abc import Callable
 
 from banger.cli import session
 from banger.cli.terminal import Terminal, coloured
+from banger.cli.verb import Namespace
 from banger.sdk.client import Client
 
 _COLOUR = re.compile("\x1b\\[[0-9;]{0,32}m")

@@ -6,13 +6,13 @@ What is deleted is what was shown: a machine that was started in between is left
 import os
 import sys
 import time
-from argparse import Namespace
 
 from banger import errors
 from banger.api import routes
 from banger.cli.change import each_target
 from banger.cli.durations import format_age
 from banger.cli.terminal import Terminal
+from banger.cli.verb import Namespace
 from banger.sdk.client import Client
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up

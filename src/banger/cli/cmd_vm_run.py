@@ -6,7 +6,6 @@ is killed. Deleting is not cancelled by Ctrl-C.
 
 import os
 import signal
-from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from banger import errors
@@ -14,6 +13,7 @@ from banger.cli import guest_command, machine, session
 from banger.cli.change import carry_out
 from banger.cli.stopwatch import Stopwatch
 from banger.cli.terminal import Terminal, cell
+from banger.cli.verb import Namespace
 from banger.sdk.client import Client
 
 if TYPE_CHECKING:

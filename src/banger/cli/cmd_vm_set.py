@@ -1,10 +1,9 @@
 """``banger vm set``: change what machines are."""
 
-from argparse import Namespace
-
 from banger import errors
 from banger.cli.change import each_vm
 from banger.cli.terminal import Terminal
+from banger.cli.verb import Namespace
 
 
 def run(arguments: Namespace, terminal: Terminal) -> int:

@@ -1,11 +1,11 @@
 """``banger vm show``."""
 
 import time
-from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from banger.cli.durations import format_age, format_duration
 from banger.cli.terminal import Terminal
+from banger.cli.verb import Namespace
 from banger.config.sizes import format_size
 from banger.sdk.client import Client
 

@@ -7,11 +7,11 @@ the share since the table before.
 import json
 import sys
 import time
-from argparse import Namespace
 
 from banger.api import routes
 from banger.cli.durations import format_duration
 from banger.cli.terminal import Terminal
+from banger.cli.verb import Namespace
 from banger.config.sizes import format_size
 from banger.sdk.client import Client
 

@@ -1,6 +1,6 @@
 """Durations as people write and read them: seconds, or a number with ``s``, ``m``, ``h`` or ``d``."""
 
-from banger import errors
+import banger
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -13,7 +13,7 @@ def parse_duration(text: str) -> float:
     plain = number.isascii() and number.replace(".", "", 1).isdigit()
     seconds = float(number) * (factor or 1.0) if plain else -1.0
     if not 0 < seconds < 10**9:
-        raise errors.UsageError(detail=f"{text!r} is not a duration; write 30, 30s, 5m, 1h or 2d")
+        raise banger.errors.UsageError(detail=f"{text!r} is not a duration; write 30, 30s, 5m, 1h or 2d")
     return seconds
 
 

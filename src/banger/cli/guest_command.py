@@ -1,41 +1,41 @@
 """From the arguments that `vm run` and `vm exec` share to the request, and from the result to the document."""
 
 import os
-from argparse import Namespace
-from typing import TYPE_CHECKING
 
 from banger.cli import session
-from banger.sdk.exec import Command
 
+TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
 if TYPE_CHECKING:
-    from banger.api.vm import ExecVm
+    from banger.cli.verb import Namespace
+    from banger.sdk.exec import Command
 
 
-def request(arguments: Namespace, *, shell: bool = False) -> "ExecVm":
-    """What is to be run. ``shell`` asks for a login shell, on a terminal where there is one."""
-    from banger.api.vm import ExecVm
+def request(arguments: "Namespace", *, shell: bool = False) -> dict[str, object]:
+    """What is to be run, in the terms of `banger.api.vm.ExecVm`.
 
+    ``shell`` asks for a login shell, on a terminal where there is one.
+    """
     terminal = os.isatty(session.STDIN_FD)
     tty = arguments.tty or (shell and terminal and not arguments.json)
     rows, cols = session.size()
     env = dict(arguments.env)
     if tty:
         env.setdefault("TERM", os.environ.get("TERM", "xterm"))
-    return ExecVm(
-        argv=arguments.command,
-        env=env,
-        cwd=arguments.workdir,
-        user=arguments.user,
-        tty=tty,
-        rows=rows,
-        cols=cols,
-        stdin=arguments.interactive or shell,
-        timeout=arguments.timeout,
-        entrypoint=arguments.entrypoint,
-    )
+    return {
+        "argv": arguments.command,
+        "env": env,
+        "cwd": arguments.workdir,
+        "user": arguments.user,
+        "tty": tty,
+        "rows": rows,
+        "cols": cols,
+        "stdin": arguments.interactive or shell,
+        "timeout": arguments.timeout,
+        "entrypoint": arguments.entrypoint,
+    }
 
 
-def document(vm: str, command: Command, capture: session.Capture) -> dict[str, object]:
+def document(vm: str, command: "Command", capture: session.Capture) -> dict[str, object]:
     """How a command ended and what it said."""
     return {
         "vm": vm,

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Sequence
 
 from banger.cli.verb import Argument, Group, Verb
-from banger.cli.verbs import GROUPS, VERBS
+from banger.cli.verbs.table import GROUPS, VERBS
 
 WIDTH = 100
 

@@ -1,13 +1,13 @@
 """How verbs show what there is: ``--json`` the document, ``--quiet`` the names alone, otherwise a table."""
 
-from collections.abc import Callable, Sequence
-
 from banger.cli.terminal import Terminal, cell
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
 if TYPE_CHECKING:
-    from argparse import Namespace
+    from collections.abc import Callable, Sequence
     from typing import Any
+
+    from banger.cli.verb import Namespace
 
 
 def show(
@@ -15,7 +15,7 @@ def show(
     key: str,
     arguments: "Namespace",
     terminal: Terminal,
-    columns: Sequence[tuple[str, str]],
+    columns: "Sequence[tuple[str, str]]",
     row: "Callable[[dict[str, Any]], dict[str, object]]",
 ) -> int:
     """Show what ``document`` has under ``key``; ``row`` makes of one of them what the table's ``columns`` show."""

@@ -2,13 +2,13 @@
 
 import contextlib
 import os
-from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from banger import errors
 from banger.cli.change import carry_out
 from banger.cli.progress import Display
 from banger.cli.terminal import Terminal
+from banger.cli.verb import Namespace
 from banger.paths import Paths
 from banger.sdk.sandbox import hold
 

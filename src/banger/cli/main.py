@@ -6,24 +6,34 @@ reports failures of banger itself as 125 and above, so that the two are never co
 
 import os
 import sys
-import time
-from collections.abc import Sequence
 
-from banger import errors
-from banger.cli.change import Failures
+import banger
 from banger.cli.terminal import Terminal
 from banger.cli.verb import Group, Verb
 from banger.cli.verbs import find
 from banger.text import printable
 
-ENTERED = time.monotonic()
-"""When this program's own code began to run; `banger.cli.stopwatch` knows what came before."""
+TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
 
 PIPE_CLOSED = 128 + 13
 INTERRUPTED = 128 + 2
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def command() -> "NoReturn":
+    """The program. It ends without the interpreter's own end, which takes apart what the kernel takes back anyway."""
+    status = main()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            pass  # of a result, it has been told
+    os._exit(status)
+
+
+def main(words: "Sequence[str] | None" = None) -> int:
     """Run one command line; the status is for the caller to exit with."""
     _stand_in()
     words = list(sys.argv[1:] if words is None else words)
@@ -36,7 +46,7 @@ def main(words: Sequence[str] | None = None) -> int:
             status = _run(verb, words[length:], terminal)
         else:
             status = _explain(found, words[length:], terminal)
-        sys.stdout.flush()
+        terminal.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the interpreter flushes stdout once more at its end
         return PIPE_CLOSED
@@ -46,13 +56,10 @@ def main(words: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # once more would end the interpreter on its way out, by a signal
         terminal.clear()
         return INTERRUPTED
-    except Failures as several:
-        for each in several.failures:
-            tell(each, terminal)
-        return _status(several.failures[0], verb)
-    except errors.BangerError as error:
-        tell(error, terminal)
-        return _status(error, verb)
+    except Exception as error:
+        from banger.cli import failures
+
+        return failures.report(error, verb, terminal)
     return status
 
 
@@ -67,9 +74,7 @@ def _stand_in() -> None:
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
-def _run(verb: Verb, words: Sequence[str], terminal: Terminal) -> int:
-    from importlib import import_module
-
+def _run(verb: Verb, words: "Sequence[str]", terminal: Terminal) -> int:
     from banger.cli import parser
 
     if parser.asks_for_help(parser.split(verb, words)[0]):
@@ -79,13 +84,13 @@ def _run(verb: Verb, words: Sequence[str], terminal: Terminal) -> int:
         return 0
     try:
         arguments = parser.parse(verb, words)
-    except errors.UsageError as error:
-        raise errors.UsageError(detail=f"{error}; see 'banger help {verb.path}'") from None
-    status: int = import_module(verb.module).run(arguments, terminal)
+    except banger.errors.UsageError as error:
+        raise banger.errors.UsageError(detail=f"{error}; see 'banger help {verb.path}'") from None
+    status: int = __import__(verb.module, fromlist=["run"]).run(arguments, terminal)
     return status
 
 
-def _explain(group: Group | None, words: Sequence[str], terminal: Terminal) -> int:
+def _explain(group: Group | None, words: "Sequence[str]", terminal: Terminal) -> int:
     """Help, the version, or what was meant by a word that is no verb."""
     from banger.cli import help
 
@@ -109,34 +114,18 @@ def _explain(group: Group | None, words: Sequence[str], terminal: Terminal) -> i
     raise _unknown(group, words[0])
 
 
-def _unknown(group: Group | None, word: str) -> errors.UsageError:
+def _unknown(group: Group | None, word: str) -> "banger.errors.UsageError":
     import difflib
 
-    from banger.cli.verbs import GROUPS, VERBS
+    from banger.cli.verbs.table import GROUPS, VERBS
 
     prefix = f"{group.name} " if group else ""
     known = [name.removeprefix(prefix) for verb in VERBS if not verb.hidden for name in (verb.path, *verb.aliases)]
     known += [] if group else [each.name for each in GROUPS]
     near = difflib.get_close_matches(word, known, 1)
     guess = f"; do you mean 'banger {prefix}{near[0]}'?" if near else f"; see 'banger {prefix}--help'"
-    return errors.UsageError(detail=f"there is no verb 'banger {prefix}{printable(word, 40)}'{guess}")
-
-
-def tell(error: errors.BangerError, terminal: Terminal) -> None:
-    """The message, and below it what to do; the id of the operation finds it in the daemon's log."""
-    message = "\n".join(printable(line, 2000) for line in error.message.splitlines())
-    terminal.say(terminal.paint("banger:", "red", 2) + " " + message)
-    hint = "\n".join(printable(line, 2000) for line in error.advice.splitlines())
-    operation = f"(operation {printable(error.operation, 64)})" if error.operation else ""
-    if hint or operation:
-        terminal.say("  " + " ".join(part for part in (hint, operation) if part), "dim")
-
-
-def _status(error: errors.BangerError, verb: Verb | None) -> int:
-    if verb is not None and verb.guest and error.exit_status < 124:
-        return 125
-    return error.exit_status
+    return banger.errors.UsageError(detail=f"there is no verb 'banger {prefix}{printable(word, 40)}'{guess}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

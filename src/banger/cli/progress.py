@@ -7,13 +7,13 @@ once says nothing, and a log of something slow shows where it is.
 import time
 
 from banger.cli.durations import format_duration
-from banger.cli.terminal import Terminal
 from banger.config.sizes import format_size
 from banger.text import printable
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
 if TYPE_CHECKING:
     from banger.api.operation import Operation, Progress
+    from banger.cli.terminal import Terminal
 
 QUIET = 2.0
 BAR = 24
@@ -22,7 +22,7 @@ BAR = 24
 class Display:
     """The changes of one verb on the terminal."""
 
-    def __init__(self, terminal: Terminal) -> None:
+    def __init__(self, terminal: "Terminal") -> None:
         self._terminal = terminal
         self._began = time.monotonic()
         self._told = ""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from banger.cli import help
 from banger.cli.verb import Argument, Group, Verb
-from banger.cli.verbs import GROUPS, VERBS
+from banger.cli.verbs.table import GROUPS, VERBS
 
 
 def command_line() -> str:

@@ -6,20 +6,20 @@ the guest, whose terminal makes signals of them, as with ssh; without, SIGINT, S
 Whatever ends a session, the terminal is given back as it was.
 """
 
-import contextlib
+import _thread
 import os
 import select
-import signal
-import threading
-from collections.abc import Iterator
-from types import FrameType
-from typing import TYPE_CHECKING
 
 from banger.sdk.exec import STDERR, Command
 
+TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
 if TYPE_CHECKING:
-    from banger.api.vm import ExecVm
+    import signal
+    from types import FrameType
+
     from banger.sdk.client import Client
+else:
+    import _signal as signal  # the part in C: the other makes enumerations of it, at the price of a verb's own work
 
 STDIN_FD, STDOUT_FD, STDERR_FD = 0, 1, 2
 PIECE = 64 << 10
@@ -49,30 +49,53 @@ class Capture:
         return self.streams[stream].decode("utf-8", "replace")
 
 
-class _Pump(threading.Thread):
-    """Sends stdin and events to the command until it is told to stop."""
+class _Pump:
+    """Sends stdin and events to the command until it is told to stop. Its thread is there once something is to be sent.
+
+    The thread keeps no process alive: it may be blocked on stdin when the command has ended.
+    """
 
     def __init__(self, command: Command, stdin: bool) -> None:
-        super().__init__(name="pump", daemon=True)  # a blocked stdin must not keep the process alive
         self._command = command
         self._stdin = stdin
         self._events, self._wake = os.pipe2(os.O_CLOEXEC)
+        self._started = False
+        self._closed = False
+        self._ended = _thread.allocate_lock()
+
+    def start(self) -> None:
+        self._started = True
+        self._ended.acquire()
+        _thread.start_new_thread(self._run, ())
 
     def notify(self, number: int) -> None:
-        """Pass a signal on; `STOP` ends the pump. Safe in a signal handler."""
-        os.write(self._wake, bytes([number]))
+        """Pass a signal on. Safe in a signal handler."""
+        if self._closed:
+            return
+        os.write(self._wake, bytes((number,)))
+        if not self._started:
+            self.start()
 
-    def run(self) -> None:
-        sources = [self._events, *([STDIN_FD] if self._stdin else [])]
+    def _run(self) -> None:
+        try:
+            self._serve()
+        finally:
+            self._ended.release()
+
+    def _serve(self) -> None:
+        poll = select.poll()
+        poll.register(self._events, select.POLLIN)
+        if self._stdin:
+            poll.register(STDIN_FD, select.POLLIN)
         while True:
-            ready, _, _ = select.select(sources, [], [])
+            ready = {descriptor for descriptor, _ in poll.poll()}
             if self._events in ready:
                 number = os.read(self._events, 1)[0]
                 if number == STOP:
                     return
                 self._send(number)
             elif not self._forward():
-                sources.remove(STDIN_FD)
+                poll.unregister(STDIN_FD)
 
     def _send(self, number: int) -> None:
         if number == signal.SIGWINCH:
@@ -92,33 +115,38 @@ class _Pump(threading.Thread):
         return bool(data)
 
     def close(self) -> None:
-        self.notify(STOP)
-        self.join(1.0)
-        if not self.is_alive():
-            os.close(self._events)
-            os.close(self._wake)
+        self._closed = True
+        if self._started:
+            os.write(self._wake, bytes((STOP,)))
+            if not self._ended.acquire(timeout=1.0):
+                return
+        os.close(self._events)
+        os.close(self._wake)
 
 
 def size() -> tuple[int, int]:
     """Rows and columns of the terminal; what a terminal has when there is none."""
     for descriptor in (STDIN_FD, STDOUT_FD, STDERR_FD):
-        with contextlib.suppress(OSError):
+        try:
             found = os.get_terminal_size(descriptor)
-            if found.lines and found.columns:
-                return found.lines, found.columns
+        except OSError:
+            continue  # no terminal
+        if found.lines and found.columns:
+            return found.lines, found.columns
     return 24, 80
 
 
-def run(client: "Client", reference: str, request: "ExecVm", capture: Capture | None = None) -> Command:
-    """Run a command to its end, on this process's streams or into ``capture``.
+def run(client: "Client", reference: str, request: "dict[str, object]", capture: Capture | None = None) -> Command:
+    """Run a command, asked for in the terms of `banger.api.vm.ExecVm`, on this process's streams or into ``capture``.
 
     Raises what `Command` does, and KeyboardInterrupt when the command ignored being interrupted.
     """
-    raw = request.tty and os.isatty(STDIN_FD)
+    raw = bool(request["tty"]) and os.isatty(STDIN_FD)
     with client.vm_exec(reference, request) as command:
-        pump = _Pump(command, request.stdin)
-        with _signals(pump, raw), _raw_mode() if raw else contextlib.nullcontext():
-            pump.start()
+        pump = _Pump(command, bool(request["stdin"]))
+        with _Signals(pump, raw), _RawMode(raw):
+            if request["stdin"]:
+                pump.start()
             try:
                 for stream, data in command:
                     if capture is not None:
@@ -149,36 +177,45 @@ def write_all(descriptor: int, data: bytes) -> None:
             select.select([], [descriptor], [])
 
 
-@contextlib.contextmanager
-def _signals(pump: _Pump, raw: bool) -> Iterator[None]:
-    """Hand signals to the pump for the time of a session."""
-    ignored = 0
+class _Signals:
+    """Hands signals to the pump for the time of a session."""
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal ignored
-        if number != signal.SIGWINCH:
-            ignored += 1
-            if ignored > PATIENCE or raw:
-                raise KeyboardInterrupt  # in raw mode keys make no signals: somebody else wants this to end
-        pump.notify(number)
+    def __init__(self, pump: _Pump, raw: bool) -> None:
+        self._pump = pump
+        self._raw = raw
+        self._ignored = 0
 
-    before = {number: signal.signal(number, handle) for number in (*PASSED_ON, signal.SIGWINCH)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
+    def __enter__(self) -> None:
+        self._before = {number: signal.signal(number, self._handle) for number in (*PASSED_ON, signal.SIGWINCH)}
+
+    def __exit__(self, *exc: object) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def _handle(self, number: int, frame: "FrameType | None") -> None:
+        if number != signal.SIGWINCH:
+            self._ignored += 1
+            if self._ignored > PATIENCE or self._raw:
+                raise KeyboardInterrupt  # in raw mode keys make no signals: somebody else wants this to end
+        self._pump.notify(number)
 
-@contextlib.contextmanager
-def _raw_mode() -> Iterator[None]:
-    """Let every key through; the terminal is put back whatever happens."""
-    import termios
-    import tty
 
-    before = termios.tcgetattr(STDIN_FD)
-    try:
-        tty.setraw(STDIN_FD, termios.TCSADRAIN)
-        yield
-    finally:
-        termios.tcsetattr(STDIN_FD, termios.TCSADRAIN, before)
+class _RawMode:
+    """Lets every key through, where that is wanted; the terminal is put back whatever happens."""
+
+    def __init__(self, raw: bool) -> None:
+        self._raw = raw
+
+    def __enter__(self) -> None:
+        if self._raw:
+            import termios
+            import tty
+
+            self._before = termios.tcgetattr(STDIN_FD)
+            tty.setraw(STDIN_FD, termios.TCSADRAIN)
+
+    def __exit__(self, *exc: object) -> None:
+        if self._raw:
+            import termios
+
+            termios.tcsetattr(STDIN_FD, termios.TCSADRAIN, self._before)

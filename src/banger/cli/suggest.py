@@ -7,7 +7,8 @@ that runs. None is started for it, and one that does not answer at once means no
 from collections.abc import Callable, Iterator, Sequence
 
 from banger.cli.verb import Argument, Group, Verb
-from banger.cli.verbs import GROUPS, VERBS, find
+from banger.cli.verbs import find
+from banger.cli.verbs.table import GROUPS, VERBS
 
 Suggestion = tuple[str, str]
 """A word and what it means."""

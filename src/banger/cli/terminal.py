@@ -5,12 +5,15 @@ Strings from guests, images and the daemon go through `banger.text.printable` be
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
 
+import banger
+from banger import document
 from banger.text import printable
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from _typeshed import SupportsWrite
 
 CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
@@ -59,9 +62,7 @@ class Terminal:
 
     def document(self, value: object) -> None:
         """The one JSON document of a verb: plain data, or structures of `banger.api`."""
-        import json
-
-        self.print(json.dumps(plain(value), indent=2, ensure_ascii=True))
+        self.print(document.shown(plain(value)))
 
     def ask(self, question: str) -> None:
         """A question; the answer is on stdin."""
@@ -74,7 +75,7 @@ class Terminal:
             self._write(sys.stdout, f"\x1b[{lines}F\x1b[J")
 
     def table(
-        self, rows: Sequence[Mapping[str, object]], columns: Sequence[tuple[str, str]], *, stderr: bool = False
+        self, rows: "Sequence[Mapping[str, object]]", columns: "Sequence[tuple[str, str]]", *, stderr: bool = False
     ) -> None:
         """Rows below a heading; ``columns`` are keys and their titles. Cells are made printable.
 
@@ -87,17 +88,28 @@ class Terminal:
         text = "\n".join([self.paint(heading, "bold", 2 if stderr else 1), *lines])  # at once: a long list is one write
         self._write(sys.stderr if stderr else sys.stdout, text + "\n")
 
-    def facts(self, pairs: Sequence[tuple[str, object]]) -> None:
+    def facts(self, pairs: "Sequence[tuple[str, object]]") -> None:
         """Two columns: what, and its value. Pairs without a value are left out."""
         shown = [(name, cell(value)) for name, value in pairs if value is not None and value != ""]
         width = max((len(name) for name, _ in shown), default=0)
         for name, value in shown:
             self.print(f"{self.paint(name.ljust(width), 'bold')}  {value}")
 
+    def flush(self) -> None:
+        """Write what is buffered of the result. Raises as `print`."""
+        self._write(sys.stdout, "")
+
     @staticmethod
     def _write(stream: "SupportsWrite[str]", text: str) -> None:
-        stream.write(text)
-        getattr(stream, "flush")()  # noqa: B009 - both are text files; a line is out before a guest writes
+        """Raises for a result that cannot be written; prose that cannot is lost."""
+        try:
+            stream.write(text)
+            getattr(stream, "flush")()  # noqa: B009 - both are text files; a line is out before a guest writes
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            if stream is not sys.stderr:
+                raise banger.errors.from_os(error, "standard output") from None
 
 
 def cell(value: object) -> str:

@@ -1,6 +1,20 @@
-"""The words of the verb table: what a row, an argument and a group are."""
+"""The words of the verb table: what a row, an argument and a group are, and what was given for a row's arguments."""
 
-from collections.abc import Sequence
+TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+
+class Namespace:
+    """What was given: an attribute for each argument of a row, by its name, and ``command``, the guest's."""
+
+    def __init__(self, **values: object) -> None:
+        self.__dict__.update(values)
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
 
 
 class Argument:
@@ -22,7 +36,7 @@ class Argument:
         kind: str = "text",
         metavar: str = "",
         many: str = "one",
-        choices: Sequence[str] = (),
+        choices: "Sequence[str]" = (),
         complete: str = "",
         required: bool = False,
     ) -> None:
@@ -72,9 +86,9 @@ class Verb:
         summary: str,
         *,
         description: str = "",
-        arguments: Sequence[Argument] = (),
-        examples: Sequence[str] = (),
-        aliases: Sequence[str] = (),
+        arguments: "Sequence[Argument]" = (),
+        examples: "Sequence[str]" = (),
+        aliases: "Sequence[str]" = (),
         command: str = "",
         guest: bool = False,
         hidden: bool = False,
@@ -116,7 +130,7 @@ class Group:
     __slots__ = ("description", "examples", "name", "summary", "verbs")
 
     def __init__(
-        self, name: str, summary: str, description: str, examples: Sequence[str], verbs: Sequence[Verb]
+        self, name: str, summary: str, description: str, examples: "Sequence[str]", verbs: "Sequence[Verb]"
     ) -> None:
         self.name = name
         self.summary = summary

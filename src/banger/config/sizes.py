@@ -3,7 +3,7 @@
 Imports nothing but the errors: the command line reads sizes before it does anything else.
 """
 
-from banger import errors
+import banger
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -28,10 +28,10 @@ def parse_size(text: str) -> int:
     whole, point, fraction = number.strip().partition(".")
     digits = whole + fraction
     if not whole or (point and not fraction) or not (digits.isascii() and digits.isdigit()) or len(digits) > 18:
-        raise errors.UsageError(detail=f"{text[:40]!r} is not a size; write 512M, 4G or 4GiB")
+        raise banger.errors.UsageError(detail=f"{text[:40]!r} is not a size; write 512M, 4G or 4GiB")
     size: int = int(digits) * UNITS[unit] // 10 ** len(fraction)
     if not 0 < size <= LARGEST:
-        raise errors.UsageError(detail=f"{text[:40]!r} is not a usable size")
+        raise banger.errors.UsageError(detail=f"{text[:40]!r} is not a usable size")
     return size
 
 

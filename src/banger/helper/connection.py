@@ -51,18 +51,23 @@ class Connect(Operation):
 
     def execute(self, host: Host, descriptors: Sequence[int] = ()) -> Outcome:
         self.validate(host)
-        with jail.at(host, self.vm_id) as root:
-            uid = None if root is None else jail.owner(host, root)
-            if root is None or uid is None:
-                raise Failed(f"{self.vm_id} has no jail")
-            name = _open(root, jail.SOCKETS[self.socket], uid)
-            try:
-                return Outcome(descriptors=(_connect(host, self.vm_id, name, uid),))
-            finally:
-                os.close(name)
+        return Outcome(descriptors=(to_monitor(host, self.vm_id, self.socket),))
 
     def undo(self, host: Host) -> None:
         """A connection is the caller's to close."""
+
+
+def to_monitor(host: Host, vm_id: str, name: str) -> int:
+    """A connection to a socket of `jail.SOCKETS`; the caller closes it. Raises `Failed`, `Refused`."""
+    with jail.at(host, vm_id) as root:
+        uid = None if root is None else jail.owner(host, root)
+        if root is None or uid is None:
+            raise Failed(f"{vm_id} has no jail")
+        held = _open(root, jail.SOCKETS[name], uid)
+        try:
+            return _connect(host, vm_id, held, uid)
+        finally:
+            os.close(held)
 
 
 def _open(root: int, name: str, uid: int) -> int:

@@ -30,6 +30,7 @@ _RESERVED = {"vmlinux", "initrd", "root", "dev", "run", "sys", "firecracker"}
 _FILES = 8
 _VCPUS = 32
 _MEMORY = (32, 1 << 20)
+_INITRD = 256 << 20
 _START_SECONDS = 45.0
 _TAIL = 4096
 _PATH_ONLY = 0o10000000  # O_PATH, which fcntl reports
@@ -46,23 +47,25 @@ class StoredFile:
 @dataclass(frozen=True, kw_only=True)
 class Launch(Operation):
     """Make the machine's jail and control group, and start its monitor there; the caller gets the socket that listens
-    for the guest.
+    for the guest, and a connection to the monitor's API.
 
     A jail that exists is refused: revert first. To revert is to kill whatever lives in the jail, and needs only the id.
     """
 
     NAME: ClassVar[str] = "machine.launch"
     GATE: ClassVar[str] = (
-        "A machine that has a jail; a slot that another jail or any process uses; a kernel, initial RAM disk or drive "
-        "that is not in the store; any block device but the machine's own; a tap that is not the slot's; a monitor or "
-        "jailer that somebody other than root can replace, or that are not of one release."
+        "A machine that has a jail; a slot that another jail or any process uses; a kernel or drive that is not in the "
+        "store; an initial RAM disk of more than 256 MiB; any block device but the machine's own; a tap that is not "
+        "the slot's; a monitor or jailer that somebody other than root can replace, or that are not of one release."
     )
-    DESCRIPTORS: ClassVar[tuple[str, ...]] = ("the console: a regular file of the owner's, open for appending",)
+    DESCRIPTORS: ClassVar[tuple[str, ...]] = (
+        "the console: a regular file of the owner's, open for appending",
+        "the initial RAM disk: a regular file of the owner's, open for reading, which is copied",
+    )
 
     vm_id: str
     slot: int
     kernel: str
-    initrd: str
     files: tuple[StoredFile, ...] = ()
     device: bool = False
     tap: str | None = None
@@ -76,7 +79,6 @@ class Launch(Operation):
         grammar.vm_id(self.vm_id)
         grammar.slot(self.slot, host)
         grammar.sha256(self.kernel)
-        grammar.sha256(self.initrd)
         if self.tap is not None:
             grammar.tap(self.tap)
         names = [each.name for each in self.files]
@@ -104,7 +106,7 @@ class Launch(Operation):
 
     def execute(self, host: Host, descriptors: Sequence[int] = ()) -> Outcome:
         self.validate(host)
-        console = _console(host, descriptors)
+        console, initrd = _given(host, descriptors)
         uid = host.uid(self.slot)
         versions.refuse_mixed(host)
         if self.tap is not None:
@@ -115,10 +117,10 @@ class Launch(Operation):
         try:
             if monitor.of_user(uid):
                 raise Refused(f"the slot is taken: uid {uid} has a process")
-            device = self._fill(host, root, uid)
+            device = self._fill(host, root, uid, initrd)
             with connection.listen(root, uid) as doorbell:
-                values = self._start(host, root, uid, device, console)
-                return Outcome(values, (doorbell.detach(),))
+                values, api = self._start(host, root, uid, device, console)
+                return Outcome(values, (doorbell.detach(), api))
         except BaseException as error:
             _swept(host, self.vm_id, error)
             if isinstance(error, OSError):
@@ -130,10 +132,10 @@ class Launch(Operation):
     def undo(self, host: Host) -> None:
         sweep(host, self.vm_id)
 
-    def _fill(self, host: Host, root: int, uid: int) -> str | None:
+    def _fill(self, host: Host, root: int, uid: int, initrd: int) -> str | None:
         """Put the machine's files and its disk into the jail; the disk's ``major:minor``."""
         store.link(host, self.kernel, root, "vmlinux")
-        store.link(host, self.initrd, root, "initrd")
+        store.take(initrd, root, "initrd")
         for each in self.files:
             store.link(host, each.sha256, root, each.name)
         if not self.device:
@@ -145,7 +147,10 @@ class Launch(Operation):
         os.chown("root", uid, uid, dir_fd=root, follow_symlinks=False)
         return device.number
 
-    def _start(self, host: Host, root: int, uid: int, device: str | None, console: int) -> dict[str, object]:
+    def _start(
+        self, host: Host, root: int, uid: int, device: str | None, console: int
+    ) -> tuple[dict[str, object], int]:
+        """The monitor, settled in; a connection to its API."""
         wanted = cgroup.limits(self.memory, self.vcpus, self.cpu_weight)
         if device is not None:
             wanted |= cgroup.io_limit(device, self.io_bytes, self.io_operations)
@@ -155,12 +160,16 @@ class Launch(Operation):
             started = program.start(host.jailer, self._argv(host, uid), cgroup=group, output=console)
         finally:
             os.close(group)
-        _await(lambda: _ready(host, self.vm_id, root, started.pid), started.poll, console, begin)
-        jail.settle(root, uid)
-        ticks = process.start_ticks(started.pid)
-        if ticks is None:
-            raise Failed(f"the monitor has ended: {_last_words(console, begin)}")
-        return {"pid": started.pid, "start_ticks": ticks, "uid": uid}
+        api = _await(lambda: _api(host, self.vm_id, root, started.pid), started.poll, console, begin)
+        try:
+            jail.settle(root, uid)
+            ticks = process.start_ticks(started.pid)
+            if ticks is None:
+                raise Failed(f"the monitor has ended: {_last_words(console, begin)}")
+        except BaseException:
+            os.close(api)
+            raise
+        return {"pid": started.pid, "start_ticks": ticks, "uid": uid}, api
 
     def _argv(self, host: Host, uid: int) -> list[str]:
         # The largest file that a monitor writes is a snapshot of the guest's memory; the console, which the owner's
@@ -223,17 +232,26 @@ def _swept(host: Host, vm_id: str, error: BaseException) -> None:
         error.add_note(str(failed))
 
 
-def _console(host: Host, descriptors: Sequence[int]) -> int:
-    if len(descriptors) != 1:
-        raise Refused("one descriptor is expected, the console")
-    (console,) = descriptors
+def _given(host: Host, descriptors: Sequence[int]) -> tuple[int, int]:
+    """Console and initial RAM disk. Raises `Refused` for what is not that."""
+    if len(descriptors) != len(Launch.DESCRIPTORS):
+        raise Refused("two descriptors are expected, the console and the initial RAM disk")
+    console, initrd = descriptors
     flags = fcntl.fcntl(console, fcntl.F_GETFL)
     found = os.fstat(console)
     if flags & _PATH_ONLY or flags & os.O_ACCMODE == os.O_RDONLY or not flags & os.O_APPEND:
         raise Refused("the console is not open for appending")
     if not stat.S_ISREG(found.st_mode) or found.st_uid != host.owner_uid:
         raise Refused("the console is not a regular file of the owner's")
-    return console
+    flags = fcntl.fcntl(initrd, fcntl.F_GETFL)
+    found = os.fstat(initrd)
+    if flags & _PATH_ONLY or flags & os.O_ACCMODE == os.O_WRONLY:
+        raise Refused("the initial RAM disk is not open for reading")
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != host.owner_uid:
+        raise Refused("the initial RAM disk is not a regular file of the owner's")
+    if found.st_size > _INITRD:
+        raise Refused(f"an initial RAM disk of {found.st_size} bytes is too large")
+    return console, initrd
 
 
 def _monitor(host: Host) -> str:
@@ -255,19 +273,25 @@ def _refuse_tap(tap: str, uid: int) -> None:
         raise Refused(f"the tap {tap} is for uid {found}, not {uid}")
 
 
-def _ready(host: Host, vm_id: str, root: int, pid: int) -> bool:
-    if not monitor.runs(host, vm_id, root, pid):
-        return False
+def _api(host: Host, vm_id: str, root: int, pid: int) -> int | None:
+    """A connection to the monitor's API; None when it does not listen yet."""
     try:
         found = os.stat(f"{jail.RUN}/{jail.SOCKETS['api']}", dir_fd=root, follow_symlinks=False)
     except FileNotFoundError:
-        return False
-    return stat.S_ISSOCK(found.st_mode)
+        return None
+    if not stat.S_ISSOCK(found.st_mode) or not monitor.runs(host, vm_id, root, pid):
+        return None
+    try:
+        return connection.to_monitor(host, vm_id, "api")
+    except Failed as failed:
+        if failed.busy:  # it has its name, and does not listen
+            return None
+        raise
 
 
-def _await(ready: Callable[[], bool], ended: Callable[[], int | None], console: int, begin: int) -> None:
+def _await(attempt: Callable[[], int | None], ended: Callable[[], int | None], console: int, begin: int) -> int:
     deadline = time.monotonic() + _START_SECONDS
-    while not ready():
+    while (found := attempt()) is None:
         if ended() is not None:
             raise Failed(f"the monitor has ended: {_last_words(console, begin)}")
         if time.monotonic() > deadline:
@@ -275,6 +299,7 @@ def _await(ready: Callable[[], bool], ended: Callable[[], int | None], console: 
                 f"the monitor has not begun after {_START_SECONDS:g} s: {_last_words(console, begin)}", busy=True
             )
         time.sleep(0.005)
+    return found
 
 
 def _last_words(console: int, begin: int) -> str:

@@ -1,11 +1,11 @@
-"""Device-mapper devices, by dmsetup(8): a machine's disk as one block device, whatever it is made of.
+"""Device-mapper devices: a machine's disk as one block device, whatever it is made of.
 
 A machine has at most one, named by `grammar.mapper` and marked with a uuid of ours. A device of that name with another
-uuid is somebody else's and is left alone. Looking goes through sysfs; only changes and tables start dmsetup.
+uuid is somebody else's and is left alone.
 
-What is inside belongs to a guest, so no program of the host's may read it by itself. ``--noudevrules`` keeps udev from
+What is inside belongs to a guest, so no program of the host's may read it by itself. `device_mapper` keeps udev from
 managing the device, so that it has no name in /dev/mapper nor in /dev/disk but only the kernel's own (/dev/dm-N), and
-`udev.rules` keeps udev from probing it. Nobody is waited for (``--noudevsync``): it works the same without udev.
+`udev.rules` keeps udev from probing it. Nobody is waited for: it works the same without udev.
 """
 
 import contextlib
@@ -14,14 +14,12 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from . import grammar
+from . import device_mapper, grammar
 from .operation import Failed, Refused
-from .program import run
 
 UUID_PREFIX = "banger-"
-_UDEV = ("--noudevrules", "--noudevsync")
 _PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
-_BUSY = "Device or resource busy"
+"""Seconds between looks at a device that somebody has open: udev may look at what is new."""
 
 
 class Device(NamedTuple):
@@ -78,20 +76,19 @@ def _text(device: str, attribute: str) -> str:
 
 def table(device: Device) -> list[str]:
     """The lines of what is in force; none for a device that was never finished."""
-    return run("dmsetup", "table", device.name).stdout.decode("ascii", "replace").splitlines()
+    return device_mapper.table(device.name)
 
 
 def faults(device: Device) -> str | None:
     """What device-mapper itself says is wrong with a snapshot."""
-    said = run("dmsetup", "status", device.name).stdout.decode("ascii", "replace").split()
+    said = " ".join(device_mapper.status(device.name)).split()
     return next((word for word in said if word in ("Invalid", "Overflow")), None)
 
 
 def is_open(device: Device) -> bool:
-    """Whether anybody uses the device, and does not stop within a moment: udev may look at what is new."""
+    """Whether anybody uses the device, and does not stop within a moment."""
     for pause in (*_PAUSES, None):
-        said = run("dmsetup", "info", "-c", "--noheadings", "-o", "open", device.name)
-        if said.stdout.strip() == b"0":
+        if not device_mapper.openers(device.name):
             return False
         if pause is not None:
             time.sleep(pause)
@@ -101,10 +98,7 @@ def is_open(device: Device) -> bool:
 def create(machine: str, lines: Sequence[str]) -> Device:
     """Make a machine's device from the lines of a table. Raises `Failed`, and then there is none."""
     name = grammar.mapper(machine)
-    try:
-        run("dmsetup", "create", name, "--uuid", UUID_PREFIX + machine, *_UDEV, input="\n".join(lines).encode())
-    except Failed as failed:
-        raise Failed(str(failed), busy=failed.busy or _BUSY in str(failed)) from None
+    device_mapper.create(name, UUID_PREFIX + machine, lines)
     made = find(machine)
     if made is None:
         raise Failed(f"{name} went away as soon as it was made", busy=True)
@@ -114,13 +108,18 @@ def create(machine: str, lines: Sequence[str]) -> Device:
 def remove(machine: str) -> None:
     """Remove a machine's device, if there is one; what it was made of follows. Raises `Refused`, `Failed`.
 
-    Somebody who has it open is waited for, a few seconds.
+    Somebody who has it open is waited for, a moment.
     """
-    device = find(machine)
-    if device is None:
-        return
-    try:
-        run("dmsetup", "remove", "--retry", *_UDEV, device.name)
-    except Failed as failed:
-        if find(machine) is not None:
-            raise Failed(str(failed), busy=failed.busy or _BUSY in str(failed)) from None
+    for pause in (*_PAUSES, None):
+        device = find(machine)
+        if device is None:
+            return
+        try:
+            device_mapper.remove(device.name)
+            return
+        except Failed as failed:
+            if pause is None or not failed.busy:
+                if find(machine) is None:
+                    return
+                raise
+        time.sleep(pause)

@@ -7,9 +7,13 @@ to change and prove nothing.
 
 import contextlib
 import os
+import re
 
 from . import cgroup, jail, process
 from .host import Host
+
+_IDS = re.compile(rb"\nUid:((?:\t\d+){4})\nGid:((?:\t\d+){4})\n")
+_PAGE = 4096
 
 
 def hold(host: Host, vm_id: str, root: int, pid: int) -> int | None:
@@ -66,9 +70,8 @@ def _fits(host: Host, vm_id: str, root: int, pid: int, seen: process.Seen) -> bo
 
 def _users(pid: int) -> set[int]:
     """Every user and group id that the process acts with; empty when it has ended."""
-    found: set[int] = set()
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/status", "rb") as file:
-        for line in file:
-            if line.startswith((b"Uid:", b"Gid:")):
-                found.update(map(int, line.split()[1:]))
-    return found
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/status", "rb", buffering=0) as file:
+        found = _IDS.search(file.read(_PAGE))
+        if found:
+            return set(map(int, (found[1] + found[2]).split()))
+    return set()

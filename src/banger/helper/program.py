@@ -23,8 +23,6 @@ from .operation import Failed, Refused
 
 TOOLS: Mapping[str, tuple[str, ...]] = {
     "ip": ("/usr/sbin/ip", "/usr/bin/ip", "/sbin/ip"),
-    "bridge": ("/usr/sbin/bridge", "/usr/bin/bridge", "/sbin/bridge"),
-    "dmsetup": ("/usr/sbin/dmsetup", "/sbin/dmsetup"),
     "e2fsck": ("/usr/sbin/e2fsck", "/sbin/e2fsck"),
     "debugfs": ("/usr/sbin/debugfs", "/sbin/debugfs"),
     "resolvectl": ("/usr/bin/resolvectl",),

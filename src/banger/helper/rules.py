@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar
 
-from . import bridge, forwarding, grammar, kept, links, nftables, program, ruleset
+from . import bridge, forwarding, grammar, kept, links, nftables, ruleset
 from .host import Host
 from .operation import Failed, Operation, Outcome, Refused
 from .ruleset import TABLES, Elements, GuestRule
@@ -93,15 +93,15 @@ class Rules(Operation):
         if not self.guests:
             return []
         ports = links.ports(host.bridge)
-        here = [each for each in self.guests if each.tap in ports and ports[each.tap].ours]
-        lines = (
-            f"link set dev {each.tap} isolated {'off' if each.peers else 'on'}\n"
-            f"fdb replace {each.mac} dev {each.tap} master static\n"
-            for each in here
-        )
-        if here:
-            program.run("bridge", "-batch", "-", input="".join(lines).encode("ascii"))
-        return sorted({each.tap for each in self.guests} - {each.tap for each in here})
+        missing = set()
+        for each in self.guests:
+            port = ports.get(each.tap)
+            if port is not None and port.ours:
+                links.isolate(port, not each.peers)
+                links.place(port, each.mac)
+            else:
+                missing.add(each.tap)
+        return sorted(missing)
 
     def undo(self, host: Host) -> None:
         forwarding.restore(host)

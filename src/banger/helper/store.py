@@ -57,7 +57,8 @@ class StoreFile(Operation):
             if not _present(directory, self.sha256, self.mode):
                 source = walk.open_below(host.state, self.path, os.O_RDONLY, owner=host.owner_uid)
                 try:
-                    _fill(source, directory, self.sha256, self.mode)
+                    take(source, directory, self.sha256, mode=self.mode, sha256=self.sha256)
+                    os.fsync(directory)
                 finally:
                     os.close(source)
         except OSError as error:
@@ -140,7 +141,11 @@ def _present(directory: int, sha256: str, mode: int) -> bool:
     return True
 
 
-def _fill(source: int, directory: int, sha256: str, mode: int) -> None:
+def take(source: int, directory: int, name: str, *, mode: int = 0o444, sha256: str | None = None) -> None:
+    """Copy what an open file of a caller's holds to root's file ``name``, which appears when it is complete.
+
+    With ``sha256`` it has that content, and is on the disk then. Raises `Refused`, `Failed` and `OSError`.
+    """
     found = os.fstat(source)
     if not stat.S_ISREG(found.st_mode):
         raise Refused("only a regular file can be stored")
@@ -151,14 +156,15 @@ def _fill(source: int, directory: int, sha256: str, mode: int) -> None:
         raise Failed("the store: no space left on device")
     unnamed = os.open(".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=directory)
     try:
-        if _copy(source, unnamed) != sha256:
-            raise Refused(f"the content is not {sha256}")
+        content = _copy(source, unnamed)
         os.fchown(unnamed, 0, 0)
         os.fchmod(unnamed, mode)
-        os.fsync(unnamed)
+        if sha256 is not None:
+            if content != sha256:
+                raise Refused(f"the content is not {sha256}")
+            os.fsync(unnamed)
         with contextlib.suppress(FileExistsError):  # somebody else was quicker, with the same content
-            os.link(f"/proc/self/fd/{unnamed}", sha256, dst_dir_fd=directory, follow_symlinks=True)
-        os.fsync(directory)
+            os.link(f"/proc/self/fd/{unnamed}", name, dst_dir_fd=directory, follow_symlinks=True)
     finally:
         os.close(unnamed)
 

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from banger import errors
-from banger.log import printable
+from banger.text import printable
 
 BLOCK = 512
 CHUNK = 256 * 1024

@@ -7,17 +7,15 @@ Structures are decoded with msgspec, which is loaded with the first typed reply:
 dictionaries, does without, for those who only print what they get.
 """
 
-import contextlib
-from collections.abc import Iterator, Sequence
-
-from banger import errors
+import banger
+from banger import document
 from banger.api import routes
-from banger.api.routes import Route
 from banger.paths import Paths
-from banger.sdk.transport import Body, Query, Reply, Transport, failure, target
+from banger.sdk.transport import Reply, Transport, failure, target
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from typing import Any, Self, TypeVar
 
     from banger.api.catalog import CatalogList
@@ -27,8 +25,10 @@ if TYPE_CHECKING:
     from banger.api.kernel import ImportKernel, KernelInfo, KernelList, PullKernel
     from banger.api.operation import Operation
     from banger.api.recipe import BuildImage
+    from banger.api.routes import Route
     from banger.api.vm import CreateVm, ExecVm, Health, SetVm, Vm, VmList, VmStatsList
     from banger.sdk.exec import Command
+    from banger.sdk.transport import Body, Query
 
     T = TypeVar("T")
 
@@ -71,26 +71,28 @@ class Client:
 
     def open(
         self,
-        route: Route,
+        route: "Route",
         ref: str = "",
         *,
-        body: Body | None = None,
-        query: Query | None = None,
+        body: "Body | None" = None,
+        query: "Query | None" = None,
         quiet: bool = False,
     ) -> Reply:
         """Send a request; the reply's body is the caller's to read."""
         kind = "application/x-tar" if route.stream == "tar" else "application/json"
         return self._transport.request(route.method, target(route, ref, query), body, kind=kind, quiet=quiet)
 
-    def document(self, route: Route, ref: str = "", query: Query | None = None) -> "dict[str, Any]":
+    def document(self, route: "Route", ref: str = "", query: "Query | None" = None) -> "dict[str, Any]":
         """The reply to a request without a body, as plain data."""
-        import json
-
-        found: dict[str, Any] = json.loads(self.open(route, ref, query=query).read())
+        reply = self.open(route, ref, query=query).read()
+        try:
+            found: dict[str, Any] = document.loads(reply)
+        except ValueError as error:
+            raise banger.errors.InternalError(detail=f"the daemon's reply is not understood: {error}") from error
         return found
 
     def _call(
-        self, route: Route, kind: "type[T]", ref: str = "", request: object = None, query: Query | None = None
+        self, route: "Route", kind: "type[T]", ref: str = "", request: object = None, query: "Query | None" = None
     ) -> "T":
         import msgspec
 
@@ -99,9 +101,9 @@ class Client:
         try:
             return msgspec.json.decode(reply, type=kind)
         except msgspec.MsgspecError as error:
-            raise errors.InternalError(detail=f"the daemon's reply is not understood: {error}") from error
+            raise banger.errors.InternalError(detail=f"the daemon's reply is not understood: {error}") from error
 
-    def _begin(self, route: Route, ref: str = "", request: object = None) -> "Operation":
+    def _begin(self, route: "Route", ref: str = "", request: object = None) -> "Operation":
         from banger.api.operation import Operation
 
         return self._call(route, Operation, ref, request)
@@ -126,18 +128,18 @@ class Client:
                     yield current
                 if current.ended:
                     return
-                with contextlib.closing(self.open(routes.OPERATION_EVENTS, operation.id, quiet=True)) as reply:
+                with self.open(routes.OPERATION_EVENTS, operation.id, quiet=True) as reply:
                     for line in reply.lines():
                         current = decoder.decode(line)
                         yield current
                         if current.ended:
                             return
-            except errors.DaemonUnreachable as error:
-                lost: errors.BangerError = error
-            except errors.NotFound:
-                raise errors.Interrupted() from None
+            except banger.errors.DaemonUnreachable as error:
+                lost: banger.errors.BangerError = error
+            except banger.errors.NotFound:
+                raise banger.errors.Interrupted() from None
             else:
-                lost = errors.InternalError(detail=f"the daemon stopped telling about operation {operation.id}")
+                lost = banger.errors.InternalError(detail=f"the daemon stopped telling about operation {operation.id}")
         raise lost
 
     def wait(self, operation: "Operation") -> "Operation":
@@ -154,9 +156,9 @@ class Client:
         if operation.error is not None:
             error = failure(operation.error)
         elif operation.state == "cancelled":
-            error = errors.Cancelled()
+            error = banger.errors.Cancelled()
         else:
-            error = errors.InternalError(detail=f"operation {operation.id} is {operation.state}")
+            error = banger.errors.InternalError(detail=f"operation {operation.id} is {operation.state}")
         error.operation = error.operation or operation.id
         raise error
 
@@ -179,22 +181,10 @@ class Client:
         return self._begin(routes.OPERATION_CANCEL, ref)
 
     def events(self) -> "Iterator[Event]":
-        """What changes, from this call on, without end: leave the iteration when it is enough.
+        """What changes, from this call on. Raises, in the end, `errors.DaemonUnreachable`: the daemon has ended."""
+        from banger.sdk import events
 
-        Raises `errors.DaemonUnreachable` when the daemon ends.
-        """
-        import msgspec
-
-        from banger.api.event import Event
-
-        decoder = msgspec.json.Decoder(Event)
-        reply = self.open(routes.EVENTS, quiet=True)
-
-        def each() -> Iterator[Event]:
-            with contextlib.closing(reply):
-                yield from map(decoder.decode, reply.lines())
-
-        return each()
+        return events.listen(self)
 
     # -- the daemon --------------------------------------------------------------------------------------------------
 
@@ -219,7 +209,7 @@ class Client:
 
     # -- machines ----------------------------------------------------------------------------------------------------
 
-    def vm_list(self, labels: Sequence[str] = ()) -> "VmList":
+    def vm_list(self, labels: "Sequence[str]" = ()) -> "VmList":
         """All machines, or those that have each of ``labels``, written ``KEY=VALUE`` or ``KEY``."""
         from banger.api.vm import VmList
 
@@ -301,16 +291,16 @@ class Client:
     def vm_logs(self, ref: str, *, follow: bool = False) -> "Iterator[bytes]":
         """The machine's console as bytes of the guest's making; with ``follow``, for as long as it runs."""
         query = {"follow": "true"} if follow else None
-        with contextlib.closing(self.open(routes.VM_LOGS, ref, query=query, quiet=follow)) as reply:
+        with self.open(routes.VM_LOGS, ref, query=query, quiet=follow) as reply:
             yield from reply.chunks()
 
-    def vm_exec(self, ref: str, request: "ExecVm") -> "Command":
-        """Run a command in a machine. Raises `errors.CommandNotFound`, `errors.WrongState` and others."""
+    def vm_exec(self, ref: str, request: "ExecVm | dict[str, object]") -> "Command":
+        """Run a command in a machine; the request may be plain data. Raises what `Command` does."""
         from banger.sdk.exec import Command
 
         return Command(self._transport, ref, request)
 
-    def vm_put(self, ref: str, path: str, archive: Body) -> None:
+    def vm_put(self, ref: str, path: str, archive: "Body") -> None:
         """Unpack a tar archive below the directory ``path`` of a machine."""
         self.open(routes.VM_PUT, ref, body=archive, query={"path": path}, quiet=True).read()
 

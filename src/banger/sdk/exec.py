@@ -3,19 +3,22 @@
 The stream is a WebSocket over the daemon's socket. The first message is an `ExecVm`; after it binary messages are
 stdin (to the guest) and output (from the guest, its first byte says which), text messages are `ExecInput` and
 `ExecEvent`. Nothing is kept here beyond a few messages, so a command may say as much as it likes.
+
+Works on plain data: the command line must be there before msgspec would be loaded. Who has an `ExecVm` may give it.
 """
 
-import contextlib
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
-
-from banger import errors
+import banger
+from banger import document
 from banger.api import routes
-from banger.sdk.transport import Transport, failure, target
+from banger.sdk.transport import Transport, target, told
 from banger.sdk.websocket import Closed, WebSocket
 
+TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
 if TYPE_CHECKING:
-    from banger.api.vm import ExecEvent, ExecVm
+    from collections.abc import Iterator
+    from typing import Any, Self
+
+    from banger.api.vm import ExecVm
 
 STDOUT = 1
 STDERR = 2
@@ -24,11 +27,18 @@ PIECE = 64 << 10
 """Most bytes of stdin that one message carries."""
 
 
-class Output(NamedTuple):
-    """Bytes that the command wrote; ``stream`` is 1 for stdout and 2 for stderr."""
+class Output(tuple[int, bytes]):
+    """Bytes that the command wrote, and the number of the stream: 1 for stdout and 2 for stderr."""
 
-    stream: int
-    data: bytes
+    __slots__ = ()
+
+    @property
+    def stream(self) -> int:
+        return self[0]
+
+    @property
+    def data(self) -> bytes:
+        return self[1]
 
 
 class Command:
@@ -42,12 +52,7 @@ class Command:
     `errors.NotFound`.
     """
 
-    def __init__(self, transport: Transport, ref: str, request: "ExecVm") -> None:
-        import msgspec
-
-        from banger.api.vm import ExecEvent
-
-        self._events = msgspec.json.Decoder(ExecEvent)
+    def __init__(self, transport: Transport, ref: str, request: "ExecVm | dict[str, object]") -> None:
         self._ref = ref
         self.exit_code: int | None = None
         """The command's exit status, 0 to 255; None when a signal or the time limit ended it."""
@@ -59,46 +64,45 @@ class Command:
         self.ended = False
         self._websocket = WebSocket(transport, target(routes.VM_EXEC, ref))
         try:
-            self._websocket.send(msgspec.json.encode(request).decode())
+            self._websocket.send(_encoded(request))
             if self._next() is not None:
-                raise errors.ProtocolViolation(reason="output before the start")
+                raise banger.errors.ProtocolViolation(reason="output before the start")
         except BaseException:
             self.close()
             raise
 
     def _next(self) -> Output | None:
         """The next output; None after an event, which has been taken."""
-        import msgspec
-
         try:
             message = self._websocket.receive()
             if isinstance(message, str):
-                self._take(self._events.decode(message))
+                self._take(_event(message))
             elif message:
-                return Output(message[0], message[1:])
+                return Output((message[0], message[1:]))
         except Closed as closed:
             self.ended = True
-            raise errors.AgentLost(reason=closed.reason or "the daemon closed the stream", name=self._ref) from closed
-        except msgspec.MsgspecError as error:
+            reason = closed.reason or "the daemon closed the stream"
+            raise banger.errors.AgentLost(reason=reason, name=self._ref) from closed
+        except (ValueError, TypeError, KeyError) as error:
             self.ended = True
-            raise errors.InternalError(detail=f"the daemon's message is not understood: {error}") from error
-        except errors.BangerError:
+            raise banger.errors.InternalError(detail=f"the daemon's message is not understood: {error}") from error
+        except banger.errors.BangerError:
             self.ended = True
             raise
         return None
 
-    def _take(self, event: "ExecEvent") -> None:
-        if event.kind == "failed":
+    def _take(self, event: "dict[str, Any]") -> None:
+        if event["kind"] == "failed":
             self.ended = True
-            if event.error is None:
-                raise errors.InternalError(detail="the daemon gave no reason")
-            raise failure(event.error)
-        if event.kind in ("ended", "detached"):
+            if event.get("error") is None:
+                raise banger.errors.InternalError(detail="the daemon gave no reason")
+            raise told(event["error"])
+        if event["kind"] in ("ended", "detached"):
             self.ended = True
-            self.exit_code, self.signal, self.timed_out = event.exit_code, event.signal, event.timed_out
-            self.session = event.session
+            self.exit_code, self.signal = event.get("exit_code"), event.get("signal")
+            self.timed_out, self.session = event.get("timed_out", False), event.get("session")
 
-    def __iter__(self) -> Iterator[Output]:
+    def __iter__(self) -> "Iterator[Output]":
         """The output as it comes, until the command has ended."""
         while not self.ended:
             output = self._next()
@@ -133,21 +137,50 @@ class Command:
         """End the command and all that it started, at once."""
         self._control(kind="kill")
 
-    def _control(self, **fields: Any) -> None:
-        import json
-
-        self._send(json.dumps(fields))
+    def _control(self, **fields: object) -> None:
+        self._send(document.dumps(fields))
 
     def _send(self, message: bytes | str) -> None:
-        with contextlib.suppress(errors.DaemonUnreachable):  # its end is told to whoever iterates
+        try:
             self._websocket.send(message)
+        except banger.errors.DaemonUnreachable:
+            pass  # its end is told to whoever iterates
 
     def close(self) -> None:
         """Close the stream; a command that still runs is ended, unless it was detached."""
         self._websocket.close()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Self":
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+_FIELDS: "dict[str, type | tuple[type, ...]]" = {
+    "exit_code": (int, type(None)),
+    "signal": (int, type(None)),
+    "timed_out": bool,
+    "session": (str, type(None)),
+    "error": (dict, type(None)),
+}
+"""What the fields of an `ExecEvent` may be, besides its kind."""
+
+
+def _event(text: str) -> "dict[str, Any]":
+    """An `ExecEvent` as plain data. Raises ValueError for what is none."""
+    event = document.loads(text)
+    if not isinstance(event, dict) or event.get("kind") not in ("started", "ended", "detached", "failed"):
+        raise ValueError("it is no event of a command")
+    for name, kind in _FIELDS.items():
+        if name in event and not isinstance(event[name], kind):
+            raise ValueError(f"its {name} is {event[name]!r:.40}")
+    return event
+
+
+def _encoded(request: "ExecVm | dict[str, object]") -> str:
+    if isinstance(request, dict):
+        return document.dumps(request)
+    import msgspec
+
+    return msgspec.json.encode(request).decode()

@@ -20,6 +20,7 @@ import os
 from collections.abc import Callable, Iterator
 
 from banger import errors
+from banger.api import routes
 from banger.sdk import archive
 from banger.sdk.client import Client
 from banger.sdk.transport import Reply
@@ -110,7 +111,7 @@ def _remote_kind(client: Client, vm: str, path: str) -> str:
         with contextlib.suppress(errors.NotFound, errors.GuestRefused):
             client.vm_get(vm, _absolute(asked)).close()
             return kind
-    client.vm_show(vm)  # what is missing may be the machine
+    client.document(routes.VM_SHOW, vm)  # what is missing may be the machine
     return "missing"
 
 

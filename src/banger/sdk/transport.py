@@ -1,4 +1,4 @@
-"""HTTP/1.1 over the daemon's unix socket, with nothing but `socket`.
+"""HTTP/1.1 over the daemon's unix socket, with nothing but a socket.
 
 The standard client would cost a verb more start-up than everything else that it does. What is left out is left out
 on purpose: redirects, cookies, compression, trailers, pipelining. What is kept is what the daemon speaks:
@@ -10,30 +10,32 @@ on purpose: redirects, cookies, compression, trailers, pipelining. What is kept 
 The peer is not trusted to be sane: headers, documents and lines have limits, and silence ends in `DaemonUnreachable`.
 """
 
-import contextlib
 import os
 import select
-import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from banger import errors
-from banger.api.routes import Route
+import banger
+from banger import document
 from banger.sdk.connection import connect, reason_of, unreachable
 from banger.text import printable
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
 if TYPE_CHECKING:
+    import _socket
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+    from typing import Any, Self
+
     from banger.api.operation import ErrorBody
+    from banger.api.routes import Route
+
+    Body = bytes | Iterable[bytes]
+    Query = Mapping[str, str | Sequence[str]]
+    """Parameters by name; a sequence repeats its parameter."""
 
 HEADERS_LIMIT = 64 << 10
 DOCUMENT_LIMIT = 64 << 20
 LINE_LIMIT = 4 << 20
 PIECE = 256 << 10
 """Most bytes that one read of the socket takes, and one chunk of an upload carries."""
-
-Body = bytes | Iterable[bytes]
-Query = Mapping[str, str | Sequence[str]]
-"""Parameters by name; a sequence repeats its parameter."""
 
 _UNRESERVED = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
 
@@ -43,7 +45,7 @@ def quote(text: str) -> str:
     return "".join(chr(each) if each in _UNRESERVED else f"%{each:02X}" for each in os.fsencode(text))
 
 
-def target(route: Route, ref: str = "", query: Query | None = None) -> str:
+def target(route: "Route", ref: str = "", query: "Query | None" = None) -> str:
     """The request's target: the row's path with what it is about, and the query."""
     path = route.path.replace("{ref}", quote(ref))
     pairs = [
@@ -54,7 +56,7 @@ def target(route: Route, ref: str = "", query: Query | None = None) -> str:
     return f"{path}?{'&'.join(pairs)}" if pairs else path
 
 
-def ready(connection: socket.socket, event: int) -> bool:
+def ready(connection: "_socket.socket", event: int) -> bool:
     """Whether a connection can be read or written now; not by select(2), which knows only small descriptors."""
     poll = select.poll()
     poll.register(connection, event)
@@ -64,7 +66,7 @@ def ready(connection: socket.socket, event: int) -> bool:
 class Wire:
     """One connection, and what was received but not yet asked for."""
 
-    def __init__(self, path: str, connection: socket.socket) -> None:
+    def __init__(self, path: str, connection: "_socket.socket") -> None:
         self.path = path
         self._socket = connection
         self._buffer = bytearray()
@@ -123,14 +125,14 @@ class Wire:
         del self._buffer[:size]
         return data
 
-    def broken(self, reason: str) -> errors.DaemonUnreachable:
+    def broken(self, reason: str) -> "banger.errors.DaemonUnreachable":
         return unreachable(self.path, f"its reply is not understood ({reason})")
 
 
 class Reply:
     """An answer whose headers have come. Its body is read once: whole, in chunks, or in lines."""
 
-    def __init__(self, wire: Wire, done: Callable[[Wire], None]) -> None:
+    def __init__(self, wire: Wire, done: "Callable[[Wire], None]") -> None:
         self._wire = wire
         self._done = done
         self.status = 0
@@ -165,7 +167,7 @@ class Reply:
             raise self._wire.broken("a length that is no number")
         return length
 
-    def _counted(self, length: int) -> Iterator[bytes]:
+    def _counted(self, length: int) -> "Iterator[bytes]":
         while length:
             data = self._wire.some(min(length, PIECE))
             if not data:
@@ -173,7 +175,7 @@ class Reply:
             length -= len(data)
             yield data
 
-    def _chunked(self) -> Iterator[bytes]:
+    def _chunked(self) -> "Iterator[bytes]":
         while length := self._length(self._wire.line(1024).partition(b";")[0].strip().decode("latin-1"), 16):
             yield from self._counted(length)
             if self._wire.line(1024):
@@ -181,7 +183,7 @@ class Reply:
         while self._wire.line(HEADERS_LIMIT):
             pass
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> "Generator[bytes, None, None]":
         """The body as it comes. Leaving the iteration early closes the connection."""
         finished = False
         try:
@@ -204,17 +206,18 @@ class Reply:
     def read(self, limit: int = DOCUMENT_LIMIT) -> bytes:
         """The whole body."""
         body = bytearray()
-        with contextlib.closing(self.chunks()) as chunks:  # type: ignore[type-var]
-            for data in chunks:
-                body += data
-                if len(body) > limit:
-                    raise self._wire.broken(f"a document of more than {limit} bytes")
+        for data in self.chunks():
+            body += data
+            if len(body) > limit:
+                self.close()
+                raise self._wire.broken(f"a document of more than {limit} bytes")
         return bytes(body)
 
-    def lines(self) -> Iterator[bytes]:
+    def lines(self) -> "Iterator[bytes]":
         """The lines of the body, as they come."""
         pending = bytearray()
-        with contextlib.closing(self.chunks()) as chunks:  # type: ignore[type-var]
+        chunks = self.chunks()
+        try:
             for data in chunks:
                 pending += data
                 while (end := pending.find(b"\n")) >= 0:
@@ -224,6 +227,8 @@ class Reply:
                         yield line
                 if len(pending) > LINE_LIMIT:
                     raise self._wire.broken("a line that does not end")
+        finally:
+            chunks.close()
         if pending.strip():
             yield bytes(pending)
 
@@ -232,32 +237,36 @@ class Reply:
         if not self._ended:
             self._wire.close()
 
+    def __enter__(self) -> "Self":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
     def raise_for_status(self) -> None:
         """Raise the error that the daemon sent instead of what was asked for."""
         if self.status >= 400:
             raise error_from(self.status, self.read())
 
 
-def error_from(status: int, body: bytes) -> errors.BangerError:
+def error_from(status: int, body: bytes) -> "banger.errors.BangerError":
     """The error in a reply's body, as its own class."""
-    import json
-
     try:
-        told = json.loads(body)
-        return errors.from_wire(
-            str(told["code"]),
-            str(told["message"]),
-            str(told.get("hint", "")),
-            told.get("data", {}),
-            told.get("operation"),
-        )
+        return told(document.loads(body))
     except (ValueError, TypeError, KeyError, AttributeError):
-        return errors.InternalError(detail=f"HTTP {status}: {printable(body, 200) or 'no message'}")
+        return banger.errors.InternalError(detail=f"HTTP {status}: {printable(body, 200) or 'no message'}")
 
 
-def failure(body: "ErrorBody") -> errors.BangerError:
+def told(body: "dict[str, Any]") -> "banger.errors.BangerError":
+    """The error that an `ErrorBody` carries, as its own class; raises for what is none."""
+    return banger.errors.from_wire(
+        str(body["code"]), str(body["message"]), str(body.get("hint", "")), body.get("data", {}), body.get("operation")
+    )
+
+
+def failure(body: "ErrorBody") -> "banger.errors.BangerError":
     """The error that an operation or an event carries, as its own class."""
-    return errors.from_wire(body.code, body.message, body.hint, body.data, body.operation)
+    return banger.errors.from_wire(body.code, body.message, body.hint, body.data, body.operation)
 
 
 class Transport:
@@ -267,7 +276,7 @@ class Transport:
     socket; it starts the daemon or raises.
     """
 
-    def __init__(self, path: str, *, timeout: float | None = 60.0, revive: Callable[[], None] | None = None) -> None:
+    def __init__(self, path: str, *, timeout: float | None = 60.0, revive: "Callable[[], None] | None" = None) -> None:
         self.path = path
         self.timeout = timeout
         self._revive = revive
@@ -278,11 +287,11 @@ class Transport:
             self._idle.close()
             self._idle = None
 
-    def connect(self) -> socket.socket:
+    def connect(self) -> "_socket.socket":
         """A new connection; the daemon is started when there is none and `Transport` was told how."""
         try:
             return connect(self.path, self.timeout)
-        except errors.DaemonUnreachable:
+        except banger.errors.DaemonUnreachable:
             if self._revive is None:
                 raise
         self._revive()
@@ -303,7 +312,13 @@ class Transport:
         self._idle = wire
 
     def request(
-        self, method: str, target: str, body: Body | None = None, *, kind: str = "application/json", quiet: bool = False
+        self,
+        method: str,
+        target: str,
+        body: "Body | None" = None,
+        *,
+        kind: str = "application/json",
+        quiet: bool = False,
     ) -> Reply:
         """Send a request and wait for the head of its reply. ``quiet`` allows any silence within the body.
 
@@ -328,13 +343,13 @@ class Transport:
         reply.raise_for_status()
         return reply
 
-    def _upload(self, wire: Wire, body: Iterable[bytes]) -> None:
+    def _upload(self, wire: Wire, body: "Iterable[bytes]") -> None:
         """Send chunks; when the daemon stops listening, its reply says why."""
         pieces = iter(body)
         try:
             for piece in pieces:
                 if piece:
                     wire.send(b"%x\r\n" % len(piece) + piece + b"\r\n")
-        except errors.DaemonUnreachable:
+        except banger.errors.DaemonUnreachable:
             return  # a refusal may be waiting to be read; when there is none, reading says that the daemon is gone
         wire.send(b"0\r\n\r\n")

@@ -8,17 +8,15 @@ A frame is two bytes (final and kind; mask bit and length), an extended length o
 four bytes of mask from a client, and the payload. No extension is offered, so none is understood.
 """
 
-import contextlib
+import _socket
+import _thread
 import os
 import select
-import socket
-import struct
-import threading
-from typing import TYPE_CHECKING
 
-from banger import errors
+import banger
 from banger.sdk.transport import Reply, Transport, Wire, ready
 
+TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
 if TYPE_CHECKING:
     from typing import NoReturn
 
@@ -27,7 +25,12 @@ FINAL = 0x80
 CONTROL_LIMIT = 125
 MESSAGE_LIMIT = 4 << 20
 NORMAL = 1000
-ACCEPT_SALT = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+KEY, ACCEPTED = "dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+"""The handshake's question and its answer: those of the standard's own example (RFC 6455, 1.3).
+
+A key is random so that no proxy answers from what it has kept. There is none on a unix socket, and to make the answer
+of another key a verb would load OpenSSL.
+"""
 
 
 class Closed(Exception):
@@ -48,7 +51,7 @@ class WebSocket:
     def __init__(self, transport: Transport, target: str) -> None:
         self._socket = transport.connect()
         self._wire = Wire(transport.path, self._socket)
-        self._sending = threading.Lock()
+        self._sending = _thread.allocate_lock()
         self._pong: bytes | None = None
         try:
             self._shake_hands(target)
@@ -58,20 +61,14 @@ class WebSocket:
         self._socket.settimeout(None)
 
     def _shake_hands(self, target: str) -> None:
-        import binascii
-        import hashlib
-
-        key = binascii.b2a_base64(os.urandom(16), newline=False)
         head = (
             f"GET {target} HTTP/1.1\r\nHost: banger\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key.decode()}\r\n\r\n"
+            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
         )
         self._wire.send(head.encode("ascii"))
         reply = Reply(self._wire, lambda wire: None)
         reply.raise_for_status()
-        digest = hashlib.sha1(key + ACCEPT_SALT, usedforsecurity=False).digest()
-        accept = binascii.b2a_base64(digest, newline=False).decode()
-        if reply.status != 101 or reply.headers.get("sec-websocket-accept") != accept:
+        if reply.status != 101 or reply.headers.get("sec-websocket-accept") != ACCEPTED:
             raise self._wire.broken("no WebSocket")
 
     # -- out ---------------------------------------------------------------------------------------------------------
@@ -99,7 +96,7 @@ class WebSocket:
             try:
                 if ready(self._socket, select.POLLOUT):
                     self._answer_ping()
-            except errors.DaemonUnreachable:
+            except banger.errors.DaemonUnreachable:
                 pass  # what it said before it went is still to be read
             finally:
                 self._sending.release()
@@ -134,9 +131,9 @@ class WebSocket:
         first, second = self._wire.exactly(2)
         length = second
         if second == 126:
-            (length,) = struct.unpack("!H", self._wire.exactly(2))
+            length = int.from_bytes(self._wire.exactly(2), "big")
         elif second == 127:
-            (length,) = struct.unpack("!Q", self._wire.exactly(8))
+            length = int.from_bytes(self._wire.exactly(8), "big")
         code = first & 0x0F
         control = code >= CLOSE
         if first & 0x70 or second & 0x80 or length > (CONTROL_LIMIT if control else MESSAGE_LIMIT):
@@ -165,12 +162,14 @@ class WebSocket:
             try:
                 if ready(self._socket, select.POLLOUT):
                     self._wire.send(frame(CLOSE, NORMAL.to_bytes(2, "big")))
-            except errors.DaemonUnreachable:
+            except banger.errors.DaemonUnreachable:
                 pass  # it was quicker
             finally:
                 self._sending.release()
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)  # wakes whoever still sends
+        try:
+            self._socket.shutdown(_socket.SHUT_RDWR)  # wakes whoever still sends
+        except OSError:
+            pass  # the daemon has closed it
         self._socket.close()
 
 
@@ -178,11 +177,11 @@ def frame(kind: int, payload: bytes) -> bytes:
     """One frame of a client, masked as the standard asks."""
     size = len(payload)
     if size < 126:
-        head = struct.pack("!BB", FINAL | kind, 0x80 | size)
+        head = bytes((FINAL | kind, 0x80 | size))
     elif size < 1 << 16:
-        head = struct.pack("!BBH", FINAL | kind, 0x80 | 126, size)
+        head = bytes((FINAL | kind, 0x80 | 126)) + size.to_bytes(2, "big")
     else:
-        head = struct.pack("!BBQ", FINAL | kind, 0x80 | 127, size)
+        head = bytes((FINAL | kind, 0x80 | 127)) + size.to_bytes(8, "big")
     mask = os.urandom(4)
     pattern = (mask * (size // 4 + 1))[:size]
     masked = int.from_bytes(payload, "little") ^ int.from_bytes(pattern, "little")

@@ -14,7 +14,7 @@ from banger.system.layout import LIBRARY, PYTHON, below
 
 LEAST_PYTHON = (3, 11)
 HELPER_TOOLS = {
-    "ip": "iproute2", "nft": "nftables", "dmsetup": "dmsetup", "e2fsck": "e2fsprogs", "debugfs": "e2fsprogs",
+    "ip": "iproute2", "nft": "nftables", "e2fsck": "e2fsprogs", "debugfs": "e2fsprogs",
 }  # fmt: skip
 """Programs that the helper starts, and the Debian packages that bring them; nft stands for its library."""
 

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 
 from banger import errors
 
-SCRIPTS = {"banger": "banger.cli.main", "bangerd": "banger.daemon.main"}
+SCRIPTS = {"banger": "banger.cli.main:command", "bangerd": "banger.daemon.main:main"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -134,17 +134,28 @@ def build(directory: str, final: str) -> None:
     with open(os.path.join(directory, "pyvenv.cfg"), "w", encoding="utf-8") as file:
         file.write(f"home = {os.path.dirname(base)}\ninclude-system-site-packages = false\nversion = {version}\n")
     os.symlink(base, os.path.join(directory, "bin", "python3"))
-    for name, module in SCRIPTS.items():
+    for name, entry in SCRIPTS.items():
         path = os.path.join(directory, "bin", name)
         with open(path, "w", encoding="utf-8") as file:
-            file.write(_script(os.path.join(final, "bin", "python3"), module))
+            file.write(_script(final, os.path.relpath(site, directory), entry))
         os.chmod(path, 0o755)  # noqa: S103 - a program for everybody
     compileall.compile_dir(site, quiet=2, stripdir=directory, prependdir=final)
     _make_roots(directory)
 
 
-def _script(python: str, module: str) -> str:
-    return f"#!{python} -I\nimport sys\n\nfrom {module} import main\n\nsys.exit(main())\n"
+def _script(final: str, site: str, entry: str) -> str:
+    """A program that starts without Python's own `site`: where its packages are is known, and there is nothing else."""
+    module, _, function = entry.partition(":")
+    return f"""\
+#!{final}/bin/python3 -IS
+import sys
+
+sys.path.append("{final}/{site}")
+
+from {module} import {function}
+
+sys.exit({function}())
+"""
 
 
 def _make_roots(directory: str) -> None:

@@ -143,6 +143,15 @@ def test_a_reader_that_leaves_is_no_error_message(home: Home) -> None:
     assert process.returncode == 141
 
 
+@pytest.mark.parametrize("words", [["version"], ["help"], ["vm", "list", "--json"]])
+def test_a_result_that_cannot_be_written_is_a_failure_that_is_told(home: Home, words: list[str]) -> None:
+    with open("/dev/full", "w") as full, home.start(*words, stdout=full) as process:
+        _, said = process.communicate()
+    assert process.returncode == 1
+    assert said.startswith(b"banger: no space left on the disk that holds standard output\n")
+    assert b"Traceback" not in said
+
+
 def test_the_completion_script_answers_in_bash(home: Home, tmp_path: Path) -> None:
     bash = shutil.which("bash")
     assert bash is not None
@@ -163,3 +172,9 @@ def test_the_completion_script_answers_in_bash(home: Home, tmp_path: Path) -> No
     env = {**home.env, "PATH": f"{fake}:{home.env['PATH']}"}
     found = subprocess.run([bash, "-c", ask], env=env, capture_output=True, text=True, timeout=60, check=True)
     assert found.stdout.split() == ["restart"]
+
+
+def test_help_needs_no_daemon(home: Home) -> None:
+    assert home.banger("help", check=True).stdout.startswith("Usage: banger")
+    assert home.banger("vm", "run", "--help", check=True).stdout.startswith("Usage: banger vm run")
+    assert status(home)["state"] == "stopped"

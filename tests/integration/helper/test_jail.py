@@ -82,7 +82,7 @@ def test_a_monitor_is_nobody_in_a_small_place(scene: Scene) -> None:
 def test_it_can_write_below_run_alone(scene: Scene) -> None:
     extra = scene.store(b"a drive")
     plain = scene.request()
-    values = {name: getattr(plain, name) for name in ("vm_id", "slot", "kernel", "initrd", "vcpus", "memory")}
+    values = {name: getattr(plain, name) for name in ("vm_id", "slot", "kernel", "vcpus", "memory")}
     scene.launch(Launch(**values, files=(StoredFile("modules", extra),)))
     uid = scene.host.uid(1)
     writable = set()
@@ -93,10 +93,10 @@ def test_it_can_write_below_run_alone(scene: Scene) -> None:
         elif found.st_uid == uid or found.st_mode & 0o022:
             writable.add(str(path.relative_to(scene.jail())))
     assert writable == {"run", "run/api.sock", "run/metrics", "run/vsock.sock_1024"}
-    for name in ("vmlinux", "initrd", "modules"):
+    for name, linked in (("vmlinux", True), ("initrd", False), ("modules", True)):
         found = (scene.jail() / name).stat()
         assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (0, 0o444)
-        assert found.st_nlink > 1, "a link, not a copy"
+        assert (found.st_nlink > 1) is linked, "what machines share is a link, not a copy"
     for path in list(scene.jail().parents)[:3]:
         assert (path.stat().st_uid, stat.S_IMODE(path.stat().st_mode)) == (0, 0o700)
 
@@ -147,9 +147,10 @@ def knock(root: Path, uid: int, group: int) -> int:
 
 
 def test_its_user_alone_reaches_who_listens_for_the_guest(scene: Scene) -> None:
-    with scene.open_console() as console:
-        outcome = scene.request().execute(scene.host, (console,))
-    (descriptor,) = outcome.descriptors
+    with scene.opened() as given:
+        outcome = scene.request().execute(scene.host, given)
+    descriptor, api = outcome.descriptors
+    os.close(api)
     uid, other = scene.host.uid(1), scene.host.uid(2)
     name = scene.jail() / "run" / "vsock.sock_1024"
     with socket.socket(fileno=descriptor) as listening:
@@ -231,8 +232,8 @@ def test_of_two_at_once_for_one_slot_or_one_machine_one_is_launched(scene: Scene
     same_slot = [scene.request(), scene.request(SECOND)]
     same_machine = [scene.request(), scene.request(slot=2)]
     for requests in (same_slot, same_machine):
-        with ThreadPoolExecutor(2) as pool, scene.open_console() as console:
-            attempts = [pool.submit(each.execute, scene.host, (console,)) for each in requests]
+        with ThreadPoolExecutor(2) as pool, scene.opened() as given:
+            attempts = [pool.submit(each.execute, scene.host, given) for each in requests]
             failures = [attempt.exception() for attempt in attempts]
         assert [type(each) for each in failures if each is not None] == [Refused]
         (winner,) = [attempt.result() for attempt in attempts if attempt.exception() is None]
@@ -313,8 +314,8 @@ def test_the_console_is_the_callers(scene: Scene) -> None:
     def attempt(flags: int) -> None:
         descriptor = os.open(path, flags)
         try:
-            with pytest.raises(Refused, match="console"):
-                scene.request().execute(scene.host, (descriptor,))
+            with scene.opened() as given, pytest.raises(Refused, match="console"):
+                scene.request().execute(scene.host, (descriptor, given[1]))
         finally:
             os.close(descriptor)
 
@@ -324,9 +325,32 @@ def test_the_console_is_the_callers(scene: Scene) -> None:
     attempt(os.O_WRONLY | os.O_APPEND)
     path = "/dev/null"
     attempt(os.O_WRONLY | os.O_APPEND)
-    with pytest.raises(Refused, match="one descriptor"):
+    with pytest.raises(Refused, match="two descriptors"):
         scene.request().execute(scene.host)
     assert scene.left() == []
+
+
+def test_the_initrd_is_the_callers_and_a_copy_of_it_is_the_monitors(scene: Scene) -> None:
+    def attempt(path: str, flags: int) -> None:
+        descriptor = os.open(path, flags)
+        try:
+            with scene.opened() as (console, _), pytest.raises(Refused, match="initial RAM disk"):
+                scene.request().execute(scene.host, (console, descriptor))
+        finally:
+            os.close(descriptor)
+
+    for flags in (os.O_WRONLY, os.O_PATH):
+        attempt(scene.initrd, flags)
+    for path in ("/etc/passwd", "/dev/null", scene.host.state):
+        attempt(path, os.O_RDONLY)
+    large = scene.file(b"", "large")
+    os.truncate(large, (256 << 20) + 1)
+    attempt(large, os.O_RDONLY)
+    assert scene.left() == []
+    scene.launch()
+    Path(scene.initrd).write_bytes(b"another")
+    assert (scene.jail() / "initrd").read_bytes() == b"initrd" * 1000
+    assert (scene.jail() / "initrd").stat().st_nlink == 1
 
 
 def test_a_tap_of_another_slot_is_refused(scene: Scene) -> None:
@@ -334,7 +358,7 @@ def test_a_tap_of_another_slot_is_refused(scene: Scene) -> None:
     subprocess.run(["ip", "tuntap", "add", name, "mode", "tap", "user", str(scene.host.uid(2))], check=True)
     try:
         plain = scene.request()
-        values = {each: getattr(plain, each) for each in ("vm_id", "slot", "kernel", "initrd", "vcpus", "memory")}
+        values = {each: getattr(plain, each) for each in ("vm_id", "slot", "kernel", "vcpus", "memory")}
         with pytest.raises(Refused, match="is for uid"):
             scene.launch(Launch(**values, tap=name))
         scene.launch(Launch(**values | {"slot": 2}, tap=name))

@@ -90,14 +90,16 @@ def test_the_record_says_what_was_decided(root: Path, owner: pwd.struct_passwd) 
     assert record["private"] == "/var/lib/banger-root"
 
 
-def test_the_copy_stands_alone(root: Path) -> None:
+def test_the_copy_stands_alone(root: Path, tmp_path: Path) -> None:
     for link, target in LINKS.items():
         assert os.readlink(root / link[1:]) == target
     copy = root / VENV[1:]
     script = (copy / "bin/banger").read_text()
-    assert script.startswith(f"#!{VENV}/bin/python3 -I\n")
+    assert script.startswith(f"#!{VENV}/bin/python3 -IS\n")
+    here = tmp_path / "banger"
+    here.write_text(script.replace(VENV, str(copy)))
     done = subprocess.run(
-        [str(copy / "bin/python3"), "-I", str(copy / "bin/banger"), "--version"],
+        [str(copy / "bin/python3"), "-IS", str(here), "--version"],
         capture_output=True, text=True, timeout=60, cwd="/", check=False,
     )  # fmt: skip
     assert (done.stdout, done.stderr) == ("banger 9.8.7\n", "")

@@ -6,7 +6,7 @@ every step of a launch, and nothing of it may be left.
 
 import asyncio
 import dataclasses
-import hashlib
+import itertools
 import os
 import shutil
 import signal
@@ -69,22 +69,23 @@ def monitor(scene: Scene) -> int:
     return pid
 
 
-def before_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], None]) -> None:
-    """Do something before that request of a launch is made."""
-    whole = configuration.requests
+def before_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], object]) -> None:
+    """Do something before that request of a launch is answered; before the last, which starts the guest, is made."""
+    send, answered = api.Client.send, api.Client._answered
+    numbers = itertools.count()
 
-    def requests(spec: LaunchSpec) -> Iterator[Request]:
-        for number, request in enumerate(whole(spec)):
-            if number == step:
-                act()
-            yield request
+    async def acting(client: api.Client, request: Request) -> object:
+        if next(numbers) == step < STEPS - 1:
+            act()
+        return await answered(client, request)
 
-    monkeypatch.setattr(configuration, "requests", requests)
+    async def sending(client: api.Client, *requests: Request) -> object:
+        if step == STEPS - 1 and len(requests) == 1:
+            act()
+        return await send(client, *requests)
 
-
-def assert_nothing_left(scene: Scene, started: LaunchSpec) -> None:
-    assert scene.left() == []
-    assert hashlib.sha256(Path(started.initrd).read_bytes()).hexdigest() not in os.listdir(scene.host.store)
+    monkeypatch.setattr(api.Client, "_answered", acting)
+    monkeypatch.setattr(api.Client, "send", sending)
 
 
 # -- a launch that fails ----------------------------------------------------------------------------------------------
@@ -94,7 +95,7 @@ def test_a_kernel_that_is_none_is_refused_in_firecrackers_words(scene: Scene) ->
     wanted = spec(scene, kernel=b"this is no kernel\n" * 1000)
     with pytest.raises(errors.VmmFailed, match=r"PUT /actions: .*[Kk]ernel"):
         asyncio.run(driver(scene).launch(wanted))
-    assert_nothing_left(scene, wanted)
+    assert scene.left() == []
 
 
 @pytest.mark.parametrize("step", range(STEPS))
@@ -103,7 +104,7 @@ def test_a_monitor_that_dies_at_a_step_leaves_nothing(step: int, scene: Scene, m
     before_step(monkeypatch, step, lambda: os.kill(monitor(scene), signal.SIGKILL))
     with pytest.raises(errors.VmmFailed, match="the monitor has ended in the middle of its start"):
         asyncio.run(driver(scene).launch(wanted))
-    assert_nothing_left(scene, wanted)
+    assert scene.left() == []
 
 
 def test_a_monitor_that_falls_silent_is_ended(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +113,7 @@ def test_a_monitor_that_falls_silent_is_ended(scene: Scene, monkeypatch: pytest.
     before_step(monkeypatch, 3, lambda: os.kill(monitor(scene), signal.SIGSTOP))
     with pytest.raises(errors.VmmFailed, match="no answer within"):
         asyncio.run(driver(scene).launch(wanted))
-    assert_nothing_left(scene, wanted)
+    assert scene.left() == []
 
 
 class Interrupting(Local):
@@ -132,13 +133,28 @@ class Interrupting(Local):
 launching: list["asyncio.Task[Handle]"] = []
 
 
-@pytest.mark.parametrize("number", range(1, 5))  # two files, the jail, the connection
+@pytest.mark.parametrize("number", range(1, 3))  # the kernel, the jail
 def test_a_launch_that_is_cancelled_leaves_nothing(number: int, scene: Scene) -> None:
     wanted = spec(scene)
     interrupted = FirecrackerDriver(Interrupting(scene.host, number), "/nowhere")
 
     async def cancelled() -> None:
         launching[:] = [asyncio.ensure_future(interrupted.launch(wanted))]
+        with pytest.raises(asyncio.CancelledError):
+            await launching[0]
+
+    asyncio.run(cancelled())
+    assert scene.left() == []
+
+
+@pytest.mark.parametrize("step", [0, STEPS - 2, STEPS - 1])
+def test_one_that_is_cancelled_while_the_machine_is_described_leaves_nothing(
+    step: int, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before_step(monkeypatch, step, lambda: launching[0].cancel())
+
+    async def cancelled() -> None:
+        launching[:] = [asyncio.ensure_future(driver(scene).launch(spec(scene)))]
         with pytest.raises(asyncio.CancelledError):
             await launching[0]
 

@@ -5,7 +5,7 @@ import pytest
 from banger import errors
 from banger.cli import parser
 from banger.cli.verb import Argument, Verb
-from banger.cli.verbs import VERBS
+from banger.cli.verbs.table import VERBS
 
 RUN, EXEC, STOP, PULL = (
     next(verb for verb in VERBS if verb.path == path) for path in ("vm run", "vm exec", "vm stop", "image pull")

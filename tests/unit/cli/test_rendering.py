@@ -4,7 +4,7 @@ import pytest
 
 from banger import errors
 from banger.api.operation import Operation, Progress
-from banger.cli import main, progress
+from banger.cli import failures, progress
 from banger.cli.cmd_vm_logs import Filter
 from banger.cli.progress import Display, bar
 from banger.cli.terminal import Terminal, plain
@@ -49,7 +49,7 @@ def test_a_document_is_json_of_structures_and_plain_data() -> None:
 
 def test_errors_are_told_on_one_line_each_and_safe(capsys: Capture) -> None:
     error = errors.from_wire("not_found", EVIL, EVIL, {}, operation="7")
-    main.tell(error, Terminal())
+    failures.tell(error, Terminal())
     out, err = capsys.readouterr()
     assert safe(err)
     assert err.startswith("banger: ")

@@ -11,7 +11,8 @@ import pytest
 import banger.cli
 from banger.cli import help, parser, reference
 from banger.cli.verb import Group, Verb
-from banger.cli.verbs import GROUPS, VERBS, find
+from banger.cli.verbs import find
+from banger.cli.verbs.table import GROUPS, VERBS
 
 by_path = pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.path)
 

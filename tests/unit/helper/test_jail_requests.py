@@ -15,7 +15,7 @@ from banger.helper.signalling import Signal
 
 HOST = Host(owner_uid=1000, owner_gid=1000)
 SHA256 = "0" * 64
-GOOD = Launch(vm_id="0123456789abcdef", slot=0, kernel=SHA256, initrd=SHA256, vcpus=2, memory=512)
+GOOD = Launch(vm_id="0123456789abcdef", slot=0, kernel=SHA256, vcpus=2, memory=512)
 
 
 def test_a_plain_request_is_accepted() -> None:
@@ -32,7 +32,7 @@ def test_a_plain_request_is_accepted() -> None:
         {"slot": -1},
         {"slot": 1000},
         {"kernel": "vmlinux"},
-        {"initrd": SHA256 + "/.."},
+        {"kernel": SHA256 + "/.."},
         {"tap": "eth0"},
         {"vcpus": 0},
         {"vcpus": 33},

@@ -20,6 +20,8 @@ from banger.sdk import websocket
 from banger.sdk.transport import Transport
 from banger.sdk.websocket import Closed, WebSocket
 
+SALT = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
 Script = Callable[[socket.socket], None]
 Open = Callable[[Script], WebSocket]
 
@@ -56,7 +58,7 @@ def open_to(tmp_path: Path) -> Iterator[Open]:
 def shake_hands(connection: socket.socket) -> None:
     head = connection.recv(1 << 16).decode()
     key = next(line.partition(": ")[2] for line in head.split("\r\n") if line.startswith("Sec-WebSocket-Key"))
-    accept = b64encode(hashlib.sha1(key.encode() + websocket.ACCEPT_SALT).digest()).decode()  # noqa: S324
+    accept = b64encode(hashlib.sha1(key.encode() + SALT).digest()).decode()  # noqa: S324
     connection.sendall(
         f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\n".encode()
     )

@@ -1,26 +1,35 @@
-"""The verb table, and how what is typed finds its row."""
+"""How what is typed finds its row of the verb table, of which only the part with the first word is loaded.
 
-from collections.abc import Sequence
+The whole is `banger.cli.verbs.table`: for help, completion, and whoever wants to know what there is.
+"""
 
-from banger.cli.verb import Group, Verb
-from banger.cli.verbs.image import IMAGE
-from banger.cli.verbs.kernel import KERNEL
-from banger.cli.verbs.system import DAEMON, FIRECRACKER, INTERNAL, SINGLE, SYSTEM
-from banger.cli.verbs.vm import VM
+TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-GROUPS: tuple[Group, ...] = (VM, IMAGE, KERNEL, DAEMON, SYSTEM, FIRECRACKER)
-VERBS: tuple[Verb, ...] = (*(verb for group in GROUPS for verb in group.verbs), *SINGLE, *INTERNAL)
+    from banger.cli.verb import Group, Verb
+
+PARTS = {
+    **dict.fromkeys(("vm", "run", "exec", "ps", "cp", "rm"), "vm"),
+    "image": "image",
+    "kernel": "kernel",
+}
+"""First words, and the module with their rows; it is `banger.cli.verbs.system` for all others."""
 
 
-def find(words: Sequence[str]) -> tuple[Verb | Group | None, int]:
+def find(words: "Sequence[str]") -> "tuple[Verb | Group | None, int]":
     """The row or group that the first words name, and how many of them did; None when they name nothing."""
+    if not words:
+        return None, 0
+    part = __import__(f"banger.cli.verbs.{PARTS.get(words[0], 'system')}", fromlist=["GROUPS"])
+    verbs: list[Verb] = [*(verb for group in part.GROUPS for verb in group.verbs), *part.SINGLE]
     for length in (3, 2, 1):
         typed = " ".join(words[:length])
         if len(words) >= length:
-            for verb in VERBS:
+            for verb in verbs:
                 if typed == verb.path or typed in verb.aliases:
                     return verb, length
-    for group in GROUPS:
-        if words and words[0] == group.name:
+    for group in part.GROUPS:
+        if words[0] == group.name:
             return group, 1
     return None, 0

@@ -152,3 +152,6 @@ for, and Ctrl-C ends the wait.""",
         ),
     ),
 )
+
+GROUPS = (IMAGE,)
+SINGLE: tuple[Verb, ...] = ()

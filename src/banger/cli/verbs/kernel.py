@@ -67,3 +67,6 @@ no kernel yet. A kernel of your own is imported from a directory.""",
         ),
     ),
 )
+
+GROUPS = (KERNEL,)
+SINGLE: tuple[Verb, ...] = ()

@@ -109,7 +109,7 @@ as --sha256. Both programs go to /usr/local/bin, root's; machines that run are n
     ),
 )
 
-SINGLE = (
+_ALONE = (
     Verb(
         "doctor",
         "check this host, and say how to mend what is missing",
@@ -146,7 +146,7 @@ _BUNDLE = (
     JSON,
 )
 
-INTERNAL = (
+_INTERNAL = (
     Verb(
         "internal make-bundle",
         "make an image's bundle of a flat archive of a root file system",
@@ -189,3 +189,6 @@ daemon is needed.""",
         hidden=True,
     ),
 )
+
+GROUPS = (DAEMON, SYSTEM, FIRECRACKER)
+SINGLE = (*_ALONE, *_INTERNAL)

@@ -262,7 +262,6 @@ user-mode network are not known. --watch goes on until Ctrl-C; with --json it pr
                 JSON,
             ),
             examples=("banger vm stats", "banger vm stats web --watch"),
-            aliases=("stats",),
         ),
         Verb(
             "vm health",
@@ -272,3 +271,6 @@ user-mode network are not known. --watch goes on until Ctrl-C; with --json it pr
         ),
     ),
 )
+
+GROUPS = (VM,)
+SINGLE: tuple[Verb, ...] = ()

@@ -7,7 +7,7 @@ import contextlib
 import os
 from collections.abc import Sequence
 
-from banger import errors, proc
+from banger import errors
 from banger.disk import grow
 from banger.disk.guest_file import Edit
 from banger.disk.roots.strategy import Place, Root, check_size
@@ -31,10 +31,6 @@ class Snapshot:
             return "nobody here makes devices: it takes root, or the root helper"
         if not os.path.exists(_CONTROL):
             return f"the kernel has no device-mapper ({_CONTROL})"
-        try:
-            proc.find("dmsetup")
-        except errors.ToolMissing as missing:
-            return missing.message
         return None
 
     async def make(self, place: Place) -> None:

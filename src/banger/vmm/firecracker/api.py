@@ -54,14 +54,25 @@ class Client:
     ) -> None:
         await self._close()
 
-    async def send(self, request: Request) -> Any:
-        """Make a request; what it returns, None for an answer without a body. Raises `ApiError`."""
+    async def send(self, *requests: Request) -> Any:
+        """Make requests, one behind the other without a pause; what the last returns, None for no body.
+
+        All are made, whatever becomes of the first. Raises `ApiError` for the first that is refused.
+        """
+        if self._writer is None:
+            raise ApiError("not connected")
+        self._writer.write(b"".join(map(_encoded, requests)))
+        body = None
+        for request in requests:
+            body = await self._answered(request)
+        return body
+
+    async def _answered(self, request: Request) -> Any:
         if self._reader is None or self._writer is None:
             raise ApiError("not connected")
         what = f"{request.METHOD} {request.path}"
         try:
             async with asyncio.timeout(self._timeout):
-                self._writer.write(_encoded(request))
                 await self._writer.drain()
                 status, body = await _answer(self._reader)
         except BaseException as error:

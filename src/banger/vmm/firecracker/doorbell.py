@@ -15,7 +15,7 @@ import socket
 
 from banger import proc
 
-PATIENCE = 5.0
+PATIENCE = 15.0
 """Seconds that a guest may take before it is asked as well, which costs the helper a request each time."""
 
 

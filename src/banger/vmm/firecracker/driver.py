@@ -1,8 +1,7 @@
 """The Firecracker driver: one jailed process a machine, made and ended by the root helper, spoken to over its API.
 
-Order of a launch: the kernel, the initrd and the read-only drives go into the helper's store; the helper makes the jail
-and starts the monitor in it; over the API the machine is described and started. Whatever fails on the way takes the
-jail with it.
+Order of a launch: the kernel and the read-only drives go into the helper's store; the helper makes the jail and starts
+the monitor in it; over the API the machine is described and started. Whatever fails on the way takes the jail with it.
 
 The monitor is another user's process: it is watched by pidfd, which anybody may, and signalled by the helper. On disk,
 in the machine's directory: ``console.log``, the guest's console and Firecracker's own lines. The sockets are in the
@@ -25,7 +24,7 @@ from banger.vmm.driver import Availability, Exit, Features, Handle, LaunchSpec
 from banger.vmm.firecracker import configuration, ending, vsock
 from banger.vmm.firecracker.api import ApiError, Client
 from banger.vmm.firecracker.doorbell import Doorbells
-from banger.vmm.firecracker.jail import Jail, Own
+from banger.vmm.firecracker.jail import Jail
 from banger.vmm.firecracker.probe import probe
 from banger.vmm.firecracker.resources import Request, VmState
 
@@ -52,6 +51,8 @@ class FirecrackerDriver:
         self._cache = cache
         self._jail = Jail(privileged)
         self._doorbells = Doorbells()
+        self._contained: set[str] = set()
+        self._containing: set[asyncio.Task[None]] = set()
         self._probing = asyncio.Lock()
 
     async def availability(self) -> Availability:
@@ -95,16 +96,17 @@ class FirecrackerDriver:
         try:
             launched = await self._jail.launch(spec, output)
         except asyncio.CancelledError:
-            await asyncio.shield(self._jail.sweep(spec.vm_id, None))
+            await asyncio.shield(self._jail.sweep(spec.vm_id))
             raise
         finally:
             os.close(output)
         self._doorbells.put_up(spec.vm_id, launched.doorbell)
-        details = {"vm": spec.vm_id, "initrd": launched.own.path, "initrd_sha256": launched.own.sha256}
-        handle = replace(handle, pid=launched.pid, start_ticks=launched.start_ticks, details=details)
+        handle = replace(handle, pid=launched.pid, start_ticks=launched.start_ticks)
+        *described, start = configuration.requests(spec)
         try:
-            await self._say(handle, *configuration.requests(spec))
-            await self._jail.contain(spec.vm_id)
+            async with Client(launched.api) as api:
+                await api.send(*described)
+                await api.send(start)
         except (ApiError, errors.VmmFailed) as error:
             reason = str(error.data["reason"] if isinstance(error, errors.VmmFailed) else error)
             raise await asyncio.shield(self._failed(handle, reason)) from None
@@ -120,20 +122,14 @@ class FirecrackerDriver:
         await self.kill(handle)
         return errors.VmmFailed(reason=reason, name=handle.details["vm"])
 
-    async def _say(self, handle: Handle, *requests: Request) -> None:
-        """Raises `ApiError`, and what connecting raises."""
-        async with Client(await self._jail.connect(handle.details["vm"], "api")) as api:
-            for request in requests:
-                await api.send(request)
-
     def alive(self, handle: Handle) -> bool:
         return proc.alive(process.identity(handle))
 
     async def kill(self, handle: Handle) -> None:
-        details = handle.details
-        own = Own(details["initrd"], details["initrd_sha256"]) if "initrd" in details else None
-        self._doorbells.take_down(details["vm"])
-        await self._jail.sweep(details["vm"], own)
+        vm_id = handle.details["vm"]
+        self._doorbells.take_down(vm_id)
+        self._contained.discard(vm_id)
+        await self._jail.sweep(vm_id)
         if not await proc.wait_gone(process.identity(handle), _END_SECONDS):
             raise errors.VmmFailed(reason=f"process {handle.pid} does not end", name=process.machine_name(handle))
 
@@ -156,7 +152,16 @@ class FirecrackerDriver:
             pause, limit = min(pause * 1.5, _LONGEST_PAUSE), min(limit * 1.5, _LONGEST_LIMIT)
         if connected is None:
             raise errors.AgentLost(reason="the machine has ended")
+        self._contain(vm_id)
         return connected
+
+    def _contain(self, vm_id: str) -> None:
+        """Once for each machine, and behind its guest's first answer: that is what somebody waits for."""
+        if vm_id not in self._contained:
+            self._contained.add(vm_id)
+            task = asyncio.create_task(self._jail.contain(vm_id))
+            self._containing.add(task)
+            task.add_done_callback(self._containing.discard)
 
     async def _call(self, vm_id: str, limit: float) -> socket.socket | None:
         """A connection that we make; None when the guest does not let us in so far."""
@@ -180,7 +185,8 @@ class FirecrackerDriver:
 
     async def _change(self, handle: Handle, request: Request) -> None:
         try:
-            await self._say(handle, request)
+            async with Client(await self._jail.connect(handle.details["vm"], "api")) as api:
+                await api.send(request)
         except ApiError as error:
             raise errors.VmmFailed(reason=str(error), name=process.machine_name(handle)) from None
 

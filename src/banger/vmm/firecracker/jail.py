@@ -7,6 +7,7 @@ taken back.
 import asyncio
 import contextlib
 import hashlib
+import logging
 import os
 import socket
 from collections.abc import Coroutine
@@ -18,25 +19,23 @@ from banger.privileged.runner import Privileged
 from banger.vmm.driver import LaunchSpec
 from banger.vmm.firecracker import configuration
 
+log = logging.getLogger("banger.vmm")
+
 T = TypeVar("T")
 _REMEMBERED = 256
 _MIB = 1 << 20
 
 
-class Own(NamedTuple):
-    """A file that one machine alone has: its initrd. The store need not keep it longer than the machine runs."""
-
-    path: str
-    sha256: str
-
-
 class Launched(NamedTuple):
-    """The monitor's process, and the socket that listens for its guest (`doorbell`), the caller's to close."""
+    """The monitor's process; the socket that listens for its guest (`doorbell`), and a connection to its API.
+
+    Both are the caller's to close.
+    """
 
     pid: int
     start_ticks: int
-    own: Own
     doorbell: int
+    api: socket.socket
 
 
 class Jail:
@@ -53,43 +52,38 @@ class Jail:
         files = [drive for drive in spec.drives if not configuration.is_device(drive)]
         kernel = await self._shared(spec.kernel, spec.vm_id)
         stored = [StoredFile(drive.serial, await self._shared(drive.path, spec.vm_id)) for drive in files]
-        initrd = await self._store(spec.initrd, spec.vm_id)
         operation = Launch(
             vm_id=spec.vm_id,
             slot=spec.slot,
             kernel=kernel,
-            initrd=initrd,
             files=tuple(stored),
             device=len(files) < len(spec.drives),
             tap=getattr(spec.network, "tap", None),
             vcpus=spec.vcpus,
             memory=spec.memory // _MIB,
         )
-        own = Own(spec.initrd, initrd)
         try:
-            outcome = await _whole(self._privileged.perform(operation, descriptors=(console,)))
+            with open(spec.initrd, "rb") as initrd:
+                outcome = await _whole(self._privileged.perform(operation, descriptors=(console, initrd.fileno())))
+        except OSError as error:
+            raise errors.VmmFailed(reason=f"{spec.initrd}: {error.strerror}", name=spec.vm_id) from None
         except errors.BangerError as failed:
             self._stored.clear()  # it may have failed because what was there is not there any more
-            with contextlib.suppress(errors.BangerError):
-                await self._let_go(own)
             raise _told(failed, spec.vm_id) from None
         pid, ticks = outcome.values.get("pid"), outcome.values.get("start_ticks")
         assert isinstance(pid, int) and isinstance(ticks, int)
-        (doorbell,) = outcome.descriptors
-        return Launched(pid, ticks, own, doorbell)
+        doorbell, api = outcome.descriptors
+        return Launched(pid, ticks, doorbell, _connection(api))
 
     async def _shared(self, path: str, vm_id: str) -> str:
-        """As `_store`, of a file that many machines have: one request for all of them."""
+        """Put a file that many machines have into the store, under its sha256: one request for all of them."""
         sha256 = await self._sha256(path, vm_id)
         if sha256 not in self._stored:
-            await self._fill(path, sha256, vm_id)
+            try:
+                await _whole(self._privileged.perform(StoreFile(path=path, sha256=sha256)))
+            except errors.BangerError as failed:
+                raise _told(failed, vm_id) from None
             self._stored.add(sha256)
-        return sha256
-
-    async def _store(self, path: str, vm_id: str) -> str:
-        """Put a file into the store, under its sha256."""
-        sha256 = await self._sha256(path, vm_id)
-        await self._fill(path, sha256, vm_id)
         return sha256
 
     async def _sha256(self, path: str, vm_id: str) -> str:
@@ -97,12 +91,6 @@ class Jail:
             return await asyncio.to_thread(self._digest, path)
         except OSError as error:
             raise errors.VmmFailed(reason=f"{path}: {error.strerror}", name=vm_id) from None
-
-    async def _fill(self, path: str, sha256: str, vm_id: str) -> None:
-        try:
-            await _whole(self._privileged.perform(StoreFile(path=path, sha256=sha256)))
-        except errors.BangerError as failed:
-            raise _told(failed, vm_id) from None
 
     def _digest(self, path: str) -> str:
         """A file's sha256, read once for as long as it is the same file."""
@@ -124,16 +112,14 @@ class Jail:
             outcome = await _whole(self._privileged.perform(Connect(vm_id=vm_id, socket=name)))
         except errors.BangerError as failed:
             raise _told(failed, vm_id) from None
-        connected = socket.socket(fileno=outcome.descriptors[0])
-        connected.setblocking(False)
-        return connected
+        return _connection(outcome.descriptors[0])
 
     async def contain(self, vm_id: str) -> None:
-        """Count the kernel's timer threads for a guest that has begun against its machine."""
+        """Count the kernel's timer thread for a guest that has begun against its machine; a failure is logged."""
         try:
             await _whole(self._privileged.perform(Contain(vm_id=vm_id)))
         except errors.BangerError as failed:
-            raise _told(failed, vm_id) from None
+            log.warning("the timer of %s is not counted against it: %s", vm_id, failed.message)
 
     async def kill(self, vm_id: str, pid: int, start_ticks: int) -> None:
         """SIGKILL to the monitor, if it still is that process."""
@@ -142,17 +128,12 @@ class Jail:
         except errors.BangerError as failed:
             raise _told(failed, vm_id) from None
 
-    async def sweep(self, vm_id: str, own: Own | None) -> None:
-        """End whatever lives in the jail, remove it, and let go of the machine's own file in the store."""
+    async def sweep(self, vm_id: str) -> None:
+        """End whatever lives in the jail, and remove it."""
         try:
             await _whole(self._privileged.perform(Sweep(vm_id=vm_id)))
-            if own is not None:
-                await self._let_go(own)
         except errors.BangerError as failed:
             raise _told(failed, vm_id) from None
-
-    async def _let_go(self, own: Own) -> None:
-        await _whole(self._privileged.revert(StoreFile(path=own.path, sha256=own.sha256)))
 
     async def killed_for_memory(self, vm_id: str) -> bool:
         """Whether the kernel has killed the monitor since its control group had reached its limit."""
@@ -164,6 +145,12 @@ class Jail:
         events = str(limits.get("memory.events", "")) if isinstance(limits, dict) else ""
         counts = dict(line.split() for line in events.splitlines() if len(line.split()) == 2)
         return counts.get("oom_kill", "0") != "0"
+
+
+def _connection(descriptor: int) -> socket.socket:
+    connected = socket.socket(fileno=descriptor)
+    connected.setblocking(False)
+    return connected
 
 
 async def _whole(performing: Coroutine[Any, Any, T]) -> T:

@@ -30,6 +30,9 @@ def us() -> proc.Identity:
     return proc.Identity(os.getpid(), proc.start_ticks(os.getpid()) or 0)
 
 
+CONTENT = b"HTTP/1.1 204 \r\n\r\n" * 100
+"""What a monitor answers that has nothing against what it is asked."""
+
 GONE = proc.Identity(os.getpid(), 1)
 """A process that has ended: what has its pid began at another time."""
 
@@ -147,10 +150,14 @@ class Helper:
         self.connects = 0
         self.asked = asyncio.Event()
         self.others: list[socket.socket] = []
+        self.monitors: list[socket.socket] = []
 
     async def perform(self, operation: Operation, *, descriptors: Sequence[int] = (), change: str = "") -> Outcome:
         if isinstance(operation, Launch):
-            return Outcome({"pid": us().pid, "start_ticks": us().start_ticks}, (listener(self.path),))
+            ours, theirs = socket.socketpair()
+            self.monitors.append(theirs)
+            theirs.sendall(CONTENT)
+            return Outcome({"pid": us().pid, "start_ticks": us().start_ticks}, (listener(self.path), ours.detach()))
         if isinstance(operation, Connect):
             self.connects += 1
             self.asked.set()
@@ -184,17 +191,13 @@ class Scene:
             memory=64 << 20,
             drives=(),
         )
-        monkeypatch.setattr(FirecrackerDriver, "_say", self._say)
 
     def __enter__(self) -> "Scene":
         return self
 
     def __exit__(self, *_: object) -> None:
-        for each in self.helper.others:
+        for each in (*self.helper.others, *self.helper.monitors):
             each.close()
-
-    async def _say(self, *requests: object) -> None:
-        """It is content."""
 
     async def launch(self) -> Handle:
         return await self.driver.launch(self.spec)

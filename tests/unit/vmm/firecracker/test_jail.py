@@ -1,6 +1,7 @@
 """What the helper's answers mean to the driver."""
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -88,19 +89,24 @@ def test_what_machines_share_is_stored_once_until_a_launch_fails(tmp_path: Path)
         vm_id=ID, directory=str(tmp_path), runtime=str(tmp_path), kernel=str(tmp_path / "kernel"),
         initrd=str(tmp_path / "initrd"), cmdline=(), vcpus=1, memory=64 << 20, drives=(),
     )  # fmt: skip
-    helper = Answering(Outcome({"pid": 1, "start_ticks": 1}, (0,)))
+
+    def launched() -> Outcome:
+        return Outcome({"pid": 1, "start_ticks": 1}, (0, socket.socket(socket.AF_UNIX).detach()))
+
+    helper = Answering(launched())
     jail = Jail(helper)
 
     def stored() -> list[str]:
         helper.asked.clear()
-        asyncio.run(jail.launch(spec, 1))
+        asyncio.run(jail.launch(spec, 1)).api.close()
         assert isinstance(helper.asked[-1], Launch)
         return [Path(each.path).name for each in helper.asked if isinstance(each, StoreFile)]
 
-    assert stored() == ["kernel", "initrd"]
-    assert stored() == ["initrd"], "each machine has its own"
+    assert stored() == ["kernel"]
+    helper.launches(launched())
+    assert stored() == []
     helper.launches(errors.PrivilegeFailed(operation="machine.launch", reason="it is not in the store", busy=False))
     with pytest.raises(errors.VmmFailed, match="not in the store"):
         asyncio.run(jail.launch(spec, 1))
-    helper.launches(Outcome({"pid": 1, "start_ticks": 1}, (0,)))
-    assert stored() == ["kernel", "initrd"]
+    helper.launches(launched())
+    assert stored() == ["kernel"]
