@@ -80,6 +80,7 @@ OPERATION_CANCEL = Route(
     reply="operation.Operation",
 )
 
+DF = Route("df", "GET /v1/df", "What takes space, and how much of it really", reply="space.Space")
 EVENTS = Route(
     "events", "GET /v1/events", "What changes, from now on and without end", reply="event.Event", stream="ndjson"
 )

@@ -10,6 +10,8 @@ import banger
 from banger.api.daemon import DaemonStatus, Empty, OperationList, Report
 from banger.api.operation import Operation
 from banger.api.routes import API_VERSION
+from banger.api.space import Space
+from banger.daemon import space
 from banger.daemon.call import Call
 from banger.daemon.reply import JSON, NDJSON, Stream
 
@@ -65,6 +67,10 @@ async def operation_events(call: Call[None]) -> Stream:
             yield msgspec.json.encode(state) + b"\n"
 
     return Stream(lines(), NDJSON, call.services.stopping)
+
+
+async def df(call: Call[None]) -> Space:
+    return await asyncio.to_thread(space.measure, space.items(call.services), call.services.paths.state)
 
 
 async def events(call: Call[None]) -> Stream:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from banger.api.operation import Operation
     from banger.api.recipe import BuildImage
     from banger.api.routes import Route
+    from banger.api.space import Space
     from banger.api.vm import CreateVm, ExecVm, Health, SetVm, Vm, VmList, VmStatsList
     from banger.sdk.exec import Command
     from banger.sdk.transport import Body, Query
@@ -185,6 +186,12 @@ class Client:
         from banger.sdk import events
 
         return events.listen(self)
+
+    def df(self) -> "Space":
+        """What takes space on this host, and how much of it really."""
+        from banger.api.space import Space
+
+        return self._call(routes.DF, Space)
 
     # -- the daemon --------------------------------------------------------------------------------------------------
 

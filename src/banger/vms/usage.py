@@ -10,14 +10,13 @@ from typing import NamedTuple
 
 from banger import proc
 from banger.api.vm import VmStats
+from banger.disk.taken import Meter
 from banger.paths import Paths
 from banger.vmm.driver import Handle, TapNetwork
 from banger.vms.record import VmRecord
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_BLOCK = 512
-"""The unit of st_blocks, whatever the file system's own is (stat(2))."""
 
 
 class Consumed(NamedTuple):
@@ -41,7 +40,7 @@ def of(record: VmRecord, paths: Paths) -> VmStats:
         memory=record.memory,
         memory_resident=consumed and consumed.resident,
         disk_size=record.disk_size,
-        disk_used=taken(paths.vm(record.id)),
+        disk_used=Meter().taken(paths.vm(record.id)),
         received=received,
         sent=sent,
         uptime=max(0.0, time.time() - record.started) if running and record.started else None,
@@ -60,22 +59,6 @@ def process(handle: Handle) -> Consumed | None:
     if not proc.alive(proc.Identity(handle.pid, handle.start_ticks)):
         return None
     return Consumed((int(fields[11]) + int(fields[12])) / _TICKS, resident)
-
-
-def taken(path: str) -> int:
-    """Bytes that everything below a directory really takes; files that go away meanwhile take nothing."""
-    total = 0
-    waiting = [path]
-    while waiting:
-        try:
-            with os.scandir(waiting.pop()) as entries:
-                for entry in entries:
-                    total += entry.stat(follow_symlinks=False).st_blocks * _BLOCK
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-        except OSError:
-            continue
-    return total
 
 
 def _network(record: VmRecord) -> tuple[int | None, int | None]:

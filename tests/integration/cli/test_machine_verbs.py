@@ -20,6 +20,31 @@ def machine(room: Home, name: str) -> dict[str, object]:
     return found
 
 
+def look(room: Home) -> None:
+    """At two machines that run."""
+    (taken,) = json.loads(room.banger("vm", "stats", "--json", "web", check=True).stdout)["stats"]
+    assert taken["cpu_share"] > 0 and 64 << 20 < taken["memory_resident"] < 2 << 30
+    assert 0 < taken["disk_used"] < taken["disk_size"] == 10 << 30
+    space = json.loads(room.banger("df", "--json", check=True).stdout)
+    items = {(each["kind"], each["name"]): each for each in space["items"]}
+    assert 0 < items["machine", "web"]["real"] < items["machine", "web"]["virtual"] == 10 << 30
+    assert items["image", "busybox"]["real"] > 0 and items["kernel", "debian-cloud"]["real"] > 0
+    assert [each for each in items if each[0] == "unknown"] == []
+    assert "machines may still write" in room.banger("system", "df", check=True).stderr
+    listening = OnTerminal(room, "events")
+    listening.expect("listening")
+    room.banger("vm", "set", "web", "--vcpu", "2", check=True)
+    listening.expect("vm.set  web  done")
+    os.kill(listening.pid, signal.SIGINT)
+    assert listening.end() == 130
+    watched = OnTerminal(room, "vm", "stats", "--watch", "--interval", "0.2")
+    watched.expect("CPU TIME")
+    watched.expect("db")
+    watched.expect("\x1b[3F\x1b[J")  # two machines and the heading are taken back
+    os.kill(watched.pid, signal.SIGINT)
+    assert watched.end() == 130
+
+
 def prune(room: Home) -> None:
     """Of two machines at rest, with a third party in the middle."""
     refused = room.banger("vm", "prune")
@@ -85,22 +110,7 @@ def life(room: Home) -> None:
     size = int(room.banger("exec", "web", "--", "sh", "-c", "df -k / | tail -1").stdout.split()[1])
     assert 9_500_000 < size < 10 << 20, "the file system has grown with its disk"
 
-    (taken,) = json.loads(room.banger("vm", "stats", "--json", "web", check=True).stdout)["stats"]
-    assert taken["cpu_share"] > 0 and 64 << 20 < taken["memory_resident"] < 2 << 30
-    assert 0 < taken["disk_used"] < taken["disk_size"] == 10 << 30
-    listening = OnTerminal(room, "events")
-    listening.expect("listening")
-    room.banger("vm", "set", "web", "--vcpu", "2", check=True)
-    listening.expect("vm.set  web  done")
-    os.kill(listening.pid, signal.SIGINT)
-    assert listening.end() == 130
-    watched = OnTerminal(room, "vm", "stats", "--watch", "--interval", "0.2")
-    watched.expect("CPU TIME")
-    watched.expect("db")
-    watched.expect("\x1b[3F\x1b[J")  # two machines and the heading are taken back
-    os.kill(watched.pid, signal.SIGINT)
-    assert watched.end() == 130
-
+    look(room)
     room.banger("vm", "keep", "web", "forever", check=True)
     assert "time limit" not in room.banger("vm", "show", "web").stdout
     stopped = room.banger("vm", "stop", "--timeout", "60", "web", "db", "--json", check=True)

@@ -118,6 +118,17 @@ _ALONE = (
         examples=("banger doctor",),
     ),
     Verb(
+        "df",
+        "show what takes space: how large it is said to be, and what it really takes",
+        description="""\
+Disks are sparse: SIZE is what was promised, ON DISK what is written. A machine's part is what it differs in from its
+image; with disks made as clones, blocks that are shared are counted with each. The last line tells how much machines
+may still write.""",
+        arguments=(JSON,),
+        examples=("banger df", "banger df --json"),
+        aliases=("system df",),
+    ),
+    Verb(
         "events",
         "show what changes, as it changes",
         description="""\
