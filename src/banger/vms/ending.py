@@ -48,7 +48,7 @@ class PowerOff(Step):
         if record.handle is None or not parts.drivers.of(record).alive(record.handle):
             return
         report.stage("waiting for the guest to power off")
-        hurry = parts.hurry.setdefault(self.vm_id, asyncio.Event())
+        hurry = parts.hurry.setdefault(report.operation, asyncio.Event())
         orderly = asyncio.create_task(self._ask(record))
         hurried = asyncio.create_task(hurry.wait())
         try:
@@ -63,7 +63,7 @@ class PowerOff(Step):
             for task in (orderly, hurried):
                 task.cancel()
             await asyncio.gather(orderly, hurried, return_exceptions=True)
-            parts.hurry.pop(self.vm_id, None)
+            parts.hurry.pop(report.operation, None)
 
     async def _ask(self, record: VmRecord) -> None:
         """First everything is written out, so that a guest that never finishes to power off has lost nothing."""

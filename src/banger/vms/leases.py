@@ -34,16 +34,18 @@ End = Callable[[str, str, Callable[[], bool]], Awaitable[None]]
 
 
 class Activity:
-    """Which machines are in use, and when the others last were. Forgets what `kept` does not name."""
+    """Which machines are in use, and when the others last were; that only where it is ``wanted``."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, wanted: bool = True) -> None:
         self._clock = clock
+        self._wanted = wanted
         self._open: dict[str, int] = {}
         self._last: dict[str, float] = {}
 
     def touch(self, vm_id: str) -> None:
         """It is used now."""
-        self._last[vm_id] = self._clock.since_boot()
+        if self._wanted:
+            self._last[vm_id] = self._clock.since_boot()
 
     @contextlib.contextmanager
     def using(self, vm_id: str) -> Iterator[None]:
@@ -80,7 +82,7 @@ class Leases:
         stale_after: float,
         clock: Clock = HOST,
     ) -> None:
-        self.activity = Activity(clock)
+        self.activity = Activity(clock, wanted=stale_after > 0)
         self._machines = machines
         self._end = end
         self._occupied = occupied
@@ -93,6 +95,12 @@ class Leases:
     def start(self) -> None:
         """Look at all limits now, and from now on."""
         self._keeper = asyncio.create_task(self._watch(), name="keeper of time limits")
+
+    def began(self, record: VmRecord) -> None:
+        """A machine has begun to run, or was found to."""
+        self.activity.touch(record.id)
+        if record.deadline is not None or self._stale_after:
+            self.wake()
 
     def wake(self) -> None:
         """A limit was set or moved."""

@@ -29,7 +29,7 @@ from banger.vmm.drivers import Drivers
 from banger.vms import attaching, labels, plans, reshaping, usage, wanted
 from banger.vms.connections import Connections
 from banger.vms.deadline import Deadline
-from banger.vms.ending import settle, switch_off
+from banger.vms.ending import PowerOff, settle, switch_off
 from banger.vms.holds import GRACE, Holds
 from banger.vms.leases import Leases
 from banger.vms.parts import Parts
@@ -210,8 +210,8 @@ class VmService(Talking):
         """Switch off at once; an orderly stop that is under way becomes a quick one."""
         record = self._machines.find(ref)
         if joined := self._joined(record, plans.STOP, plans.KILL):
-            if hurry := self._parts.hurry.get(record.id):
-                hurry.set()
+            if joined.kind == plans.STOP and joined.step in ("", PowerOff.name):
+                self._parts.hurry.setdefault(joined.id, asyncio.Event()).set()
             return joined
         return self._begin(plans.KILL, record, Changed(record.id, already=_at_rest(record)))
 
@@ -235,8 +235,7 @@ class VmService(Talking):
     # -- ephemeral machines -------------------------------------------------------------------------------------------
 
     def _ready(self, record: VmRecord) -> None:
-        self._leases.activity.touch(record.id)
-        self._leases.wake()
+        self._leases.began(record)
         if record.ephemeral and not record.worker_of:
             self._holds.await_first(record.id)
 

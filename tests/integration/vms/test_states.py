@@ -296,6 +296,25 @@ async def test_kill_hurries_a_stop_that_waits_for_the_guest(installation: Instal
 
 
 @scenario
+async def test_kill_hurries_a_stop_that_has_only_been_asked_for_and_none_that_comes_later(
+    installation: Installation,
+) -> None:
+    async with installation.daemon() as daemon:
+        await daemon.create()
+        frozen = _freeze_agent(daemon, "one")
+        stop = await daemon.vms.stop("one", StopVm(timeout=600))
+        assert (await daemon.vms.kill("one")).id == stop.id, "it has done nothing yet"
+        await daemon.done(stop)
+        assert daemon.vms.show("one").stop_reason == "killed"
+        os.kill(frozen, 9)
+        await daemon.done(await daemon.vms.start("one"))
+        frozen = _freeze_agent(daemon, "one")
+        later = await daemon.done(await daemon.vms.stop("one", StopVm(timeout=0.2)))
+        assert any("did not power off" in each for each in later.notices)
+        os.kill(frozen, 9)
+
+
+@scenario
 async def test_a_stop_that_the_guest_does_not_follow_ends_with_the_switch(installation: Installation) -> None:
     async with installation.daemon() as daemon:
         await daemon.create()
