@@ -4,7 +4,7 @@
 PYTHON := scripts/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test smoke attacks check docs lock bench clean
+.PHONY: help demo test matrix smoke attacks check docs lock bench clean
 
 help: ## say what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -15,6 +15,9 @@ demo: ## set up what is missing, boot a machine, show it, delete it
 
 test: ## set up what the tests need and run them all; ARGS="..." goes to pytest
 	@$(PYTHON) scripts/suite.py $(ARGS)
+
+matrix: ## run the whole crash matrix, an hour and a half; ARGS="-k NAME" picks some
+	@$(PYTHON) scripts/suite.py --group matrix $(ARGS)
 
 smoke: ## run the scenarios in the emulated host; ONE=name picks some
 	@$(PYTHON) scripts/suite.py --group smoke $(if $(ONE),-k $(ONE)) $(ARGS)

@@ -38,9 +38,9 @@ class Silent:
 async def pull(reference: str, cache: str, image: str, size: int) -> None:
     material = sources.Material(Downloads(cache))
     report: Report = Silent()
-    await sources.fetch(material, reference, report)
     sources.equip(material, assets.agent_path(), os.path.dirname(image))
-    await sources.write(material, image, size, report, indexes=os.path.join(cache, "layers"), home=image)
+    async with sources.arriving(material, reference, report):
+        await sources.write(material, image, size, report, indexes=os.path.join(cache, "layers"), home=image)
     material.remove()
     material.release()
 

@@ -22,7 +22,7 @@ settings.load_profile("banger")
 GUARDED = ("unit", "property")
 """Directories whose tests may not reach outside the process."""
 
-CHECKED = ("integration", "conformance", "security")
+CHECKED = ("integration", "conformance", "security", "matrix")
 """Directories whose tests are checked for what they leave behind."""
 
 HERE = Path(__file__).parent
@@ -73,6 +73,20 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         counts = Counter({name: len(reports) for name, reports in reporter.stats.items() if name})
         failed = counts["failed"] + counts["error"]
         Path(tally).write_text(json.dumps({"passed": counts["passed"] + counts["xfailed"], "failed": failed}))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The counts of the crash matrix, wherever its tests ran."""
+    told: dict[str, object] = {}
+    counts: Counter[str] = Counter()
+    for report in terminalreporter.stats.get("passed", []) + terminalreporter.stats.get("failed", []):
+        for name, value in getattr(report, "user_properties", ()):
+            if name.startswith("matrix "):
+                counts[name] += value if isinstance(value, int) else 0
+                told[name] = counts[name] if isinstance(value, int) else value
+    if told:
+        words = ", ".join(f"{value} {name.removeprefix('matrix ')}" for name, value in told.items())
+        terminalreporter.write_line(f"crash matrix: {words}")
 
 
 # -- every test -------------------------------------------------------------------------------------------------------

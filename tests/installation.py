@@ -169,6 +169,7 @@ class Installation:
         )
         builds = BuildService(engine, records, images, vms, self.paths, config)
         try:
+            await vms.find_lost()
             await engine.recover()
             images.recover()
             kernels.recover()

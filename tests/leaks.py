@@ -48,14 +48,16 @@ def allow(pid: int) -> None:
     _allowed.add(pid)
 
 
-def _children(pid: int) -> Iterator[int]:
+def children(pid: int) -> Iterator[int]:
+    """Pids of processes that ``pid`` has started or adopted, zombies included."""
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
             with contextlib.suppress(OSError):
                 yield from map(int, (task / "children").read_text().split())
 
 
-def _process(pid: int) -> Process | None:
+def process_of(pid: int) -> Process | None:
+    """The process of that pid; None where it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
@@ -66,10 +68,10 @@ def _process(pid: int) -> Process | None:
 
 def descendants(pid: int) -> Iterator[Process]:
     """Living processes below ``pid``, those of allowed ones left out."""
-    for child in _children(pid):
+    for child in children(pid):
         if child in _allowed:
             continue
-        found = _process(child)
+        found = process_of(child)
         if found is not None:
             yield found
         yield from descendants(child)
@@ -112,7 +114,7 @@ def end_new_processes(before: Resources) -> None:
     for process in resources().processes - before.processes:
         with contextlib.suppress(OSError):
             os.kill(process.pid, signal.SIGKILL)
-    for pid in list(_children(os.getpid())):
-        if pid not in _allowed and _process(pid) is None:
+    for pid in list(children(os.getpid())):
+        if pid not in _allowed and process_of(pid) is None:
             with contextlib.suppress(OSError):
                 os.waitpid(pid, os.WNOHANG)

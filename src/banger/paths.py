@@ -29,7 +29,9 @@ On disk::
              images/ID/                     rootfs.ext4, image.json, work-seed.ext4, work-seed.json
              kernels/NAME/                  bzImage, vmlinux, modules.ext4, initrd.cpio, kernel.json
              builds/NAME.log                what the last build of that name said
-             vms/ID/                        disk.qcow2, disk.raw or overlay; initrd.cpio, console.log, qemu.log
+             vms/ID/                        disk.qcow2, disk.raw or overlay; handles.json, the second record;
+                                            initrd.cpio, console.log, qemu.log
+             set-aside/                     disks of machines that no record tells of; never removed
              ssh/                           id_ed25519, id_ed25519.pub: the installation's own key; never removed
              staging/                       work in progress; whatever is here at start is removed
     cache/   oci/                           what pulls have downloaded, in OCI image layout: index.json, blobs/,
@@ -189,6 +191,10 @@ class Paths:
     @property
     def vms(self) -> str:
         return os.path.join(self.state, "vms")
+
+    @property
+    def set_aside(self) -> str:
+        return os.path.join(self.state, "set-aside")
 
     @property
     def ssh_key(self) -> str:

@@ -8,11 +8,12 @@ session of its own, so that a time limit or a cancellation ends all of its desce
 import asyncio
 import contextlib
 import os
+import select
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from banger import errors
 from banger.log import printable
@@ -72,7 +73,7 @@ def find(tool: str) -> str:
 async def run(
     argv: Sequence[str],
     *,
-    input: bytes | None = None,
+    input: bytes | AsyncIterable[bytes] | None = None,
     timeout: float | None = None,
     env: Mapping[str, str] | None = None,
     cwd: str | None = None,
@@ -85,7 +86,7 @@ async def run(
     """Run a program to its end. ``on_line`` sees each line of its stderr as it comes, ``on_output`` of its stdout.
 
     With ``limit``, all of its output up to that many bytes is kept, and a child that says more is killed. A ``mortal``
-    child is killed by the kernel when we die.
+    child is killed by the kernel when we die. What an ``input`` that comes piece by piece raises ends the child.
     Raises `errors.ToolMissing`, `errors.TimedOut`, and with ``check`` `errors.ToolFailed` on a status that is not 0.
     A cancelled call kills the child and everything that it started before it passes the cancellation on.
     """
@@ -105,9 +106,10 @@ async def run(
         asyncio.ensure_future(_collect(process.stdout, on_output, limit)),
         asyncio.ensure_future(_collect(process.stderr, on_line, limit)),
     ]
+    feeding = asyncio.ensure_future(_feed(process.stdin, input))
     try:
         async with asyncio.timeout(timeout):
-            await asyncio.gather(*reading, _feed(process.stdin, input))
+            await asyncio.gather(*reading, feeding)
             stdout, stderr = (each.result() for each in reading)
             status = await process.wait()
     except TimeoutError:
@@ -118,7 +120,7 @@ async def run(
         ) from None
     finally:
         kill_group(process.pid)
-        await _abandon(reading, process)
+        await _abandon([*reading, feeding], process)
     if check and status != 0:
         tail = stderr.decode("utf-8", "replace").strip().splitlines()[-3:]
         raise errors.ToolFailed(
@@ -152,11 +154,11 @@ async def _collect(
     return bytes(kept)
 
 
-async def _abandon(reading: Sequence["asyncio.Future[bytes]"], process: asyncio.subprocess.Process) -> None:
+async def _abandon(talking: Sequence["asyncio.Future[Any]"], process: asyncio.subprocess.Process) -> None:
     """Wait for a child that was killed. Before Python 3.12, that never ends while a full pipe is not read."""
-    for each in reading:
+    for each in talking:
         each.cancel()
-    await asyncio.gather(*reading, return_exceptions=True)
+    await asyncio.gather(*talking, return_exceptions=True)
     for stream in (process.stdout, process.stderr):
         assert stream is not None
         while await stream.read(1 << 16):
@@ -164,13 +166,18 @@ async def _abandon(reading: Sequence["asyncio.Future[bytes]"], process: asyncio.
     await process.wait()
 
 
-async def _feed(stream: asyncio.StreamWriter | None, data: bytes | None) -> None:
+async def _feed(stream: asyncio.StreamWriter | None, data: bytes | AsyncIterable[bytes] | None) -> None:
     if stream is None or data is None:
         return
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        stream.write(data)
-        await stream.drain()
+    async for piece in _single(data) if isinstance(data, bytes) else data:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            stream.write(piece)
+            await stream.drain()
     stream.close()
+
+
+async def _single(data: bytes) -> AsyncIterator[bytes]:
+    yield data
 
 
 def kill_group(pid: int) -> None:
@@ -228,12 +235,18 @@ def spawn(
 
 def start_ticks(pid: int) -> int | None:
     """Start time of a process in clock ticks after boot, or None when there is none (zombies count as none)."""
+    state, ticks = _stat(pid)
+    return None if state in (b"Z", b"X") else ticks
+
+
+def _stat(pid: int) -> tuple[bytes, int | None]:
+    """State and start time of a process's first thread; no time where there is no process."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as stat:
             fields = stat.read().rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+        return b"X", None
+    return fields[0], int(fields[19])
 
 
 def alive(identity: Identity) -> bool:
@@ -275,8 +288,17 @@ def end_marked(variable: str, value: str) -> None:
                         found = True
 
 
+def _readable(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
+
+
 async def wait_gone(identity: Identity, timeout: float | None = None) -> bool:
-    """Wait until this very process has ended; False when ``timeout`` seconds were not enough."""
+    """Wait until this very process has ended; False when ``timeout`` seconds were not enough.
+
+    With all of its threads: a process whose first thread is a zombie already may hold its files and their locks still.
+    """
     try:
         descriptor = os.pidfd_open(identity.pid)
     except ProcessLookupError:
@@ -285,7 +307,7 @@ async def wait_gone(identity: Identity, timeout: float | None = None) -> bool:
     ended = asyncio.Event()
     loop.add_reader(descriptor, ended.set)
     try:
-        if not alive(identity):
+        if _stat(identity.pid)[1] != identity.start_ticks or _readable(descriptor):
             return True
         async with asyncio.timeout(timeout):
             await ended.wait()

@@ -30,7 +30,7 @@ def serve(
     """
     import resource
 
-    request = decode(sys.stdin.buffer.read())
+    request = decode(sys.stdin.buffer.readline())
     _, most = resource.getrlimit(resource.RLIMIT_AS)
     bound = memory(request) if most == resource.RLIM_INFINITY else min(memory(request), most)
     resource.setrlimit(resource.RLIMIT_AS, (bound, most))

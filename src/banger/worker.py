@@ -1,8 +1,8 @@
 """Work in a process of its own: what hostile input does to it ends it alone, and its memory goes back with it.
 
 Two ends of one pipe. The caller gives `ask` the module that works and a request; the module's ``main`` is `serve`, of
-`banger.serving`, which loads less than this end. The request is one JSON document on the worker's stdin; on its stdout
-come lines of JSON, each with one member::
+`banger.serving`, which loads less than this end. The request is one line of JSON on the worker's stdin, after which
+another may follow that was not known before; on its stdout come lines of JSON, each with one member::
 
     {"progress": ["read", 4194304, 66522134]}       stage, bytes done, bytes in all or null
     {"reply": ...}                                  the last line of work that was done
@@ -15,6 +15,7 @@ written into what the next daemon has swept.
 import contextlib
 import os
 import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Generic, TypeVar
 
 import msgspec
@@ -42,8 +43,18 @@ class _Line(msgspec.Struct, Generic[Reply], frozen=True, omit_defaults=True):
     error: _Failure | None = None
 
 
-async def ask(module: str, request: object, kind: type[Reply], progress: Progress) -> Reply:
-    """What the worker ``module`` replies to ``request``. Raises the worker's own errors, and `Died`."""
+async def ask(
+    module: str,
+    request: object,
+    kind: type[Reply],
+    progress: Progress,
+    *,
+    later: Callable[[], Awaitable[object]] | None = None,
+) -> Reply:
+    """What the worker ``module`` replies to ``request``. Raises the worker's own errors, and `Died`.
+
+    What ``later`` gives becomes the second line on the worker's stdin; what it raises ends the worker, and is raised.
+    """
     last: list[_Line[Reply]] = []
     decoder = msgspec.json.Decoder(_Line[kind])  # type: ignore[valid-type]
 
@@ -55,9 +66,14 @@ async def ask(module: str, request: object, kind: type[Reply], progress: Progres
             else:
                 last.append(line)
 
+    async def lines() -> AsyncIterator[bytes]:
+        yield msgspec.json.encode(request) + b"\n"
+        if later is not None:
+            yield msgspec.json.encode(await later()) + b"\n"
+
     result = await proc.run(
         [sys.executable, "-P", "-m", module],
-        input=msgspec.json.encode(request),
+        input=lines(),
         env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},  # what this process imports, it imports
         check=False,
         mortal=True,

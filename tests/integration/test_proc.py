@@ -1,7 +1,10 @@
 """The door to other programs: children that talk without end are ended like all others."""
 
 import asyncio
+import subprocess
+import sys
 import time
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -29,3 +32,55 @@ def test_a_talkative_child_is_ended_by_cancelling() -> None:
             await asyncio.wait_for(task, 60)
 
     asyncio.run(cancelled())
+
+
+def test_what_comes_piece_by_piece_reaches_the_child_as_it_comes() -> None:
+    said: list[str] = []
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"one\n"
+        while not said:  # noqa: ASYNC110 - the child answers when it has it
+            await asyncio.sleep(0.01)
+        yield b"two\n"
+
+    done = asyncio.run(asyncio.wait_for(proc.run(["cat"], input=pieces(), on_output=said.append), 60))
+    assert said == ["one", "two"] and done.stdout == b"one\ntwo\n"
+
+
+@pytest.mark.parametrize("program", [["cat"], ["sleep", "600"], ["true"]])
+def test_what_keeps_the_input_from_coming_ends_the_child_and_is_raised(program: list[str]) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"one\n"
+        raise errors.TimedOut(what="the input", seconds=1)
+
+    with pytest.raises(errors.TimedOut, match="the input"):
+        asyncio.run(asyncio.wait_for(proc.run(program, input=broken()), 60))
+
+
+LINGERING = """
+import ctypes, threading, time, sys
+def rest():
+    while not sys.stdin.read(1):
+        pass
+    time.sleep(0.2)
+threading.Thread(target=rest).start()
+ctypes.CDLL(None).syscall(60, 0)  # exit(2) ends this thread alone
+"""
+
+
+def test_a_process_is_not_gone_while_one_of_its_threads_is_there() -> None:
+    async def scenario() -> None:
+        child = subprocess.Popen([sys.executable, "-c", LINGERING], stdin=subprocess.PIPE)  # noqa: ASYNC220
+        assert child.stdin is not None
+        try:
+            identity = proc.Identity(child.pid, proc.start_ticks(child.pid) or 0)
+            while proc.alive(identity):  # until its first thread is a zombie
+                time.sleep(0.01)  # noqa: ASYNC251 - nothing else is to run
+            assert not await proc.wait_gone(identity, 0.1)
+            child.stdin.write(b"x")
+            child.stdin.close()
+            assert await proc.wait_gone(identity, 60)
+        finally:
+            child.kill()
+
+    asyncio.run(scenario())

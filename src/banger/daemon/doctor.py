@@ -117,6 +117,14 @@ async def _subordinate_ids(doctor: Doctor) -> Found:
     return "pass", "enough to build Debian images", ""
 
 
+async def _set_aside(doctor: Doctor) -> Found:
+    directory = doctor.paths.set_aside
+    found = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
+    if not found:
+        return "pass", "no disk is without an owner", ""
+    return "warn", f"disks whose machine is not on record: {', '.join(found)}", f"look at them, then: rm -r {directory}"
+
+
 async def _space(doctor: Doctor) -> Found:
     free = shutil.disk_usage(doctor.paths.state).free
     detail = f"{format_size(free)} free below {doctor.paths.state}"
@@ -197,6 +205,7 @@ ROWS: dict[str, Row] = {
     "disk space": _space,
     "runtime directory": _runtime_directory,
     "state directory": _state_directory,
+    "set aside": _set_aside,
     "kernel": _kernel,
     "default image": _image,
     "names": _names,

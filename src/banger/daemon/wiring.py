@@ -61,6 +61,7 @@ async def wire(paths: Paths, config: Config) -> Services:
             network=names.network,
         )
         builds = BuildService(engine, records, images, vms, paths, config)
+        await vms.find_lost()
         await engine.recover()
         images.recover()
         kernels.recover()

@@ -58,6 +58,10 @@ class Engine:
             raise ValueError(f"{kind.name} is registered twice")
         self._kinds[kind.name] = kind
 
+    def unfinished(self) -> list[Operation]:
+        """What an earlier daemon left, before `recover`."""
+        return [each.operation for each in self._store.unended()]
+
     async def recover(self) -> None:
         """Undo or resume every change that an earlier daemon left unfinished.
 

@@ -17,26 +17,35 @@ class _Download:
     """One at work, and who hears of it. Who comes late is told what the others were told."""
 
     def __init__(self, source: str, cache: str, platform: tuple[str, str]) -> None:
-        self.listeners: list[tuple[Progress, Notice]] = []
+        self.listeners: list[tuple[Progress, Notice, transport.Announce]] = []
         self._notices: list[str] = []
+        self._announced: transport.Fetched | None = None
         fetching = transport.fetch(
-            reference.parse(source), cache, platform=platform, progress=self._progress, notice=self._notice
-        )
+            reference.parse(source), cache, platform=platform, progress=self._progress, notice=self._notice,
+            announce=self._announce,
+        )  # fmt: skip
         self.task = asyncio.get_running_loop().create_task(fetching)
 
-    def join(self, progress: Progress, notice: Notice) -> None:
-        self.listeners.append((progress, notice))
+    def join(self, progress: Progress, notice: Notice, announce: transport.Announce) -> None:
+        self.listeners.append((progress, notice, announce))
         for text in self._notices:
             notice(text)
+        if self._announced is not None:
+            announce(self._announced)
 
     def _progress(self, stage: str, done: int, total: int | None) -> None:
-        for progress, _ in self.listeners:
+        for progress, _, _ in self.listeners:
             progress(stage, done, total)
 
     def _notice(self, text: str) -> None:
         self._notices.append(text)
-        for _, notice in self.listeners:
+        for _, notice, _ in self.listeners:
             notice(text)
+
+    def _announce(self, image: transport.Fetched) -> None:
+        self._announced = image
+        for _, _, announce in self.listeners:
+            announce(image)
 
 
 class Downloads:
@@ -68,14 +77,19 @@ class Downloads:
                 download.task.exception()  # nobody is left who would want to know
 
     async def fetch(
-        self, source: str, platform: tuple[str, str], progress: Progress, notice: Notice
+        self,
+        source: str,
+        platform: tuple[str, str],
+        progress: Progress,
+        notice: Notice,
+        announce: transport.Announce = transport.unannounced,
     ) -> transport.Fetched:
         """The image, downloaded together with all others who want it. Raises what `transport.fetch` does."""
         async with self.wanted(source):
             download = self._under_way.get(source)
             if download is None or download.task.done():
                 download = self._under_way[source] = _Download(source, self.cache.directory, platform)
-            listener = (progress, notice)
+            listener = (progress, notice, announce)
             download.join(*listener)
             try:
                 return await asyncio.shield(download.task)

@@ -92,7 +92,7 @@ class Present:
 
 
 class Fetch(Present):
-    """What the file system is made of: layers from a registry, or an archive built of packages."""
+    """What the file system is made of, but for layers that are fetched: those are read as they come, by `Build`."""
 
     name = "fetch"
 
@@ -108,14 +108,12 @@ class Fetch(Present):
         wanted = self.wanted
         try:
             os.makedirs(self.staging, mode=0o700)
-            if wanted.kind == "oci":
-                await sources.fetch(self.material, wanted.source, report)
-            elif wanted.kind == "debian":
+            if wanted.kind == "debian":
                 await sources.install(self.material, wanted.suite, wanted.packages, wanted.mirror, self.staging, report)
             elif wanted.kind == "directory":
                 own = (self.paths.state, self.paths.cache, self.paths.runtime)
                 sources.directory(self.material, wanted.source, own, report)
-            else:
+            elif wanted.kind == "archive":
                 await sources.archive(self.material, wanted.source, report)
             await asyncio.to_thread(sources.equip, self.material, self.agent, self.staging)
         except BaseException as error:
@@ -141,13 +139,8 @@ class Build(Fetch):
     async def do(self, report: Report) -> None:
         rootfs = os.path.join(self.staging, ROOTFS)
         try:
-            twin = self._twin()
-            if twin is not None:
-                report.stage("taking the same content from the image that has it")
-                os.link(os.path.join(self.paths.image(twin.id), ROOTFS), rootfs)
-                record = self._own(twin)
-            else:
-                record = await self._written(rootfs, report)
+            async with self._layers(report):
+                record = await self._linked(rootfs, report) or await self._written(rootfs, report)
             os.chmod(rootfs, 0o644)  # monitors that run as other users read it
             await keep(self.staging, record, rootfs)
             await asyncio.to_thread(self.material.remove)
@@ -158,6 +151,24 @@ class Build(Fetch):
 
     async def undo(self, report: Report) -> None:
         """`Fetch` removes the directory."""
+
+    def _layers(self, report: Report) -> contextlib.AbstractAsyncContextManager[None]:
+        """The layers, known at least."""
+        if self.wanted.kind != "oci":
+            return contextlib.nullcontext()
+        return sources.arriving(self.material, self.wanted.source, report)
+
+    async def _linked(self, rootfs: str, report: Report) -> ImageRecord | None:
+        """The file of a twin, if there is one when the layers are here."""
+        if self._twin() is None:
+            return None
+        await sources.arrived(self.material)
+        twin = self._twin()
+        if twin is None:
+            return None
+        report.stage("taking the same content from the image that has it")
+        os.link(os.path.join(self.paths.image(twin.id), ROOTFS), rootfs)
+        return self._own(twin)
 
     def _twin(self) -> ImageRecord | None:
         """An image of the same content and size, written by the same code: its file can be shared."""
@@ -260,6 +271,7 @@ class Publish(Present):
         os.makedirs(self.paths.images, exist_ok=True)
         os.chmod(self.staging, 0o711)  # noqa: S103 - monitors that run as other users read these files
         os.rename(self.staging, self.directory)
+        await asyncio.to_thread(sync, self.paths.images)  # the row that follows promises the directory
 
     async def undo(self, report: Report) -> None:
         """Out of sight at once; `Fetch` removes what is in the staging area."""
@@ -377,4 +389,4 @@ async def keep(directory: str, record: ImageRecord, *others: str) -> None:
     path = os.path.join(directory, RECORD)
     with open(path, "wb") as file:
         file.write(msgspec.json.format(msgspec.json.encode(record)))
-    await asyncio.to_thread(sync, path, *others)
+    await asyncio.to_thread(sync, path, *others, directory)

@@ -10,7 +10,7 @@ import hashlib
 import os
 import platform
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from banger import errors
 from banger.api.image import ImageConfig, Step
@@ -55,6 +55,10 @@ class Material:
         self.steps: tuple[Step, ...] = ()
         self.own: list[str] = []
         """Archives that were made for this one image."""
+        self.coming: asyncio.Task[None] | None = None
+        """What brings the layers, while they are known and not all here."""
+        self.staging = ""
+        """Where they grow."""
         self._lease: int | None = None
 
     async def keep(self, notice: Notice) -> None:
@@ -80,13 +84,50 @@ def architecture() -> str:
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 
-async def fetch(material: Material, source: str, report: Report) -> None:
+@contextlib.asynccontextmanager
+async def arriving(material: Material, source: str, report: Report) -> AsyncIterator[None]:
+    """Have the layers of a reference known when the body begins, and brought into the cache while it runs.
+
+    What goes wrong with that is raised by `arrived`, or at once where the layers are not known before.
+    """
+    known = asyncio.Event()
+
+    def announce(image: transport.Fetched) -> None:
+        _fill(material, image)
+        known.set()
+
+    coming = material.coming = asyncio.ensure_future(fetch(material, source, report, announce))
+    coming.add_done_callback(lambda _: known.set())
+    try:
+        await known.wait()
+        if coming.done():
+            await arrived(material)
+        yield
+    finally:
+        coming.cancel()
+        await asyncio.gather(coming, return_exceptions=True)
+
+
+async def arrived(material: Material) -> None:
+    """Wait until the layers are here. Raises what kept them from coming."""
+    coming, material.coming = material.coming, None
+    if coming is not None:
+        await coming
+
+
+async def fetch(
+    material: Material, source: str, report: Report, announce: transport.Announce = transport.unannounced
+) -> None:
     """Bring the layers of a reference into the cache of blobs, or find them there."""
     report.stage(STAGES["fetch"])
     await material.keep(report.notice)
     platform = ("linux", architecture())
-    found = await material.downloads.fetch(source, platform, _teller(report), report.notice)
-    material.digest = found.digest
+    _fill(material, await material.downloads.fetch(source, platform, _teller(report), report.notice, announce))
+
+
+def _fill(material: Material, found: transport.Fetched) -> None:
+    """Note what an image of a registry consists of."""
+    material.digest, material.staging = found.digest, found.staging
     material.architecture = found.config.architecture
     material.layers = [
         LayerSource(path=each.path, name=each.digest, digest=each.digest, size=each.size, diff_id=each.diff_id)
@@ -158,10 +199,10 @@ def assets_layer(agent: str, directory: str) -> tuple[LayerSource, str]:
 
 
 async def refetch(material: Material, source: str, report: Report) -> None:
-    """Bring the layers again, after one of them turned out to be damaged."""
-    report.notice("the cache is damaged; fetching again what is not sound")
+    """Bring the layers again, after one of them turned out to be damaged, if only while it came."""
     blobs = [(each.path, each.digest, each.size) for each in material.layers]
-    await asyncio.to_thread(transport.discard, blobs)
+    if await asyncio.to_thread(transport.discard, blobs):
+        report.notice("the cache is damaged; fetching again what is not sound")
     await fetch(material, source, report)
 
 
@@ -170,11 +211,33 @@ async def write(
 ) -> BuildReport:
     """Write the file system, which will be found at ``home``; ``indexes`` tell which layers images here hold already.
 
-    Raises `errors.ImageTooSmall` when ``size`` does not hold the content."""
-    report.stage(STAGES["read"])
-    layers = [*material.layers, *material.top]
+    Layers that are still coming are read as they come. Raises `errors.ImageTooSmall` when ``size`` does not hold the
+    content, and what `arrived` does."""
+    tell = _teller(report)
+    known = material.layers
+    coming = material.coming
+
+    def progress(stage: str, done: int, total: int | None) -> None:
+        if coming is None or coming.done():  # one thing at a time is told, and the layers come first
+            tell(stage, done, total)
+
+    async def seed() -> str:
+        await arrived(material)
+        if material.layers != known:  # what was announced is not what came
+            raise errors.DamagedBlob(digest=material.digest)
+        return material.digest
+
+    if coming is None:
+        report.stage(STAGES["read"])
     return await builder.build_in_child(
-        layers, output, size=size, seed=material.digest, progress=_teller(report), indexes=indexes, home=home
+        [*known, *material.top],
+        output,
+        size=size,
+        seed=seed if coming is not None else material.digest,
+        progress=progress,
+        indexes=indexes,
+        home=home,
+        staging=material.staging,
     )
 
 

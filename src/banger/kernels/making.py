@@ -15,6 +15,7 @@ import msgspec
 from banger import errors
 from banger.api.operation import Progress
 from banger.bundles.receive import Source, receive
+from banger.disk.fresh import sync
 from banger.engine.change import Report, Resource
 from banger.kernels import kernel as kernels
 from banger.paths import Paths
@@ -83,8 +84,10 @@ class Assemble(Present):
                 await kernels.pull(self.staging, self.agent, report.stage, self.made.name)
             else:
                 await kernels.import_directory(self.made.path, self.staging, self.made.name, self.agent, report.stage)
-            for name in os.listdir(self.staging):
-                os.chmod(os.path.join(self.staging, name), 0o644)
+            files = [os.path.join(self.staging, name) for name in os.listdir(self.staging)]
+            for path in files:
+                os.chmod(path, 0o644)
+            await asyncio.to_thread(sync, *files, self.staging)  # there is no row: the name is the promise
         except OSError as error:
             raise errors.from_os(error, self.staging) from error
 
@@ -126,6 +129,7 @@ class Publish(Present):
         if present:
             os.rename(self.target, self.replaced)
         os.rename(self.staging, self.target)
+        await asyncio.to_thread(sync, os.path.dirname(self.target))
         if present:  # renamed first: what is half removed must never come back
             os.rename(self.replaced, self.replaced + "-gone")
             await asyncio.to_thread(shutil.rmtree, self.replaced + "-gone", ignore_errors=True)

@@ -17,6 +17,7 @@ import queue
 import stat
 import threading
 from collections.abc import Callable, Iterator
+from typing import BinaryIO, cast
 
 from banger.oci import inflate
 
@@ -38,21 +39,21 @@ class Lying(ValueError):
 
 
 class Blob:
-    """The file ``path``, open. What is not given of ``digest``, ``size`` and ``diff_id`` is not checked.
+    """A file, open and closed here. What is not given of ``digest``, ``size`` and ``diff_id`` is not checked.
 
     ``on_read`` hears, in another thread, how many bytes were read. Iterate over it once, then call `check`, `intact`.
     """
 
     def __init__(
         self,
-        path: str,
+        file: io.RawIOBase,
         *,
         digest: str = "",
         size: int = 0,
         diff_id: str = "",
         on_read: Callable[[int], None] = lambda count: None,
     ) -> None:
-        self._file = _opened(path)
+        self._file = file
         self._digest, self._size = digest, size
         self._diff_id = diff_id
         self._on_read = on_read
@@ -94,12 +95,17 @@ class Blob:
             raise Lying("its content is not what the image's config names (diff_id)")
 
     def intact(self) -> bool:
-        """Whether the file is the blob that it should be. True when nothing is known of that."""
+        """Whether the file is the blob that it should be. True when nothing is known of that.
+
+        One that grew is so only if its content proves it: what was read of it need not be what there is now.
+        """
         self._stop()
-        if self._size and os.fstat(self._file.fileno()).st_size != self._size:
+        if self._size and self._file.seek(0, os.SEEK_END) != self._size:
             return False
         if self._proved or not self._digest:
             return True
+        if not isinstance(self._file, io.FileIO):
+            return False
         self._file.seek(0)
         return f"sha256:{hashlib.file_digest(self._file, 'sha256').hexdigest()}" == self._digest
 
@@ -117,7 +123,7 @@ class Blob:
         """Inflate, a few pieces ahead of the reader."""
         last: BaseException | None = None
         try:
-            for given in inflate.pieces(inflate.Input(self._file, self._on_read), self._room):
+            for given in inflate.pieces(inflate.Input(cast(BinaryIO, self._file), self._on_read), self._room):
                 self._inflated.put(given)
         except BaseException as fault:
             last = fault
@@ -133,7 +139,7 @@ class Blob:
             self._content.join()
 
 
-def _opened(path: str) -> io.FileIO:
+def opened(path: str) -> io.FileIO:
     """A file, open. What is no file raises OSError at once, where opening or reading it might wait for ever."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

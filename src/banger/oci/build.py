@@ -29,6 +29,7 @@ from banger.disk.ext4.node import Content
 from banger.disk.fresh import new_file
 from banger.disk.host_tree import HostTree
 from banger.oci import merge, probe
+from banger.oci.arrival import Arrival
 from banger.oci.aside import Aside
 from banger.oci.entry import Entry
 from banger.oci.index import Shelf
@@ -66,14 +67,15 @@ def build_image(
     output: str,
     *,
     size: int | None = None,
-    seed: str,
+    seed: str | Arrival,
     progress: Progress = silent,
     indexes: str = "",
     home: str = "",
 ) -> BuildReport:
     """Write the image of ``layers`` (oldest first) to the new file ``output``.
 
-    Without ``size`` it gets 1.5 times its content, at least 1 GiB. ``seed`` (the manifest's digest) decides the UUID.
+    Without ``size`` it gets 1.5 times its content, at least 1 GiB. ``seed`` (the manifest's digest) decides the UUID;
+    an `Arrival` brings it after the layers, which need not be there yet.
     With ``indexes``, a directory, layers that were read before are not read again (`index`); ``home`` is where the
     image will be found later. The bytes are the same either way.
 
@@ -101,7 +103,7 @@ class _Build:
         area: DataArea,
         layers: Sequence[LayerSource],
         size: int | None,
-        seed: str,
+        seed: str | Arrival,
         progress: Progress,
         shelf: Shelf,
         opened: contextlib.ExitStack,
@@ -118,8 +120,8 @@ class _Build:
         """What is to be closed after the area."""
         self._fresh: dict[int, Aside] = {}
         """Layers that were read, in contrast to those that were known, and what was put aside of them."""
-        self._reader = Reader(self._area, self._on_read)
-        self._total = sum(layer.size or os.stat(layer.path).st_size for layer in self._layers)
+        self._reader = Reader(self._area, self._on_read, *([] if isinstance(seed, str) else [seed.open]))
+        self._total = sum(map(_size, self._layers))
         self._read = self._told = 0
         self._skipped: dict[Content, tuple[int, int]] = {}
         """Files that were stepped over: their layer, and the number of their entry in it."""
@@ -143,7 +145,7 @@ class _Build:
         for content in below - live:
             self._area.release(content)
         self._progress("write", 0, None)
-        seed = self._seed + base.digest
+        seed = (self._seed if isinstance(self._seed, str) else self._seed.seed()) + base.digest
         summary = volume.write(self._descriptor, self._area, tree.root, size=self._size, seed=seed)
         nature = probe.examine(tree, self._area)
         for number, aside in self._fresh.items():
@@ -203,7 +205,7 @@ class _Build:
             skipped.clear()
             return None
         known.copy(self._area)
-        self._on_read(os.stat(layer.path).st_size)
+        self._on_read(_size(layer))
         return entries
 
     def _settle(self, scanned: list[list[Entry]], live: set[Content]) -> None:
@@ -230,3 +232,11 @@ class _Build:
         if self._read - self._told >= _STEP:
             self._told = self._read
             self._progress("read", min(self._read, self._total), self._total)
+
+
+def _size(layer: LayerSource) -> int:
+    return layer.size or os.stat(layer.path).st_size
+
+
+def _at_once(layer: LayerSource) -> None:
+    """For layers that are there."""

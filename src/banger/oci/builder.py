@@ -5,7 +5,7 @@ The process is `banger.oci.child`; its memory goes back to the system with it.
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from banger import errors, worker
 from banger.oci.build import BuildReport, LayerSource
@@ -18,21 +18,24 @@ async def build_in_child(
     output: str,
     *,
     size: int | None = None,
-    seed: str,
+    seed: str | Callable[[], Awaitable[str]],
     progress: Progress = silent,
     memory: int = MEMORY_LIMIT,
     indexes: str = "",
     home: str = "",
+    staging: str = "",
 ) -> BuildReport:
     """As `build.build_image`, in a child process that dies with a cancelled call. Raises the same errors.
 
-    ``memory`` bounds the child's address space.
+    A ``seed`` to be awaited is there when the layers are: until then each is read as it comes, in the directory
+    ``staging``. What that raises ends the child, and is raised. ``memory`` bounds the child's address space.
     """
     if os.path.lexists(output):
         raise errors.AlreadyExists(kind="file", name=output)
-    request = Request(list(layers), output, seed, size, memory, indexes, home)
+    known, later = (seed, None) if isinstance(seed, str) else (None, seed)
+    request = Request(list(layers), output, known, size, memory, indexes, home, staging)
     try:
-        return await worker.ask("banger.oci.child", encoded(request), BuildReport, progress)
+        return await worker.ask("banger.oci.child", encoded(request), BuildReport, progress, later=later)
     except BaseException as fault:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(output)

@@ -11,6 +11,7 @@ import sys
 from typing import NamedTuple
 
 from banger import errors, serving
+from banger.oci.arrival import Arrival
 from banger.oci.build import BuildReport, LayerSource, build_image
 from banger.serving import Progress
 
@@ -27,11 +28,14 @@ would hand out zeroed pages again and again; a sixth of the time of inflating.""
 class Request(NamedTuple):
     layers: list[LayerSource]
     output: str
-    seed: str
+    seed: str | None = None
+    """None when it follows, and with it the layers (`banger.oci.arrival`)."""
     size: int | None = None
     memory: int = MEMORY_LIMIT
     indexes: str = ""
     home: str = ""
+    staging: str = ""
+    """Where the files of layers grow that are on their way."""
 
 
 def encoded(request: Request) -> dict[str, object]:
@@ -66,7 +70,7 @@ def _build(request: Request, progress: Progress) -> BuildReport:
         request.layers,
         request.output,
         size=request.size,
-        seed=request.seed,
+        seed=request.seed if request.seed is not None else Arrival(sys.stdin.buffer, request.staging, request.layers),
         progress=progress,
         indexes=request.indexes,
         home=request.home,

@@ -4,6 +4,7 @@ Layers are read newest first, so a file that a newer layer hides is stepped over
 """
 
 import contextlib
+import io
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from banger import errors
 from banger.disk.ext4.data import HOLE_UNIT, DataArea
 from banger.disk.ext4.geometry import BLOCK
 from banger.disk.ext4.node import Content
-from banger.oci import inflate, tar
+from banger.oci import blob, inflate, tar
 from banger.oci.aside import Aside
 from banger.oci.blob import Blob, Lying
 from banger.oci.entry import FILE, FOLDER, OPAQUE, Entry, Judge
@@ -96,9 +97,15 @@ class Shadow:
 class Reader:
     """Reads layers into a `DataArea`. Counts what all of them hold, against the limits."""
 
-    def __init__(self, area: DataArea, on_read: Callable[[int], None] = lambda count: None) -> None:
+    def __init__(
+        self,
+        area: DataArea,
+        on_read: Callable[[int], None] = lambda count: None,
+        opened: Callable[[LayerSource], io.RawIOBase] = lambda source: blob.opened(source.path),
+    ) -> None:
         self._area = area
         self._on_read = on_read
+        self._open = opened
         self._entries = self._metadata = self._inflated = 0
         self.bytes = 0
 
@@ -138,18 +145,18 @@ class Reader:
         it may be the cause of all.
         """
         try:
-            opened = Blob(
-                source.path, digest=source.digest, size=source.size, diff_id=source.diff_id, on_read=self._on_read
-            )
+            file = self._open(source)
         except OSError:
             if source.digest:
                 raise errors.DamagedBlob(digest=source.digest) from None
             raise
-        with opened as blob:
+        with Blob(
+            file, digest=source.digest, size=source.size, diff_id=source.diff_id, on_read=self._on_read
+        ) as content:
             wrong: errors.BangerError | None = None
             try:
-                yield tar.Archive(self._counted(blob))
-                blob.check()
+                yield tar.Archive(self._counted(content))
+                content.check()
             except tar.Refused as refusal:
                 entry = printable(refusal.entry) or "(no name)"
                 wrong = errors.UnsafeLayer(layer=source.name, entry=entry, reason=refusal.reason)
@@ -157,14 +164,14 @@ class Reader:
                 wrong = errors.CorruptBlob(digest=source.name, reason=str(fault))
                 if source.digest:
                     wrong.advise("the image itself is broken; whoever published it has to repair it")
-            if not blob.intact():
+            if not content.intact():
                 raise errors.DamagedBlob(digest=source.digest or source.name)
             if wrong is not None:
                 raise wrong
 
-    def _counted(self, blob: Blob) -> Iterator[bytes | bytearray]:
+    def _counted(self, content: Blob) -> Iterator[bytes | bytearray]:
         """The pieces of a layer; also those that become no file are counted."""
-        for piece in blob:
+        for piece in content:
             self._inflated += len(piece)
             if self._inflated > INFLATED_LIMIT:
                 raise tar.Malformed("the layers inflate to too much")

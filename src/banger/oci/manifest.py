@@ -88,9 +88,14 @@ def read_document(path: str, expected: Descriptor | None) -> bytes:
         data = source.read(DOCUMENT_LIMIT + 1)
     if len(data) > DOCUMENT_LIMIT:
         raise errors.CorruptBlob(digest=name, reason="the document is too large")
-    if expected is not None and (len(data) != expected.size or _named(hashlib.sha256(data)) != expected.digest):
+    if expected is not None and not is_blob(data, expected):
         raise errors.CorruptBlob(digest=name, reason="its bytes are not what its digest says")
     return data
+
+
+def is_blob(data: bytes, expected: Descriptor) -> bool:
+    """Whether these are the bytes that the descriptor names."""
+    return len(data) == expected.size and _named(hashlib.sha256(data)) == expected.digest
 
 
 def decode(data: bytes, kind: type[Decoded], digest: str) -> Decoded:

@@ -10,12 +10,10 @@ import time
 from collections.abc import Sequence
 
 from banger import errors
+from banger.oci.arrival import PARTIAL
 from banger.oci.cache import Cache
 from banger.oci.manifest import Descriptor
 from banger.oci.progress import Progress
-
-_PARTIAL = "oci-put-blob"
-"""How skopeo names a blob that is still coming."""
 
 _SLACK = 1 << 20
 
@@ -74,7 +72,7 @@ def _partial_sizes(staging: str) -> dict[str, int]:
     found = {}
     with contextlib.suppress(FileNotFoundError), os.scandir(staging) as entries:
         for entry in entries:
-            if entry.name.startswith(_PARTIAL):
+            if entry.name.startswith(PARTIAL):
                 with contextlib.suppress(FileNotFoundError):
                     found[entry.name] = entry.stat().st_size
     return found

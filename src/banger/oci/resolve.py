@@ -26,12 +26,20 @@ _INDEX_LIMIT = 4096
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """What is to be copied. ``blobs`` are those that its manifest names, None where that does not tell their sizes."""
+    """What is to be copied. ``image`` is its manifest at the source, None where that does not tell the blobs' sizes."""
 
     source: str
     """As skopeo wants it; by digest where the transport has such."""
     digests: tuple[str, ...] = ()
-    blobs: tuple[manifest.Descriptor, ...] | None = None
+    """By which the source knows it, its manifest's last."""
+    image: manifest.Manifest | None = None
+
+    @property
+    def blobs(self) -> tuple[manifest.Descriptor, ...] | None:
+        """What the manifest names."""
+        if self.image is None:
+            return None
+        return tuple({each.digest: each for each in (self.image.config, *self.image.layers)}.values())
 
 
 class _Platform(msgspec.Struct, frozen=True):
@@ -93,8 +101,7 @@ async def resolve(reference: Reference, platform: tuple[str, str], cache: Cache)
         return Wanted(source)
     if reference.transport == "docker" and not reference.digest:
         source = reference.at(digests[-1])
-    blobs = tuple({each.digest: each for each in (document.config, *document.layers)}.values())
-    return Wanted(source, digests, blobs)
+    return Wanted(source, digests, manifest.Manifest(document.config, document.layers))
 
 
 async def _raw(reference: Reference, source: str, platform: tuple[str, str], cache: Cache) -> bytes:

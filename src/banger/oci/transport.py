@@ -8,6 +8,10 @@ and then by the next pull.
 skopeo checks what it downloads, but believes a file that is there already. Manifest and config are therefore hashed
 here before they are trusted; of layers only the sizes are compared, because whoever reads a layer counts its digest
 while reading (`blob`) and gives it to `discard` when it is damaged.
+
+What a registry's image will be is *announced* before its layers are here, so that they can be read as they come: a
+file of a blob's name and size is whole, since skopeo renames what it has checked. For that the config is asked for
+beside the copy, which brings it last.
 """
 
 import asyncio
@@ -16,7 +20,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -67,6 +71,16 @@ class Fetched(msgspec.Struct, frozen=True):
     digest: str
     layers: tuple[Layer, ...]
     config: ImageConfig
+    staging: str = ""
+    """Where the files of layers grow that are on their way (`arrival`)."""
+
+
+Announce = Callable[[Fetched], None]
+"""Called at most once with the image whose layers are on their way; its digest is that of the source's manifest."""
+
+
+def unannounced(image: Fetched) -> None:
+    """For callers who wait for all of it."""
 
 
 async def fetch(
@@ -76,10 +90,12 @@ async def fetch(
     platform: tuple[str, str] = ("linux", "amd64"),
     progress: Progress = silent,
     notice: Notice = unheard,
+    announce: Announce = unannounced,
 ) -> Fetched:
     """Bring an image into ``cache``; who reads the blobs later has a lease of the cache already.
 
     ``progress`` hears of the bytes that are missing here, as stage ``fetch``; ``notice`` of waits and of attempts.
+    ``announce`` hears of an image of a registry before its layers are here, when there are any to be fetched.
     Raises `errors.SourceUnavailable`, `errors.WrongPlatform`, `errors.CorruptBlob`, `errors.DiskFull`,
     `errors.ToolMissing`.
     """
@@ -89,7 +105,7 @@ async def fetch(
         try:
             store.prepare()
             async with store.turn(str(reference), notice):
-                return await _Fetch(reference, store, platform, progress, notice).run()
+                return await _Fetch(reference, store, platform, progress, notice, announce).run()
         finally:
             os.close(lease)
     except OSError as fault:
@@ -98,23 +114,38 @@ async def fetch(
         raise errors.SourceUnavailable(reference=str(reference), reason=str(fault)) from None
 
 
-def discard(blobs: Iterable[tuple[str, str, int]]) -> None:
-    """Remove the damaged ones of these blobs, given as path, digest and size: the next fetch brings them anew."""
+def discard(blobs: Iterable[tuple[str, str, int]]) -> bool:
+    """Remove the damaged ones of these blobs, given as path, digest and size: the next fetch brings them anew.
+
+    False when there is none.
+    """
+    found = False
     for path, digest, size in blobs:
-        with contextlib.suppress(FileNotFoundError):  # another pull may have found it too
+        try:
             if not manifest.verify_blob(path, manifest.Descriptor(digest, size)):
+                found = True
                 os.unlink(path)
+        except FileNotFoundError:  # another pull may have found it too
+            found = True
+    return found
 
 
 class _Fetch:
     def __init__(
-        self, reference: Reference, cache: Cache, platform: tuple[str, str], progress: Progress, notice: Notice
+        self,
+        reference: Reference,
+        cache: Cache,
+        platform: tuple[str, str],
+        progress: Progress,
+        notice: Notice,
+        announce: Announce,
     ) -> None:
         self._reference = reference
         self._cache = cache
         self._platform = platform
         self._progress = progress
         self._notice = notice
+        self._announce = announce
 
     async def run(self) -> Fetched:
         """The image, from the cache where that has it."""
@@ -125,7 +156,14 @@ class _Fetch:
             found = await self._look(wanted)
         digests = wanted.digests
         if found is None:
-            found = await self._bring(wanted)
+            staging = tempfile.mkdtemp(prefix=STAGING, dir=self._cache.directory)
+            foretelling = asyncio.ensure_future(self._foretell(wanted, staging))
+            try:
+                found = await self._bring(wanted, staging)
+            finally:
+                foretelling.cancel()
+                await asyncio.wait({foretelling})
+                shutil.rmtree(staging, ignore_errors=True)
             digests = await self._still(wanted)
         fetched, head = found
         await self._cache.enter(str(self._reference), head, self._platform, digests)
@@ -147,24 +185,35 @@ class _Fetch:
         self._remove(damaged)
         return None if damaged else (fetched, entry.descriptor)
 
-    async def _bring(self, wanted: Wanted) -> tuple[Fetched, manifest.Descriptor]:
+    async def _foretell(self, wanted: Wanted, staging: str) -> None:
+        """Announce the image if that can be done for certain; what is wrong with it is told by the copy."""
+        if self._reference.transport != "docker" or wanted.image is None:
+            return
+        ask = ["inspect", "--raw", "--config", *skopeo.tls(self._reference), wanted.source]
+        with contextlib.suppress(errors.BangerError):
+            result = await skopeo.run(ask)
+            if manifest.is_blob(result.stdout, wanted.image.config):
+                image = self._described(wanted.digests[-1], wanted.image, result.stdout)
+                self._announce(msgspec.structs.replace(image, staging=staging))
+
+    async def _bring(self, wanted: Wanted, staging: str) -> tuple[Fetched, manifest.Descriptor]:
         """The image, copied; once more when the cache had files that are not what they should be."""
         damaged: list[str] = []
         for _ in range(2):
-            head = await self._copy(wanted)
+            head = await self._copy(wanted, staging)
             fetched, damaged = await asyncio.to_thread(self._read, head)
             if not damaged:
                 return fetched, head
             self._remove(damaged)
         raise errors.DamagedBlob(digest="sha256:" + os.path.basename(damaged[0]))
 
-    async def _copy(self, wanted: Wanted) -> manifest.Descriptor:
+    async def _copy(self, wanted: Wanted, staging: str) -> manifest.Descriptor:
         """Copy what is missing, over broken connections; the manifest's descriptor."""
         meter = Meter(self._cache, wanted.blobs, self._progress)
         pauses = list(PAUSES)
         while True:
             missing = meter.missing()
-            failure = await self._attempt(wanted, meter)
+            failure = await self._attempt(wanted, staging, meter)
             if isinstance(failure, manifest.Descriptor):
                 meter.finish()
                 return failure
@@ -178,8 +227,8 @@ class _Fetch:
             self._notice(f"{failure.error.message}; trying again in {pause:g} s")
             await asyncio.sleep(pause)
 
-    async def _attempt(self, wanted: Wanted, meter: Meter) -> manifest.Descriptor | skopeo.Complaint:
-        staging = tempfile.mkdtemp(prefix=STAGING, dir=self._cache.directory)
+    async def _attempt(self, wanted: Wanted, staging: str, meter: Meter) -> manifest.Descriptor | skopeo.Complaint:
+        os.makedirs(staging, mode=0o700, exist_ok=True)
         copying = asyncio.ensure_future(skopeo.run(self._arguments(wanted, staging)))
         try:
             while not (await asyncio.wait({copying}, timeout=_POLL))[0]:
@@ -222,6 +271,10 @@ class _Fetch:
         if damaged:
             return _NOTHING, damaged
         data = manifest.read_document(self._cache.path(image.config), image.config)
+        return self._described(head.digest, image, data), []
+
+    def _described(self, digest: str, image: manifest.Manifest, data: bytes) -> Fetched:
+        """An image by its manifest and the bytes of its config. Raises `errors.CorruptBlob`, `errors.WrongPlatform`."""
         config = manifest.decode(data, manifest.Config, image.config.digest)
         manifest.check_layers(image, config)
         found, wanted = (config.os, config.architecture), self._platform
@@ -233,7 +286,7 @@ class _Fetch:
             Layer(self._cache.path(blob), blob.mediaType, blob.digest, blob.size, diff_id)
             for blob, diff_id in zip(image.layers, config.rootfs.diff_ids, strict=True)
         )
-        return Fetched(str(self._reference), head.digest, layers, _settings(config)), []
+        return Fetched(str(self._reference), digest, layers, _settings(config))
 
     def _damaged(self, document: manifest.Descriptor) -> list[str]:
         """The file of a document, when it is not that document."""

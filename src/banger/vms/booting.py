@@ -15,7 +15,7 @@ from banger.guest import assets
 from banger.guest.channel import Channel
 from banger.log import printable
 from banger.vmm.driver import Exit
-from banger.vms import boot, files
+from banger.vms import boot, files, handles
 from banger.vms.deadline import Deadline
 from banger.vms.ending import switch_off, trim_console
 from banger.vms.parts import Made, Parts, Step
@@ -93,7 +93,11 @@ class Launch(Step):
             raise errors.from_os(error, spec.runtime) from error
         except errors.VmmFailed as failed:
             raise errors.VmmFailed(reason=failed.data.get("reason", ""), name=record.name) from failed
-        parts.machines.change(self.vm_id, handle=handle, stop_reason=None, error=None)
+        launched = parts.machines.change(self.vm_id, handle=handle, stop_reason=None, error=None)
+        try:
+            handles.keep(parts.paths, launched)
+        except OSError as error:
+            raise errors.from_os(error, spec.directory) from error
         report.record(pid=handle.pid, start_ticks=handle.start_ticks)
 
     async def undo(self, report: Report) -> None:

@@ -12,7 +12,7 @@ from banger.engine.change import Report
 from banger.log import printable
 from banger.privileged.operations import Sweep
 from banger.vmm.driver import Exit, Handle
-from banger.vms import attaching, strays
+from banger.vms import attaching, handles, strays
 from banger.vms.parts import Made, Parts, Step
 from banger.vms.record import VmRecord
 
@@ -87,11 +87,11 @@ class SwitchOff(Step):
     async def do(self, report: Report) -> None:
         report.stage("switching the machine off")
         parts = self.parts
-        record = parts.need(self.vm_id)
+        record = parts.machines.get(self.vm_id)  # without one, what is left of it is ended all the same
         end = await switch_off(parts, self.vm_id)
         if end is not None:
             settle(parts, self.vm_id, end, self.because)
-        elif record.state == "running":
+        elif record is not None and record.state == "running":
             settle(parts, self.vm_id, Exit(reason="failed", detail="its process is not on record"))
 
 
@@ -131,7 +131,8 @@ async def switch_off(parts: Parts, vm_id: str) -> Exit | None:
         await driver.kill(handle)
         end = Exit(reason="killed") if was_alive else await driver.wait(handle, 5) or Exit(reason="failed")
         trim_console(parts, handle)
-        parts.machines.change(vm_id, handle=None)
+        with contextlib.suppress(OSError):  # a full disk keeps no machine on; a process that is gone is not believed in
+            handles.keep(parts.paths, parts.machines.change(vm_id, handle=None))
     elif record is not None and record.jailed:
         await parts.root.perform(Sweep(vm_id=vm_id))
     else:

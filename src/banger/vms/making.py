@@ -12,7 +12,7 @@ import msgspec
 
 from banger import errors
 from banger.engine.change import Report
-from banger.vms import roots, wanted
+from banger.vms import handles, roots, wanted
 from banger.vms.parts import Made, Parts, Step
 from banger.vms.record import VmRecord
 
@@ -88,12 +88,13 @@ class MakeDisk(_Making):
         record = self.parts.need(self.vm_id)
         try:
             os.makedirs(self.directory, mode=0o700)
+            handles.keep(self.parts.paths, record)
             strategy = await roots.choose(self.parts, record)
             await strategy.make(roots.place(self.parts, record))
-            self.parts.machines.change(self.vm_id, root=strategy.name)
+            handles.keep(self.parts.paths, self.parts.machines.change(self.vm_id, root=strategy.name))
             uid = self.parts.uid(record)
             if uid is not None:  # its monitor may find the disk and write to it, and make nothing beside it
-                for name in os.listdir(self.directory):
+                for name in set(os.listdir(self.directory)) - {handles.NAME}:
                     os.chown(os.path.join(self.directory, name), uid, uid)
                 os.chown(self.directory, -1, uid)
                 os.chmod(self.directory, 0o710)  # noqa: S103 - for its own monitor

@@ -14,7 +14,7 @@ from banger.api.vm import PendingVm, SetVm
 from banger.config.sizes import format_size
 from banger.engine.change import Report, Spec, Task
 from banger.vmm.driver import UserNetwork
-from banger.vms import attaching, roots, wanted
+from banger.vms import attaching, handles, roots, wanted
 from banger.vms.parts import Parts, Step
 from banger.vms.record import VmRecord, shape
 
@@ -99,7 +99,8 @@ class Rewrite(Step):
         self._write(self.asked.before)
 
     def _write(self, form: Form) -> None:
-        self.parts.machines.change(self.vm_id, pending=form.pending, nat=form.nat, peers=form.peers)
+        changed = self.parts.machines.change(self.vm_id, pending=form.pending, nat=form.nat, peers=form.peers)
+        _keep(self.parts, changed)
 
 
 class Reroute(Step):
@@ -142,4 +143,12 @@ class Reshape(Step):
             report.stage("making the disk larger")
             await roots.of(parts, record).grow(roots.place(parts, shaped, report.operation))
         facts = {name: getattr(shaped, name) for name in ("vcpu", "memory", "disk_size")}
-        parts.machines.change(self.vm_id, pending=None, **facts)
+        _keep(parts, parts.machines.change(self.vm_id, pending=None, **facts))
+
+
+def _keep(parts: Parts, record: VmRecord | None) -> None:
+    """The second record too: a machine that is found by it must know how large its disk is."""
+    try:
+        handles.keep(parts.paths, record)
+    except OSError as error:
+        raise errors.from_os(error, parts.paths.vms) from error

@@ -26,7 +26,7 @@ from banger.privileged.runner import Privileged
 from banger.store.records import Records
 from banger.vmm.driver import Exit, Handle
 from banger.vmm.drivers import Drivers
-from banger.vms import attaching, labels, plans, reshaping, usage, wanted
+from banger.vms import attaching, labels, lost, plans, reshaping, usage, wanted
 from banger.vms.connections import Connections
 from banger.vms.deadline import Deadline
 from banger.vms.ending import PowerOff, settle, switch_off
@@ -299,6 +299,12 @@ class VmService(Talking):
 
     # -- the daemon's own start and end -------------------------------------------------------------------------------
 
+    async def find_lost(self) -> None:
+        """Enter machines again whose rows are gone. Call it before the engine recovers."""
+        self._prepare_directories()
+        transient = [each for each in self._engine.unfinished() if each.kind in plans.TRANSIENT]
+        await lost.recover(self._parts, {each.subject_id or "" for each in transient})
+
     async def recover(self) -> None:
         """Find every machine again: serve those that run, put the end of the others on record."""
         self._prepare_directories()
@@ -315,7 +321,10 @@ class VmService(Talking):
                 self._ready(record)
             else:
                 end = await self._parts.drivers.of(record).wait(record.handle, 0) or Exit(reason="failed")
-                await self._ended(record.id, record.handle, end)
+                try:
+                    await self._ended(record.id, record.handle, end)
+                except errors.DiskFull:  # nobody could make room if that kept the daemon from starting
+                    self._parts.watch.begin(record.id, record.handle)
         self._leases.start()
 
     def _prepare_directories(self) -> None:

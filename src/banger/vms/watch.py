@@ -70,7 +70,8 @@ class Watch:
     async def _follow(self, vm_id: str, handle: Handle) -> None:
         try:
             end = await self._drivers.of(handle).wait(handle) or Exit(reason="failed")
-            await self._ended(vm_id, handle, end)
+            while not await self._put_on_record(vm_id, handle, end):  # noqa: ASYNC110 - a disk tells nobody of its room
+                await asyncio.sleep(INTERVAL)
         except errors.Interrupted:
             log.info("machine %s ended; the next daemon puts that on record", vm_id)
         except errors.BangerError:
@@ -79,6 +80,15 @@ class Watch:
             watched = self._watched.get(vm_id)
             if watched is not None and watched[0] == handle:
                 del self._watched[vm_id]
+
+    async def _put_on_record(self, vm_id: str, handle: Handle, end: Exit) -> bool:
+        """Tell of the end of a machine; False when the record cannot be written, because the disk is full."""
+        try:
+            await self._ended(vm_id, handle, end)
+        except errors.DiskFull as full:
+            log.warning("machine %s ended, which cannot be put on record yet: %s", vm_id, full.message)
+            return False
+        return True
 
     async def _look_after(self) -> None:
         while self._watched:

@@ -115,7 +115,7 @@ class Scene:
 
     async def pull(self, daemon: Daemon) -> Operation:
         force = self.kind == "replace"
-        reference = f"oci:{self.directory}/layout:latest"
+        reference = (self.directory / "reference").read_text()
         return await daemon.images.pull(PullImage(reference=reference, name=NAME, size=SIZE, force=force))
 
     async def begin(self, daemon: Daemon) -> Operation:
@@ -223,7 +223,7 @@ def sound(rootfs: str) -> None:
 
 
 def main() -> None:
-    """argv: directory (with ``layout`` and ``archive.tar`` in it), kind of change. Says what it did as JSON."""
+    """argv: directory (with ``reference`` and ``archive.tar`` in it), kind of change. Says what it did as JSON."""
     directory, kind = Path(sys.argv[1]), sys.argv[2]
     scene = Scene(directory, kind)
     boundaries: list[str] = []

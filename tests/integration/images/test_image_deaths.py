@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from tests import guest_images
 from tests.guest_images import Tar
 from tests.home import TREE
+from tests.registry import Registry
 
 WORDS = {
     "pull": ("before commit running", "after commit running build", "before rename", "record insert", "before fsync",
@@ -24,11 +26,20 @@ WORDS = {
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """A place for a scene, with the layout and the archive that its images are made of."""
+    """A place for a scene, with the reference and the archive that its images are made of."""
     layers = [Tar().file("a", os.urandom(300_000)).file("b").bytes(), Tar().file(".wh.b").file("c", b"1").bytes()]
-    guest_images.write_layout(tmp_path / "layout", layers)
+    (tmp_path / "reference").write_text(guest_images.write_layout(tmp_path / "layout", layers))
     (tmp_path / "archive.tar").write_bytes(layers[0])
     return tmp_path
+
+
+@pytest.fixture
+def registry(directory: Path) -> Iterator[None]:
+    """Pull from a registry instead, so that the image is written while its layers come."""
+    with Registry(directory) as running:
+        pushed = running.push((directory / "reference").read_text(), "demo/small:one")
+        (directory / "reference").write_text(pushed)
+        yield
 
 
 def play(scene: str, *arguments: str, namespace: tuple[str, ...] = ()) -> list[str]:
@@ -43,6 +54,7 @@ def play(scene: str, *arguments: str, namespace: tuple[str, ...] = ()) -> list[s
     return said
 
 
+@pytest.mark.usefixtures("registry")
 @pytest.mark.parametrize("kind", WORDS)
 def test_a_daemon_that_dies_at_every_boundary_of_a_change(directory: Path, kind: str) -> None:
     boundaries = play("death_scene", str(directory), kind)
@@ -50,6 +62,7 @@ def test_a_daemon_that_dies_at_every_boundary_of_a_change(directory: Path, kind:
         assert any(word in each for each in boundaries), (word, boundaries)
 
 
+@pytest.mark.usefixtures("registry")
 @pytest.mark.parametrize("kind", ["pull", "replace", "import"])
 def test_a_change_that_is_cancelled_at_every_second_boundary(directory: Path, kind: str) -> None:
     boundaries = play("cancel_scene", str(directory), kind)

@@ -115,7 +115,7 @@ def _spawn(spec: LaunchSpec, handle: Handle) -> proc.Identity:
             "cmdline": " ".join(spec.cmdline),
         }
         return proc.spawn(
-            [sys.executable, "-IS", _MACHINE, json.dumps(settings)],
+            [sys.executable, "-IS", _MACHINE, json.dumps(settings), "-initrd", spec.initrd],  # as others are found by
             log=handle.log,
             limits=process.file_size_limit(_CONSOLE_LIMIT),
             keep=(listener.fileno(), output),

@@ -1,0 +1,68 @@
+"""The second record of a machine: ``handles.json`` in its own directory, beside its disk.
+
+The row in the database and this file each say enough to end a machine and to find all that the host holds for it. The
+file is there before the disk and before the monitor; it is written again when a monitor has started or ended.
+
+On disk: ``{"version": 1, "machine": ...}``, the record as the row has it, at most `LIMIT` bytes, 0600. It is replaced
+by a rename, and both the content and the name are durable before `keep` returns. Reading trusts nothing: a file that is
+damaged, of another version, a link, or about another machine is as good as none.
+"""
+
+import contextlib
+import os
+import stat
+
+import msgspec
+
+from banger.disk.fresh import sync
+from banger.paths import Paths
+from banger.vms.record import VmRecord
+
+NAME = "handles.json"
+VERSION = 1
+LIMIT = 1 << 20
+
+
+class Handles(msgspec.Struct, frozen=True):
+    """The file."""
+
+    version: int
+    machine: VmRecord
+
+
+def keep(paths: Paths, record: VmRecord | None) -> None:
+    """Put a machine on record beside its disk; one that has no directory has nothing to find. Raises OSError."""
+    if record is None or not os.path.isdir(paths.vm(record.id)):
+        return
+    directory = paths.vm(record.id)
+    path = os.path.join(directory, NAME)
+    try:
+        descriptor = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "wb") as file:
+            file.write(msgspec.json.encode(Handles(VERSION, record)))
+        sync(path + ".new")
+        os.replace(path + ".new", path)
+        sync(directory)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(path + ".new")
+        raise
+
+
+def read(paths: Paths, vm_id: str) -> VmRecord | None:
+    """What the file says of the machine whose directory it is in; None where that cannot be believed."""
+    try:
+        descriptor = os.open(
+            os.path.join(paths.vm(vm_id), NAME), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        )
+        with open(descriptor, "rb") as file:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+                return None
+            data = file.read(LIMIT + 1)
+        if len(data) > LIMIT:
+            return None
+        kept = msgspec.json.decode(data, type=Handles)
+    except (OSError, ValueError, RecursionError):  # msgspec's errors are ValueErrors
+        return None
+    return kept.machine if kept.version == VERSION and kept.machine.id == vm_id else None

@@ -1,0 +1,93 @@
+"""The second record of a machine: kept whole, and believed only when it is whole."""
+
+import os
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from banger.paths import Paths
+from banger.vmm.driver import Handle
+from banger.vms import handles
+from banger.vms.record import VmRecord
+
+ID = "0123456789abcdef"
+HANDLE = Handle(driver="qemu", pid=1, start_ticks=2, console="/c", machine="microvm")
+
+
+def record(**fields: object) -> VmRecord:
+    plain = VmRecord(
+        id=ID, name="one", image="tiny", kernel="k", vcpu=1, memory=1, disk_size=1, driver="qemu", created=time.time()
+    )
+    return msgspec.structs.replace(plain, **fields)
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    made = Paths(*(str(tmp_path / each) for each in ("config", "state", "cache", "runtime")))
+    os.makedirs(made.vm(ID))
+    return made
+
+
+def test_what_is_kept_is_read(paths: Paths) -> None:
+    for each in (record(), record(handle=HANDLE, state="running")):
+        handles.keep(paths, each)
+        assert handles.read(paths, ID) == each
+    assert os.listdir(paths.vm(ID)) == [handles.NAME]
+    assert os.stat(os.path.join(paths.vm(ID), handles.NAME)).st_mode & 0o777 == 0o600
+
+
+def test_a_machine_without_a_directory_or_a_record_has_nothing_to_keep(paths: Paths) -> None:
+    handles.keep(paths, record(id="f" * 16))
+    handles.keep(paths, None)
+    assert handles.read(paths, "f" * 16) is None and os.listdir(paths.vms) == [ID]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"\xff" * 100,
+        b"null",
+        b"[" * 100_000,
+        b'{"version": 1}',
+        b'{"version": 1, "machine": {"id": "0123456789abcdef"}}',
+        b" " * (handles.LIMIT + 1),
+    ],
+)
+def test_a_damaged_file_is_none(paths: Paths, content: bytes) -> None:
+    Path(paths.vm(ID), handles.NAME).write_bytes(content)
+    assert handles.read(paths, ID) is None
+
+
+def test_a_file_of_another_machine_or_version_is_none(paths: Paths) -> None:
+    path = Path(paths.vm(ID), handles.NAME)
+    path.write_bytes(msgspec.json.encode(handles.Handles(1, record(id="f" * 16))))
+    assert handles.read(paths, ID) is None
+    path.write_bytes(msgspec.json.encode(handles.Handles(2, record())))
+    assert handles.read(paths, ID) is None
+
+
+def test_a_file_that_is_cut_anywhere_is_none(paths: Paths) -> None:
+    handles.keep(paths, record(handle=HANDLE))
+    path = Path(paths.vm(ID), handles.NAME)
+    whole = path.read_bytes()
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
+        assert handles.read(paths, ID) is None
+
+
+def test_a_link_a_pipe_and_a_directory_are_none(paths: Paths, tmp_path: Path) -> None:
+    handles.keep(paths, record())
+    path = Path(paths.vm(ID), handles.NAME)
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    assert handles.read(paths, ID) is None
+    path.unlink()
+    os.mkfifo(path)
+    assert handles.read(paths, ID) is None
+    path.unlink()
+    path.mkdir()
+    assert handles.read(paths, ID) is None
