@@ -117,6 +117,12 @@ class AlreadyExists(BangerError):
     hint = "choose another name, or delete the old one first"
 
 
+class TokenReused(BangerError):
+    code, http, exit_status = "token_reused", 409, 4
+    template = "the token {token!r} belongs to a machine that was asked for in other words"
+    hint = "give every new request a token of its own"
+
+
 class InUse(BangerError):
     code, http, exit_status = "in_use", 409, 4
     template = "the {kind} {name!r} is used by: {users}"

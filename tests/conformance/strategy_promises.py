@@ -16,6 +16,8 @@ from banger.disk.guest_file import GuestFile
 from banger.disk.roots.strategy import Place, Root, Strategy
 
 BASE, SIZE = 8 << 20, 24 << 20
+LARGE = 640 << 20
+"""More than one table of a qcow2 file names."""
 STEP = 64 << 10
 ONE, TWO = "00000000000000a1", "00000000000000a2"
 
@@ -107,6 +109,26 @@ async def writes_stay_with_the_machine(scene: Scene) -> None:
         await strategy.remove(place)
 
 
+async def a_disk_grows_and_keeps_what_is_in_it(scene: Scene) -> None:
+    """From the image's own size, more than once, and never back."""
+    strategy, place = scene.strategy, scene.place(ONE, BASE)
+    await strategy.make(place)
+    root = await strategy.attach(place)
+    write(root, BASE - STEP, b"1")
+    await strategy.detach(place)
+    for size in (SIZE, LARGE):
+        place = scene.place(ONE, size)
+        for each in (place, place, scene.place(ONE, BASE)):
+            await strategy.grow(each)
+        root = await strategy.attach(place)
+        assert size_of(root) == size
+        assert holds(root, BASE - STEP, b"1") and holds(root, size - STEP, b"\0")
+        assert size == SIZE or holds(root, SIZE - STEP, b"2")
+        write(root, size - STEP, b"2")
+        await strategy.detach(place)
+    await strategy.remove(place)
+
+
 async def removal_leaves_nothing(scene: Scene) -> None:
     strategy, place = scene.strategy, scene.place(ONE, BASE)
     await strategy.remove(place)
@@ -149,7 +171,13 @@ async def files_get_in(scene: Scene) -> None:
     await strategy.remove(place)
 
 
-PROMISES = (writes_stay_with_the_machine, removal_leaves_nothing, what_cannot_be_is_refused, files_get_in)
+PROMISES = (
+    writes_stay_with_the_machine,
+    a_disk_grows_and_keeps_what_is_in_it,
+    removal_leaves_nothing,
+    what_cannot_be_is_refused,
+    files_get_in,
+)
 
 
 def play(strategy: Strategy, directory: Path) -> None:

@@ -18,6 +18,7 @@ from banger.api.image import ImportImage, PullImage, RegisterImage
 from banger.api.kernel import ImportKernel, PullKernel
 from banger.api.operation import Operation
 from banger.api.recipe import BuildImage, Built
+from banger.api.vm import PendingVm, SetVm
 from banger.builds.plans import Building
 from banger.bundles.pack import Packed
 from banger.bundles.receive import Source
@@ -28,6 +29,7 @@ from banger.kernels.making import Made
 from banger.vmm import stub
 from banger.vms.plans import Changed, Created
 from banger.vms.record import VmRecord
+from banger.vms.reshaping import Form, Reformed
 from tests import guest_images, web
 from tests.home import BANGER
 from tests.installation import MIB
@@ -101,6 +103,17 @@ def record(jailed: bool = False) -> VmRecord:
     )  # fmt: skip
 
 
+def _set(jailed: bool) -> Reformed:
+    """The network of a machine in a jail changes too; any other's always reaches the outside."""
+    return Reformed("0" * 16, Form(None, False, False), Form(PendingVm(vcpu=2), jailed, False))
+
+
+def _larger(world: World) -> None:
+    world.machine("stopped")
+    size = world.client.vm_show(MACHINE).disk_size
+    world.done(world.client.vm_set(MACHINE, SetVm(disk_size=size + 4 * MIB)))
+
+
 def machines(jailed: bool = False) -> list[Scenario]:
     """The verbs of machines."""
     changed = Changed("0" * 16, 20.0, jailed)
@@ -124,6 +137,19 @@ def machines(jailed: bool = False) -> list[Scenario]:
         Scenario(
             kind="vm.kill", sample=changed, adds=STOPPED, removes=RUNNING, machine=True, onward=True,
             ready=lambda world: world.machine("running"), begin=lambda world: world.client.vm_kill(MACHINE),
+        ),
+        Scenario(
+            kind="vm.set", sample=_set(jailed), machine=True, ready=lambda world: world.machine("running"),
+            begin=lambda world: world.client.vm_set(MACHINE, SetVm(vcpu=2)),
+        ),
+        Scenario(
+            kind="vm.start", variant="larger", sample=msgspec.structs.replace(changed, reshaped=True), adds=RUNNING,
+            removes=STOPPED, machine=True, ready=_larger, begin=lambda world: world.client.vm_start(MACHINE),
+        ),
+        Scenario(
+            kind="vm.stop", variant="at rest", sample=msgspec.structs.replace(changed, already="so"), machine=True,
+            onward=True, ready=lambda world: world.machine("stopped"),
+            begin=lambda world: world.client.vm_stop(MACHINE, 20),
         ),
         Scenario(
             kind="vm.delete", sample=changed, removes=RUNNING, machine=True, onward=True,

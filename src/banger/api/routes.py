@@ -80,11 +80,26 @@ OPERATION_CANCEL = Route(
     reply="operation.Operation",
 )
 
-VM_LIST = Route("vm_list", "GET /v1/vms", "All machines", reply="vm.VmList")
+DF = Route("df", "GET /v1/df", "What takes space, and how much of it really", reply="space.Space")
+EVENTS = Route(
+    "events", "GET /v1/events", "What changes, from now on and without end", reply="event.Event", stream="ndjson"
+)
+
+VM_LIST = Route("vm_list", "GET /v1/vms", "All machines, or those with labels", reply="vm.VmList", query=("label",))
 VM_CREATE = Route(
     "vm_create", "POST /v1/vms", "Create a machine, and start it", request="vm.CreateVm", reply="operation.Operation"
 )
 VM_SHOW = Route("vm_show", "GET /v1/vms/{ref}", "One machine", reply="vm.Vm")
+VM_SET = Route(
+    "vm_set",
+    "PATCH /v1/vms/{ref}",
+    "Change a machine: its processors, memory, disk and network",
+    request="vm.SetVm",
+    reply="operation.Operation",
+)
+VM_KEEP = Route(
+    "vm_keep", "POST /v1/vms/{ref}/keep", "Begin a machine's time limit anew", request="vm.KeepVm", reply="vm.Vm"
+)
 VM_START = Route("vm_start", "POST /v1/vms/{ref}/start", "Start a machine", reply="operation.Operation")
 VM_STOP = Route(
     "vm_stop",
@@ -113,6 +128,13 @@ VM_DELETE = Route(
     "Switch off a machine and delete it with its disk",
     request="vm.DeleteVm",
     reply="operation.Operation",
+)
+VM_STATS = Route(
+    "vm_stats",
+    "GET /v1/stats",
+    "What machines take: those that run, or those that are named",
+    reply="vm.VmStatsList",
+    query=("vm",),
 )
 VM_HEALTH = Route("vm_health", "GET /v1/vms/{ref}/health", "Ask a machine's agent how it is", reply="vm.Health")
 VM_LOGS = Route("vm_logs", "GET /v1/vms/{ref}/logs", "A machine's console", stream="bytes", query=("follow",))

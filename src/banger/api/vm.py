@@ -24,9 +24,38 @@ class CreateVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Reach, and be reached by, the other machines on that bridge that ask for it as well."""
     env: dict[str, str] = {}
     """Set for every command that is executed in the machine."""
+    labels: dict[str, str] = {}
+    """What the owner notes about it, and finds it by."""
+    token: str | None = None
+    """Of the client's making: as long as the machine is there, the same request with the same token is answered with
+    its creation, and makes no other."""
     start: bool = True
     ephemeral: bool = False
     """Deleted when it stops, or when the client that holds it is gone."""
+    ttl: float | None = None
+    """How long it may run: that many seconds after each start it is stopped in order, and deleted if ephemeral."""
+
+
+class PendingVm(msgspec.Struct, frozen=True, kw_only=True):
+    """What waits for a machine's next start; what is None stays as it is."""
+
+    vcpu: int | None = None
+    memory: int | None = None
+    disk_size: int | None = None
+
+
+class SetVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Change a machine; what is None stays as it is.
+
+    The network changes at once. Processors, memory and disk of a machine that runs wait for its next start.
+    """
+
+    vcpu: int | None = None
+    memory: int | None = None
+    disk_size: int | None = None
+    """Larger than it is: disks only grow. The file system grows with its disk."""
+    nat: bool | None = None
+    peers: bool | None = None
 
 
 class Vm(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,8 +70,14 @@ class Vm(msgspec.Struct, frozen=True, kw_only=True):
     vcpu: int
     memory: int
     disk_size: int
+    pending: PendingVm | None = None
+    """What `SetVm` asked for while it ran."""
     env: dict[str, str] = {}
+    labels: dict[str, str] = {}
     ephemeral: bool = False
+    ttl: float | None = None
+    expires: float | None = None
+    """When it is ended, while it runs and has a time limit."""
     driver: str
     machine: str | None = None
     """The machine type in the monitor's words, while it runs."""
@@ -54,11 +89,23 @@ class Vm(msgspec.Struct, frozen=True, kw_only=True):
     started: float | None = None
     stopped: float | None = None
     stop_reason: str | None = None
-    """``powered off``, ``panic``, ``killed`` or ``failed``, with what is known of it."""
+    """``powered off``, ``panic``, ``killed`` or ``failed``, with what is known of it.
+
+    Begins with ``expired:`` or ``unused:`` where a time limit ended it.
+    """
     error: str | None = None
     """What is wrong with it: why it did not come up, or why the host has stopped it while it runs."""
     operation: str | None = None
     """The change that is under way with this machine."""
+
+
+class KeepVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Begin a machine's time limit anew, now."""
+
+    ttl: float | None = None
+    """The limit from now on; as it was when left out."""
+    forever: bool = False
+    """No limit any more."""
 
 
 class StopVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,7 +118,8 @@ class KillVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class DeleteVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    pass
+    at_rest: bool = False
+    """Only if it does not run: a machine that was started meanwhile is left alone."""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +178,31 @@ class ExecEvent(msgspec.Struct, frozen=True, kw_only=True):
     timed_out: bool = False
     session: str | None = None
     error: ErrorBody | None = None
+
+
+class VmStats(msgspec.Struct, frozen=True, kw_only=True):
+    """What a machine takes of its host. What cannot be known, or is not there while it does not run, is None."""
+
+    id: str
+    name: str
+    state: VmState
+    vcpu: int
+    cpu_seconds: float | None = None
+    """Processor time of its monitor since its start, the guest's own included."""
+    memory: int
+    memory_resident: int | None = None
+    """What its monitor holds of the host's memory."""
+    disk_size: int
+    disk_used: int
+    """What its files really take on the host."""
+    received: int | None = None
+    sent: int | None = None
+    """Bytes by its network, as the guest sees it."""
+    uptime: float | None = None
+
+
+class VmStatsList(msgspec.Struct, frozen=True, kw_only=True):
+    stats: list[VmStats]
 
 
 class VmList(msgspec.Struct, frozen=True, kw_only=True):

@@ -53,9 +53,10 @@ def each_target(
     *,
     json: bool = False,
 ) -> int:
-    """Begin a change for every target, then wait for all: one bad name does not stop the others.
+    """Look all targets up, begin a change for each, then wait for all: one bad name does not stop the others.
 
-    ``identify`` turns a reference into an id, so that one target named twice is changed once. Prints the names of
+    ``identify`` turns a reference into an id, so that one target named twice is changed once; all are known before
+    the first change begins. Prints the names of
     what was changed, in the order given. Raises the error of the only target, or `Failures`.
     """
     begun = _begin_all(references, identify, begin)
@@ -79,13 +80,14 @@ def each_target(
 
 def each_vm(arguments: "Namespace", terminal: Terminal, begin: "Callable[[Client, str], Operation]") -> int:
     """Begin a change for every machine that the verb names, as `each_target` does."""
+    from banger.cli import targets
     from banger.sdk.client import Client
 
     with Client() as client:
         return each_target(
             client,
             arguments.vm,
-            lambda reference: client.vm_show(reference).id,
+            targets.identities(client, arguments.vm),
             lambda vm: begin(client, vm),
             terminal,
             json=arguments.json,
@@ -95,14 +97,20 @@ def each_vm(arguments: "Namespace", terminal: Terminal, begin: "Callable[[Client
 def _begin_all(
     references: Sequence[str], identify: Callable[[str], str], begin: Begin
 ) -> "list[tuple[str, Operation | errors.BangerError]]":
-    begun: list[tuple[str, Operation | errors.BangerError]] = []
+    found: list[tuple[str, str | errors.BangerError]] = []
     seen: set[str] = set()
     for reference in references:
         try:
             identity = identify(reference)
             if identity not in seen:
                 seen.add(identity)
-                begun.append((reference, begin(identity)))
+                found.append((reference, identity))
+        except errors.BangerError as error:
+            found.append((reference, error))
+    begun: list[tuple[str, Operation | errors.BangerError]] = []
+    for reference, known in found:
+        try:
+            begun.append((reference, known if isinstance(known, errors.BangerError) else begin(known)))
         except errors.BangerError as error:
             begun.append((reference, error))
     return begun

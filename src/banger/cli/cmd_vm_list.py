@@ -30,7 +30,7 @@ COLUMNS = (
 
 def run(arguments: "Namespace", terminal: "Terminal") -> int:
     with Client() as client:
-        document = client.document(routes.VM_LIST)
+        document = client.document(routes.VM_LIST, query={"label": arguments.label})
     now = time.time()
     sizes = {size: format_size(size) for size in {vm[key] for vm in document["vms"] for key in ("memory", "disk_size")}}
 

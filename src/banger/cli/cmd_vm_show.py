@@ -3,7 +3,7 @@
 import time
 from typing import TYPE_CHECKING
 
-from banger.cli.durations import format_age
+from banger.cli.durations import format_age, format_duration
 from banger.cli.terminal import Terminal
 from banger.cli.verb import Namespace
 from banger.config.sizes import format_size
@@ -31,8 +31,11 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
             ("vcpu", vm.vcpu),
             ("memory", format_size(vm.memory)),
             ("disk", format_size(vm.disk_size)),
+            ("next start", _pending(vm)),
             ("environment", " ".join(sorted(vm.env))),
+            ("labels", " ".join(f"{key}={value}" for key, value in sorted(vm.labels.items()))),
             ("ephemeral", "yes" if vm.ephemeral else None),
+            ("time limit", limit(vm, now)),
             ("driver", f"{vm.driver} ({vm.machine})" if vm.machine else vm.driver),
             ("address", vm.address),
             ("reaches", _reaches(vm)),
@@ -45,6 +48,26 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         )
     )
     return 0
+
+
+def limit(vm: "Vm", now: float) -> str | None:
+    """How long it may run, and how much of that is left."""
+    if vm.ttl is None:
+        return None
+    left = "" if vm.expires is None else f", {format_duration(vm.expires - now)} left"
+    return format_duration(vm.ttl) + left
+
+
+def _pending(vm: "Vm") -> str | None:
+    """What was set while it ran."""
+    if vm.pending is None:
+        return None
+    told = (
+        ("vcpu", vm.pending.vcpu),
+        ("memory", vm.pending.memory and format_size(vm.pending.memory)),
+        ("disk", vm.pending.disk_size and format_size(vm.pending.disk_size)),
+    )
+    return ", ".join(f"{name} {value}" for name, value in told if value)
 
 
 def _reaches(vm: "Vm") -> str | None:

@@ -1,8 +1,8 @@
-"""Durations as people write and read them: seconds, or a number with ``s``, ``m`` or ``h``."""
+"""Durations as people write and read them: seconds, or a number with ``s``, ``m``, ``h`` or ``d``."""
 
 import banger
 
-_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def parse_duration(text: str) -> float:
@@ -10,12 +10,10 @@ def parse_duration(text: str) -> float:
     word = text.strip().lower()
     factor = _SECONDS.get(word[-1:], 0.0)
     number = word[:-1] if factor else word
-    try:
-        seconds = float(number) * (factor or 1.0)
-    except ValueError:
-        seconds = -1.0
+    plain = number.isascii() and number.replace(".", "", 1).isdigit()
+    seconds = float(number) * (factor or 1.0) if plain else -1.0
     if not 0 < seconds < 10**9:
-        raise banger.errors.UsageError(detail=f"{text!r} is not a duration; write 30, 30s, 5m or 1h")
+        raise banger.errors.UsageError(detail=f"{text!r} is not a duration; write 30, 30s, 5m, 1h or 2d")
     return seconds
 
 

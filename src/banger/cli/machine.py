@@ -32,6 +32,9 @@ def request(arguments: Namespace, *, start: bool = True, ephemeral: bool = False
         nat=arguments.nat or None,
         peers=arguments.peers or None,
         env=arguments.env,
+        labels=arguments.label,
+        ttl=arguments.ttl,
+        token=getattr(arguments, "token", None),
         start=start,
         ephemeral=ephemeral,
     )

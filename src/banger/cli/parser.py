@@ -66,7 +66,9 @@ class _Reader:
         self._verb = verb
         self._words = words
         self._options = {flag: each for each in verb.options for flag in each.flags}
-        self._places = None if any(each.many == "several" for each in verb.positionals) else len(verb.positionals)
+        self._places = (
+            None if any(each.many in ("several", "any") for each in verb.positionals) else len(verb.positionals)
+        )
         self._positional: list[str] = []
         self._unknown: list[str] = []
         self._next = 0
@@ -145,11 +147,11 @@ class _Reader:
             if not each.positional:
                 if each.required and self.values[each.name] is None:
                     missing.append(_spelt(each))
-            elif each.many == "several" and rest:
+            elif each.many in ("several", "any") and rest:
                 self.values[each.name], rest = rest, []
             elif rest:
                 self.values[each.name], rest = _chosen(each, rest[0]), rest[1:]
-            elif each.many != "optional":
+            elif each.many not in ("optional", "any"):
                 missing.append(each.metavar)
         if missing:
             raise banger.errors.UsageError(detail=f"the following arguments are required: {', '.join(missing)}")

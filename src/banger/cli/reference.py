@@ -13,7 +13,7 @@ def command_line() -> str:
     lines += [
         "Results go to stdout, progress and prose to stderr. `--json` prints one document and nothing else. Colour is",
         "used on a terminal only, and not when `NO_COLOR` is set. Sizes are `512M`, `4G` or `4GiB`, a bare number is",
-        "MiB; durations are `30`, `30s`, `5m` or `1h`. Exit statuses are listed in [errors.md](errors.md).",
+        "MiB; durations are `30`, `30s`, `5m`, `1h` or `2d`. Exit statuses are listed in [errors.md](errors.md).",
         "",
     ]
     for group in GROUPS:

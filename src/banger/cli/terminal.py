@@ -64,13 +64,29 @@ class Terminal:
         """The one JSON document of a verb: plain data, or structures of `banger.api`."""
         self.print(document.shown(plain(value)))
 
-    def table(self, rows: "Sequence[Mapping[str, object]]", columns: "Sequence[tuple[str, str]]") -> None:
-        """Rows below a heading; ``columns`` are keys and their titles. Cells are made printable."""
+    def ask(self, question: str) -> None:
+        """A question; the answer is on stdin."""
+        self.clear()
+        self._write(sys.stderr, question)
+
+    def rewind(self, lines: int) -> None:
+        """Take back the last lines of the result, where it goes to a terminal."""
+        if lines and os.isatty(1) and os.environ.get("TERM") != "dumb":
+            self._write(sys.stdout, f"\x1b[{lines}F\x1b[J")
+
+    def table(
+        self, rows: "Sequence[Mapping[str, object]]", columns: "Sequence[tuple[str, str]]", *, stderr: bool = False
+    ) -> None:
+        """Rows below a heading; ``columns`` are keys and their titles. Cells are made printable.
+
+        On stderr it is no result, but what a question is about.
+        """
         known: dict[str, str] = {}  # most words of a long list are those of the line before
         shown = [[title, *(_known_cell(row.get(key), known) for row in rows)] for key, title in columns]
         padded = [[word.ljust(width) for word in column] for column in shown for width in (max(map(len, column)),)]
         heading, *lines = ["  ".join(words).rstrip() for words in zip(*padded, strict=True)]
-        self.print("\n".join([self.paint(heading, "bold"), *lines]))  # at once: a long list is one write
+        text = "\n".join([self.paint(heading, "bold", 2 if stderr else 1), *lines])  # at once: a long list is one write
+        self._write(sys.stderr if stderr else sys.stdout, text + "\n")
 
     def facts(self, pairs: "Sequence[tuple[str, object]]") -> None:
         """Two columns: what, and its value. Pairs without a value are left out."""

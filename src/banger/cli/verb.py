@@ -21,9 +21,9 @@ class Argument:
     """An option (``-d/--detach``, ``--name``) or a positional argument (``VM``).
 
     ``kind`` is how its value is read: ``flag`` (no value), ``text``, ``size``, ``duration``, ``count``, ``env``
-    (K=V, repeatable), ``list`` (text, repeatable). ``many`` is for positionals: ``one``, ``optional`` or ``several``.
-    ``complete`` names what a shell may suggest: ``vm``, ``image``, ``kernel``, ``file``, ``vm-or-file``,
-    ``image-catalog`` and ``kernel-catalog`` (what can be pulled).
+    (K=V, repeatable), ``list`` (text, repeatable). ``many`` is for positionals: ``one``, ``optional``, ``several`` or
+    ``any`` number, also none. ``complete`` names what a shell may suggest: ``vm``, ``image``, ``kernel``, ``file``,
+    ``vm-or-file``, ``image-catalog`` and ``kernel-catalog`` (what can be pulled).
     """
 
     __slots__ = ("choices", "complete", "flags", "help", "kind", "many", "metavar", "name", "required")
@@ -62,7 +62,9 @@ class Argument:
     def usage(self) -> str:
         """How it is written in a usage line."""
         if self.positional:
-            return {"one": "{}", "optional": "[{}]", "several": "{}..."}[self.many].format(self.metavar)
+            return {"one": "{}", "optional": "[{}]", "several": "{}...", "any": "[{}...]"}[self.many].format(
+                self.metavar
+            )
         return ", ".join(self.flags) + (f" {self.metavar}" if self.takes_value else "")
 
 

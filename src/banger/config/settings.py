@@ -40,6 +40,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     root_strategy: str
     console_limit: int
     boot_timeout: float
+    auto_stop_stale_after: float
     debian_mirror: str | None
     ssh_key_path: str | None
     seed_ssh_key: bool
@@ -123,6 +124,12 @@ def _seconds(value: object) -> float:
     return float(value)
 
 
+def _limit(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 315_360_000:
+        raise ValueError
+    return float(value)
+
+
 LEVELS = ("debug", "info", "warning", "error")
 SIZE = 'a size: "512M", "4G", or a whole number of MiB'
 
@@ -143,6 +150,9 @@ SETTINGS = (
             "How large a machine's console log may grow; its oldest part goes."),
     Setting("boot_timeout", "a number of seconds", 120.0, _seconds,
             "How long a guest's agent may take to answer after the machine was started."),
+    Setting("auto_stop_stale_after", "0, or a number of seconds", 0.0, _limit,
+            "A machine in which no command ran, no session and no copy, through banger, for this long is stopped in "
+            "order; 0 means never. It counts anew from every start of the daemon."),
     Setting("debian_mirror", "a string", None, _text,
             "The archive that kernels and Debian images come from; unset means the one that the host's apt uses."),
     Setting("ssh_key_path", "an absolute path, or one that begins with ~/", None, _absolute,

@@ -51,6 +51,10 @@ class Call(Generic[B]):
             raise errors.UsageError(detail=f"the parameter {name} is missing")
         return value
 
+    def texts(self, name: str) -> list[str]:
+        """A parameter that may be repeated, or missing."""
+        return self.request.query_params.getlist(name)
+
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it comes, not faster than it is taken."""
         try:

@@ -10,6 +10,8 @@ import banger
 from banger.api.daemon import DaemonStatus, Empty, OperationList, Report
 from banger.api.operation import Operation
 from banger.api.routes import API_VERSION
+from banger.api.space import Space
+from banger.daemon import space
 from banger.daemon.call import Call
 from banger.daemon.reply import JSON, NDJSON, Stream
 
@@ -63,6 +65,25 @@ async def operation_events(call: Call[None]) -> Stream:
     async def lines() -> AsyncIterator[bytes]:
         async for state in engine.follow(key):
             yield msgspec.json.encode(state) + b"\n"
+
+    return Stream(lines(), NDJSON, call.services.stopping)
+
+
+async def df(call: Call[None]) -> Space:
+    return await asyncio.to_thread(space.measure, space.items(call.services), call.services.paths.state)
+
+
+async def events(call: Call[None]) -> Stream:
+    source = call.services.engine.events
+    listener = source.listen()  # before the reply begins: what is looked at afterwards cannot have been missed
+
+    async def lines() -> AsyncIterator[bytes]:
+        try:
+            yield b""  # the reply's head tells the client that it is listening
+            async for event in listener.events():
+                yield msgspec.json.encode(event) + b"\n"
+        finally:
+            source.leave(listener)
 
     return Stream(lines(), NDJSON, call.services.stopping)
 

@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator
 
 from banger.api.daemon import Empty
 from banger.api.operation import Operation
-from banger.api.vm import CreateVm, DeleteVm, Health, KillVm, StopVm, Vm, VmList
+from banger.api.vm import CreateVm, DeleteVm, Health, KeepVm, KillVm, SetVm, StopVm, Vm, VmList, VmStatsList
 from banger.daemon.call import Call
 from banger.daemon.reply import BYTES, TAR, Stream
 
 
 async def vm_list(call: Call[None]) -> VmList:
-    return VmList(vms=call.services.vms.list())
+    return VmList(vms=call.services.vms.list(call.texts("label")))
 
 
 async def vm_show(call: Call[None]) -> Vm:
@@ -19,6 +19,14 @@ async def vm_show(call: Call[None]) -> Vm:
 
 async def vm_create(call: Call[CreateVm]) -> Operation:
     return await call.services.vms.create(call.body)
+
+
+async def vm_set(call: Call[SetVm]) -> Operation:
+    return await call.services.vms.set(call.ref, call.body)
+
+
+async def vm_keep(call: Call[KeepVm]) -> Vm:
+    return call.services.vms.keep(call.ref, call.body)
 
 
 async def vm_start(call: Call[Empty]) -> Operation:
@@ -38,7 +46,11 @@ async def vm_kill(call: Call[KillVm]) -> Operation:
 
 
 async def vm_delete(call: Call[DeleteVm]) -> Operation:
-    return await call.services.vms.delete(call.ref)
+    return await call.services.vms.delete(call.ref, at_rest=call.body.at_rest)
+
+
+async def vm_stats(call: Call[None]) -> VmStatsList:
+    return await call.services.vms.stats(call.texts("vm"))
 
 
 async def vm_health(call: Call[None]) -> Health:

@@ -13,6 +13,12 @@ CHANGE = "operation.Operation"
 
 QUERY: dict[str, tuple[dict[str, object], str, bool]] = {
     "follow": ({"type": "boolean", "default": False}, "Go on until the machine ends", False),
+    "label": (
+        {"type": "array", "items": {"type": "string"}},
+        "Only what has this label, `KEY=VALUE` or `KEY`; repeated, all of them",
+        False,
+    ),
+    "vm": ({"type": "array", "items": {"type": "string"}}, "A machine, by name or id; repeated, each of them", False),
     "path": ({"type": "string"}, "An absolute path in the machine", True),
 }
 """Schema, meaning and necessity of every query parameter."""

@@ -16,10 +16,12 @@ MAGIC = 0x514649FB
 _HEADER = struct.Struct(">IIQIIQIIQQIIQQQQII")
 """Version 3, as docs/interop/qcow2.txt of QEMU has it: the fields up to ``header_length``."""
 
+HEADER_SIZE = _HEADER.size
+
 _DIRTY = 1 << 0
 """The one incompatible feature that is borne: reference counts may be off, as after a kill."""
 
-_BOUNDED = ("prlimit", f"--as={4 << 30}")
+BOUNDED = ("prlimit", f"--as={4 << 30}")
 """What works on hostile data has a limit of memory, and one of time."""
 
 CONVERT_TIMEOUT, CHECK_TIMEOUT = 1800.0, 1800.0
@@ -51,18 +53,17 @@ async def flatten(disk: str, backing: str | None, output: str, limit: int) -> in
     """
     with open(disk, "rb") as file:
         try:
-            size = os.fstat(file.fileno()).st_size if backing is None else check_header(file.read(_HEADER.size))
+            size = os.fstat(file.fileno()).st_size if backing is None else check_header(file.read(HEADER_SIZE))
         except ValueError as error:
             raise errors.BuildFailed(name=output, reason=f"the machine's disk cannot be used: {error}") from None
     if size > limit:
         raise errors.BuildFailed(name=output, reason=f"the machine's disk claims {size} bytes")
     image = f"driver=raw,file.driver=file,file.filename={_option(disk)}"
     if backing is not None:
-        below = f"backing.driver=raw,backing.file.driver=file,backing.file.filename={_option(backing)}"
-        image = f"driver=qcow2,file.driver=file,file.filename={_option(disk)},{below}"
+        image = overlay_options(disk, backing)
     try:
         convert = ["convert", "-O", "raw", "-S", "4k", "--image-opts", image, output]
-        await proc.run([*_BOUNDED, proc.find("qemu-img"), *convert], timeout=CONVERT_TIMEOUT)
+        await proc.run([*BOUNDED, proc.find("qemu-img"), *convert], timeout=CONVERT_TIMEOUT)
     except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(output)
@@ -77,13 +78,19 @@ async def repair(path: str) -> None:
 
     Raises `errors.BuildFailed` for what is not a sound ext4 file system afterwards.
     """
-    check = [*_BOUNDED, proc.find("e2fsck")]
+    check = [*BOUNDED, proc.find("e2fsck")]
     mended = await proc.run([*check, "-fy", "-E", "discard", path], timeout=CHECK_TIMEOUT, check=False)
     if mended.status not in _REPAIRED:
         raise errors.BuildFailed(name=path, reason="the machine's disk no longer holds a sound file system")
     checked = await proc.run([*check, "-fn", path], timeout=CHECK_TIMEOUT, check=False)
     if checked.status != 0:
         raise errors.BuildFailed(name=path, reason="the machine's file system has errors that cannot be mended")
+
+
+def overlay_options(path: str, backing: str) -> str:
+    """An overlay and the raw file below it as qemu-img is told of them: nothing is taken from the file's own header."""
+    below = f"backing.driver=raw,backing.file.driver=file,backing.file.filename={_option(backing)}"
+    return f"driver=qcow2,file.driver=file,file.filename={_option(path)},{below}"
 
 
 def _option(path: str) -> str:

@@ -20,6 +20,7 @@ import msgspec
 from banger import errors
 from banger.api.operation import Operation
 from banger.engine.change import Kind, Recovery, Spec, Task
+from banger.engine.events import Events
 from banger.engine.failure import error_body, from_body
 from banger.engine.run import Run
 from banger.log import printable
@@ -42,6 +43,8 @@ class Engine:
     """Runs every change of one daemon. One change at a time per subject id; any number of subjects at once."""
 
     def __init__(self, database: Database) -> None:
+        self.events = Events()
+        """Told of every operation that begins or ends, and of what services tell beside."""
         self._store = Operations(database)
         self._kinds: dict[str, Kind] = {}
         self._runs: dict[str, Run] = {}
@@ -146,6 +149,8 @@ class Engine:
         operation = run.operation
         subject = operation.subject_id or operation.id
         self._runs[operation.id] = run
+        run.tell_end = self.events.operation
+        self.events.operation(operation)
         self._subjects[subject] = run
         runner: asyncio.Task[None] = asyncio.get_running_loop().create_task(_guard(coroutine))
         self._runners.add(runner)

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -41,6 +41,8 @@ class Run:
         self, store: Operations, kind: Kind, operation: Operation, tasks: Sequence[Task], states: Sequence[TaskState]
     ) -> None:
         self.kind = kind
+        self.tell_end: Callable[[Operation], None] = lambda operation: None
+        """Told of the end, before whoever waits for it."""
         self.feed = Feed(operation)
         self._store = store
         self._tasks = tasks
@@ -215,6 +217,7 @@ class Run:
                 self._log.error("the end cannot be recorded; the next start will see to it", exc_info=error)
         told = f"{state}: {body.message}" if body else state
         self._log.info("%s %s: %s", self.kind.name, printable(operation.subject), printable(told))
+        self.tell_end(operation)
         self.feed.publish(operation, at_once=True)
 
     def save_facts(self, position: int, facts: Mapping[str, object]) -> None:

@@ -15,19 +15,21 @@ from banger.sdk.transport import Reply, Transport, failure, target
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Sequence
     from typing import Any, Self, TypeVar
 
     from banger.api.catalog import CatalogList
     from banger.api.daemon import DaemonStatus, OperationList, Report
+    from banger.api.event import Event
     from banger.api.image import CacheUse, Image, ImageList, ImportImage, PullImage, RegisterImage
     from banger.api.kernel import ImportKernel, KernelInfo, KernelList, PullKernel
     from banger.api.operation import Operation
     from banger.api.recipe import BuildImage
     from banger.api.routes import Route
-    from banger.api.vm import CreateVm, ExecVm, Health, Vm, VmList
+    from banger.api.space import Space
+    from banger.api.vm import CreateVm, ExecVm, Health, SetVm, Vm, VmList, VmStatsList
     from banger.sdk.exec import Command
-    from banger.sdk.transport import Body
+    from banger.sdk.transport import Body, Query
 
     T = TypeVar("T")
 
@@ -74,27 +76,29 @@ class Client:
         ref: str = "",
         *,
         body: "Body | None" = None,
-        query: "Mapping[str, str] | None" = None,
+        query: "Query | None" = None,
         quiet: bool = False,
     ) -> Reply:
         """Send a request; the reply's body is the caller's to read."""
         kind = "application/x-tar" if route.stream == "tar" else "application/json"
         return self._transport.request(route.method, target(route, ref, query), body, kind=kind, quiet=quiet)
 
-    def document(self, route: "Route", ref: str = "") -> "dict[str, Any]":
+    def document(self, route: "Route", ref: str = "", query: "Query | None" = None) -> "dict[str, Any]":
         """The reply to a request without a body, as plain data."""
-        reply = self.open(route, ref).read()
+        reply = self.open(route, ref, query=query).read()
         try:
             found: dict[str, Any] = document.loads(reply)
         except ValueError as error:
             raise banger.errors.InternalError(detail=f"the daemon's reply is not understood: {error}") from error
         return found
 
-    def _call(self, route: "Route", kind: "type[T]", ref: str = "", request: object = None) -> "T":
+    def _call(
+        self, route: "Route", kind: "type[T]", ref: str = "", request: object = None, query: "Query | None" = None
+    ) -> "T":
         import msgspec
 
         body = None if request is None else msgspec.json.encode(request)
-        reply = self.open(route, ref, body=body).read()
+        reply = self.open(route, ref, body=body, query=query).read()
         try:
             return msgspec.json.decode(reply, type=kind)
         except msgspec.MsgspecError as error:
@@ -177,6 +181,18 @@ class Client:
         """Ask a change to go back; `wait` tells when it has."""
         return self._begin(routes.OPERATION_CANCEL, ref)
 
+    def events(self) -> "Iterator[Event]":
+        """What changes, from this call on. Raises, in the end, `errors.DaemonUnreachable`: the daemon has ended."""
+        from banger.sdk import events
+
+        return events.listen(self)
+
+    def df(self) -> "Space":
+        """What takes space on this host, and how much of it really."""
+        from banger.api.space import Space
+
+        return self._call(routes.DF, Space)
+
     # -- the daemon --------------------------------------------------------------------------------------------------
 
     def daemon_status(self) -> "DaemonStatus":
@@ -200,15 +216,17 @@ class Client:
 
     # -- machines ----------------------------------------------------------------------------------------------------
 
-    def vm_list(self) -> "VmList":
+    def vm_list(self, labels: "Sequence[str]" = ()) -> "VmList":
+        """All machines, or those that have each of ``labels``, written ``KEY=VALUE`` or ``KEY``."""
         from banger.api.vm import VmList
 
-        return self._call(routes.VM_LIST, VmList)
+        return self._call(routes.VM_LIST, VmList, query={"label": labels})
 
     def vm_create(self, request: "CreateVm") -> "Operation":
         """Create a machine and, unless told otherwise, start it. The operation's ``subject`` is its name.
 
-        Raises `errors.AlreadyExists`, `errors.InvalidName`, `errors.UsageError`.
+        A request with a ``token`` may be sent again when its answer was lost: it makes one machine. Raises
+        `errors.AlreadyExists`, `errors.InvalidName`, `errors.UsageError`, `errors.TokenReused`.
         """
         return self._begin(routes.VM_CREATE, request=request)
 
@@ -218,12 +236,28 @@ class Client:
 
         return self._call(routes.VM_SHOW, Vm, ref)
 
+    def vm_set(self, ref: str, request: "SetVm") -> "Operation":
+        """Change a machine's processors, memory, disk or network.
+
+        What a machine that runs cannot take over waits for its next start: `Vm.pending`. Raises `errors.UsageError`.
+        """
+        return self._begin(routes.VM_SET, ref, request)
+
+    def vm_keep(self, ref: str, ttl: float | None = None, *, forever: bool = False) -> "Vm":
+        """Begin a machine's time limit anew: ``ttl`` seconds from now, or as many as it had; or ``forever``.
+
+        Raises `errors.UsageError` where it has none, `errors.Busy` when it is being ended.
+        """
+        from banger.api.vm import KeepVm, Vm
+
+        return self._call(routes.VM_KEEP, Vm, ref, KeepVm(ttl=ttl, forever=forever))
+
     def vm_start(self, ref: str) -> "Operation":
-        """Start a machine that does not run. Raises `errors.NotFound`, `errors.WrongState`, `errors.Busy`."""
+        """Start a machine, unless it runs already. Raises `errors.NotFound`, `errors.Busy`."""
         return self._begin(routes.VM_START, ref)
 
     def vm_stop(self, ref: str, timeout: float = 30.0) -> "Operation":
-        """Power a machine off in order; after ``timeout`` seconds it is switched off."""
+        """Power a machine off in order, if it runs; after ``timeout`` seconds it is switched off."""
         from banger.api.vm import StopVm
 
         return self._begin(routes.VM_STOP, ref, StopVm(timeout=timeout))
@@ -235,16 +269,25 @@ class Client:
         return self._begin(routes.VM_RESTART, ref, StopVm(timeout=timeout))
 
     def vm_kill(self, ref: str) -> "Operation":
-        """Switch a machine off at once."""
+        """Switch a machine off at once, if it runs."""
         from banger.api.vm import KillVm
 
         return self._begin(routes.VM_KILL, ref, KillVm())
 
-    def vm_delete(self, ref: str) -> "Operation":
-        """Switch a machine off and delete it with its disk."""
+    def vm_delete(self, ref: str, *, at_rest: bool = False) -> "Operation":
+        """Switch a machine off and delete it with its disk.
+
+        With ``at_rest`` a machine that runs is left alone: raises `errors.WrongState`.
+        """
         from banger.api.vm import DeleteVm
 
-        return self._begin(routes.VM_DELETE, ref, DeleteVm())
+        return self._begin(routes.VM_DELETE, ref, DeleteVm(at_rest=at_rest))
+
+    def vm_stats(self, *refs: str) -> "VmStatsList":
+        """What machines take: those that run, or those that are named. Raises `errors.NotFound`."""
+        from banger.api.vm import VmStatsList
+
+        return self._call(routes.VM_STATS, VmStatsList, query={"vm": refs})
 
     def vm_health(self, ref: str) -> "Health":
         """What the machine's agent says. Raises `errors.WrongState`, `errors.AgentLost`."""

@@ -56,7 +56,8 @@ class Sandbox:
 
     ``image`` and ``kernel`` are names (the defaults when left out; made first where they are missing), ``vcpu`` is
     a number of processors, ``memory`` and ``disk_size`` are bytes or texts such as ``"512M"``, ``nat`` and ``peers``
-    say what its network reaches, ``env`` is set for every command. ``keep`` leaves the machine behind at the end.
+    say what its network reaches, ``env`` is set for every command, ``labels`` are to find it by. After ``ttl``
+    seconds it is ended, whatever this program does (`keep_alive`). ``keep`` leaves the machine behind at the end.
     ``client`` is used instead of one of its own. ``watch`` is called with every step of creating the machine.
 
     Entering raises what creating and starting a machine can: `errors.NotFound`, `errors.InvalidReference`,
@@ -75,6 +76,8 @@ class Sandbox:
         nat: bool | None = None,
         peers: bool | None = None,
         env: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        ttl: float | None = None,
         keep: bool = False,
         client: Client | None = None,
         watch: "Callable[[Operation], None] | None" = None,
@@ -91,6 +94,8 @@ class Sandbox:
             nat=nat,
             peers=peers,
             env=dict(env or {}),
+            labels=dict(labels or {}),
+            ttl=ttl,
             ephemeral=not keep,
         )
         self._attach(name or "", client)
@@ -247,6 +252,10 @@ class Sandbox:
     def stop(self, timeout: float = 30.0) -> None:
         """Power the machine off in order. One that is not kept is deleted thereby."""
         self.client.wait(self.client.vm_stop(self.name, timeout))
+
+    def keep_alive(self, ttl: float | None = None) -> None:
+        """Begin the machine's time limit anew, ``ttl`` seconds from now, or as many as it had."""
+        self.client.vm_keep(self.name, ttl)
 
     def delete(self) -> None:
         """Delete the machine and its disk now; nothing happens when it is gone."""

@@ -21,13 +21,15 @@ from banger.text import printable
 TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
 if TYPE_CHECKING:
     import _socket
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
     from typing import Any, Self
 
     from banger.api.operation import ErrorBody
     from banger.api.routes import Route
 
     Body = bytes | Iterable[bytes]
+    Query = Mapping[str, str | Sequence[str]]
+    """Parameters by name; a sequence repeats its parameter."""
 
 HEADERS_LIMIT = 64 << 10
 DOCUMENT_LIMIT = 64 << 20
@@ -43,12 +45,15 @@ def quote(text: str) -> str:
     return "".join(chr(each) if each in _UNRESERVED else f"%{each:02X}" for each in os.fsencode(text))
 
 
-def target(route: "Route", ref: str = "", query: "Mapping[str, str] | None" = None) -> str:
+def target(route: "Route", ref: str = "", query: "Query | None" = None) -> str:
     """The request's target: the row's path with what it is about, and the query."""
     path = route.path.replace("{ref}", quote(ref))
-    if query:
-        path += "?" + "&".join(f"{name}={quote(value)}" for name, value in query.items())
-    return path
+    pairs = [
+        f"{name}={quote(each)}"
+        for name, value in (query or {}).items()
+        for each in ([value] if isinstance(value, str) else value)
+    ]
+    return f"{path}?{'&'.join(pairs)}" if pairs else path
 
 
 def ready(connection: "_socket.socket", event: int) -> bool:

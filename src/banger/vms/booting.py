@@ -16,6 +16,7 @@ from banger.guest.channel import Channel
 from banger.log import printable
 from banger.vmm.driver import Exit
 from banger.vms import boot, files, handles
+from banger.vms.deadline import Deadline
 from banger.vms.ending import switch_off, trim_console
 from banger.vms.parts import Made, Parts, Step
 from banger.vms.record import VmRecord
@@ -130,8 +131,15 @@ class AwaitAgent(Step):
                     f"'banger vm logs {record.name}' shows the console, 'banger vm delete {record.name}' ends it"
                 )
             raise
+        ttl = parts.need(self.vm_id).ttl
         changed = parts.machines.change(
-            self.vm_id, state="running", started=time.time(), stopped=None, stop_reason=None, error=None
+            self.vm_id,
+            state="running",
+            started=time.time(),
+            deadline=None if ttl is None else Deadline.after(ttl),
+            stopped=None,
+            stop_reason=None,
+            error=None,
         )
         assert changed is not None and changed.handle is not None
         parts.watch.begin(changed.id, changed.handle)

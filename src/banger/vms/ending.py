@@ -20,6 +20,19 @@ STRAY_TIMEOUT = 10.0
 """How long a process that was sent SIGKILL may take to be gone."""
 
 
+class Already(Step):
+    """Nothing, and the reason."""
+
+    name = "already"
+
+    def __init__(self, parts: Parts, vm_id: str, why: str) -> None:
+        super().__init__(parts, vm_id)
+        self.why = why
+
+    async def do(self, report: Report) -> None:
+        report.notice(self.why)
+
+
 class PowerOff(Step):
     """The guest writes out what it has and shuts down in its own order, for at most ``timeout`` seconds."""
 
@@ -35,7 +48,7 @@ class PowerOff(Step):
         if record.handle is None or not parts.drivers.of(record).alive(record.handle):
             return
         report.stage("waiting for the guest to power off")
-        hurry = parts.hurry.setdefault(self.vm_id, asyncio.Event())
+        hurry = parts.hurry.setdefault(report.operation, asyncio.Event())
         orderly = asyncio.create_task(self._ask(record))
         hurried = asyncio.create_task(hurry.wait())
         try:
@@ -50,7 +63,7 @@ class PowerOff(Step):
             for task in (orderly, hurried):
                 task.cancel()
             await asyncio.gather(orderly, hurried, return_exceptions=True)
-            parts.hurry.pop(self.vm_id, None)
+            parts.hurry.pop(report.operation, None)
 
     async def _ask(self, record: VmRecord) -> None:
         """First everything is written out, so that a guest that never finishes to power off has lost nothing."""
@@ -67,13 +80,17 @@ class SwitchOff(Step):
 
     name = "switch-off"
 
+    def __init__(self, parts: Parts, vm_id: str, because: str = "") -> None:
+        super().__init__(parts, vm_id)
+        self.because = because
+
     async def do(self, report: Report) -> None:
         report.stage("switching the machine off")
         parts = self.parts
         record = parts.machines.get(self.vm_id)  # without one, what is left of it is ended all the same
         end = await switch_off(parts, self.vm_id)
         if end is not None:
-            settle(parts, self.vm_id, end)
+            settle(parts, self.vm_id, end, self.because)
         elif record is not None and record.state == "running":
             settle(parts, self.vm_id, Exit(reason="failed", detail="its process is not on record"))
 
@@ -135,12 +152,12 @@ def trim_console(parts: Parts, handle: Handle) -> None:
         parts.drivers.of(handle).trim_console(handle, parts.settings.console_limit)
 
 
-def settle(parts: Parts, vm_id: str, end: Exit) -> VmRecord | None:
-    """Put on record that a machine has ended, and how. One that never answered stays in ``error``."""
+def settle(parts: Parts, vm_id: str, end: Exit, because: str = "") -> VmRecord | None:
+    """Put on record that a machine has ended, how, and what for. One that never answered stays in ``error``."""
     record = parts.machines.get(vm_id)
     if record is None:
         return None
     detail = printable(end.detail)
-    reason = f"{end.reason}: {detail}" if detail else end.reason
+    reason = ": ".join(each for each in (because, end.reason, detail) if each)
     changes = {} if record.state == "error" else {"state": "stopped", "error": None}
-    return parts.machines.change(vm_id, handle=None, stopped=time.time(), stop_reason=reason, **changes)
+    return parts.machines.change(vm_id, handle=None, deadline=None, stopped=time.time(), stop_reason=reason, **changes)

@@ -19,6 +19,7 @@ import msgspec
 from banger import errors, proc
 from banger.paths import Paths
 from banger.vms import handles, strays
+from banger.vms.deadline import Deadline
 from banger.vms.ending import switch_off
 from banger.vms.parts import Parts
 from banger.vms.record import VmRecord
@@ -72,7 +73,10 @@ def _entered(parts: Parts, kept: VmRecord) -> VmRecord:
     slot = kept.slot if kept.slot not in parts.machines.slots() else parts.machines.free_slot()
     state = "running" if handle is not None else "error" if kept.state == "error" else "stopped"
     changes = {} if handle is not None else {"stopped": time.time(), "stop_reason": "failed: its record was lost"}
-    record = msgspec.structs.replace(kept, name=name, slot=slot, handle=handle, state=state, **changes)
+    limit = kept.deadline if handle is None or kept.deadline or kept.ttl is None else Deadline.after(kept.ttl)
+    record = msgspec.structs.replace(
+        kept, name=name, slot=slot, handle=handle, state=state, deadline=limit, **changes
+    )  # its time limit begins anew: the file is older than the last start's
     parts.machines.insert(record)
     return record
 

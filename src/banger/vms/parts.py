@@ -39,7 +39,7 @@ class Parts:
     ready: Callable[[VmRecord], None]
     """Told of every machine that has begun to run."""
     hurry: dict[str, asyncio.Event] = field(default_factory=dict)
-    """By machine: somebody asked an orderly stop to become a quick one."""
+    """By change: somebody asked an orderly stop to become a quick one."""
 
     def uid(self, record: VmRecord) -> int | None:
         """The user that the machine's monitor runs as, and that owns its files; None for ourselves."""

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import msgspec
 
 from banger.engine.change import Kind, Recovery, Spec, Task
-from banger.vms import attaching, booting, ending, making
+from banger.vms import attaching, booting, ending, making, reshaping
 from banger.vms.parts import Parts
 from banger.vms.record import VmRecord
 
 CREATE, START, STOP, RESTART = "vm.create", "vm.start", "vm.stop", "vm.restart"
-KILL, DELETE = "vm.kill", "vm.delete"
+KILL, DELETE, SET = "vm.kill", "vm.delete", reshaping.SET
 
 TRANSIENT = (CREATE, DELETE)
 """Changes at whose end, undone or done, the machine's directory is gone."""
@@ -24,14 +24,23 @@ class Created(msgspec.Struct, frozen=True):
 
     record: VmRecord
     start: bool
+    already: str = ""
+    """Nothing is to be done, and this is why."""
 
 
 class Changed(msgspec.Struct, frozen=True):
-    """Spec of the others; ``timeout`` is how long an orderly power-off may take."""
+    """Spec of the others, except ``vm.set``."""
 
     id: str
     timeout: float = 0.0
+    """How long an orderly power-off may take."""
     jailed: bool = False
+    reshaped: bool = False
+    """Something was set that a start takes over."""
+    because: str = ""
+    """What stops it, where that is not its owner; a word for its record."""
+    already: str = ""
+    """Nothing is to be done, and this is why."""
 
 
 def boot(parts: Parts, vm_id: str, jailed: bool) -> Sequence[Task]:
@@ -47,6 +56,8 @@ def kinds(parts: Parts) -> list[Kind]:
     def create(spec: Spec) -> Sequence[Task]:
         wanted = msgspec.convert(spec, Created)
         record = wanted.record
+        if wanted.already:
+            return [ending.Already(parts, record.id, wanted.already)]
         made: list[Task] = [
             making.Reserve(parts, record),
             making.EnsureImage(parts, record.id),
@@ -57,27 +68,36 @@ def kinds(parts: Parts) -> list[Kind]:
 
     def start(spec: Spec) -> Sequence[Task]:
         asked = msgspec.convert(spec, Changed)
-        return boot(parts, asked.id, asked.jailed)
+        if asked.already:
+            return [ending.Already(parts, asked.id, asked.already)]
+        shaped = [reshaping.Reshape(parts, asked.id)] if asked.reshaped else []
+        return [*shaped, *boot(parts, asked.id, asked.jailed)]
 
     def stop(spec: Spec) -> list[Task]:
         asked = msgspec.convert(spec, Changed)
-        return [ending.PowerOff(parts, asked.id, asked.timeout), ending.SwitchOff(parts, asked.id)]
+        if asked.already:
+            return [ending.Already(parts, asked.id, asked.already)]
+        return [ending.PowerOff(parts, asked.id, asked.timeout), ending.SwitchOff(parts, asked.id, asked.because)]
 
     def restart(spec: Spec) -> Sequence[Task]:
         return [*stop(spec), *start(spec)]
 
     def kill(spec: Spec) -> list[Task]:
-        return [ending.SwitchOff(parts, msgspec.convert(spec, Changed).id)]
+        asked = msgspec.convert(spec, Changed)
+        if asked.already:
+            return [ending.Already(parts, asked.id, asked.already)]
+        return [ending.SwitchOff(parts, asked.id)]
 
     def delete(spec: Spec) -> Sequence[Task]:
         vm_id = msgspec.convert(spec, Changed).id
-        return [*kill(spec), ending.RemoveFiles(parts, vm_id), ending.Forget(parts, vm_id)]
+        return [ending.SwitchOff(parts, vm_id), ending.RemoveFiles(parts, vm_id), ending.Forget(parts, vm_id)]
 
     return [
         Kind(CREATE, create),
         Kind(START, start),
         Kind(STOP, stop, recovery=Recovery.RESUME),
         Kind(RESTART, restart),
+        Kind(SET, lambda spec: reshaping.tasks(parts, spec)),
         Kind(KILL, kill, recovery=Recovery.RESUME, cancellable=False),
         Kind(DELETE, delete, recovery=Recovery.RESUME, cancellable=False),
     ]

@@ -8,9 +8,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from banger.api.vm import Vm, VmState
+from banger.api.vm import PendingVm, Vm, VmState
+from banger.engine.events import Events
 from banger.store.records import Records
 from banger.vmm.driver import Handle, Network, TapNetwork, UserNetwork
+from banger.vms.deadline import Deadline
 
 
 class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,8 +30,17 @@ class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
     vcpu: int
     memory: int
     disk_size: int
+    pending: PendingVm | None = None
+    """What the next start makes of the three above."""
     env: dict[str, str] = {}
+    labels: dict[str, str] = {}
     ephemeral: bool = False
+    token: str = ""
+    asked: str = ""
+    """The client's token, and a digest of its request; see `tokens`."""
+    ttl: float | None = None
+    deadline: Deadline | None = None
+    """When it is ended, while it runs: ``ttl`` after its start, or after it was last kept."""
     worker_of: str = ""
     """The subject of the change that made it for itself (see `workers`); empty for a machine of its own."""
     driver: str
@@ -57,9 +68,17 @@ class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
 
 
+def shape(record: VmRecord) -> VmRecord:
+    """The machine as its next start makes it."""
+    pending = msgspec.structs.asdict(record.pending or PendingVm())
+    return msgspec.structs.replace(record, **{name: value for name, value in pending.items() if value is not None})
+
+
 def view(record: VmRecord, operation: str | None) -> Vm:
-    """The machine as clients see it."""
+    """The machine as clients see it; one that does not run is already as it will be."""
     running = record.handle if record.state == "running" else None
+    pending = record.pending if record.state == "running" else None
+    record = record if pending else shape(record)
     return Vm(
         id=record.id,
         name=record.name,
@@ -70,8 +89,12 @@ def view(record: VmRecord, operation: str | None) -> Vm:
         vcpu=record.vcpu,
         memory=record.memory,
         disk_size=record.disk_size,
+        pending=pending,
         env=record.env,
+        labels=record.labels,
         ephemeral=record.ephemeral,
+        ttl=record.ttl,
+        expires=record.deadline.shown() if running and record.deadline else None,
         driver=record.driver,
         machine=running.machine if running else None,
         address=record.network.address.partition("/")[0] if record.network else None,
@@ -90,8 +113,9 @@ def view(record: VmRecord, operation: str | None) -> Vm:
 class Machines:
     """The machines on record. All methods are short and synchronous: what happens between awaits is one step."""
 
-    def __init__(self, records: Records[VmRecord]) -> None:
+    def __init__(self, records: Records[VmRecord], events: Events | None = None) -> None:
         self._records = records
+        self._events = events
 
     def all(self) -> list[VmRecord]:
         """Oldest first."""
@@ -110,6 +134,7 @@ class Machines:
     def insert(self, record: VmRecord) -> None:
         """Take the name. Raises `errors.AlreadyExists` when another machine has it."""
         self._records.insert(record)
+        self._tell(record, record.state)
 
     def change(self, vm_id: str, **facts: object) -> VmRecord | None:
         """Replace fields of a record; None when the machine is gone by now."""
@@ -118,10 +143,21 @@ class Machines:
             return None
         changed = msgspec.structs.replace(record, **facts)
         self._records.replace(changed)
+        if changed.state != record.state:
+            self._tell(changed, changed.state)
         return changed
 
     def forget(self, vm_id: str) -> None:
+        record = self._records.by_id(vm_id)
         self._records.delete(vm_id)
+        if record is not None:
+            self._tell(record, "deleted")
+
+    def _tell(self, record: VmRecord, state: str) -> None:
+        """Workers are the business of the change that they work for."""
+        if self._events is not None and not record.worker_of:
+            reason = {"stopped": record.stop_reason, "error": record.error}.get(state)
+            self._events.machine(record.name, record.id, state, reason or "")
 
     def slots(self) -> set[int]:
         return {each.slot for each in self._records.list()}

@@ -1,26 +1,23 @@
 """Machines: everything that a client can ask of them.
 
 Requests are checked here, before anything exists; what changes a machine becomes a change of the engine (`plans`).
-What talks to a running machine goes through its one attachment (`connections`).
+The verbs say what shall be: a machine that is so already is told of, and so is the change that is on the way there.
 """
 
 import asyncio
 import contextlib
 import logging
 import os
-import time
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from banger import errors
 from banger.api.operation import Operation
-from banger.api.vm import CreateVm, ExecVm, Health, StopVm, Vm
+from banger.api.vm import CreateVm, KeepVm, SetVm, StopVm, Vm, VmStatsList
 from banger.config.settings import Config
 from banger.engine.engine import Engine
-from banger.guest.channel import Channel
-from banger.guest.command import GuestCommand
 from banger.images.service import ImageService
 from banger.kernels.service import KernelService
 from banger.net.service import GuestNetwork
@@ -29,13 +26,18 @@ from banger.privileged.runner import Privileged
 from banger.store.records import Records
 from banger.vmm.driver import Exit, Handle
 from banger.vmm.drivers import Drivers
-from banger.vms import attaching, commands, console, lost, plans, wanted
+from banger.vms import attaching, labels, lost, plans, reshaping, usage, wanted
 from banger.vms.connections import Connections
-from banger.vms.ending import settle, switch_off
+from banger.vms.deadline import Deadline
+from banger.vms.ending import PowerOff, settle, switch_off
 from banger.vms.holds import GRACE, Holds
+from banger.vms.leases import Leases
 from banger.vms.parts import Parts
 from banger.vms.plans import Changed, Created
 from banger.vms.record import Machines, VmRecord, view
+from banger.vms.reshaping import Reformed
+from banger.vms.talking import Talking
+from banger.vms.tokens import Tokens
 from banger.vms.watch import Watch
 from banger.vms.workers import Workers
 
@@ -47,7 +49,7 @@ PROMISED = 256
 """How many of the names given last are not generated again, whether their machines are on record by now or not."""
 
 
-class VmService:
+class VmService(Talking):
     """The machines of one daemon. Call `recover` once, after the engine's, before anything else."""
 
     def __init__(
@@ -64,11 +66,13 @@ class VmService:
         network: GuestNetwork | None = None,
         grace: float = GRACE,
     ) -> None:
+        super().__init__()
         self._engine = engine
-        self._machines = Machines(records)
+        self._machines = Machines(records, engine.events)
         self._holds = Holds(self._unwanted, grace)
+        self._leases = Leases(self._machines, self._run_out, self._occupied, settings.auto_stop_stale_after)
+        self._tokens = Tokens(self._machines, self._created, engine.join)
         self._promised: deque[str] = deque(maxlen=PROMISED)
-        self._background: set[asyncio.Task[None]] = set()
         self._parts = Parts(
             machines=self._machines,
             images=images,
@@ -93,29 +97,46 @@ class VmService:
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
-    def list(self) -> list[Vm]:
-        """Every machine, oldest first."""
-        return [self._view(each) for each in self._machines.all()]
+    def list(self, wanted: Sequence[str] = ()) -> list[Vm]:
+        """Every machine that has the labels ``wanted``, oldest first. Raises `errors.UsageError`."""
+        fulfilled = labels.selector(wanted)
+        return [self._view(each) for each in self._machines.all() if fulfilled(each.labels)]
 
     def show(self, ref: str) -> Vm:
         """Raises `errors.NotFound`, `errors.Ambiguous`."""
         return self._view(self._machines.find(ref))
 
+    async def stats(self, refs: Sequence[str]) -> VmStatsList:
+        """What machines take: those that run, or those that are named, each once. Raises `errors.NotFound`."""
+        named = {each.id: each for each in map(self._machines.find, refs)}
+        records = [*named.values()] if refs else [each for each in self._machines.all() if each.state == "running"]
+        return VmStatsList(
+            stats=await asyncio.to_thread(lambda: [usage.of(each, self._parts.paths) for each in records])
+        )
+
     def _view(self, record: VmRecord) -> Vm:
         under_way = self._under_way(record)
         return view(record, under_way.id if under_way else None)
 
-    def _under_way(self, record: VmRecord) -> Operation | None:
-        """The change that a machine is in the middle of: its own, or the one that it works for."""
-        own = self._engine.under_way(record.id)
-        return self._engine.under_way(record.worker_of) if own is None and record.worker_of else own
-
     # -- changing -----------------------------------------------------------------------------------------------------
 
     async def create(self, request: CreateVm) -> Operation:
-        """Make a machine, and start it. Raises, before anything exists, whatever is wrong with the request."""
-        record = await self._decide(request)
-        return self._begin(plans.CREATE, record, Created(record, request.start))
+        """Make a machine, and start it. Raises, before anything exists, whatever is wrong with the request.
+
+        A request with a token is carried out once: see `banger.vms.tokens`.
+        """
+
+        async def begin(asked: str) -> Operation:
+            record = msgspec.structs.replace(await self._decide(request), token=request.token or "", asked=asked)
+            return self._begin(plans.CREATE, record, Created(record, request.start))
+
+        return await begin("") if request.token is None else await self._tokens.once(request, begin)
+
+    def _created(self, record: VmRecord) -> Operation:
+        """The creation of a machine that is there; where that is forgotten, one that finds it so."""
+        known = (each for each in self._engine.operations() if each.subject_id == record.id)
+        found = next((each for each in known if each.kind == plans.CREATE), None)
+        return found or self._begin(plans.CREATE, record, Created(record, True, f"{record.name} is there already"))
 
     async def _decide(self, request: CreateVm) -> VmRecord:
         """What is asked for, checked against what there is."""
@@ -141,144 +162,80 @@ class VmService:
         self._promised.append(record.name)
         return record
 
-    async def start(self, ref: str) -> Operation:
-        """Raises `errors.WrongState` on a machine that runs."""
+    async def set(self, ref: str, request: SetVm) -> Operation:
+        """Change what a machine is. Raises `errors.UsageError`, also for a disk that would shrink."""
         record = self._machines.find(ref)
+        return self._begin(plans.SET, record, reshaping.decide(record, request))
+
+    def keep(self, ref: str, request: KeepVm) -> Vm:
+        """Begin a machine's time limit anew. Raises `errors.UsageError` where there is none, `errors.Busy`."""
+        record = self._machines.find(ref)
+        under_way = self._under_way(record)
+        if under_way is not None and (record.worker_of or under_way.kind in (plans.STOP, plans.KILL, plans.DELETE)):
+            raise errors.Busy(kind="machine", name=record.name, change=under_way.kind)
+        if request.forever and request.ttl is not None:
+            raise errors.UsageError(detail="for ever and for some time contradict each other")
+        ttl = record.ttl if request.ttl is None else wanted.time_limit(request.ttl)
+        if ttl is None and not request.forever:
+            raise errors.UsageError(detail=f"{record.name!r} has no time limit: say for how long to keep it")
+        ttl = None if request.forever else ttl
+        deadline = Deadline.after(ttl) if ttl is not None and record.state == "running" else None
+        changed = self._machines.change(record.id, ttl=ttl, deadline=deadline)
+        assert changed is not None
+        self._leases.wake()
+        return self._view(changed)
+
+    async def start(self, ref: str) -> Operation:
+        """Start a machine, unless it runs already."""
+        record = self._machines.find(ref)
+        if joined := self._joined(record, plans.START):
+            return joined
         self._check_idle(record)
-        if record.state == "running":
-            raise errors.WrongState(name=record.name, state=record.state, needed="stopped")
-        return self._begin(plans.START, record, Changed(record.id, jailed=record.jailed))
+        already = f"{record.name} runs already" if record.state == "running" else ""
+        return self._begin(plans.START, record, _started(record, already=already))
 
     async def stop(self, ref: str, request: StopVm) -> Operation:
-        """Power off in order, within the request's time; raises `errors.WrongState` on a machine that does not run."""
-        record = self._running(ref)
-        return self._begin(plans.STOP, record, Changed(record.id, _bounded(request.timeout)))
+        """Power off in order, within the request's time; nothing is to be done on a machine that does not run."""
+        record, timeout = self._machines.find(ref), _bounded(request.timeout)
+        if joined := self._joined(record, plans.STOP, plans.KILL):
+            return joined
+        return self._begin(plans.STOP, record, Changed(record.id, timeout, already=_at_rest(record)))
 
     async def restart(self, ref: str, request: StopVm) -> Operation:
         """Power off in order, then start; a machine that does not run is just started."""
         record = self._machines.find(ref)
-        return self._begin(plans.RESTART, record, Changed(record.id, _bounded(request.timeout), record.jailed))
+        return self._begin(plans.RESTART, record, _started(record, timeout=_bounded(request.timeout)))
 
     async def kill(self, ref: str) -> Operation:
         """Switch off at once; an orderly stop that is under way becomes a quick one."""
         record = self._machines.find(ref)
-        hurry = self._parts.hurry.get(record.id)
-        under_way = self._engine.under_way(record.id)
-        if hurry is not None and under_way is not None and under_way.kind == plans.STOP:
-            hurry.set()
-            return under_way
-        record = self._running(ref)
-        return self._begin(plans.KILL, record, Changed(record.id))
+        if joined := self._joined(record, plans.STOP, plans.KILL):
+            if joined.kind == plans.STOP and joined.step in ("", PowerOff.name):
+                self._parts.hurry.setdefault(joined.id, asyncio.Event()).set()
+            return joined
+        return self._begin(plans.KILL, record, Changed(record.id, already=_at_rest(record)))
 
-    async def delete(self, ref: str) -> Operation:
-        """Switch off and remove, disk included; a deletion that is under way is joined."""
+    async def delete(self, ref: str, *, at_rest: bool = False) -> Operation:
+        """Switch off and remove, disk included. Raises `errors.WrongState` on one that runs and must not."""
         record = self._machines.find(ref)
-        under_way = self._engine.under_way(record.id)
-        if under_way is not None and under_way.kind == plans.DELETE:
-            return under_way
-        return self._begin(plans.DELETE, record, Changed(record.id))
+        if at_rest and record.state == "running":
+            raise errors.WrongState(name=record.name, state=record.state, needed="stopped")
+        return self._joined(record, plans.DELETE) or self._begin(plans.DELETE, record, Changed(record.id))
 
-    def _begin(self, kind: str, record: VmRecord, spec: Created | Changed) -> Operation:
+    def _joined(self, record: VmRecord, *kinds: str) -> Operation | None:
+        """The change that does already what is asked for."""
+        under_way = self._engine.under_way(record.id)
+        return under_way if under_way and under_way.kind in kinds and under_way.state == "running" else None
+
+    def _begin(self, kind: str, record: VmRecord, spec: Created | Changed | Reformed) -> Operation:
         if record.worker_of:
             self._check_idle(record)
         return self._engine.begin(kind, subject=record.name, subject_id=record.id, spec=msgspec.to_builtins(spec))
 
-    def _check_idle(self, record: VmRecord) -> None:
-        under_way = self._under_way(record)
-        if under_way is not None:
-            raise errors.Busy(kind="machine", name=record.name, change=under_way.kind)
-
-    def _running(self, ref: str) -> VmRecord:
-        record = self._machines.find(ref)
-        if record.state != "running":
-            self._check_idle(record)
-            raise errors.WrongState(name=record.name, state=record.state, needed="running")
-        return record
-
-    # -- talking to the guest -----------------------------------------------------------------------------------------
-
-    async def health(self, ref: str) -> Health:
-        """What the agent says of its machine. Raises `errors.WrongState`, `errors.GuestSilent`, `errors.AgentLost`."""
-        _, channel = await self._attached(ref)
-        asked = time.time()
-        told = await channel.health()
-        now = (asked + time.time()) / 2  # the guest looked at its clock somewhere between the two
-        return Health(
-            agent_version=told.agent_version,
-            protocol=told.protocol,
-            init=told.pid1,
-            boot_id=told.boot_id,
-            hostname=told.hostname,
-            uptime=told.uptime,
-            clock_offset=told.clock - now,
-        )
-
-    def logs(self, ref: str, follow: bool = False) -> AsyncIterator[bytes]:
-        """The console as it is; ``follow`` goes on until the machine ends. Raw bytes of the guest's."""
-        record = self._machines.find(ref)
-        path = console.path(self._parts.paths.vm(record.id))
-        return console.read(path, (lambda: self._alive(record.id)) if follow else None)
-
-    async def exec(self, ref: str, request: ExecVm) -> GuestCommand:
-        """Start a command; an ephemeral machine is held until it has ended. Raises what `Channel.exec` raises."""
-        record, channel = await self._own(ref)
-        spec = commands.exec_spec(request, self._parts.images.config(record.image_id), record.env)
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(self._hold(record))
-            command = await channel.exec(spec)
-            self._spawn(self._hold_until_end(command, stack.pop_all()))
-            return command
-
-    async def exec_detached(self, ref: str, request: ExecVm) -> str:
-        """Start a command that outlives its client; the id of its session."""
-        record, channel = await self._own(ref)
-        spec = commands.exec_spec(request, self._parts.images.config(record.image_id), record.env)
-        return await channel.exec_detached(spec)
-
-    async def put(self, ref: str, path: str, chunks: AsyncIterator[bytes]) -> None:
-        """Unpack a tar stream below a directory of the guest. Raises `errors.GuestRefused`."""
-        record, channel = await self._own(ref)
-        with self._hold(record):
-            await channel.put(path, chunks)
-
-    async def get(self, ref: str, path: str) -> AsyncIterator[bytes]:
-        """A tar stream of one path of the guest, which is hostile input to whoever unpacks it."""
-        record, channel = await self._attached(ref)
-        with self._hold(record):
-            async with contextlib.aclosing(channel.get(path)) as pieces:  # type: ignore[type-var]
-                async for data in pieces:
-                    yield data
-
-    async def _own(self, ref: str) -> tuple[VmRecord, Channel]:
-        """As `_attached`, for what changes a machine. Raises `errors.Busy` on one that works for a change."""
-        record = self._running(ref)
-        if record.worker_of:
-            self._check_idle(record)
-        return await self._attached(ref)
-
-    async def _attached(self, ref: str) -> tuple[VmRecord, Channel]:
-        record = self._running(ref)
-        try:
-            return record, await self._parts.connections.get(record)
-        except errors.AgentLost as lost:
-            raise errors.AgentLost(reason=lost.data["reason"], name=record.name) from lost
-
-    async def _hold_until_end(self, command: GuestCommand, stack: contextlib.ExitStack) -> None:
-        with stack, contextlib.suppress(errors.BangerError):
-            await command.wait()
-
     # -- ephemeral machines -------------------------------------------------------------------------------------------
 
-    @contextlib.asynccontextmanager
-    async def hold(self, ref: str) -> AsyncIterator[None]:
-        """Keep an ephemeral machine for as long as the block lasts; for others it means nothing."""
-        with self._hold(self._machines.find(ref)):
-            yield
-
-    def _hold(self, record: VmRecord) -> contextlib.AbstractContextManager[None]:
-        return self._holds.hold(record.id) if record.ephemeral else contextlib.nullcontext()
-
     def _ready(self, record: VmRecord) -> None:
+        self._leases.began(record)
         if record.ephemeral and not record.worker_of:
             self._holds.await_first(record.id)
 
@@ -295,10 +252,6 @@ class VmService:
 
     # -- the end of machines ------------------------------------------------------------------------------------------
 
-    def _alive(self, vm_id: str) -> bool:
-        record = self._machines.get(vm_id)
-        return record is not None and record.handle is not None and self._parts.drivers.of(record).alive(record.handle)
-
     async def _ended(self, vm_id: str, handle: Handle, end: Exit) -> None:
         """A process has ended: put that on record, unless a change has done so by then."""
         await self._until_idle(vm_id)
@@ -309,6 +262,19 @@ class VmService:
             log.info("machine %s ended: %s", vm_id, end.reason)
         if record is not None and record.ephemeral and record.handle is None:
             self._unwanted(vm_id)
+
+    async def _run_out(self, vm_id: str, reason: str, due: Callable[[], bool]) -> None:
+        """A time limit has passed: end the machine, once no change is in the way, if it is still so then."""
+        await self._until_idle(vm_id)
+        record = self._machines.get(vm_id)
+        if record is None or not due():
+            return
+        if record.ephemeral:
+            operation = self._begin(plans.DELETE, record, Changed(vm_id))
+            self._holds.forget(vm_id)
+        else:
+            operation = self._begin(plans.STOP, record, Changed(vm_id, StopVm().timeout, because=reason))
+        await self._engine.join(operation.id)
 
     def _stalled(self, vm_id: str, handle: Handle, reason: str | None) -> None:
         """The host has stopped a running machine, or lets it go on: on record for as long as it lasts."""
@@ -359,6 +325,7 @@ class VmService:
                     await self._ended(record.id, record.handle, end)
                 except errors.DiskFull:  # nobody could make room if that kept the daemon from starting
                     self._parts.watch.begin(record.id, record.handle)
+        self._leases.start()
 
     def _prepare_directories(self) -> None:
         """Ours alone; under root the monitors' users may pass through to what is theirs, without listing anything."""
@@ -371,6 +338,8 @@ class VmService:
     async def close(self) -> None:
         """Let go of everything; the machines go on."""
         self._holds.close()
+        await self._leases.close()
+        await self._tokens.close()
         await self._parts.watch.close()
         for task in list(self._background):
             task.cancel()
@@ -379,19 +348,18 @@ class VmService:
         if self._parts.network is not None:
             await self._parts.network.close()
 
-    def _spawn(self, coroutine: Coroutine[object, object, None]) -> None:
-        task = asyncio.get_running_loop().create_task(_logged(coroutine))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+
+def _started(record: VmRecord, *, timeout: float = 0.0, already: str = "") -> Changed:
+    reshaped = record.pending is not None and not already
+    return Changed(record.id, timeout, jailed=record.jailed, reshaped=reshaped, already=already)
 
 
-async def _logged(coroutine: Coroutine[object, object, None]) -> None:
-    try:
-        await coroutine
-    except errors.BangerError as failed:
-        log.warning("%s", failed.message)
-    except Exception:
-        log.exception("an unexpected failure in the background")
+def _at_rest(record: VmRecord) -> str:
+    """Why there is nothing to stop; nothing where there is, or may be."""
+    if record.state == "running" or record.handle is not None:
+        return ""
+    told = {"stopped": "is stopped already", "created": "was never started"}
+    return f"{record.name} {told.get(record.state, 'does not run')}"
 
 
 def _bounded(timeout: float) -> float:

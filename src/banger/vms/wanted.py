@@ -14,7 +14,8 @@ from banger.api.vm import CreateVm
 from banger.config.settings import Config
 from banger.config.sizes import format_size
 from banger.vmm.driver import Features, UserNetwork
-from banger.vms import names
+from banger.vms import labels, names
+from banger.vms.deadline import LONGEST
 from banger.vms.record import Machines, VmRecord
 
 VCPU_LIMIT = 64
@@ -49,11 +50,13 @@ def decide(
         name=name,
         image=request.image if request.image is not None else settings.default_image,
         kernel=request.kernel if request.kernel is not None else "",
-        vcpu=_vcpu(settings.vm_defaults.vcpu if request.vcpu is None else request.vcpu),
-        memory=_memory(settings.vm_defaults.memory if request.memory is None else request.memory),
-        disk_size=_disk(0 if request.disk_size is None else request.disk_size),
+        vcpu=vcpu(settings.vm_defaults.vcpu if request.vcpu is None else request.vcpu),
+        memory=memory(settings.vm_defaults.memory if request.memory is None else request.memory),
+        disk_size=disk(0 if request.disk_size is None else request.disk_size),
         env=dict(environment(request.env)),
+        labels=dict(labels.check(request.labels)),
         ephemeral=request.ephemeral,
+        ttl=None if request.ttl is None else time_limit(request.ttl),
         driver=driver,
         jailed=features.jail,
         network=UserNetwork(host_loopback=settings.vm_defaults.host_loopback) if features.user_networking else None,
@@ -77,14 +80,22 @@ def environment(env: Mapping[str, str]) -> Mapping[str, str]:
     return env
 
 
-def _vcpu(count: int) -> int:
+def time_limit(seconds: float) -> float:
+    """The time itself. Raises `errors.UsageError`."""
+    if not 0 < seconds <= LONGEST:  # also what is no number
+        raise errors.UsageError(detail="a time limit is above 0 and at most ten years")
+    return seconds
+
+
+def vcpu(count: int) -> int:
+    """The number itself. Raises `errors.UsageError`."""
     if not 1 <= count <= VCPU_LIMIT:
         raise errors.UsageError(detail=f"a machine has 1 to {VCPU_LIMIT} virtual processors, not {count}")
     return count
 
 
-def _memory(size: int) -> int:
-    """Whole MiB, as monitors count them."""
+def memory(size: int) -> int:
+    """Whole MiB, as monitors count them. Raises `errors.UsageError`."""
     if size < MEMORY_LEAST:
         least = format_size(MEMORY_LEAST)
         raise errors.UsageError(detail=f"{format_size(size)} of memory is too little: give at least {least}")
@@ -94,8 +105,8 @@ def _memory(size: int) -> int:
     return -(-size >> 20) << 20
 
 
-def _disk(size: int) -> int:
-    """Whole blocks of 4 KiB; 0 stands for what the settings and the image say."""
+def disk(size: int) -> int:
+    """Whole blocks of 4 KiB; 0 stands for what the settings and the image say. Raises `errors.UsageError`."""
     if size == 0:
         return 0
     if not DISK_LEAST <= size <= DISK_LIMIT:

@@ -23,7 +23,7 @@ from banger.api.image import CacheUse, Image, ImportImage, PullImage, RegisterIm
 from banger.api.kernel import ImportKernel, KernelInfo, PullKernel
 from banger.api.operation import Operation
 from banger.api.recipe import BuildImage
-from banger.api.vm import CreateVm, ExecVm, Health, StopVm, Vm
+from banger.api.vm import CreateVm, ExecVm, Health, KeepVm, SetVm, StopVm, Vm, VmStatsList
 from banger.config.settings import Config
 from banger.daemon import main
 from banger.daemon.services import Services
@@ -138,7 +138,7 @@ class Vms:
         path = os.path.join(self._state, name)
         return [Touch(f"{path}.1", "first", False), Touch(f"{path}.2", "second", name.startswith("hang"))]
 
-    def list(self) -> list[Vm]:
+    def list(self, labels: Sequence[str] = ()) -> list[Vm]:
         return self._records.list()
 
     def show(self, ref: str) -> Vm:
@@ -152,6 +152,9 @@ class Vms:
         )  # fmt: skip
         return self._engine.begin("vm.create", subject=name, subject_id=f"id-{name}", spec={"name": name})
 
+    def keep(self, ref: str, request: KeepVm) -> Vm:
+        return self.show(ref)
+
     async def start(self, ref: str) -> Operation:
         raise errors.WrongState(name=self.show(ref).name, state="running", needed="stopped")
 
@@ -160,11 +163,17 @@ class Vms:
 
     restart = stop
 
+    async def set(self, ref: str, request: SetVm) -> Operation:
+        return await self.start(ref)
+
     async def kill(self, ref: str) -> Operation:
         return await self.start(ref)
 
-    async def delete(self, ref: str) -> Operation:
+    async def delete(self, ref: str, *, at_rest: bool) -> Operation:
         return await self.start(ref)
+
+    async def stats(self, refs: Sequence[str]) -> VmStatsList:
+        return VmStatsList(stats=[])
 
     async def health(self, ref: str) -> Health:
         raise ZeroDivisionError("a fault of ours")

@@ -44,6 +44,20 @@ def test_a_change_goes_on_without_followers_and_is_undone_when_cancelled(daemon:
     assert daemon.call("POST", f"/v1/operations/{operation}/cancel")[1]["state"] == "cancelled"
 
 
+def test_everything_is_told_to_who_listens_until_the_daemon_ends(daemon: Daemon) -> None:
+    with daemon.stream("/v1/events") as reply:
+        assert reply.status == 200
+        daemon.make("web")
+        told = [json.loads(reply.readline()) for _ in range(2)]
+        assert [(each["kind"], each["change"], each["name"], each["state"]) for each in told] == [
+            ("operation", "vm.create", "web", "running"),
+            ("operation", "vm.create", "web", "done"),
+        ]
+        daemon.end()
+        with pytest.raises(http.client.IncompleteRead):
+            reply.read()
+
+
 def test_a_log_is_read_to_its_end_or_followed_until_the_client_goes(daemon: Daemon) -> None:
     daemon.make()
     with daemon.stream("/v1/vms/m/logs") as reply:

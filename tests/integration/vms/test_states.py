@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from banger import errors
+from banger.api.operation import Operation
 from banger.api.vm import CreateVm, ExecVm, StopVm
 from banger.store.database import Database
 from banger.store.records import Records
@@ -27,6 +28,8 @@ REFUSED = [
     ({"env": {"A=B": "c"}}, errors.UsageError),
     ({"env": {"A": "b\0c"}}, errors.UsageError),
     ({"env": {"A": "x" * (1 << 20)}}, errors.UsageError),
+    ({"labels": {"a b": ""}}, errors.UsageError),
+    ({"labels": {"a": "\x1b[2J"}}, errors.UsageError),
     ({"image": "Not A Reference"}, errors.InvalidReference),
     ({"kernel": "absent"}, errors.NotFound),
     ({"kernel": "../kernels"}, errors.NotFound),
@@ -93,13 +96,67 @@ async def test_a_machine_can_be_made_without_being_started(installation: Install
         await daemon.create(start=False)
         assert daemon.vms.show("one").state == "created"
         with pytest.raises(errors.WrongState):
-            await daemon.vms.stop("one", StopVm())
-        with pytest.raises(errors.WrongState):
             await daemon.vms.exec("one", ExecVm(argv=["true"]))
         await daemon.done(await daemon.vms.start("one"))
-        with pytest.raises(errors.WrongState):
-            await daemon.vms.start("one")
         await daemon.done(await daemon.vms.delete("one"))
+
+
+@scenario
+async def test_a_machine_that_is_as_it_shall_be_is_left_alone(installation: Installation) -> None:
+    async with installation.daemon() as daemon:
+
+        async def told(operation: Operation) -> list[str]:
+            return (await daemon.done(operation)).notices
+
+        await daemon.create(start=False)
+        assert await told(await daemon.vms.stop("one", StopVm())) == ["one was never started"]
+        assert await told(await daemon.vms.start("one")) == []
+        running = daemon.vms.show("one")
+        assert await told(await daemon.vms.start("one")) == ["one runs already"]
+        assert daemon.vms.show("one") == running
+        assert await told(await daemon.vms.kill("one")) == []
+        stopped = daemon.vms.show("one")
+        assert await told(await daemon.vms.stop("one", StopVm())) == ["one is stopped already"]
+        assert await told(await daemon.vms.kill("one")) == ["one is stopped already"]
+        assert daemon.vms.show("one") == stopped
+        with pytest.raises(errors.UsageError):
+            await daemon.vms.stop("one", StopVm(timeout=-1))
+
+
+@scenario
+async def test_only_a_machine_at_rest_is_pruned(installation: Installation) -> None:
+    async with installation.daemon() as daemon:
+        await daemon.create()
+        with pytest.raises(errors.WrongState):
+            await daemon.vms.delete("one", at_rest=True)
+        assert daemon.vms.show("one").state == "running"
+        await daemon.done(await daemon.vms.kill("one"))
+        start = await daemon.vms.start("one")
+        with pytest.raises(errors.Busy):
+            await daemon.vms.delete("one", at_rest=True)
+        await daemon.done(start)
+        await daemon.done(await daemon.vms.kill("one"))
+        await daemon.done(await daemon.vms.delete("one", at_rest=True))
+        assert daemon.names() == []
+
+
+@scenario
+async def test_who_asks_for_what_is_under_way_joins_it(installation: Installation) -> None:
+    async with installation.daemon() as daemon:
+        await daemon.create(start=False)
+        starts = [await daemon.vms.start("one") for _ in range(3)]
+        with pytest.raises(errors.Busy):
+            await daemon.vms.stop("one", StopVm())
+        assert len({each.id for each in starts}) == 1
+        await daemon.done(starts[0])
+        stops = [await daemon.vms.stop("one", StopVm(timeout=5)), await daemon.vms.stop("one", StopVm(timeout=50))]
+        with pytest.raises(errors.Busy):
+            await daemon.vms.start("one")
+        assert len({each.id for each in [*stops, await daemon.vms.kill("one")]}) == 1
+        await daemon.done(stops[0])
+        deletions = [await daemon.vms.delete("one") for _ in range(2)]
+        assert len({each.id for each in deletions}) == 1
+        await daemon.done(deletions[0])
 
 
 @pytest.mark.parametrize(("fields", "error"), REFUSED, ids=lambda each: str(each)[:30])
@@ -132,6 +189,19 @@ async def test_of_twenty_creates_of_one_name_one_wins(installation: Installation
         assert len(losers) == 19 and all(isinstance(each, errors.AlreadyExists) for each in losers), results
         assert daemon.names() == ["one"]
         assert installation.machine_files() == [installation.paths.vm(daemon.vms.show("one").id)]
+
+
+@scenario
+async def test_machines_are_found_by_their_labels(installation: Installation) -> None:
+    async with installation.daemon() as daemon:
+        await daemon.create("one", labels={"run": "7", "owner": "alice"}, start=False)
+        await daemon.create("two", labels={"run": "8"}, start=False)
+        await daemon.create("three", start=False)
+    async with installation.daemon() as daemon:
+        assert [each.name for each in daemon.vms.list(["run"])] == ["one", "two"]
+        assert [each.name for each in daemon.vms.list(["run=7", "owner"])] == ["one"]
+        assert daemon.vms.list(["run=9"]) == []
+        assert daemon.vms.show("one").labels == {"run": "7", "owner": "alice"}
 
 
 @scenario
@@ -222,6 +292,25 @@ async def test_kill_hurries_a_stop_that_waits_for_the_guest(installation: Instal
         assert (await daemon.vms.kill("one")).id == stop.id
         await daemon.done(stop)
         assert daemon.vms.show("one").stop_reason == "killed"
+        os.kill(frozen, 9)
+
+
+@scenario
+async def test_kill_hurries_a_stop_that_has_only_been_asked_for_and_none_that_comes_later(
+    installation: Installation,
+) -> None:
+    async with installation.daemon() as daemon:
+        await daemon.create()
+        frozen = _freeze_agent(daemon, "one")
+        stop = await daemon.vms.stop("one", StopVm(timeout=600))
+        assert (await daemon.vms.kill("one")).id == stop.id, "it has done nothing yet"
+        await daemon.done(stop)
+        assert daemon.vms.show("one").stop_reason == "killed"
+        os.kill(frozen, 9)
+        await daemon.done(await daemon.vms.start("one"))
+        frozen = _freeze_agent(daemon, "one")
+        later = await daemon.done(await daemon.vms.stop("one", StopVm(timeout=0.2)))
+        assert any("did not power off" in each for each in later.notices)
         os.kill(frozen, 9)
 
 

@@ -23,7 +23,7 @@ def words(*typed: str) -> list[str]:
         (["ru"], ["run"]),
         (["imag"], ["image"]),
         (["vm", "re"], ["restart"]),
-        (["help", "vm", "sta"], ["start"]),
+        (["help", "vm", "sta"], ["start", "stats"]),
         (["rm", ""], ["web", "db"]),
         (["rm", "web", "d"], ["db"]),
         (["vm", "show", "web", ""], []),

@@ -117,6 +117,26 @@ _ALONE = (
         arguments=(JSON,),
         examples=("banger doctor",),
     ),
+    Verb(
+        "df",
+        "show what takes space: how large it is said to be, and what it really takes",
+        description="""\
+Disks are sparse: SIZE is what was promised, ON DISK what is written. A machine's part is what it differs in from its
+image; with disks made as clones, blocks that are shared are counted with each. The last line tells how much machines
+may still write.""",
+        arguments=(JSON,),
+        examples=("banger df", "banger df --json"),
+        aliases=("system df",),
+    ),
+    Verb(
+        "events",
+        "show what changes, as it changes",
+        description="""\
+Machines that come to another state, and operations that begin or end, a line each until Ctrl-C; with --json a document
+a line. A daemon that ends ends this, with status 1.""",
+        arguments=(Argument("--json", "print one JSON document a line", kind="flag"),),
+        examples=("banger events", "banger events --json"),
+    ),
     Verb("version", "show the version", arguments=(JSON,), examples=("banger version",)),
     Verb(
         "completion",

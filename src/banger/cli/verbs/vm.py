@@ -16,7 +16,15 @@ _MACHINE = (
     Argument("--disk-size", "size of the root disk, e.g. 8G", kind="size", metavar="SIZE"),
     Argument("--nat", "let it reach the outside; without the system install it always does", kind="flag"),
     Argument("--peers", "let it and the other machines with --peers reach each other", kind="flag"),
+    Argument("--label", "note about it, to find it by (repeatable)", kind="env", metavar="K=V"),
+    Argument(
+        "--ttl",
+        "end it this long after its start, and after every later one: stopped in order, with --rm deleted",
+        kind="duration",
+        metavar="TIME",
+    ),
 )
+_LABEL = Argument("--label", "only machines with this label (repeatable)", kind="list", metavar="K[=V]")
 _ENV = Argument("-e/--env", "environment variable for the command (repeatable)", kind="env", metavar="K=V")
 _HOW = (
     Argument("-i/--interactive", "forward stdin to the command", kind="flag"),
@@ -76,22 +84,80 @@ from there. The machine stays afterwards, unless --rm is given. With --detach it
         Verb(
             "vm create",
             "make a machine and start it",
-            arguments=(*_MACHINE, _ENV, Argument("--no-start", "do not start it", kind="flag"), JSON),
-            examples=("banger vm create --name web", "banger vm create --name big --memory 8G --no-start"),
+            description="""\
+With --token the machine is made once, however often the command is repeated: while it is there, the same command with
+the same token prints its name. With other options it is refused.""",
+            arguments=(
+                *_MACHINE,
+                _ENV,
+                Argument("--no-start", "do not start it", kind="flag"),
+                Argument("--token", "a word of yours that stands for this machine", metavar="TOKEN"),
+                JSON,
+            ),
+            examples=(
+                "banger vm create --name web",
+                "banger vm create --name big --memory 8G --no-start",
+                "banger vm create --token build-4711",
+            ),
         ),
         Verb(
             "vm list",
             "show all machines",
-            arguments=(Argument("-q/--quiet", "print names only, one a line", kind="flag"), JSON),
-            examples=("banger ps", "banger rm $(banger ps -q)"),
+            arguments=(_LABEL, Argument("-q/--quiet", "print names only, one a line", kind="flag"), JSON),
+            examples=("banger ps", "banger rm $(banger ps -q)", "banger ps --label run=7"),
             aliases=("ps", "vm ps"),
         ),
         Verb("vm show", "show one machine", arguments=(_VM, JSON), examples=("banger vm show web --json",)),
-        Verb("vm start", "start machines", arguments=(_VMS, JSON), examples=("banger vm start web db",)),
+        Verb(
+            "vm set",
+            "change machines: processors, memory, disk, network",
+            description="""\
+What the network lets through changes at once. Processors, memory and disk of a machine that runs wait for its next
+start, which 'banger vm show' tells; 'banger vm restart' makes it so. Disks grow and never shrink, and the file system
+grows with its disk when the machine starts. --nat and --peers are for machines on the system install's network.""",
+            arguments=(
+                _VMS,
+                Argument("--vcpu", "number of processors", kind="count", metavar="N"),
+                Argument("--memory", "memory, e.g. 512M or 4G", kind="size", metavar="SIZE"),
+                Argument(
+                    "--disk/--disk-size", "size of the root disk, not below what it is", kind="size", metavar="SIZE"
+                ),
+                Argument("--nat", "let it reach the outside", kind="flag"),
+                Argument("--no-nat", "do not let it reach the outside", kind="flag"),
+                Argument("--peers", "let it and the other machines with --peers reach each other", kind="flag"),
+                Argument("--no-peers", "keep it apart from other machines", kind="flag"),
+                JSON,
+            ),
+            examples=(
+                "banger vm set web --vcpu 4 --memory 4G",
+                "banger vm set web --disk 40G",
+                "banger vm set web db --no-nat",
+            ),
+        ),
+        Verb(
+            "vm keep",
+            "give a machine with a time limit its whole time again",
+            description="""\
+A machine that was made with --ttl is ended when that time has passed since its start: stopped in order, or deleted when
+it was made with --rm. This begins the time anew, now. With TIME that is the limit from now on, also for a machine
+that had none; 'forever' takes the limit away. The daemon ends machines; one that was away ends what is overdue when it
+starts.""",
+            arguments=(_VM, Argument("TIME", "the new limit, or 'forever'", many="optional"), JSON),
+            examples=("banger vm keep web", "banger vm keep web 2h", "banger vm keep web forever"),
+        ),
+        Verb(
+            "vm start",
+            "start machines",
+            description="A machine that runs already is left as it is.",
+            arguments=(_VMS, JSON),
+            examples=("banger vm start web db",),
+        ),
         Verb(
             "vm stop",
             "power machines off in order",
-            description="The guest is asked to power itself off; when it has not after --timeout, it is switched off.",
+            description="""\
+The guest is asked to power itself off; when it has not after --timeout, it is switched off. A machine that does not run
+is left as it is.""",
             arguments=(
                 _VMS,
                 Argument("--timeout", "how long the guest may take (30s)", kind="duration", metavar="TIME"),
@@ -102,6 +168,7 @@ from there. The machine stays afterwards, unless --rm is given. With --detach it
         Verb(
             "vm restart",
             "power machines off in order, then start them",
+            description="A machine that does not run is just started.",
             arguments=(
                 _VMS,
                 Argument("--timeout", "how long the guest may take (30s)", kind="duration", metavar="TIME"),
@@ -123,6 +190,15 @@ from there. The machine stays afterwards, unless --rm is given. With --detach it
             arguments=(_VMS, JSON),
             examples=("banger rm web db",),
             aliases=("rm", "vm rm"),
+        ),
+        Verb(
+            "vm prune",
+            "delete all machines that do not run",
+            description="""\
+Shows them and asks first. Those that run stay, and so does one that is started before the answer. Without a terminal
+to ask on it takes --force.""",
+            arguments=(_LABEL, Argument("-f/--force", "delete without a question", kind="flag"), JSON),
+            examples=("banger vm prune", "banger vm prune --force --label run=7"),
         ),
         Verb(
             "vm exec",
@@ -171,6 +247,21 @@ Nothing is ever written outside the destination, whatever the machine sends.""",
 On a terminal, everything but text and colours is shown in an escaped form; a pipe gets the bytes as they are.""",
             arguments=(_VM, Argument("-f/--follow", "go on until the machine stops", kind="flag")),
             examples=("banger vm logs web", "banger vm logs -f web"),
+        ),
+        Verb(
+            "vm stats",
+            "show what machines take: processor time, memory, disk, network",
+            description="""\
+Without names, the machines that run. CPU is a share of one processor, since the machine's start or, with --watch, since
+the table before; MEMORY is what the host really holds for it; DISK is what its files really take. The bytes of a
+user-mode network are not known. --watch goes on until Ctrl-C; with --json it prints a document a line.""",
+            arguments=(
+                Argument("VM", "name of a machine, or the beginning of its id", many="any", complete="vm"),
+                Argument("--watch", "show them again and again", kind="flag"),
+                Argument("--interval", "how often, with --watch (2s)", kind="duration", metavar="TIME"),
+                JSON,
+            ),
+            examples=("banger vm stats", "banger vm stats web --watch"),
         ),
         Verb(
             "vm health",

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Sequence
 
 from banger import errors, proc
-from banger.disk import copy, edit, overlay
+from banger.disk import copy, edit, grow, overlay
 from banger.disk.guest_file import Edit
 from banger.disk.roots.strategy import Place, Root, check_size
 from banger.privileged import operations
@@ -50,6 +50,9 @@ class Qcow2:
 
     async def edit(self, place: Place, edits: Sequence[Edit]) -> None:
         raise errors.UsageError(detail="a qcow2 file cannot be edited offline; the machine's loader brings its files")
+
+    async def grow(self, place: Place) -> None:
+        await grow.qcow2(os.path.join(place.directory, QCOW2), place.base, place.size)
 
     async def remove(self, place: Place) -> None:
         _unlink(os.path.join(place.directory, QCOW2))
@@ -102,6 +105,9 @@ class _Raw:
             await edit.apply(os.path.join(place.directory, RAW), edits, scratch=place.directory)
         else:
             await self._device.perform(operations.Ext4Write.of(place.vm_id, edits), change=place.change)
+
+    async def grow(self, place: Place) -> None:
+        grow.raw(os.path.join(place.directory, RAW), place.size)
 
     async def remove(self, place: Place) -> None:
         await self.detach(place)

@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 
 from banger import errors
+from banger.disk import grow
 from banger.disk.guest_file import Edit
 from banger.disk.roots.strategy import Place, Root, check_size
 from banger.privileged import operations
@@ -33,12 +34,9 @@ class Snapshot:
         return None
 
     async def make(self, place: Place) -> None:
-        path, needed = os.path.join(place.directory, OVERLAY), os.path.getsize(place.base)
-        check_size(place, needed)
-        try:
-            size = operations.layout(needed, place.size).file
-        except operations.Refused as refused:
-            raise errors.UsageError(detail=str(refused)) from None
+        path = os.path.join(place.directory, OVERLAY)
+        check_size(place, os.path.getsize(place.base))
+        size = self._file_size(place)
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
@@ -60,10 +58,21 @@ class Snapshot:
         await root.perform(operations.SnapshotCheck(vm_id=place.vm_id), change=place.change)
         await root.perform(operations.Ext4Write.of(place.vm_id, edits), change=place.change)
 
+    async def grow(self, place: Place) -> None:
+        """The part beyond the image becomes longer; the store before it depends on the image alone."""
+        grow.raw(os.path.join(place.directory, OVERLAY), self._file_size(place))
+
     async def remove(self, place: Place) -> None:
         await self.detach(place)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(place.directory, OVERLAY))
+
+    @staticmethod
+    def _file_size(place: Place) -> int:
+        try:
+            return operations.layout(os.path.getsize(place.base), place.size).file
+        except operations.Refused as refused:
+            raise errors.UsageError(detail=str(refused)) from None
 
     def _operation(self, place: Place) -> operations.Snapshot:
         overlay = os.path.join(place.directory, OVERLAY)

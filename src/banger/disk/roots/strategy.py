@@ -2,8 +2,8 @@
 
 A machine's part lies in the machine's own directory; the image is shared, and never changes. All methods can be
 repeated. A suite of tests holds each strategy to the same promises: what is written stays with the machine that wrote
-it and is there after `detach` and `attach`; the disk is as large as it was asked to be; a host's disk that is full is
-`errors.DiskFull` and leaves no file; `remove` leaves nothing.
+it and is there after `detach` and `attach`; the disk is as large as it was asked to be, or to become; a host's disk
+that is full is `errors.DiskFull` and leaves no file; `remove` leaves nothing.
 
 How a machine's own files get in: the loader of every machine copies them from the initial RAM disk before anything of
 the image runs. Where ``offline`` is set, `edit` writes them into the file system before the machine starts, so that a
@@ -68,6 +68,14 @@ class Strategy(Protocol):
         """Write files into the file system, while it is attached and no monitor runs.
 
         Raises `errors.UnusableDisk`, and `errors.UsageError` where ``offline`` is not set.
+        """
+        ...
+
+    async def grow(self, place: Place) -> None:
+        """Make the machine's part as large as ``place.size``, never smaller, while it is not attached.
+
+        The file system in it is as it was; the guest's loader makes it as large. Raises `errors.DiskFull`,
+        `errors.UnusableDisk`.
         """
         ...
 

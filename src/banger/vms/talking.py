@@ -1,0 +1,165 @@
+"""What a client says to the guest of a running machine: commands, files, its health, its console.
+
+Nothing here changes a record. An ephemeral machine is held for as long as somebody speaks with it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator
+
+from banger import errors
+from banger.api.operation import Operation
+from banger.api.vm import ExecVm, Health
+from banger.engine.engine import Engine
+from banger.guest.channel import Channel
+from banger.guest.command import GuestCommand
+from banger.vms import commands, console
+from banger.vms.holds import Holds
+from banger.vms.leases import Leases
+from banger.vms.parts import Parts
+from banger.vms.record import Machines, VmRecord
+
+PATIENCE = 10.0
+"""Seconds that an agent may take to say what runs in its machine."""
+
+log = logging.getLogger("banger.vms")
+
+
+class Talking:
+    """The part of `banger.vms.service.VmService` that speaks with guests."""
+
+    _engine: Engine
+    _machines: Machines
+    _holds: Holds
+    _leases: Leases
+    _parts: Parts
+
+    def __init__(self) -> None:
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def health(self, ref: str) -> Health:
+        """What the agent says of its machine. Raises `errors.WrongState`, `errors.GuestSilent`, `errors.AgentLost`."""
+        _, channel = await self._attached(ref)
+        asked = time.time()
+        told = await channel.health()
+        now = (asked + time.time()) / 2  # the guest looked at its clock somewhere between the two
+        return Health(
+            agent_version=told.agent_version,
+            protocol=told.protocol,
+            init=told.pid1,
+            boot_id=told.boot_id,
+            hostname=told.hostname,
+            uptime=told.uptime,
+            clock_offset=told.clock - now,
+        )
+
+    def logs(self, ref: str, follow: bool = False) -> AsyncIterator[bytes]:
+        """The console as it is; ``follow`` goes on until the machine ends. Raw bytes of the guest's."""
+        record = self._machines.find(ref)
+        path = console.path(self._parts.paths.vm(record.id))
+        return console.read(path, (lambda: self._alive(record.id)) if follow else None)
+
+    async def exec(self, ref: str, request: ExecVm) -> GuestCommand:
+        """Start a command; an ephemeral machine is held until it has ended. Raises what `Channel.exec` raises."""
+        record, channel = await self._own(ref)
+        spec = commands.exec_spec(request, self._parts.images.config(record.image_id), record.env)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._hold(record))
+            command = await channel.exec(spec)
+            self._spawn(self._hold_until_end(command, stack.pop_all()))
+            return command
+
+    async def exec_detached(self, ref: str, request: ExecVm) -> str:
+        """Start a command that outlives its client; the id of its session."""
+        record, channel = await self._own(ref)
+        spec = commands.exec_spec(request, self._parts.images.config(record.image_id), record.env)
+        self._leases.activity.touch(record.id)
+        return await channel.exec_detached(spec)
+
+    async def put(self, ref: str, path: str, chunks: AsyncIterator[bytes]) -> None:
+        """Unpack a tar stream below a directory of the guest. Raises `errors.GuestRefused`."""
+        record, channel = await self._own(ref)
+        with self._hold(record):
+            await channel.put(path, chunks)
+
+    async def get(self, ref: str, path: str) -> AsyncIterator[bytes]:
+        """A tar stream of one path of the guest, which is hostile input to whoever unpacks it."""
+        record, channel = await self._attached(ref)
+        with self._hold(record):
+            async with contextlib.aclosing(channel.get(path)) as pieces:  # type: ignore[type-var]
+                async for data in pieces:
+                    yield data
+
+    async def _own(self, ref: str) -> tuple[VmRecord, Channel]:
+        """As `_attached`, for what changes a machine. Raises `errors.Busy` on one that works for a change."""
+        record = self._running(ref)
+        if record.worker_of:
+            self._check_idle(record)
+        return await self._attached(ref)
+
+    async def _attached(self, ref: str) -> tuple[VmRecord, Channel]:
+        record = self._running(ref)
+        try:
+            return record, await self._parts.connections.get(record)
+        except errors.AgentLost as lost:
+            raise errors.AgentLost(reason=lost.data["reason"], name=record.name) from lost
+
+    async def _hold_until_end(self, command: GuestCommand, stack: contextlib.ExitStack) -> None:
+        with stack, contextlib.suppress(errors.BangerError):
+            await command.wait()
+
+    @contextlib.asynccontextmanager
+    async def hold(self, ref: str) -> AsyncIterator[None]:
+        """Keep an ephemeral machine for as long as the block lasts; any other is in use."""
+        with self._hold(self._machines.find(ref)):
+            yield
+
+    @contextlib.contextmanager
+    def _hold(self, record: VmRecord) -> Iterator[None]:
+        held = self._holds.hold(record.id) if record.ephemeral else contextlib.nullcontext()
+        with self._leases.activity.using(record.id), held:
+            yield
+
+    async def _occupied(self, record: VmRecord) -> bool:
+        """Whether a command runs in the machine that nobody is attached to."""
+        channel = await self._parts.connections.get(record, PATIENCE)
+        return any(each.running for each in await channel.sessions())
+
+    # -- who is there -----------------------------------------------------------------------------------------------
+
+    def _under_way(self, record: VmRecord) -> Operation | None:
+        """The change that a machine is in the middle of: its own, or the one that it works for."""
+        own = self._engine.under_way(record.id)
+        return self._engine.under_way(record.worker_of) if own is None and record.worker_of else own
+
+    def _check_idle(self, record: VmRecord) -> None:
+        under_way = self._under_way(record)
+        if under_way is not None:
+            raise errors.Busy(kind="machine", name=record.name, change=under_way.kind)
+
+    def _running(self, ref: str) -> VmRecord:
+        record = self._machines.find(ref)
+        if record.state != "running":
+            self._check_idle(record)
+            raise errors.WrongState(name=record.name, state=record.state, needed="running")
+        return record
+
+    def _alive(self, vm_id: str) -> bool:
+        record = self._machines.get(vm_id)
+        return record is not None and record.handle is not None and self._parts.drivers.of(record).alive(record.handle)
+
+    def _spawn(self, coroutine: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(_logged(coroutine))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+async def _logged(coroutine: Coroutine[object, object, None]) -> None:
+    try:
+        await coroutine
+    except errors.BangerError as failed:
+        log.warning("%s", failed.message)
+    except Exception:
+        log.exception("an unexpected failure in the background")
