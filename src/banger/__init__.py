@@ -6,7 +6,7 @@
 failure that either can raise.
 """
 
-TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
     from banger import errors as errors
     from banger.sdk.client import Client as Client

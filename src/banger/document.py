@@ -6,7 +6,7 @@ that come with it, takes as long to load as the interpreter to start.
 
 from _json import encode_basestring_ascii, make_encoder, make_scanner
 
-TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
     from typing import Any
 

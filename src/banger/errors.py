@@ -11,7 +11,7 @@ expect); 124 a time limit ran out (as timeout(1)); 128+N the guest command died 
 
 import errno
 
-TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import ClassVar

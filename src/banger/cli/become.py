@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Mapping
 
-TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
     from typing import NoReturn
 

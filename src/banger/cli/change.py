@@ -11,7 +11,7 @@ from banger.cli.failures import Failures
 from banger.cli.progress import Display
 from banger.cli.terminal import Terminal, cell
 
-TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
     from banger.api.operation import Operation
     from banger.cli.verb import Namespace

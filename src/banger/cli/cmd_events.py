@@ -6,7 +6,7 @@ from banger.cli.terminal import Terminal, cell
 from banger.cli.verb import Namespace
 from banger.sdk.client import Client
 
-TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
     from banger.api.event import Event
 

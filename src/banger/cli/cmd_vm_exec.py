@@ -3,7 +3,7 @@
 from banger.cli import guest_command, session
 from banger.sdk.client import Client
 
-TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
     from banger.cli.terminal import Terminal
     from banger.cli.verb import Namespace

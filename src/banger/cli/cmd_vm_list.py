@@ -8,7 +8,7 @@ from banger.cli.durations import format_age
 from banger.config.sizes import format_size
 from banger.sdk.client import Client
 
-TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
     from typing import Any
 

@@ -3,7 +3,7 @@
 import banger
 from banger.text import printable
 
-TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

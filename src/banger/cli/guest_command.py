@@ -4,7 +4,7 @@ import os
 
 from banger.cli import session
 
-TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
     from banger.cli.verb import Namespace
     from banger.sdk.exec import Command

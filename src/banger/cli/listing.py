@@ -2,7 +2,7 @@
 
 from banger.cli.terminal import Terminal, cell
 
-TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any

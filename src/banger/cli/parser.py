@@ -11,7 +11,7 @@ space in it. This is no more than the table needs: argparse takes longer to load
 import banger
 from banger.cli.verb import Argument, Namespace, Verb
 
-TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

@@ -10,7 +10,7 @@ from banger.cli.durations import format_duration
 from banger.config.sizes import format_size
 from banger.text import printable
 
-TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
     from banger.api.operation import Operation, Progress
     from banger.cli.terminal import Terminal

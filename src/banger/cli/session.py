@@ -12,7 +12,7 @@ import select
 
 from banger.sdk.exec import STDERR, Command
 
-TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
     import signal
     from types import FrameType

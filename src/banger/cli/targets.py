@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from banger import errors
 from banger.api import routes
 
-TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
     from typing import Any
 

@@ -1,6 +1,6 @@
 """The words of the verb table: what a row, an argument and a group are, and what was given for a row's arguments."""
 
-TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any

@@ -13,7 +13,7 @@ from banger.api import routes
 from banger.sdk.transport import Transport, target, told
 from banger.sdk.websocket import Closed, WebSocket
 
-TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, Self

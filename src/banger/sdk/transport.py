@@ -18,7 +18,7 @@ from banger import document
 from banger.sdk.connection import connect, reason_of, unreachable
 from banger.text import printable
 
-TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
     import _socket
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence

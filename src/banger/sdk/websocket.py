@@ -16,7 +16,7 @@ import select
 import banger
 from banger.sdk.transport import Reply, Transport, Wire, ready
 
-TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
     from typing import NoReturn
 

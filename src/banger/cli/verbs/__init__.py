@@ -3,7 +3,7 @@
 The whole is `banger.cli.verbs.table`: for help, completion, and whoever wants to know what there is.
 """
 
-TYPE_CHECKING = False  # typing itself is not loaded: it would cost a verb a tenth of its start-up
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
