@@ -7,32 +7,12 @@ import asyncio
 import os
 import sys
 
-from banger.api.operation import Progress
+from tests.reports import Silent
+
 from banger.engine.change import Report
 from banger.guest import assets
 from banger.images import sources
 from banger.images.downloads import Downloads
-
-
-class Silent:
-    """A report that nobody reads."""
-
-    operation = ""
-
-    def stage(self, text: str) -> None:
-        """A new stage."""
-
-    def notice(self, text: str) -> None:
-        """Something to know."""
-
-    def progress(self, progress: Progress | None) -> None:
-        """How far it is."""
-
-    def result(self, **values: int | str) -> None:
-        """What came of it."""
-
-    def record(self, **facts: object) -> None:
-        """Facts to be committed."""
 
 
 async def pull(reference: str, cache: str, image: str, size: int) -> None:

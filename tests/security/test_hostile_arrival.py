@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from banger import errors
-from banger.api.operation import Progress
 from banger.images import sources
 from banger.images.downloads import Downloads
 from banger.oci import transport
 from tests.guest_images import Tar
+from tests.reports import Silent
 from tests.security.hostile_registry import CONFIG, Answer, HostileRegistry, cut, described, digest, endless
 
 SIZE = 64 << 20
@@ -35,27 +35,6 @@ def registry() -> Iterator[HostileRegistry]:
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "PAUSES", (0.01, 0.01))
-
-
-class Silent:
-    """A report that nobody reads."""
-
-    operation = ""
-
-    def stage(self, text: str) -> None:
-        """A new stage."""
-
-    def notice(self, text: str) -> None:
-        """Something to know."""
-
-    def progress(self, progress: Progress | None) -> None:
-        """How far it is."""
-
-    def result(self, **values: int | str) -> None:
-        """What came of it."""
-
-    def record(self, **facts: object) -> None:
-        """Facts to be committed."""
 
 
 async def _pull(registry: HostileRegistry, directory: Path) -> None:
