@@ -30,7 +30,7 @@ def oracle(verb: Verb) -> argparse.ArgumentParser:
     made = _Oracle(add_help=False, allow_abbrev=False)
     for each in verb.arguments:
         if each.positional:
-            count = {"one": None, "optional": "?", "several": "+"}[each.many]
+            count = {"one": None, "optional": "?", "several": "+", "any": "*"}[each.many]
             made.add_argument(each.name, metavar=each.metavar, nargs=count, choices=each.choices or None)
         elif each.kind == "flag":
             made.add_argument(*each.flags, dest=each.name, action="store_true")

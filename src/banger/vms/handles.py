@@ -9,6 +9,7 @@ damaged, of another version, a link, or about another machine is as good as none
 """
 
 import contextlib
+import logging
 import os
 import stat
 
@@ -17,6 +18,8 @@ import msgspec
 from banger.disk.fresh import sync
 from banger.paths import Paths
 from banger.vms.record import VmRecord
+
+log = logging.getLogger("banger.vms")
 
 NAME = "handles.json"
 VERSION = 1
@@ -47,6 +50,15 @@ def keep(paths: Paths, record: VmRecord | None) -> None:
         with contextlib.suppress(OSError):
             os.unlink(path + ".new")
         raise
+
+
+def mend(paths: Paths, record: VmRecord) -> None:
+    """Write the file again where it is lost or damaged, so that a machine does not stay with one record."""
+    if read(paths, record.id) is None:
+        try:
+            keep(paths, record)
+        except OSError as error:
+            log.warning("machine %s has one record only: %s", record.id, error)
 
 
 def read(paths: Paths, vm_id: str) -> VmRecord | None:

@@ -26,7 +26,7 @@ from banger.privileged.runner import Privileged
 from banger.store.records import Records
 from banger.vmm.driver import Exit, Handle
 from banger.vmm.drivers import Drivers
-from banger.vms import attaching, labels, lost, plans, reshaping, usage, wanted
+from banger.vms import attaching, handles, labels, lost, plans, reshaping, usage, wanted
 from banger.vms.connections import Connections
 from banger.vms.deadline import Deadline
 from banger.vms.ending import PowerOff, settle, switch_off
@@ -311,6 +311,7 @@ class VmService(Talking):
         if refusal := await attaching.recover(self._parts):
             log.error("what an earlier daemon left on this host could not be taken over: %s", refusal)
         for record in self._machines.all():
+            handles.mend(self._parts.paths, record)
             if record.worker_of:
                 self._unwanted(record.id)
             elif record.handle is None or self._engine.under_way(record.id) is not None:

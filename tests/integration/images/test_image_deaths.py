@@ -66,7 +66,9 @@ def test_a_daemon_that_dies_at_every_boundary_of_a_change(directory: Path, kind:
 @pytest.mark.parametrize("kind", ["pull", "replace", "import"])
 def test_a_change_that_is_cancelled_at_every_second_boundary(directory: Path, kind: str) -> None:
     boundaries = play("cancel_scene", str(directory), kind)
-    assert {"row", "build"} <= {each.rpartition(" ")[2] for each in boundaries if "commit running" in each}
+    steps = {each.rpartition(" ")[2] for each in boundaries if "commit running" in each}
+    assert "build" in steps
+    assert steps & {"publish", "row"}, "what comes while layers do moves the second ones"
 
 
 @pytest.mark.parametrize(

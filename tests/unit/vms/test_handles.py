@@ -38,6 +38,22 @@ def test_what_is_kept_is_read(paths: Paths) -> None:
     assert os.stat(os.path.join(paths.vm(ID), handles.NAME)).st_mode & 0o777 == 0o600
 
 
+def test_one_that_is_lost_or_damaged_is_written_again(paths: Paths) -> None:
+    path = os.path.join(paths.vm(ID), handles.NAME)
+    handles.mend(paths, record())
+    assert handles.read(paths, ID) is not None
+    written = os.stat(path)
+    handles.mend(paths, record())
+    assert os.path.samestat(os.stat(path), written), "one that is sound stays"
+    Path(path).write_text("{")
+    handles.mend(paths, record())
+    assert handles.read(paths, ID) is not None
+    os.unlink(path)
+    os.mkdir(path)
+    handles.mend(paths, record())  # it can only be told
+    assert os.path.isdir(path)
+
+
 def test_a_machine_without_a_directory_or_a_record_has_nothing_to_keep(paths: Paths) -> None:
     handles.keep(paths, record(id="f" * 16))
     handles.keep(paths, None)
