@@ -223,7 +223,7 @@ def sound(rootfs: str) -> None:
 
 
 def main() -> None:
-    """argv: directory (with ``reference`` and ``archive.tar`` in it), kind of change. Says which boundaries it met, as JSON."""
+    """argv: directory (with ``reference`` and ``archive.tar`` in it), kind of change. Says what it met, as JSON."""
     directory, kind = Path(sys.argv[1]), sys.argv[2]
     scene = Scene(directory, kind)
     boundaries: list[str] = []
