@@ -15,7 +15,7 @@ import socket
 
 from banger import proc
 
-PATIENCE = 15.0
+PATIENCE = 60.0
 """Seconds that a guest may take before it is asked as well, which costs the helper a request each time."""
 
 
