@@ -20,6 +20,8 @@ from .operation import Failed, Refused
 UUID_PREFIX = "banger-"
 _PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds between looks at a device that somebody has open: udev may look at what is new."""
+_PATIENCE = 10.0
+"""Seconds until one that has to go, and that somebody has open, is an error."""
 
 
 class Device(NamedTuple):
@@ -108,18 +110,16 @@ def create(machine: str, lines: Sequence[str]) -> Device:
 def remove(machine: str) -> None:
     """Remove a machine's device, if there is one; what it was made of follows. Raises `Refused`, `Failed`.
 
-    Somebody who has it open is waited for, a moment.
+    Somebody who has it open is waited for, a few seconds.
     """
-    for pause in (*_PAUSES, None):
-        device = find(machine)
-        if device is None:
-            return
+    deadline, pause = time.monotonic() + _PATIENCE, _PAUSES[0]
+    while (device := find(machine)) is not None:
         try:
             device_mapper.remove(device.name)
-            return
         except Failed as failed:
-            if pause is None or not failed.busy:
-                if find(machine) is None:
-                    return
+            if find(machine) is not None and (not failed.busy or time.monotonic() > deadline):
                 raise
+        else:
+            return
         time.sleep(pause)
+        pause = min(pause * 2, _PAUSES[-1])
