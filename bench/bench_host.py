@@ -52,8 +52,8 @@ def one(host: Host) -> list[Finding]:
     subjects = {"bare": lambda: bare(host, 1), "banger": ours, "command": lambda: command(host, names[0])}
     times = interleave(ROUNDS, from_stopped(host, subjects))
     medians = {name: round(statistics.median(each[name] for each in phases[1:]), 3) for name in phases[0]}
-    found = compare("vm start against a bare Firecracker", times, "banger", "bare", "at most", 2.2)
-    by_command = compare("the same by the command, with Python's start", times, "command", "bare", "at most", 2.6)
+    found = compare("vm start against a bare Firecracker", times, "banger", "bare", "at most", 1.8)
+    by_command = compare("the same by the command, with Python's start", times, "command", "bare", "at most", 2.2)
     return [found._replace(detail={**found.detail, "phases": medians}), by_command]
 
 

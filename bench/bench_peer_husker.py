@@ -64,7 +64,7 @@ def measure(place: Place) -> list[Finding]:
             detail={**first.detail, "of the peer's, copying the image alone": round(median(times["copy"]), 2)}
         ),
         compare("husker: import from a registry", times, "peer import", "our import", "at least", 4),
-        compare("husker: exec by the command", times, "peer exec", "our exec", "at least", 0.4),
+        compare("husker: exec by the command", times, "peer exec", "our exec", "at least", 1),
         compare("husker: exec by the API", times, "peer api", "our api", "at least", 1),
     ]
 
