@@ -199,6 +199,7 @@ class VmStats(msgspec.Struct, frozen=True, kw_only=True):
     sent: int | None = None
     """Bytes by its network, as the guest sees it."""
     uptime: float | None = None
+    """Seconds since its monitor was started."""
 
 
 class VmStatsList(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,6 +24,8 @@ class Consumed(NamedTuple):
 
     cpu_seconds: float
     resident: int
+    age: float
+    """Seconds since it was started, which is what its processor time is a share of."""
 
 
 def of(record: VmRecord, paths: Paths) -> VmStats:
@@ -43,7 +45,7 @@ def of(record: VmRecord, paths: Paths) -> VmStats:
         disk_used=Meter().taken(paths.vm(record.id)),
         received=received,
         sent=sent,
-        uptime=max(0.0, time.time() - record.started) if running and record.started else None,
+        uptime=consumed and consumed.age,
     )
 
 
@@ -58,7 +60,8 @@ def process(handle: Handle) -> Consumed | None:
         return None
     if not proc.alive(proc.Identity(handle.pid, handle.start_ticks)):
         return None
-    return Consumed((int(fields[11]) + int(fields[12])) / _TICKS, resident)
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - handle.start_ticks / _TICKS
+    return Consumed((int(fields[11]) + int(fields[12])) / _TICKS, resident, max(0.0, age))
 
 
 def _network(record: VmRecord) -> tuple[int | None, int | None]:

@@ -18,7 +18,8 @@ async def test_a_machine_that_runs_and_one_that_does_not(installation: Installat
         assert (running.name, running.memory, running.vcpu) == ("one", 256 * MIB, daemon.vms.show("one").vcpu)
         assert running.cpu_seconds is not None and running.cpu_seconds >= 0
         assert running.memory_resident is not None and MIB < running.memory_resident < 1 << 30
-        assert running.uptime is not None and running.uptime >= 0
+        assert running.uptime is not None and running.cpu_seconds is not None
+        assert running.cpu_seconds <= running.uptime * (os.cpu_count() or 1) + 0.1, "of the same time"
         assert (running.received, running.sent) == (None, None), "nobody counts"
         both = (await daemon.vms.stats(["two", "one", "two"])).stats
         assert [each.name for each in both] == ["two", "one"]
