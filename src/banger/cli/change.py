@@ -56,8 +56,8 @@ def each_target(
     """Look all targets up, begin a change for each, then wait for all: one bad name does not stop the others.
 
     ``identify`` turns a reference into an id, so that one target named twice is changed once; all are known before
-    the first change begins. Prints the names of
-    what was changed, in the order given. Raises the error of the only target, or `Failures`.
+    the first change begins. Prints the names of what was changed, in the order given. Raises the error of the only
+    target, or `Failures`.
     """
     begun = _begin_all(references, identify, begin)
     ended: list[tuple[str, Operation | errors.BangerError]] = []

@@ -66,9 +66,7 @@ class _Reader:
         self._verb = verb
         self._words = words
         self._options = {flag: each for each in verb.options for flag in each.flags}
-        self._places = (
-            None if any(each.many in ("several", "any") for each in verb.positionals) else len(verb.positionals)
-        )
+        self._places = None if any(each.repeats for each in verb.positionals) else len(verb.positionals)
         self._positional: list[str] = []
         self._unknown: list[str] = []
         self._next = 0
@@ -147,7 +145,7 @@ class _Reader:
             if not each.positional:
                 if each.required and self.values[each.name] is None:
                     missing.append(_spelt(each))
-            elif each.many in ("several", "any") and rest:
+            elif each.repeats and rest:
                 self.values[each.name], rest = rest, []
             elif rest:
                 self.values[each.name], rest = _chosen(each, rest[0]), rest[1:]

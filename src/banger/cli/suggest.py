@@ -80,7 +80,7 @@ def _after_verb(verb: Verb, before: Sequence[str], current: str, names: Names) -
 
 def _positional(verb: Verb, number: int, current: str, names: Names) -> Iterator[Suggestion]:
     wanted = verb.positionals
-    if wanted and (number < len(wanted) or wanted[-1].many in ("several", "any")):
+    if wanted and (number < len(wanted) or wanted[-1].repeats):
         yield from _values(wanted[min(number, len(wanted) - 1)], current, names)
 
 

@@ -55,6 +55,11 @@ class Argument:
         return not self.flags
 
     @property
+    def repeats(self) -> bool:
+        """Whether it takes all the words that are there."""
+        return self.many in ("several", "any")
+
+    @property
     def takes_value(self) -> bool:
         return bool(self.flags) and self.kind != "flag"
 

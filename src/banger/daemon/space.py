@@ -5,6 +5,8 @@ The order is that of counting: a file that is reached twice is counted with the 
 
 import os
 
+from msgspec.structs import replace
+
 from banger.api.space import Item, Space
 from banger.daemon.services import Services
 from banger.disk.taken import Meter
@@ -35,9 +37,7 @@ def items(services: Services) -> list[tuple[Item, str]]:
 def measure(found: list[tuple[Item, str]], state: str) -> Space:
     """Count; takes as long as looking at every file does."""
     meter = Meter()
-    counted = [
-        Item(kind=item.kind, name=item.name, virtual=item.virtual, real=meter.taken(path)) for item, path in found
-    ]
+    counted = [replace(item, real=meter.taken(path)) for item, path in found]
     disk = os.statvfs(state)
     return Space(
         items=counted,

@@ -240,20 +240,24 @@ def _given(host: Host, descriptors: Sequence[int]) -> tuple[int, int]:
         raise Refused("two descriptors are expected, the console and the initial RAM disk")
     console, initrd = descriptors
     flags = fcntl.fcntl(console, fcntl.F_GETFL)
-    found = os.fstat(console)
     if flags & _PATH_ONLY or flags & os.O_ACCMODE == os.O_RDONLY or not flags & os.O_APPEND:
         raise Refused("the console is not open for appending")
-    if not stat.S_ISREG(found.st_mode) or found.st_uid != host.owner_uid:
-        raise Refused("the console is not a regular file of the owner's")
+    _owners(host, console, "console")
     flags = fcntl.fcntl(initrd, fcntl.F_GETFL)
-    found = os.fstat(initrd)
     if flags & _PATH_ONLY or flags & os.O_ACCMODE == os.O_WRONLY:
         raise Refused("the initial RAM disk is not open for reading")
-    if not stat.S_ISREG(found.st_mode) or found.st_uid != host.owner_uid:
-        raise Refused("the initial RAM disk is not a regular file of the owner's")
-    if found.st_size > _INITRD:
-        raise Refused(f"an initial RAM disk of {found.st_size} bytes is too large")
+    size = _owners(host, initrd, "initial RAM disk").st_size
+    if size > _INITRD:
+        raise Refused(f"an initial RAM disk of {size} bytes is too large")
     return console, initrd
+
+
+def _owners(host: Host, descriptor: int, what: str) -> os.stat_result:
+    """The stat of a regular file of the owner's. Raises `Refused` for anything else."""
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != host.owner_uid:
+        raise Refused(f"the {what} is not a regular file of the owner's")
+    return found
 
 
 def _monitor(host: Host) -> str:

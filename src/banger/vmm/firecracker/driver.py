@@ -107,9 +107,8 @@ class FirecrackerDriver:
             async with Client(launched.api) as api:
                 await api.send(*described)
                 await api.send(start)
-        except (ApiError, errors.VmmFailed) as error:
-            reason = str(error.data["reason"] if isinstance(error, errors.VmmFailed) else error)
-            raise await asyncio.shield(self._failed(handle, reason)) from None
+        except ApiError as error:
+            raise await asyncio.shield(self._failed(handle, str(error))) from None
         except BaseException:
             await asyncio.shield(self.kill(handle))
             raise
