@@ -69,8 +69,8 @@ class Run:
     # -- from outside
 
     def cancel(self) -> None:
-        """Go back. The step under way is interrupted; an undo never is."""
-        if self.operation.state != "running":
+        """Go back. The step under way is interrupted, once: it may be ending what it began. An undo never is."""
+        if self.operation.state != "running" or self._cancelled:
             return
         self._cancelled = True
         if self._step is not None:

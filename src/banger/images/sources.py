@@ -104,7 +104,7 @@ async def arriving(material: Material, source: str, report: Report) -> AsyncIter
             await arrived(material)
         yield
     finally:
-        coming.cancel()
+        coming.cancel()  # once and by nobody else: a second time would cut short how it ends what it began
         await asyncio.gather(coming, return_exceptions=True)
 
 
@@ -112,7 +112,7 @@ async def arrived(material: Material) -> None:
     """Wait until the layers are here. Raises what kept them from coming."""
     coming, material.coming = material.coming, None
     if coming is not None:
-        await coming
+        await asyncio.shield(coming)
 
 
 async def fetch(

@@ -2,21 +2,22 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from banger import errors
+from banger import errors, proc
 from banger.api.image import PullImage
 from banger.api.operation import Operation
 from banger.images.record import ROOTFS
-from banger.oci import transport
+from banger.oci import skopeo, transport
 from tests import guest_images
 from tests.installation import MIB, Daemon, Installation, scenario
 from tests.proxy import Proxy
 from tests.registry import Registry
 
+SKOPEO = skopeo.run
 BIG = 6 * MIB
 SMALL = 1000
 
@@ -49,6 +50,15 @@ async def pulled(daemon: Daemon, proxy: Proxy, name: str) -> tuple[bytes, list[s
     return data, ended.notices
 
 
+async def ending_late(arguments: Sequence[str], *, timeout: float | None = None) -> proc.Result:
+    """As `skopeo.run`, with a program that takes its time to die."""
+    try:
+        return await SKOPEO(arguments, timeout=timeout)
+    except asyncio.CancelledError:
+        await asyncio.sleep(0.3)
+        raise
+
+
 def staged(installation: Installation) -> list[Path]:
     return list(Path(installation.paths.staging).iterdir())
 
@@ -76,7 +86,10 @@ async def test_a_fetch_that_fails_ends_the_writing_with_its_own_error(installati
 
 
 @scenario
-async def test_what_was_begun_goes_with_a_pull_that_is_cancelled(installation: Installation, proxy: Proxy) -> None:
+async def test_what_was_begun_goes_with_a_pull_that_is_cancelled(
+    installation: Installation, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(skopeo, "run", ending_late)
     async with installation.daemon() as daemon:
         with proxy.held(BIG // 2):
             pulling = await begin(daemon, proxy, "top")

@@ -124,17 +124,25 @@ def test_cancelling_interrupts_the_task_and_undoes_even_when_asked_twice(world: 
 
         async def hang(step: Step, report: Report) -> None:
             reached.set()
-            await asyncio.Event().wait()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ending.set()
+                await end.wait()
+                world.journal.append("end two")
 
         async def slow(step: Step, report: Report) -> None:
             undoing.set()
             await go_on.wait()
 
+        ending, end = asyncio.Event(), asyncio.Event()
         world.hooks.update({"do two": hang, "undo two": slow})
         key = begin(engine)
         await reached.wait()
         engine.cancel(key)
+        await ending.wait()
         engine.cancel(key)
+        end.set()
         await undoing.wait()
         assert engine.cancel(key).state == "undoing"
         go_on.set()
@@ -144,7 +152,7 @@ def test_cancelling_interrupts_the_task_and_undoes_even_when_asked_twice(world: 
         return engine.operation(key)
 
     ended = asyncio.run(scenario())
-    assert world.journal == ["do one", "do two", "undo two", "undo one"]
+    assert world.journal == ["do one", "do two", "end two", "undo two", "undo one"]
     assert ended.state == "cancelled"
     assert ended.error is not None
     assert ended.error.code == "cancelled"
