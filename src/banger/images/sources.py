@@ -105,9 +105,9 @@ async def arriving(material: Material, source: str, report: Report) -> AsyncIter
         _fill(material, image)
         known.set()
 
-    writer = material.writer = builder.begin()
     coming = material.coming = asyncio.ensure_future(fetch(material, source, report, announce))
     coming.add_done_callback(lambda _: known.set())
+    writer = material.writer = builder.begin()
     try:
         await known.wait()
         if coming.done():
