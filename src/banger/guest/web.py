@@ -21,8 +21,9 @@ SECONDS = 0.7
 
 STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])[ \r]")
 STATUS_LENGTH = 13
-TLS_RECORD = re.compile(rb"[\x15\x16]\x03[\x00-\x04]")
-"""The beginning of a server's handshake, or of its refusal (RFC 8446, 5.1)."""
+TLS_ANSWER = re.compile(rb"\x16\x03[\x00-\x04]..\x02|\x15\x03[\x00-\x04]\0\x02[\x01\x02]", re.DOTALL)
+TLS_LENGTH = 6
+"""The beginning of a server's hello, which an echo of a client's is not; or of its refusal (RFC 8446, 4 to 6)."""
 
 OTHERS = frozenset((
     7, 9, 13, 19, 21, 22, 23, 25, 37, 43, 53, 79, 110, 111, 119, 135, 139, 143, 179, 389, 445, 464, 465, 512, 513, 514,
@@ -42,7 +43,7 @@ async def scheme(channel: Channel, port: int, host: str = "127.0.0.1") -> Scheme
             found = STATUS.match(await _answer(channel, port, host, _head(host, port), STATUS_LENGTH))
             if found and found[1] != b"400":  # which is also what some say to who speaks no TLS to them
                 return "http"
-            if TLS_RECORD.match(await _answer(channel, port, host, _hello(), 3)):
+            if TLS_ANSWER.match(await _answer(channel, port, host, _hello(), TLS_LENGTH)):
                 return "https"
     return "http" if found else None
 

@@ -190,6 +190,12 @@ async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         pass
 
 
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(4096):
+        writer.write(data)
+        await writer.drain()
+
+
 async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while not writer.is_closing():
         writer.write(bytes(1 << 16))
@@ -218,6 +224,7 @@ async def asked(channel: Channel, port: int, expected: str | None, host: str = "
         (saying(b"\x15\x03\x01\x00\x02\x02\x28"), "https"),
         (saying(b"\x16\x03"), None),
         (silent, None),
+        (echo, None),
         (endless, None),
     ],
     ids=[
@@ -230,6 +237,7 @@ async def asked(channel: Channel, port: int, expected: str | None, host: str = "
         "a refusal of TLS",
         "half a record",
         "silent",
+        "echo",
         "endless",
     ],
 )
