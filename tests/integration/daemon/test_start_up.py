@@ -42,7 +42,7 @@ def modules(daemon: Daemon, code: str) -> set[str]:
 
 @pytest.fixture
 def machine(daemon: Daemon) -> Daemon:
-    daemon.make("web")
+    daemon.make_at_rest("web")
     return daemon
 
 
