@@ -22,6 +22,6 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
         for check in report["checks"]:
             verdict = terminal.paint(check["status"].upper(), STYLES[check["status"]])
             terminal.print(f"{verdict}  {check['name'].ljust(width)}  {printable(check['detail'])}")
-            if check["mend"] and check["status"] != "pass":
+            if check.get("mend") and check["status"] != "pass":
                 terminal.print(f"{'':{width + 8}}{terminal.paint(printable(check['mend']), 'dim')}")
     return 1 if any(check["status"] == "fail" for check in report["checks"]) else 0

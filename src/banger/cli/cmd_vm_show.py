@@ -1,4 +1,4 @@
-"""``banger vm show``."""
+"""``banger vm show``. What `banger.api.vm.Vm` has defaults for may be left out by an older daemon."""
 
 import time
 
@@ -27,26 +27,26 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
             ("name", vm["name"]),
             ("id", vm["id"]),
             ("state", vm["state"]),
-            ("change", vm["operation"]),
+            ("change", vm.get("operation")),
             ("image", vm["image"]),
             ("kernel", vm["kernel"]),
             ("vcpu", vm["vcpu"]),
             ("memory", format_size(vm["memory"])),
             ("disk", format_size(vm["disk_size"])),
             ("next start", _pending(vm)),
-            ("environment", " ".join(sorted(vm["env"]))),
-            ("labels", " ".join(f"{key}={value}" for key, value in sorted(vm["labels"].items()))),
-            ("ephemeral", "yes" if vm["ephemeral"] else None),
+            ("environment", " ".join(sorted(vm.get("env", ())))),
+            ("labels", " ".join(f"{key}={value}" for key, value in sorted(vm.get("labels", {}).items()))),
+            ("ephemeral", "yes" if vm.get("ephemeral") else None),
             ("time limit", limit(vm, now)),
-            ("driver", f"{vm['driver']} ({vm['machine']})" if vm["machine"] else vm["driver"]),
-            ("address", vm["address"]),
+            ("driver", f"{vm['driver']} ({vm['machine']})" if vm.get("machine") else vm["driver"]),
+            ("address", vm.get("address")),
             ("reaches", _reaches(vm)),
-            ("pid", vm["pid"]),
+            ("pid", vm.get("pid")),
             ("created", _ago(vm["created"], now)),
-            ("started", _ago(vm["started"], now)),
-            ("stopped", _ago(vm["stopped"], now)),
-            ("stop reason", vm["stop_reason"]),
-            ("error", vm["error"]),
+            ("started", _ago(vm.get("started"), now)),
+            ("stopped", _ago(vm.get("stopped"), now)),
+            ("stop reason", vm.get("stop_reason")),
+            ("error", vm.get("error")),
         )
     )
     return 0
@@ -54,15 +54,15 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
 
 def limit(vm: "dict[str, Any]", now: float) -> str | None:
     """How long it may run, and how much of that is left."""
-    if vm["ttl"] is None:
+    ttl, expires = vm.get("ttl"), vm.get("expires")
+    if ttl is None:
         return None
-    left = "" if vm["expires"] is None else f", {format_duration(vm['expires'] - now)} left"
-    return format_duration(vm["ttl"]) + left
+    return format_duration(ttl) + ("" if expires is None else f", {format_duration(expires - now)} left")
 
 
 def _pending(vm: "dict[str, Any]") -> str | None:
     """What was set while it ran."""
-    pending = vm["pending"]
+    pending = vm.get("pending")
     if pending is None:
         return None
     told = (
@@ -74,7 +74,7 @@ def _pending(vm: "dict[str, Any]") -> str | None:
 
 
 def _reaches(vm: "dict[str, Any]") -> str | None:
-    found = [word for word, allowed in (("outside", vm["nat"]), ("peers", vm["peers"])) if allowed]
+    found = [word for word, allowed in (("outside", vm.get("nat")), ("peers", vm.get("peers"))) if allowed]
     return ", ".join(found) or None
 
 
