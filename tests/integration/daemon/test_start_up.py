@@ -68,6 +68,8 @@ def machine(daemon: Daemon) -> Daemon:
         ("vm", "show", "web", "--json"),
         ("vm", "stats"),
         ("vm", "keep", "web"),
+        ("vm", "ports"),
+        ("vm", "prune", "--force"),
         ("image", "list"),
         ("daemon", "status"),
     ],
