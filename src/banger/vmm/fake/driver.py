@@ -1,9 +1,11 @@
 """A driver that keeps every promise of the contract but the guest: a small process owns the socket and the console.
 
 For tests, and chosen by name only. ``BANGER_FAKE_AGENT`` is the command line of an agent that serves a connection on
-its standard input and output; without it the process echoes.
+its standard input and output; without it the process echoes. ``BANGER_FAKE_DELAY`` is how many seconds a launch takes
+beyond what the process itself does.
 """
 
+import asyncio
 import contextlib
 import json
 import os
@@ -19,6 +21,7 @@ from banger.vmm import console, process, sockets
 from banger.vmm.driver import Availability, Exit, Features, Handle, LaunchSpec
 
 AGENT_VARIABLE = "BANGER_FAKE_AGENT"
+DELAY_VARIABLE = "BANGER_FAKE_DELAY"
 _CONSOLE_LIMIT = 256 << 20
 _MACHINE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "machine.py")
 _ENDED = "fake machine ended: "
@@ -48,6 +51,7 @@ class FakeDriver:
             machine="fake",
             log=os.path.join(spec.directory, "fake.log"),
         )
+        await asyncio.sleep(float(os.environ.get(DELAY_VARIABLE, "0")))
         try:
             identity = _spawn(spec, handle)
         except BaseException:
