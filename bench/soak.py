@@ -14,7 +14,6 @@ from tests.home import Home
 
 from bench.measure import Finding, memory
 
-
 PARTS = 20
 """How often it is looked, on the way."""
 

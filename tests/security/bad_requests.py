@@ -1,4 +1,4 @@
-"""Requests that schemathesis makes of the OpenAPI document, valid and not, sent to a real daemon, and what came of them.
+"""Requests that schemathesis makes of the OpenAPI document, valid and not, sent to a real daemon; what came of them.
 
 References are often replaced by names that are there, so that what is asked for is also begun. A change that begins is
 cancelled or waited for: an end must come in `PATIENCE` seconds, as must every answer. Streams are left after their
@@ -59,7 +59,7 @@ def prepare(home: Home) -> None:
     """A kernel, an image, and a driver whose machines hurt nobody: their commands and files are this host's."""
     nobody = "/usr/bin/setpriv --reuid 65534 --regid 65534 --clear-groups " if os.geteuid() == 0 else ""
     home.env |= {"BANGER_DRIVER": "fake", "BANGER_FAKE_AGENT": f"{nobody}{shlex.quote(agent())} serve-fd 0"}
-    home.env |= {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
+    home.env |= dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
     home.banger("daemon", "start", check=True)
     stock(home)
 
