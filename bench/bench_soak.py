@@ -5,7 +5,8 @@
 
 import os
 
-from bench.fakes import IMAGE, prepare
+from tests.fakes import IMAGE, prepare
+
 from bench.measure import Finding, Place, daemon_pid
 from bench.soak import soak
 
@@ -14,6 +15,5 @@ CYCLES = int(os.environ.get("BENCH_CYCLES", "10000"))
 
 
 def measure(place: Place) -> list[Finding]:
-    prepare(place.home, 0)
-    place.home.banger("daemon", "start", check=True)
+    prepare(place.home)
     return soak(place.home, daemon_pid(place.home), min(CYCLES, 500), CYCLES, IMAGE, 4)

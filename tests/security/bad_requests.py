@@ -8,14 +8,11 @@ head. The daemon has the fake driver, an agent that has no rights, and no way to
 import contextlib
 import http.client
 import json
-import os
 import random
-import shlex
 import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -23,22 +20,20 @@ import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
-from schemathesis import Case, GenerationMode
+from schemathesis import GenerationMode
 
-from banger.api.image import ImportImage
-from banger.api.vm import CreateVm
 from banger.daemon.openapi import document
 from banger.sdk.client import Client
 from banger.text import printable
+from tests import fakes
 from tests.home import Home
-from tests.installation import agent, fake_kernel, tiny_root
 
 PATIENCE = 60.0
 ENDLESS = ("application/x-ndjson", "application/octet-stream", "application/x-tar")
 LEFT_OUT = ("daemon_stop", "openapi")
 """The end of the daemon, and the document itself."""
 
-IMAGE, KERNEL, MACHINES = "tiny", "debian-cloud", ("one", "two")
+MACHINES = ("one", "two")
 BATCH = 25
 
 
@@ -55,26 +50,19 @@ class Reply(NamedTuple):
     document: Any
 
 
-def prepare(home: Home) -> None:
-    """A kernel, an image, and a driver whose machines hurt nobody: their commands and files are this host's."""
-    nobody = "/usr/bin/setpriv --reuid 65534 --regid 65534 --clear-groups " if os.geteuid() == 0 else ""
-    home.env |= {"BANGER_DRIVER": "fake", "BANGER_FAKE_AGENT": f"{nobody}{shlex.quote(agent())} serve-fd 0"}
+def begin(home: Home) -> None:
+    """A daemon that cannot reach the outside, with what requests ask about."""
     home.env |= dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
-    home.banger("daemon", "start", check=True)
+    fakes.prepare(home)
     stock(home)
 
 
 def stock(home: Home) -> None:
     """What requests may have taken away: the kernel, the image, the machines."""
     with Client(home.paths.socket) as client:
-        if not os.path.exists(home.paths.kernel(KERNEL)):
-            fake_kernel(Path(home.paths.kernel(KERNEL)), agent())
-        if IMAGE not in [each.name for each in client.image_list().images]:
-            path = home.directory / "tiny.tar"
-            path.write_bytes(tiny_root())
-            client.wait(client.image_import(ImportImage(path=str(path), name=IMAGE, size=64 << 20)))
+        fakes.stock(home, client)
         for name in set(MACHINES) - {each.name for each in client.vm_list().vms}:
-            client.wait(client.vm_create(CreateVm(name=name, image=IMAGE, memory=256 << 20)))
+            client.wait(client.vm_create(fakes.request(name)))
 
 
 class Sender:
@@ -87,17 +75,23 @@ class Sender:
         self._chance = chance
         self._changes = ["0000"]
 
-    def case(self, name: str, path: str, case: Case) -> None:
+    def case(self, name: str, path: str, case: Any) -> None:
         """Send one request and judge the answer."""
-        known = {"vms": MACHINES, "images": (IMAGE,), "kernels": (KERNEL,), "operations": tuple(self._changes[-3:])}
+        known = {
+            "vms": MACHINES,
+            "images": (fakes.IMAGE,),
+            "kernels": (fakes.KERNEL,),
+            "operations": tuple(self._changes[-3:]),
+        }
         noun = path.split("/")[2]
         if "{ref}" in path and noun in known and self._chance.random() < 0.7:
             case.path_parameters["ref"] = self._chance.choice(known[noun])
         prepared = requests.Request(**case.as_transport_kwargs(base_url="http://banger")).prepare()
         parts = urlsplit(str(prepared.url))
         target = f"{parts.path}?{parts.query}" if parts.query else parts.path
-        data = prepared.body.encode() if isinstance(prepared.body, str) else prepared.body
-        kind = {"content-type": prepared.headers["content-type"]} if "content-type" in prepared.headers else {}
+        body: Any = prepared.body
+        data = body.encode() if isinstance(body, str) else body
+        kind = {"content-type": str(prepared.headers["content-type"])} if "content-type" in prepared.headers else {}
         told = f"{name}: {prepared.method} {target} {printable(repr(data), 300)}"
         try:
             reply = self.send(str(prepared.method), target, data, kind)
@@ -149,7 +143,8 @@ def attack(home: Home, count: int, number: int) -> Sender:
     described = document()
     paths = {f"{method.upper()} {path}": path for path, methods in described["paths"].items() for method in methods}
     names = {f"{m.upper()} {p}": each["operationId"] for p, ms in described["paths"].items() for m, each in ms.items()}
-    every = [each.ok() for each in schemathesis.openapi.from_dict(described).get_all_operations()]
+    found: Any = schemathesis.openapi.from_dict(described).get_all_operations()
+    every = [each.ok() for each in found]
     asked = [each for each in every if names[each.label] not in LEFT_OUT]
     for turn in _numbers(number):
         for operation in asked:
@@ -175,7 +170,7 @@ def _send_some(sender: Sender, name: str, path: str, strategy: Any, number: int)
     )
     @seed(number)
     @given(case=strategy)
-    def send(case: Case) -> None:
+    def send(case: Any) -> None:
         sender.case(name, path, case)
 
     with contextlib.suppress(Unsatisfiable):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.home import Home, make_home, passable
-from tests.security.bad_requests import PATIENCE, attack, prepare
+from tests.security.bad_requests import PATIENCE, attack, begin
 
 REQUESTS = int(os.environ.get("BANGER_BAD_REQUESTS", "800"))
 SEED = int(os.environ.get("BANGER_BAD_REQUESTS_SEED", "5"))
@@ -31,7 +31,7 @@ def ended(home: Home) -> None:
 @pytest.mark.timeout(7200)
 def test_generated_requests_meet_no_fault_no_hang_and_leave_nothing(tmp_path: Path) -> None:
     with passable(tmp_path) as directory, make_home(directory) as home:
-        prepare(home)
+        begin(home)
         status = home.banger("daemon", "status", "--json", check=True).json()
         assert isinstance(status, dict)
         attack(home, 1, SEED + 1000)  # the daemon has loaded what it loads, and its threads are there
