@@ -25,7 +25,7 @@ from banger.engine.failure import error_body, from_body
 from banger.engine.run import Run
 from banger.engine.turns import Purpose, Turns
 from banger.log import printable
-from banger.store.database import Database
+from banger.store.database import Database, deferred
 from banger.store.operations import Operations, StoredChange, TaskRow
 
 LOG = logging.getLogger("banger.engine")
@@ -146,7 +146,8 @@ class Engine:
             )
             for task in tasks
         ]
-        self._store.add(operation, spec, rows)
+        with deferred():  # the run waits for the disk before it does anything
+            self._store.add(operation, spec, rows)
         LOG.info("%s %s: begun", kind, printable(subject), extra={"operation": operation.id})
         self._launch(run, run.forward())
         return operation

@@ -132,7 +132,7 @@ async def switch_off(parts: Parts, vm_id: str) -> Exit | None:
         end = Exit(reason="killed") if was_alive else await driver.wait(handle, 5) or Exit(reason="failed")
         trim_console(parts, handle)
         with contextlib.suppress(OSError):  # a full disk keeps no machine on; a process that is gone is not believed in
-            handles.keep(parts.paths, parts.machines.change(vm_id, handle=None))
+            await handles.kept(parts.paths, parts.machines.change(vm_id, handle=None))
     elif record is not None and record.jailed:
         await parts.root.perform(Sweep(vm_id=vm_id))
     else:

@@ -117,10 +117,10 @@ def _spawn(spec: LaunchSpec, handle: Handle) -> proc.Identity:
             "console": output,
             "agent": shlex.split(agent) if agent else None,
             "cmdline": " ".join(spec.cmdline),
+            "largest": min([_CONSOLE_LIMIT, *process.file_size_limit(_CONSOLE_LIMIT).values()]),
         }
         return proc.spawn(
             [sys.executable, "-IS", _MACHINE, json.dumps(settings), "-initrd", spec.initrd],  # as others are found by
             log=handle.log,
-            limits=process.file_size_limit(_CONSOLE_LIMIT),
             keep=(listener.fileno(), output),
         )
