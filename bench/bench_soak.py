@@ -15,5 +15,5 @@ CYCLES = int(os.environ.get("BENCH_CYCLES", "10000"))
 
 
 def measure(place: Place) -> list[Finding]:
-    prepare(place.home)
+    prepare(place.home, quick=True)
     return soak(place.home, daemon_pid(place.home), min(CYCLES, 500), CYCLES, IMAGE, 4)

@@ -3,30 +3,55 @@
 What such a guest's commands do, they do on this host; under root its agent has no rights of any kind.
 """
 
+import hashlib
 import os
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 from banger.api.image import ImportImage
 from banger.api.vm import CreateVm
 from banger.sdk.client import Client
 from tests.home import Home
-from tests.installation import agent, fake_kernel, tiny_root
+from tests.installation import agent, build_cache, fake_kernel, tiny_root
 
 IMAGE, KERNEL = "tiny", "debian-cloud"
 
 
-def prepare(home: Home, delay: float = 0) -> None:
-    """Start a daemon with kernel and image; each launch of a machine takes ``delay`` seconds more than it does."""
+def prepare(home: Home, delay: float = 0, *, quick: bool = False) -> None:
+    """Start a daemon with kernel and image; each launch of a machine takes ``delay`` seconds more than it does.
+
+    ``quick`` machines have no interpreter to start.
+    """
     nobody = "/usr/bin/setpriv --reuid 65534 --regid 65534 --clear-groups " if os.geteuid() == 0 else ""
     home.env |= {
         "BANGER_DRIVER": "fake",
         "BANGER_FAKE_AGENT": f"{nobody}{shlex.quote(agent())} serve-fd 0",
         "BANGER_FAKE_DELAY": f"{delay:g}",
     }
+    if quick:
+        home.env["BANGER_FAKE_MACHINE"] = _compiled()
     home.banger("daemon", "start", check=True)
     with Client(home.paths.socket) as client:
         stock(home, client)
+
+
+def _compiled() -> str:
+    """tests/fake_machine.c as a program, compiled once."""
+    source = Path(__file__).with_name("fake_machine.c")
+    key = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
+    program = build_cache() / f"fake-machine-{key}"
+    if not program.exists():
+        new = f"{program}.{os.getpid()}"
+        zig = str(build_cache() / "zig")
+        subprocess.run(
+            [sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-linux-musl", "-O1", "-static", "-s", "-o", new,
+             str(source)],
+            env={**os.environ, "ZIG_GLOBAL_CACHE_DIR": zig, "ZIG_LOCAL_CACHE_DIR": zig}, check=True,
+        )  # fmt: skip
+        os.replace(new, program)
+    return str(program)
 
 
 def stock(home: Home, client: Client) -> None:

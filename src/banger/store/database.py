@@ -72,6 +72,7 @@ class Database:
         self._waits = True
         self._commits = self._synced = 0
         self._syncing: asyncio.Future[None] | None = None
+        self._going = asyncio.Lock()
         self._journal = -1
         if read_only:
             quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
@@ -167,6 +168,8 @@ class Database:
             if self._syncing is None:
                 self._syncing = asyncio.ensure_future(self._sync())
             await asyncio.shield(self._syncing)
+        async with self._going:  # one after another, others being served in between
+            await asyncio.sleep(0)
 
     async def _sync(self) -> None:
         commits = self._commits
