@@ -34,7 +34,6 @@ LEFT_OUT = ("daemon_stop", "openapi")
 """The end of the daemon, and the document itself."""
 
 MACHINES = ("one", "two")
-BATCH = 25
 
 
 @schemathesis.serializer("application/x-tar")
@@ -137,8 +136,8 @@ class Sender:
             return Reply(answer.status, json.loads(text) if text else None)
 
 
-def attack(home: Home, count: int, number: int) -> Sender:
-    """At least ``count`` requests, of every operation; the ``number`` decides which."""
+def attack(home: Home, count: int, number: int, batch: int = 25) -> Sender:
+    """At least ``count`` requests, in batches of every operation; the ``number`` decides which."""
     sender = Sender(home, random.Random(number))
     described = document()
     paths = {f"{method.upper()} {path}": path for path, methods in described["paths"].items() for method in methods}
@@ -149,7 +148,9 @@ def attack(home: Home, count: int, number: int) -> Sender:
     for turn in _numbers(number):
         for operation in asked:
             for mode in GenerationMode:
-                _send_some(sender, names[operation.label], paths[operation.label], operation.as_strategy(mode), turn)
+                _send_some(
+                    sender, names[operation.label], paths[operation.label], operation.as_strategy(mode), turn, batch
+                )
             stock(home)
         if sum(sender.statuses.values()) >= count or len(sender.faults) > 50:
             return sender
@@ -162,11 +163,11 @@ def _numbers(first: int) -> Iterator[int]:
         first += 1
 
 
-def _send_some(sender: Sender, name: str, path: str, strategy: Any, number: int) -> None:
+def _send_some(sender: Sender, name: str, path: str, strategy: Any, number: int, batch: int) -> None:
     """A batch of one operation's requests; where there is nothing to generate, none."""
 
     @settings(
-        max_examples=BATCH, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=[*HealthCheck]
+        max_examples=batch, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=[*HealthCheck]
     )
     @seed(number)
     @given(case=strategy)

@@ -13,7 +13,7 @@ import pytest
 from tests.home import Home, make_home, passable
 from tests.security.bad_requests import PATIENCE, attack, begin
 
-REQUESTS = int(os.environ.get("BANGER_BAD_REQUESTS", "800"))
+REQUESTS = int(os.environ.get("BANGER_BAD_REQUESTS", "250"))
 SEED = int(os.environ.get("BANGER_BAD_REQUESTS_SEED", "5"))
 
 
@@ -34,9 +34,9 @@ def test_generated_requests_meet_no_fault_no_hang_and_leave_nothing(tmp_path: Pa
         begin(home)
         status = home.banger("daemon", "status", "--json", check=True).json()
         assert isinstance(status, dict)
-        attack(home, 1, SEED + 1000)  # the daemon has loaded what it loads, and its threads are there
+        attack(home, 1, SEED + 1000, 2)  # the daemon has loaded what it loads, and its threads are there
         before = held(status["pid"])
-        sender = attack(home, REQUESTS, SEED)
+        sender = attack(home, REQUESTS, SEED, min(25, max(5, REQUESTS // 50)))
         print(f"seed {SEED}: {sum(sender.statuses.values())} requests, {json.dumps(sorted(sender.statuses.items()))}")
         assert not sender.faults, "\n".join(sender.faults)
         assert {200, 202, 400, 404, 409} <= set(sender.statuses), "every kind of answer was met"

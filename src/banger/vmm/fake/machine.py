@@ -1,7 +1,8 @@
 """The process that stands in a guest's place. Run as ``python -IS machine.py SETTINGS``; the standard library only.
 
 SETTINGS is a JSON object: ``listener`` and ``console`` are inherited descriptors, ``largest`` bounds any file that is
-written, ``agent`` is a program to run on each connection or null, ``cmdline`` the kernel's command line, of which one word is understood::
+written, ``agent`` is a program to run on each connection or null, ``cmdline`` the kernel's command line, of which one
+word is understood::
 
     test.do=echo       send back what comes (what it does without an agent)
     test.do=poweroff   end as a machine that powers itself off
