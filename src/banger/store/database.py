@@ -162,7 +162,7 @@ class Database:
             self._waits = waits
 
     async def durable(self) -> None:
-        """Return once all that was committed before is on disk. Raises `errors.DiskFull`, OSError."""
+        """Return once all that was committed before is on disk. Raises `errors.DiskFull`."""
         wanted = self._commits
         while self._synced < wanted:
             if self._syncing is None:
@@ -176,6 +176,8 @@ class Database:
         try:
             await asyncio.to_thread(self._sync_journal)
             self._synced = max(self._synced, commits)
+        except OSError as error:
+            raise errors.from_os(error, self.path) from error
         finally:
             self._syncing = None
 

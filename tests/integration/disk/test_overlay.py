@@ -27,7 +27,7 @@ def base(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("size", [64 * MIB, 64 * MIB + 512, 512 * MIB, 10 * GIB, 2 * TIB])
-def test_it_is_what_qemu_makes_and_takes_what_is_written(base: Path, tmp_path: Path, size: int) -> None:
+def test_it_is_what_their_own_tool_makes_and_takes_what_is_written(base: Path, tmp_path: Path, size: int) -> None:
     made, theirs = tmp_path / "ours.qcow2", tmp_path / "theirs.qcow2"
     assert asyncio.run(overlay.create(str(made), str(base), size)) == size
     options = f"backing_file={str(base).replace(',', ',,')},backing_fmt=raw"
@@ -35,11 +35,11 @@ def test_it_is_what_qemu_makes_and_takes_what_is_written(base: Path, tmp_path: P
     told, expected = (json.loads(tool("qemu-img", "info", "--output=json", str(each))) for each in (made, theirs))
     for name in ("virtual-size", "format", "backing-filename", "backing-filename-format", "format-specific"):
         assert told[name] == expected[name], name
-    assert made.stat().st_size <= theirs.stat().st_size and made.stat().st_mode & 0o777 == 0o600
+    assert made.stat().st_blocks * 512 <= 64 << 10 and made.stat().st_mode & 0o777 == 0o600
     tool("qemu-img", "check", "-q", str(made))
     write = ("-c", "write -P 7 1M 3M", "-c", f"write -P 9 {size - 512} 512")
     tool("qemu-io", "-f", "qcow2", *write, "-c", "read -P 7 1M 3M", "-c", f"read -P 9 {size - 512} 512", str(made))
-    assert "Pattern verification failed" not in tool("qemu-io", "-f", "qcow2", "-c", "read -P 105 0 1", str(made))
+    assert "Pattern verification failed" not in tool("qemu-io", "-f", "qcow2", "-c", "read -P 105 0 1", str(made)), "i"
     tool("qemu-img", "check", "-q", str(made))
     assert base.read_bytes()[:5] == b"image", "nothing reaches what is below"
 
