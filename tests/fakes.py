@@ -14,7 +14,8 @@ from banger.api.image import ImportImage
 from banger.api.vm import CreateVm
 from banger.sdk.client import Client
 from tests.home import Home
-from tests.installation import agent, build_cache, fake_kernel, tiny_root
+from tests.installation import agent, fake_kernel, tiny_root
+from tests.kept import build_cache
 
 IMAGE, KERNEL = "tiny", "debian-cloud"
 
