@@ -3,7 +3,6 @@
 What such a guest's commands do, they do on this host; under root its agent has no rights of any kind.
 """
 
-import hashlib
 import os
 import shlex
 import subprocess
@@ -15,7 +14,7 @@ from banger.api.vm import CreateVm
 from banger.sdk.client import Client
 from tests.home import Home
 from tests.installation import agent, fake_kernel, tiny_root
-from tests.kept import build_cache
+from tests.kept import build_cache, keep, key
 
 IMAGE, KERNEL = "tiny", "debian-cloud"
 
@@ -41,18 +40,19 @@ def prepare(home: Home, delay: float = 0, *, quick: bool = False) -> None:
 def _compiled() -> str:
     """tests/fake_machine.c as a program, compiled once."""
     source = Path(__file__).with_name("fake_machine.c")
-    key = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
-    program = build_cache() / f"fake-machine-{key}"
-    if not program.exists():
-        new = f"{program}.{os.getpid()}"
-        zig = str(build_cache() / "zig")
+    zig = str(build_cache() / "zig")
+
+    def make(directory: Path) -> None:
         subprocess.run(
-            [sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-linux-musl", "-O1", "-static", "-s", "-o", new,
-             str(source)],
-            env={**os.environ, "ZIG_GLOBAL_CACHE_DIR": zig, "ZIG_LOCAL_CACHE_DIR": zig}, check=True,
-        )  # fmt: skip
-        os.replace(new, program)
-    return str(program)
+            [
+                *(sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-linux-musl", "-O1", "-static", "-s"),
+                *("-o", str(directory / "machine"), str(source)),
+            ],
+            env={**os.environ, "ZIG_GLOBAL_CACHE_DIR": zig, "ZIG_LOCAL_CACHE_DIR": zig},
+            check=True,
+        )
+
+    return str(keep("fake-machine", key(source), make) / "machine")
 
 
 def stock(home: Home, client: Client) -> None:
