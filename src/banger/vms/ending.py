@@ -45,10 +45,11 @@ class PowerOff(Step):
     async def do(self, report: Report) -> None:
         parts = self.parts
         record = parts.need(self.vm_id)
+        hurry = parts.hurry.setdefault(report.operation, asyncio.Event())
         if record.handle is None or not parts.drivers.of(record).alive(record.handle):
+            del parts.hurry[report.operation]
             return
         report.stage("waiting for the guest to power off")
-        hurry = parts.hurry.setdefault(report.operation, asyncio.Event())
         orderly = asyncio.create_task(self._ask(record))
         hurried = asyncio.create_task(hurry.wait())
         try:
