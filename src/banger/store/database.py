@@ -142,6 +142,7 @@ class Database:
             try:
                 yield
                 self._connection.execute("COMMIT")
+                self._commits += 1
             except BaseException:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
@@ -151,11 +152,12 @@ class Database:
         """Run one statement; outside of a transaction it is one by itself. Returns how many rows it changed."""
         with self._lock, self._translated():
             self._set_waiting()
-            return self._connection.execute(statement, values).rowcount
+            changed = self._connection.execute(statement, values).rowcount
+            self._commits += 1
+            return changed
 
     def _set_waiting(self) -> None:
         """Whether the next commit waits for the disk: as its task has said, but not in the middle of a transaction."""
-        self._commits += 1
         waits = not _DEFERRED.get()
         if waits != self._waits and not self._connection.in_transaction:
             self._connection.execute(f"PRAGMA synchronous = {'FULL' if waits else 'NORMAL'}")

@@ -77,6 +77,29 @@ async def test_what_is_committed_while_a_sync_is_under_way_waits_for_the_next(
 
 
 @scenario
+async def test_a_transaction_counts_when_it_is_committed(tmp_path: Path, synced: list[str]) -> None:
+    store = Database(str(tmp_path / "banger.db"))
+    begun, let = threading.Event(), threading.Event()
+
+    def slowly() -> None:
+        with store.transaction():
+            insert(store, 1)
+            begun.set()
+            let.wait()
+
+    with database.deferred():
+        other = asyncio.ensure_future(asyncio.to_thread(slowly))
+    await asyncio.to_thread(begun.wait)
+    await store.durable()
+    let.set()
+    await other
+    before = len(synced)
+    await store.durable()
+    assert len(synced) == before + 1
+    store.close()
+
+
+@scenario
 async def test_only_who_says_so_does_not_wait_for_the_disk(tmp_path: Path) -> None:
     store = Database(str(tmp_path / "banger.db"))
     with database.deferred():
