@@ -24,7 +24,7 @@ import struct
 import time
 from typing import NamedTuple
 
-from . import journal
+from . import journal, values
 from .answer import Operations, answer, refuse
 from .host import Host
 
@@ -99,6 +99,7 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         self._selector.register(woken, selectors.EVENT_READ)
+        values.prepare(self._operations.values())
         gc.collect()
         gc.freeze()  # children share these pages with us as long as nobody counts through them
         while self._stopping is None or (self._children and time.monotonic() < self._stopping):

@@ -8,8 +8,10 @@ bits. What a value means is judged by the operation.
 import base64
 import binascii
 import dataclasses
+import functools
 import types
 import typing
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .operation import Operation, Refused
@@ -38,11 +40,10 @@ def decode(kind: type[Operation], arguments: object) -> Operation:
 def _struct(kind: type, value: object, where: str) -> object:
     if not isinstance(value, dict):
         raise Refused(f"{where}: an object is expected")
-    fields = {each.name: each for each in dataclasses.fields(kind)}
+    fields, hints = _form(kind)
     unknown = next((name for name in value if name not in fields), None)
     if unknown is not None:
         raise Refused(f"{where}: there is no {str(unknown)[:40]!a}")
-    hints = typing.get_type_hints(kind)
     values = {}
     for name, field in fields.items():
         if name in value:
@@ -50,6 +51,18 @@ def _struct(kind: type, value: object, where: str) -> object:
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise Refused(f"{where}: {name} is missing")
     return kind(**values)
+
+
+@functools.cache
+def _form(kind: type) -> tuple[Mapping[str, "dataclasses.Field[Any]"], Mapping[str, Any]]:
+    """The fields of a value, and their types."""
+    return {each.name: each for each in dataclasses.fields(kind)}, typing.get_type_hints(kind)
+
+
+def prepare(kinds: Iterable[type]) -> None:
+    """Find out once what values of these kinds look like, so that no process that is forked later has to."""
+    for kind in kinds:
+        _form(kind)
 
 
 def _value(hint: Any, value: object, where: str) -> object:

@@ -36,6 +36,9 @@ _DYING_SECONDS = 0.2
 _LOOK_SECONDS = 1.0
 """How often the console is looked at for the end of a machine whose process goes on."""
 
+_CONTAIN_SECONDS = 5.0
+"""How long after its guest's first answer a machine is contained: where many start, the others' come first."""
+
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
 _FIRST_LIMIT, _LONGEST_LIMIT = 0.3, 5.0
 """How long an attempt to reach the guest may take. One made too early is answered late, by Firecracker's own limit."""
@@ -133,13 +136,18 @@ class FirecrackerDriver:
             raise errors.VmmFailed(reason=f"process {handle.pid} does not end", name=process.machine_name(handle))
 
     async def wait(self, handle: Handle, timeout: float | None = None) -> Exit | None:
+        gone = asyncio.ensure_future(proc.wait_gone(process.identity(handle), timeout))
+        seen = None
         try:
-            async with asyncio.timeout(timeout):
-                while not await proc.wait_gone(process.identity(handle), _LOOK_SECONDS):
-                    if ending.over(handle.console):
-                        await self._jail.kill(handle.details["vm"], handle.pid, handle.start_ticks)
-        except TimeoutError:
-            return None
+            while not (await asyncio.wait({gone}, timeout=_LOOK_SECONDS))[0]:
+                before, seen = seen, ending.written(handle.console)
+                if seen != before and ending.over(handle.console):
+                    await self._jail.kill(handle.details["vm"], handle.pid, handle.start_ticks)
+            if not gone.result():
+                return None
+        finally:
+            gone.cancel()
+            await asyncio.gather(gone, return_exceptions=True)
         return ending.classify(handle.console, await self._jail.killed_for_memory(handle.details["vm"]))
 
     async def connect_agent(self, handle: Handle) -> socket.socket:
@@ -158,9 +166,14 @@ class FirecrackerDriver:
         """Once for each machine, and behind its guest's first answer: that is what somebody waits for."""
         if vm_id not in self._contained:
             self._contained.add(vm_id)
-            task = asyncio.create_task(self._jail.contain(vm_id))
+            task = asyncio.create_task(self._contain_soon(vm_id))
             self._containing.add(task)
             task.add_done_callback(self._containing.discard)
+
+    async def _contain_soon(self, vm_id: str) -> None:
+        await asyncio.sleep(_CONTAIN_SECONDS)
+        if vm_id in self._contained:  # it has not been ended meanwhile
+            await self._jail.contain(vm_id)
 
     async def _call(self, vm_id: str, limit: float) -> socket.socket | None:
         """A connection that we make; None when the guest does not let us in so far."""

@@ -4,6 +4,7 @@ The guest writes there too and can imitate any line: what it claims about its ow
 from it but the words on record. What it cannot claim away is the kernel's count of those killed for memory.
 """
 
+import os
 import re
 
 from banger.log import printable
@@ -29,6 +30,15 @@ def this_run(path: str, length: int = console.TAIL) -> bytes:
     text = console.tail(path, length)
     begun = [each.start() for each in _STARTED.finditer(text)]
     return text[begun[-1] :] if begun else text
+
+
+def written(path: str) -> tuple[int, int] | None:
+    """What tells whether the console has been written to since: looking at that costs less than reading it."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
 def over(path: str) -> bool:
