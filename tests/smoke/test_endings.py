@@ -53,6 +53,16 @@ def test_a_machine_whose_monitor_is_killed_is_stopped_and_starts_again(serving: 
     assert serving.banger("exec", "one", "--", "cat", "/root/kept").stdout == "kept\n"
 
 
+def test_when_the_host_goes_down_machines_are_powered_off_in_order(serving: Host) -> None:
+    serving.banger("exec", "one", "--", "sh", "-c", "echo kept > /root/kept")
+    serving.run(["systemctl", "stop", "banger-shutdown.service"], timeout=120)
+    found = show(serving, "one")
+    assert (found["state"], found["stop_reason"]) == ("stopped", "powered off")
+    serving.run(["systemctl", "start", "banger-shutdown.service"])
+    serving.banger("vm", "start", "one", timeout=150)
+    assert serving.banger("exec", "one", "--", "cat", "/root/kept").stdout == "kept\n"
+
+
 @pytest.fixture
 def killing(serving: Host) -> Iterator[Host]:
     """The box with the machine stopped; whoever kills is stopped in the end."""

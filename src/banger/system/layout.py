@@ -24,7 +24,8 @@ HELPER = f"{LIBRARY}/bangerd-root.pyz"
 PYTHON = "/usr/bin/python3"
 """The helper's interpreter: the distribution's."""
 DAEMON = f"{VENV}/bin/bangerd"
-LINKS = {"/usr/local/bin/banger": f"{VENV}/bin/banger", "/usr/local/bin/bangerd": f"{VENV}/bin/bangerd"}
+COMMAND = f"{VENV}/bin/banger"
+LINKS = {"/usr/local/bin/banger": COMMAND, "/usr/local/bin/bangerd": DAEMON}
 CONFIG = "/etc/banger"
 CACHE = "/var/cache/banger"
 MODULES_FILE = "/etc/modules-load.d/banger.conf"

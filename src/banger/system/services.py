@@ -11,9 +11,18 @@ from typing import NamedTuple
 from banger import errors, proc
 from banger.privileged.installation import Host, ping
 from banger.sdk.client import Client
-from banger.system.units import BUILD_SOCKET, DAEMON_SERVICE, ENABLED, HELPER_SERVICE, HELPER_SOCKET, MACHINES, SLICE
+from banger.system.units import (
+    BUILD_SOCKET,
+    DAEMON_SERVICE,
+    ENABLED,
+    HELPER_SERVICE,
+    HELPER_SOCKET,
+    MACHINES,
+    SHUTDOWN,
+    SLICE,
+)
 
-ALL = (DAEMON_SERVICE, BUILD_SOCKET, HELPER_SERVICE, HELPER_SOCKET, MACHINES, SLICE)
+ALL = (SHUTDOWN, DAEMON_SERVICE, BUILD_SOCKET, HELPER_SERVICE, HELPER_SOCKET, MACHINES, SLICE)
 """In the order in which they are ended."""
 DAEMON_SOCKET = "/run/banger/bangerd.sock"
 PATIENCE = 90.0
@@ -68,6 +77,7 @@ def start(host: Host) -> None:
     control("enable", *ENABLED)
     control("start", MACHINES, HELPER_SOCKET, BUILD_SOCKET)
     restart(host)
+    control("start", SHUTDOWN)
 
 
 def restart(host: Host) -> None:

@@ -8,12 +8,14 @@ banger-machines.service  the delegated cgroup, with a leaf for each machine; out
 bangerd-root.socket      the helper's socket, the owner's and 0600; requests wait in it while the helper is restarted
 bangerd-root.service     the root helper
 bangerd.service          the daemon, as the owner
+banger-shutdown.service  does nothing until the host goes down; then it powers the machines off in order, as the owner,
+                         while the two services are there to do it
 bangerd-build.socket     where the daemon has Debian's packages built
 bangerd-build@.service   one build, as the owner; newuidmap works there
 =======================  ==============================================================================================
 
-Invariant: what stops or restarts any of these units ends no machine (``KillMode=process``), and no directory that
-machines use goes with it (``RuntimeDirectoryPreserve=yes``).
+Invariant: what stops or restarts any of these units but the last ends no machine (``KillMode=process``), and no
+directory that machines use goes with it (``RuntimeDirectoryPreserve=yes``).
 
 A comment in a unit says why a restriction has the value that it has; the doctor compares what systemd has loaded with
 `PROMISED`, and docs/explanation/privileges.md is held against the same table.
@@ -22,7 +24,7 @@ A comment in a unit says why a restriction has the value that it has; the doctor
 from collections.abc import Mapping
 
 from banger.paths import BUILDER_VARIABLE
-from banger.system.layout import CACHE, DAEMON, HELPER, PYTHON, VENV
+from banger.system.layout import CACHE, COMMAND, DAEMON, HELPER, PYTHON, VENV
 from banger.system.record import Record
 
 DIRECTORY = "/etc/systemd/system"
@@ -33,6 +35,7 @@ HELPER_SERVICE = "bangerd-root.service"
 DAEMON_SERVICE = "bangerd.service"
 BUILD_SOCKET = "bangerd-build.socket"
 BUILD_SERVICE = "bangerd-build@.service"
+SHUTDOWN = "banger-shutdown.service"
 BUILDER = "/run/banger-build.sock"
 """Where builds are asked for; not in the daemon's directory, which is made when the daemon starts."""
 
@@ -60,9 +63,9 @@ PROMISED: Mapping[str, Mapping[str, str]] = {
 }  # fmt: skip
 """What systemd must say of each unit, in the words of ``systemctl show``."""
 
-NAMES = (SLICE, MACHINES, HELPER_SOCKET, HELPER_SERVICE, BUILD_SOCKET, BUILD_SERVICE, DAEMON_SERVICE)
+NAMES = (SLICE, MACHINES, HELPER_SOCKET, HELPER_SERVICE, BUILD_SOCKET, BUILD_SERVICE, DAEMON_SERVICE, SHUTDOWN)
 
-ENABLED = (MACHINES, HELPER_SOCKET, BUILD_SOCKET, DAEMON_SERVICE)
+ENABLED = (MACHINES, HELPER_SOCKET, BUILD_SOCKET, DAEMON_SERVICE, SHUTDOWN)
 """What the host starts; the rest follows."""
 
 RUNNING = (*ENABLED, HELPER_SERVICE)
@@ -96,6 +99,7 @@ def render(record: Record, *, groups: tuple[str, ...] = ()) -> dict[str, str]:
         BUILD_SOCKET: _build_socket(record),
         BUILD_SERVICE: _build(record),
         DAEMON_SERVICE: _daemon(record, groups),
+        SHUTDOWN: _shutdown(record),
     }
 
 
@@ -315,6 +319,37 @@ RestrictNamespaces=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_VSOCK
 # QEMU's emulator writes the code that it runs: MemoryDenyWriteExecute= cannot be had here.
 SystemCallFilter=@system-service seccomp mincore
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def _shutdown(record: Record) -> str:
+    return f"""\
+[Unit]
+Description=banger: machines are powered off before the host is
+# What is started later is stopped earlier: the services are there when machines are powered off.
+After={DAEMON_SERVICE} {HELPER_SERVICE} {MACHINES}
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+User={record.owner}
+ExecStart=/bin/true
+ExecStop=/bin/sh -c '{COMMAND} ps --quiet | xargs --no-run-if-empty {COMMAND} vm stop --timeout 60s'
+TimeoutStopSec=90
+{_COMMON}\
+ProtectHome=read-only
+CapabilityBoundingSet=
+AmbientCapabilities=
+ProtectKernelTunables=yes
+ProtectControlGroups=yes
+PrivateNetwork=yes
+RestrictNamespaces=yes
+RestrictAddressFamilies=AF_UNIX
+MemoryDenyWriteExecute=yes
+SystemCallFilter=@system-service
 
 [Install]
 WantedBy=multi-user.target

@@ -11,7 +11,7 @@ from banger.system.record import Record
 
 RECORD = Record(owner_uid=1, owner_gid=1, owner="daemon", home="/usr/sbin", version="1", installed_at="today")
 
-EXPOSURE = {units.DAEMON_SERVICE: 2.6, units.HELPER_SERVICE: 4.3, units.MACHINES: 1.3}
+EXPOSURE = {units.DAEMON_SERVICE: 2.6, units.HELPER_SERVICE: 4.3, units.MACHINES: 1.3, units.SHUTDOWN: 1.6}
 """What `systemd-analyze security` may give each unit at most; the page on privileges states them."""
 
 SLACK = 0.5

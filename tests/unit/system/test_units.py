@@ -53,6 +53,15 @@ def test_stopping_or_restarting_ends_no_machine() -> None:
         assert RENDERED[name]["RuntimeDirectoryPreserve"] == ["yes"]
 
 
+def test_machines_are_powered_off_while_the_services_are_there_to_do_it() -> None:
+    unit = RENDERED[units.SHUTDOWN]
+    assert set(unit["After"][0].split()) == {units.DAEMON_SERVICE, units.HELPER_SERVICE, units.MACHINES}
+    assert (unit["User"], unit["RemainAfterExit"]) == (["alice"], ["yes"])
+    found = re.search(r"--timeout (\d+)s", unit["ExecStop"][0])
+    assert found and int(found[1]) < int(unit["TimeoutStopSec"][0])
+    assert not {"Requires", "BindsTo", "PartOf"} & unit.keys(), "a restart of the services would end machines"
+
+
 def test_machines_are_counted_outside_both_services_where_the_helper_looks() -> None:
     unit = RENDERED[units.MACHINES]
     assert (unit["Delegate"], unit["Slice"]) == (["cpu io memory pids"], [units.SLICE])
