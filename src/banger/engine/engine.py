@@ -111,8 +111,11 @@ class Engine:
             msgspec.structs.replace(operation, state="failed", finished=time.time(), error=body, progress=None), {}
         )
 
-    def begin(self, kind: str, *, subject: str, subject_id: str, spec: Spec) -> Operation:
-        """Record a change and start it. Raises `errors.Busy` when ``subject_id`` is in the middle of another."""
+    def begin(self, kind: str, *, subject: str, subject_id: str, spec: Spec, notices: Sequence[str] = ()) -> Operation:
+        """Record a change and start it. Raises `errors.Busy` when ``subject_id`` is in the middle of another.
+
+        ``notices`` are what whoever asked for it should know before anything is done.
+        """
         if self._closed:
             raise errors.Interrupted()
         chosen = self._kinds[kind]
@@ -127,6 +130,7 @@ class Engine:
             subject_id=subject_id,
             state="running",
             started=time.time(),
+            notices=list(notices),
         )
         tasks = _plan(chosen, spec, operation.id)
         run = Run(self._store, chosen, operation, tasks, ["planned"] * len(tasks))

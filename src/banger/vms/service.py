@@ -26,7 +26,7 @@ from banger.privileged.runner import Privileged
 from banger.store.records import Records
 from banger.vmm.driver import Exit, Handle
 from banger.vmm.drivers import Drivers
-from banger.vms import attaching, handles, labels, lost, plans, reshaping, usage, wanted
+from banger.vms import attaching, claims, handles, labels, lost, plans, reshaping, usage, wanted
 from banger.vms.connections import Connections
 from banger.vms.deadline import Deadline
 from banger.vms.ending import PowerOff, settle, switch_off
@@ -89,6 +89,7 @@ class VmService(Talking):
         )
         self.workers = Workers(self._parts, self._decide)
         images.guard(self._machines.users_of_image)
+        images.admission.know(lambda: claims.machines(self._machines, paths))
         kernels.guard(
             lambda name: [*self._machines.users_of_kernel(name), *(f"image {each}" for each in images.naming(name))]
         )
@@ -230,7 +231,11 @@ class VmService(Talking):
     def _begin(self, kind: str, record: VmRecord, spec: Created | Changed | Reformed) -> Operation:
         if record.worker_of:
             self._check_idle(record)
-        return self._engine.begin(kind, subject=record.name, subject_id=record.id, spec=msgspec.to_builtins(spec))
+        wish = claims.of(self._parts, record, spec) if kind in plans.TAKING else None
+        with self._parts.images.admission.admitted(wish) as notices:
+            return self._engine.begin(
+                kind, subject=record.name, subject_id=record.id, spec=msgspec.to_builtins(spec), notices=notices
+            )
 
     # -- ephemeral machines -------------------------------------------------------------------------------------------
 
