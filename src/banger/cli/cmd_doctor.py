@@ -5,15 +5,30 @@ from banger.cli.verb import Namespace
 from banger.sdk.client import Client
 from banger.text import printable
 
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
+if TYPE_CHECKING:
+    from banger.api.daemon import Leftover
+
 STYLES = {"pass": "green", "warn": "yellow", "fail": "red"}
+
+
+PAST = {"remove": "removed", "end": "ended", "enter again": "entered again:", "set aside": "set aside:"}
+
+
+def _told(each: "Leftover") -> str:
+    if not each.remedy:
+        return "left alone:"
+    return PAST.get(each.remedy, each.remedy) if each.done else f"could not {each.remedy}:"
 
 
 def run(arguments: Namespace, terminal: Terminal) -> int:
     with Client() as client:
-        report = client.doctor()
+        report = client.doctor_fix() if arguments.fix else client.doctor()
     if arguments.json:
         terminal.document(report)
     else:
+        for each in report.fixed:
+            terminal.print(printable(f"{_told(each)} {each.kind} {each.name}: {each.error or each.reason}"))
         width = max((len(check.name) for check in report.checks), default=0)
         for check in report.checks:
             verdict = terminal.paint(check.status.upper(), STYLES[check.status])

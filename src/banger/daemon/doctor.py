@@ -12,13 +12,15 @@ import stat
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
+from msgspec.structs import replace
+
 from banger import errors, proc
 from banger.api.daemon import Check, Report
 from banger.config.settings import Config
 from banger.config.sizes import GIB, format_size
 from banger.daemon.checks import Found, host, posture
 from banger.daemon.names import Names
-from banger.daemon.services import Images, Kernels
+from banger.daemon.services import Images, Kernels, Leftovers
 from banger.disk.roots import strategy as roots
 from banger.disk.roots.all import for_devices, for_files
 from banger.engine.failure import error_body
@@ -30,13 +32,22 @@ from banger.vmm.drivers import Drivers
 
 SPACE_LEAST = 2 * GIB
 SPACE_COMFORTABLE = 10 * GIB
+SHOWN = 5
+"""Most things left over that are named in their row; `--fix` names all."""
 
 
 class Doctor:
     """Examines the host for one installation."""
 
     def __init__(
-        self, paths: Paths, config: Config, drivers: Drivers, images: Images, kernels: Kernels, names: Names
+        self,
+        paths: Paths,
+        config: Config,
+        drivers: Drivers,
+        images: Images,
+        kernels: Kernels,
+        names: Names,
+        leftovers: Leftovers,
     ) -> None:
         self.paths = paths
         self.config = config
@@ -44,6 +55,7 @@ class Doctor:
         self.images = images
         self.kernels = kernels
         self.names = names
+        self.leftovers = leftovers
         self.driver: Driver
         self._availability: asyncio.Future[Availability] | None = None
 
@@ -53,6 +65,11 @@ class Doctor:
         self._availability = asyncio.ensure_future(self.driver.availability())
         rows = {**ROWS, **installation(self.paths)}
         return Report(checks=list(await asyncio.gather(*(self._row(name, row) for name, row in rows.items()))))
+
+    async def fix(self) -> Report:
+        """Clear away what is left over, then look. Raises what asking root raises."""
+        fixed = await self.leftovers.clear()
+        return replace(await self.report(), fixed=fixed)
 
     async def _row(self, name: str, row: "Row") -> Check:
         try:
@@ -123,6 +140,17 @@ async def _set_aside(doctor: Doctor) -> Found:
     if not found:
         return "pass", "no disk is without an owner", ""
     return "warn", f"disks whose machine is not on record: {', '.join(found)}", f"look at them, then: rm -r {directory}"
+
+
+async def _left_over(doctor: Doctor) -> Found:
+    """What no record tells of; those that are the owner's to decide about have no command."""
+    found = await doctor.leftovers.found()
+    if not found:
+        return "pass", "nothing is left over", ""
+    shown = [f"{each.kind} {each.name}: {each.reason}" for each in found[:SHOWN]]
+    more = [f"{len(found) - SHOWN} more"] if len(found) > SHOWN else []
+    mend = "banger doctor --fix" if any(each.remedy for each in found) else f"look at it: {found[0].name}"
+    return "warn", "; ".join([*shown, *more]), mend
 
 
 async def _space(doctor: Doctor) -> Found:
@@ -206,6 +234,7 @@ ROWS: dict[str, Row] = {
     "runtime directory": _runtime_directory,
     "state directory": _state_directory,
     "set aside": _set_aside,
+    "left over": _left_over,
     "kernel": _kernel,
     "default image": _image,
     "names": _names,

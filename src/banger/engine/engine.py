@@ -237,6 +237,10 @@ class Engine:
         run = self._subjects.get(subject_id)
         return run.operation if run is not None and not run.operation.ended else None
 
+    def oldest(self) -> float | None:
+        """When the oldest of all changes under way began; None without any."""
+        return min((run.operation.started for run in self._runs.values() if not run.operation.ended), default=None)
+
     async def close(self) -> None:
         """Stop running tasks where they are, for the next start to recover; the daemon is about to end."""
         self._closed = True

@@ -9,7 +9,6 @@ import contextlib
 import os
 import re
 import secrets
-import shutil
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -22,6 +21,7 @@ from banger.api.image import CacheUse, Image, ImageConfig, ImportImage, PullImag
 from banger.api.operation import Operation
 from banger.catalog.reader import KERNEL_NAME, Catalogs
 from banger.config.settings import Config
+from banger.disk import staging
 from banger.engine.change import Kind, Recovery, Report, Spec, Task
 from banger.engine.engine import Engine
 from banger.engine.sharing import Sharing
@@ -79,10 +79,7 @@ class ImageService:
 
     def recover(self) -> None:
         """Remove the work in progress of a daemon that died, and what it had no time to sweep."""
-        with contextlib.suppress(FileNotFoundError):
-            for name in os.listdir(self._paths.staging):
-                if name.startswith(STAGING):
-                    shutil.rmtree(os.path.join(self._paths.staging, name), ignore_errors=True)
+        staging.sweep(self._paths.staging, STAGING)
         self._downloads.cache.sweep()
         index.sweep(self._paths.layer_indexes, os.path.exists)
         self._sweep()

@@ -58,7 +58,7 @@ async def run(directory: Path, kind: str, place: str, step: int) -> list[str]:
     scene = await asyncio.to_thread(Scene, directory, kind)
     ends: list[str] = []
     try:
-        async with scene.installation.daemon(disk_reserve=0) as daemon:  # or no change would begin at all
+        async with scene.installation.daemon() as daemon:
             while not ends or ends[-1] != "done":
                 ends.append(await attempt(scene, daemon, Path(place), len(ends) * step))
                 assert len(ends) * step < WHOLE

@@ -53,7 +53,7 @@ async def test_of_two_who_ask_for_one_name_at_once_one_is_refused(installation: 
 
 @scenario
 async def test_the_last_bytes_are_given_once(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with installation.daemon(disk_reserve=0, root_strategy="copy") as daemon:
+    async with installation.daemon(root_strategy="copy") as daemon:
         image = daemon.images.show(IMAGE).allocated
         monkeypatch.setattr(ledger, "disk", lambda path: (TIB, 2 * image))
         monkeypatch.setattr(ledger, "written", lambda place: 0)
@@ -91,7 +91,8 @@ async def test_what_only_makes_room_may_use_the_reserve(
     installation: Installation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     layout = guest_images.busybox(tmp_path / "layout")
-    async with installation.daemon() as daemon:
+    async with installation.daemon(disk_reserve=None) as daemon:
+        monkeypatch.setattr(ledger, "disk", lambda path: (TIB, TIB))
         await daemon.create()
         await daemon.done(await daemon.vms.kill("one"))
         monkeypatch.setattr(ledger, "disk", lambda path: (TIB, 100 * MIB))

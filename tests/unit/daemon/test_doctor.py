@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from banger import errors
-from banger.api.daemon import Check
+from banger.api.daemon import Check, Leftover
 from banger.config.settings import build
 from banger.daemon.doctor import ROWS, Doctor
 from banger.paths import Paths
@@ -53,6 +53,20 @@ class Names:
         return "warn", "names are not routed", "there are recipes"
 
 
+class Left:
+    """What is left over, until it is cleared away."""
+
+    def __init__(self, *left: Leftover) -> None:
+        self.left = list(left)
+
+    async def found(self) -> list[Leftover]:
+        return self.left
+
+    async def clear(self) -> list[Leftover]:
+        cleared, self.left = self.left, []
+        return cleared
+
+
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
     for name in ("state", "runtime"):
@@ -60,11 +74,20 @@ def paths(tmp_path: Path) -> Paths:
     return Paths(*(str(tmp_path / name) for name in ("config", "state", "cache", "runtime")))
 
 
-def examine(paths: Paths, monitor: Monitor, images: Nouns, kernels: Nouns) -> dict[str, Check]:
+def doctor_of(paths: Paths, monitor: Monitor, images: Nouns, kernels: Nouns, left: Left) -> Doctor:
     drivers = Drivers(paths.probe_cache)
     drivers.use(monitor)  # type: ignore[arg-type]
-    doctor = Doctor(paths, build({}), drivers, images, kernels, Names())  # type: ignore[arg-type]
-    report = asyncio.run(doctor.report())
+    return Doctor(paths, build({}), drivers, images, kernels, Names(), left)  # type: ignore[arg-type]
+
+
+def examine(
+    paths: Paths,
+    monitor: Monitor,
+    images: Nouns,
+    kernels: Nouns,
+    left: Left = Left(),  # noqa: B008 - nothing
+) -> dict[str, Check]:
+    report = asyncio.run(doctor_of(paths, monitor, images, kernels, left).report())
     assert [check.name for check in report.checks] == [*ROWS, "system installation"]
     return {check.name: check for check in report.checks}
 
@@ -110,3 +133,22 @@ def test_directories_that_others_can_enter_are_a_failure_with_its_mend(paths: Pa
     rows = examine(paths, Monitor(usable=True, accelerated=True), Nouns(), Nouns())
     assert rows["runtime directory"].status == "fail"
     assert len(rows) == len(ROWS) + 1
+
+
+def test_what_is_left_over_is_named_with_reasons_and_the_first_few_alone(paths: Paths) -> None:
+    stray = Leftover(kind="process", name="77", reason="nobody knows it", remedy="end")
+    rows = examine(paths, Monitor(usable=True, accelerated=True), Nouns(), Nouns(), Left(*[stray] * 7))
+    row = rows["left over"]
+    assert (row.status, row.mend) == ("warn", "banger doctor --fix")
+    assert row.detail.count("process 77: nobody knows it") == 5 and row.detail.endswith("2 more")
+    image = Leftover(kind="image", name="/images/1", reason="no record", remedy="")
+    rows = examine(paths, Monitor(usable=True, accelerated=True), Nouns(), Nouns(), Left(image))
+    assert rows["left over"].mend == "look at it: /images/1"
+
+
+def test_to_fix_is_to_clear_and_then_to_look(paths: Paths) -> None:
+    stray = Leftover(kind="process", name="77", reason="nobody knows it", remedy="end")
+    doctor = doctor_of(paths, Monitor(usable=True, accelerated=True), Nouns(), Nouns(), Left(stray))
+    report = asyncio.run(doctor.fix())
+    assert report.fixed == [stray]
+    assert {each.name: each.status for each in report.checks}["left over"] == "pass"
