@@ -45,6 +45,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     checks: list[Check]
     fixed: list[Leftover] = []
     """What was left over, where it was asked to be cleared away."""
+    version: str = ""
+    """The daemon's own."""
 
 
 class Empty(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,5 +1,6 @@
 """``banger doctor``: what this host has, what it lacks, and how to mend that."""
 
+import banger
 from banger.cli.terminal import Terminal
 from banger.cli.verb import Namespace
 from banger.sdk.client import Client
@@ -7,12 +8,23 @@ from banger.text import printable
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
-    from banger.api.daemon import Leftover
+    from banger.api.daemon import Check, Leftover
 
 STYLES = {"pass": "green", "warn": "yellow", "fail": "red"}
 
 
 PAST = {"remove": "removed", "end": "ended", "enter again": "entered again:", "set aside": "set aside:"}
+
+
+def _drift(daemon: str) -> "Check | None":
+    """The row of the version, where this command is of another one than the daemon."""
+    from banger.api.daemon import Check
+
+    if not daemon or daemon == banger.__version__:
+        return None
+    mend = "banger daemon stop (machines go on), or sudo banger system restart"
+    detail = f"the daemon is {daemon}, this command {banger.__version__}"
+    return Check(name="version", status="warn", detail=detail, mend=mend)
 
 
 def _told(each: "Leftover") -> str:
@@ -24,6 +36,9 @@ def _told(each: "Leftover") -> str:
 def run(arguments: Namespace, terminal: Terminal) -> int:
     with Client() as client:
         report = client.doctor_fix() if arguments.fix else client.doctor()
+    drift = _drift(report.version)
+    if drift is not None:
+        report.checks[:] = [drift if each.name == drift.name else each for each in report.checks]
     if arguments.json:
         terminal.document(report)
     else:

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from banger import errors
+from banger.admission.ledger import Admission
 from banger.api.daemon import Check, Leftover
+from banger.api.vm import Vm
 from banger.config.settings import build
 from banger.daemon.doctor import ROWS, Doctor
 from banger.paths import Paths
@@ -39,8 +41,8 @@ class Monitor:
 class Nouns:
     """A service that has these names."""
 
-    def __init__(self, *names: str) -> None:
-        self._found = [SimpleNamespace(name=name, release="6.1") for name in names]
+    def __init__(self, *names: str, seed: object = "a seed") -> None:
+        self._found = [SimpleNamespace(name=name, release="6.1", work_seed=seed) for name in names]
 
     def list(self) -> list[Any]:
         return self._found
@@ -67,6 +69,16 @@ class Left:
         return cleared
 
 
+class Running:
+    """No machine runs."""
+
+    def __init__(self, leftovers: Left) -> None:
+        self.leftovers = leftovers
+
+    def list(self) -> list[Vm]:
+        return []
+
+
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
     for name in ("state", "runtime"):
@@ -77,7 +89,9 @@ def paths(tmp_path: Path) -> Paths:
 def doctor_of(paths: Paths, monitor: Monitor, images: Nouns, kernels: Nouns, left: Left) -> Doctor:
     drivers = Drivers(paths.probe_cache)
     drivers.use(monitor)  # type: ignore[arg-type]
-    return Doctor(paths, build({}), drivers, images, kernels, Names(), left)  # type: ignore[arg-type]
+    settings = build({"disk_reserve": 0})
+    admission = Admission(paths.state, settings, lambda subject: False)
+    return Doctor(paths, settings, drivers, images, kernels, Names(), Running(left), admission)  # type: ignore[arg-type]
 
 
 def examine(
@@ -118,7 +132,7 @@ def test_missing_tools_are_named_with_their_packages(paths: Paths, monkeypatch: 
     rows = examine(paths, Monitor(usable=False, accelerated=False), Nouns(), Nouns())
     assert (rows["monitor"].status, rows["monitor"].mend) == ("fail", "sudo mend it")
     assert (rows["skopeo"].status, rows["skopeo"].mend) == ("warn", "sudo apt-get install skopeo-package")
-    assert rows["mke2fs"].status == "fail"
+    assert rows["debugfs"].status == "fail"
 
 
 def test_directories_that_others_can_enter_are_a_failure_with_its_mend(paths: Paths) -> None:
@@ -152,3 +166,15 @@ def test_to_fix_is_to_clear_and_then_to_look(paths: Paths) -> None:
     report = asyncio.run(doctor.fix())
     assert report.fixed == [stray]
     assert {each.name: each.status for each in report.checks}["left over"] == "pass"
+
+
+def test_a_default_image_without_a_work_seed_is_a_warning(paths: Paths) -> None:
+    images = Nouns("debian-bookworm", seed=None)
+    row = examine(paths, Monitor(usable=True, accelerated=True), images, Nouns())["default image"]
+    assert (row.status, row.mend) == ("warn", "banger image pull --force debian-bookworm")
+
+
+def test_looking_changes_nothing(paths: Paths) -> None:
+    before = {each: each.stat().st_mtime_ns for each in Path(paths.state).parent.rglob("*")}
+    examine(paths, Monitor(usable=True, accelerated=True), Nouns(), Nouns())
+    assert {each: each.stat().st_mtime_ns for each in Path(paths.state).parent.rglob("*")} == before
