@@ -131,7 +131,7 @@ async def _advisories(doctor: Doctor) -> Found:
 async def _isolation(doctor: Doctor) -> Found:
     found = await doctor.availability()
     if not found.usable:
-        return "warn", "unknown: no monitor is usable", ""
+        return "warn", "unknown: no monitor is usable", "see the row of the monitor"
     if found.features.accelerated:
         return "pass", "guests are separated from the host by the processor's virtualisation", ""
     return (
@@ -179,7 +179,13 @@ async def _space(doctor: Doctor) -> Found:
             f"{detail}; an image takes 1 to 2 GiB",
             "free some space, or set BANGER_STATE_DIR to a larger disk",
         )
-    return ("pass" if free >= SPACE_COMFORTABLE else "warn"), detail, ""
+    if free < SPACE_COMFORTABLE:
+        return (
+            "warn",
+            detail,
+            "free some space: 'banger df' shows what takes it, 'banger vm prune' deletes what is stopped",
+        )
+    return "pass", detail, ""
 
 
 async def _runtime_directory(doctor: Doctor) -> Found:

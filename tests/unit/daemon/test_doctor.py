@@ -103,6 +103,7 @@ def examine(
 ) -> dict[str, Check]:
     report = asyncio.run(doctor_of(paths, monitor, images, kernels, left).report())
     assert [check.name for check in report.checks] == [*ROWS, "system installation"]
+    assert all(bool(check.mend) == (check.status != "pass") for check in report.checks), "what is wrong has a mend"
     return {check.name: check for check in report.checks}
 
 
