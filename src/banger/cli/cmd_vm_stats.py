@@ -54,7 +54,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
     lines = 0
     with Client() as client:
         while True:
-            document = client.document(routes.VM_STATS, query={"vm": arguments.vm or []})
+            document = client.document(routes.VM_STATS, query={"vm": arguments.vm})
             now = time.monotonic()
             for each in document["stats"]:
                 each["cpu_share"] = shares.share(each, now)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from banger.api.image import CacheUse, Image, ImageList, ImportImage, PullImage, RegisterImage
     from banger.api.kernel import ImportKernel, KernelInfo, KernelList, PullKernel
     from banger.api.operation import Operation
+    from banger.api.port import VmPorts
     from banger.api.recipe import BuildImage
     from banger.api.routes import Route
     from banger.api.space import Space
@@ -274,15 +275,10 @@ class Client:
 
     def vm_kill(self, ref: str) -> "Operation":
         """Switch a machine off at once, if it runs."""
-        from banger.api.vm import KillVm
-
-        return self._begin(routes.VM_KILL, ref, KillVm())
+        return self._begin(routes.VM_KILL, ref)
 
     def vm_delete(self, ref: str, *, at_rest: bool = False) -> "Operation":
-        """Switch a machine off and delete it with its disk.
-
-        With ``at_rest`` a machine that runs is left alone: raises `errors.WrongState`.
-        """
+        """Switch a machine off and delete it with its disk; ``at_rest``: raises `errors.WrongState` if it runs."""
         from banger.api.vm import DeleteVm
 
         return self._begin(routes.VM_DELETE, ref, DeleteVm(at_rest=at_rest))
@@ -298,6 +294,12 @@ class Client:
         from banger.api.vm import Health
 
         return self._call(routes.VM_HEALTH, Health, ref)
+
+    def vm_ports(self, ref: str) -> "VmPorts":
+        """What listens in a machine. Raises `errors.WrongState`, `errors.GuestSilent`, `errors.AgentLost`."""
+        from banger.api.port import VmPorts
+
+        return self._call(routes.VM_PORTS, VmPorts, ref)
 
     def vm_logs(self, ref: str, *, follow: bool = False) -> "Iterator[bytes]":
         """The machine's console as bytes of the guest's making; with ``follow``, for as long as it runs."""

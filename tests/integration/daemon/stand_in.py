@@ -22,6 +22,7 @@ from banger.api.daemon import Check, Report
 from banger.api.image import CacheUse, Image, ImportImage, PullImage, RegisterImage
 from banger.api.kernel import ImportKernel, KernelInfo, PullKernel
 from banger.api.operation import Operation
+from banger.api.port import VmPorts
 from banger.api.recipe import BuildImage
 from banger.api.vm import CreateVm, ExecVm, Health, KeepVm, SetVm, StopVm, Vm, VmStatsList
 from banger.config.settings import Config
@@ -177,6 +178,10 @@ class Vms:
 
     async def health(self, ref: str) -> Health:
         raise ZeroDivisionError("a fault of ours")
+
+    async def ports(self, ref: str) -> VmPorts:
+        found = self.show(ref)
+        return VmPorts(id=found.id, name=found.name, ports=[])
 
     async def logs(self, ref: str, follow: bool) -> AsyncIterator[bytes]:
         yield b"console\n"

@@ -2,7 +2,7 @@
 
 What a start has set cannot have been undone by the guest; these rows find a monitor that was started by hand, by an
 older banger, or on a host that refused a limit. ``root`` is where the kernel's file systems are. What cannot be read
-(the machine has just ended, or the daemon's unit hides the processes of others) speaks against nobody, and is said.
+(the machine has just ended, or the host hides the processes of others) speaks against nobody, and is said.
 """
 
 import os
@@ -17,7 +17,7 @@ Row = Callable[[Sequence[Vm], Record | None, str], Found]
 
 JAILED = "firecracker"
 LEAF = ("memory.max", "pids.max", "cpu.max")
-UNSEEN = "the daemon does not see the processes of other users here: its unit hides them"
+UNSEEN = "the monitors cannot be looked at: this host hides the processes of others"
 _FILTER = "2"
 """What /proc tells of a process with a seccomp filter (proc(5))."""
 
