@@ -1,7 +1,7 @@
 """Whatever is asked for in whatever order: limits hold, more room never refuses, and a refusal can be sent."""
 
 import msgspec
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from banger import errors
@@ -43,6 +43,12 @@ def test_every_judgement_is_notices_or_an_error_that_can_be_sent(wish: Wish, fac
 
 
 @given(WISHES, FACTS, LIMITS, st.integers(0, 1 << 66))
+@example(
+    Wish("a", reserved=False, machine="a", memory=2),
+    Facts("/state", 0, 0, None, None, [Machine("b", "", -1, running=True, left=0)]),
+    Limits(memory=1),
+    0,
+)
 def test_more_room_refuses_nobody(wish: Wish, facts: Facts, limits: Limits, more: int) -> None:
     if admitted(wish, facts, limits):
         assert admitted(wish, facts._replace(free=facts.free + more), limits)

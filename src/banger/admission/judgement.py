@@ -4,7 +4,7 @@ Refused is what cannot end well, or what the owner has ruled out: a name that is
 settings allow, less free disk than is certain to be written, with the reserve on top. What may end well and need not is
 admitted and said aloud: a machine's disk and memory are promises, of which most machines use a part.
 
-A fact that is not known is None and speaks against nobody.
+A fact that is not known is None and speaks against nobody; a negative amount gives nobody anything.
 """
 
 from collections.abc import Sequence
@@ -82,7 +82,7 @@ def judge(wish: Wish, facts: Facts, limits: Limits) -> list[str]:
     if wish.name:
         _name(wish, facts)
         _count(wish, facts, limits)
-    if wish.memory:
+    if wish.memory > 0:
         _memory(wish, facts, limits)
     _disk(wish, facts, limits)
     return [*_tight_memory(wish, facts), *_promised_disk(wish, facts)]
@@ -109,9 +109,9 @@ def _count(wish: Wish, facts: Facts, limits: Limits) -> None:
 
 def _promised(wish: Wish, facts: Facts) -> int:
     """The memory of all machines that run or are about to, this one included."""
-    memory = {each.id: each.memory for each in facts.machines if each.running}
+    memory = {each.id: max(0, each.memory) for each in facts.machines if each.running}
     for each in (*facts.claims, wish):
-        if each.memory:
+        if each.memory > 0:
             memory[each.machine] = max(each.memory, memory.get(each.machine, 0))
     return sum(memory.values())
 
@@ -161,9 +161,9 @@ def _disk(wish: Wish, facts: Facts, limits: Limits) -> None:
 def _tight_memory(wish: Wish, facts: Facts) -> list[str]:
     """Other machines that are about to start have not taken theirs yet."""
     running = {each.id for each in facts.machines if each.running}
-    if facts.available is None or not wish.memory or wish.machine in running:
+    if facts.available is None or wish.memory <= 0 or wish.machine in running:
         return []
-    coming = sum(each.memory for each in facts.claims if each.machine not in running)
+    coming = sum(max(0, each.memory) for each in facts.claims if each.machine not in running)
     left = max(0, facts.available - coming)
     if wish.memory <= left:
         return []
@@ -174,7 +174,7 @@ def _promised_disk(wish: Wish, facts: Facts) -> list[str]:
     """What all machines may come to write, the one that is asked for included; only who adds to it is told."""
     known = {each.id for each in facts.machines} | {wish.machine}
     left = sum(max(0, each.left) for each in facts.machines if each.id != wish.machine)
-    left += wish.virtual + sum(each.virtual for each in facts.claims if each.machine not in known)
+    left += wish.virtual + sum(max(0, each.virtual) for each in facts.claims if each.machine not in known)
     if wish.virtual <= 0 or left <= facts.free:
         return []
     return [
