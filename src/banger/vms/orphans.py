@@ -1,9 +1,9 @@
 """What is left over: things of ours that no record tells of and that no change is making or removing.
 
-One list, for the daemon's start, which clears it, and for the doctor, which shows it and clears it when asked. Things
-are looked for first and held against the records afterwards: a row is there before all that belongs to it, and goes
-last, so what has none by then is nobody's. Each is looked at once more when its turn comes, in one step with the act
-where that could meet a change that has begun meanwhile.
+One list, for the daemon's start, which clears it, and for the doctor, which shows it and clears it when asked. A row is
+there before all that belongs to it, and goes last; so what is there and has no row is nobody's, if both are looked at
+in one step. What had to be asked for before is looked at again then. And so is each thing when its turn comes, since a
+change may have begun meanwhile.
 
 What has a disk is never removed. A machine whose second record is there is entered again; a directory that nobody can
 tell the owner of is set aside, under a name that the doctor shows.
@@ -50,28 +50,32 @@ class Changes(NamedTuple):
 
 async def find(parts: Parts, changes: Changes) -> list[Orphan]:
     """Everything that is left over at this moment. Raises what `Privileged.perform` raises."""
-    processes = await asyncio.to_thread(strays.everywhere, parts.paths)
-    directories = lost.there(parts.paths)
-    sockets = _names(os.path.dirname(parts.paths.vm_runtime("x")))
-    jails, devices = await _held(parts)
-    oldest = changes.oldest()
-    since = time.time() if oldest is None else min(time.time(), oldest)
-    leftovers = staging.found(parts.paths.staging, since - staging.GRACE)
-    images = _names(parts.paths.images)
+    found = await asyncio.to_thread(strays.everywhere, parts.paths)
+    held = await _held(parts)
+    if _unheld(parts, changes, held):
+        held &= await _held(parts)  # what goes just now is none
+    # from here on nothing is awaited: no change comes between these looks and the records
+    processes = {vm_id: alive for vm_id, each in found.items() if (alive := list(filter(proc.alive, each)))}
     known = {each.id: each for each in parts.machines.all()}
-    idle = {each.id for each in known.values() if each.handle is None and not changes.of(each.id)}
-    gone = {each for each in directories | set(processes) if each not in known and not changes.of(each)}
+    gone = {each for each in lost.there(parts.paths) | set(processes) if each not in known and not changes.of(each)}
     orphans = [lost_machine(parts, vm_id, processes.get(vm_id, [])) for vm_id in sorted(gone)]
     orphans += _processes(parts, processes, known, changes)
-    orphans += [_sockets(parts, vm_id, changes) for vm_id in sorted(idle & sockets)]
-    unheld = {each for each in jails | devices if each in idle or (each not in known and not changes.of(each))}
-    orphans += [_apart(parts, vm_id, vm_id in jails, vm_id in devices) for vm_id in sorted(unheld)]
+    orphans += _sockets(parts, changes)
+    orphans += _unheld(parts, changes, held)
     if parts.network is not None:
         orphans += [_tap(parts, slot) for slot in parts.network.surplus()]
-    orphans += [_staged(path) for path in leftovers]
-    if changes.oldest() is None:
-        orphans += list(_images(parts, images))
+    oldest = changes.oldest()
+    since = time.time() if oldest is None else min(time.time(), oldest)
+    orphans += [_staged(path) for path in staging.found(parts.paths.staging, since - staging.GRACE)]
+    if oldest is None:
+        orphans += _images(parts)
     return orphans
+
+
+def _idle(parts: Parts, changes: Changes, vm_id: str) -> bool:
+    """Whether a machine, on record or not, has no process and is in no change."""
+    record = parts.machines.get(vm_id)
+    return (record is None or record.handle is None) and not changes.of(vm_id)
 
 
 async def clear(found: list[Orphan]) -> list[Leftover]:
@@ -121,40 +125,48 @@ async def _end(process: proc.Identity) -> None:
     await proc.wait_gone(process, 10)
 
 
-def _sockets(parts: Parts, vm_id: str, changes: Changes) -> Orphan:
-    path = parts.paths.vm_runtime(vm_id)
-
-    async def remove() -> None:
-        record = parts.machines.get(vm_id)
-        if record is None or (record.handle is None and not changes.of(vm_id)):
-            shutil.rmtree(path, ignore_errors=True)  # in one step with the look
-
-    told = Leftover(kind="sockets", name=path, reason="its machine does not run", remedy="remove")
-    return Orphan(told, remove)
+def _sockets(parts: Parts, changes: Changes) -> Iterator[Orphan]:
+    """Directories at run time of machines that do not run."""
+    there = _names(os.path.dirname(parts.paths.vm_runtime("x")))
+    for record in parts.machines.all():
+        if record.id in there and _idle(parts, changes, record.id):
+            path = parts.paths.vm_runtime(record.id)
+            told = Leftover(kind="sockets", name=path, reason=f"{record.name} does not run", remedy="remove")
+            yield Orphan(told, lambda vm_id=record.id: _remove_sockets(parts, changes, vm_id))  # type: ignore[misc]
 
 
-async def _held(parts: Parts) -> tuple[set[str], set[str]]:
-    """Machines that have a jail or a control group, and those that have a block device, as root sees it."""
+async def _remove_sockets(parts: Parts, changes: Changes, vm_id: str) -> None:
+    if _idle(parts, changes, vm_id):  # in one step with the removal
+        shutil.rmtree(parts.paths.vm_runtime(vm_id), ignore_errors=True)
+
+
+async def _held(parts: Parts) -> set[tuple[str, str]]:
+    """What root holds for machines: ``jail`` (or a control group) and ``device``, each with a machine's id."""
     if parts.privileged is None or not os.path.isdir(parts.privileged.host.jails):
-        return set(), set()
-    found = []
-    for operation in (Jails(), Disks()):
+        return set()
+    found = set()
+    for kind, operation in (("jail", Jails()), ("device", Disks())):
         machines = (await parts.privileged.perform(operation)).values["machines"]
         assert isinstance(machines, list)
-        found.append(set(machines))
-    return found[0], found[1]
+        found |= {(kind, vm_id) for vm_id in machines}
+    return found
 
 
-def _apart(parts: Parts, vm_id: str, jail: bool, device: bool) -> Orphan:
-    """What the host holds for a machine that does not run."""
+def _unheld(parts: Parts, changes: Changes, held: set[tuple[str, str]]) -> list[Orphan]:
+    """Those of machines that do not run, jails first: what is in one may have the device open."""
+    ordered = sorted(held, key=lambda each: (each[0] != "jail", each[1]))
+    return [_apart(parts, changes, kind, vm_id) for kind, vm_id in ordered if _idle(parts, changes, vm_id)]
 
+
+def _apart(parts: Parts, changes: Changes, kind: str, vm_id: str) -> Orphan:
     async def take() -> None:
-        await parts.root.perform(Sweep(vm_id=vm_id))
-        await parts.root.perform(RemoveDisk(vm_id=vm_id))
+        operation = Sweep(vm_id=vm_id) if kind == "jail" else RemoveDisk(vm_id=vm_id)
+        if _idle(parts, changes, vm_id):
+            await parts.root.perform(operation)
 
-    what = " and ".join(name for name, there in (("jail", jail), ("block device", device)) if there)
-    told = Leftover(kind="jail" if jail else "device", name=vm_id, reason=f"a {what} of no machine that runs",
-                    remedy="remove")  # fmt: skip
+    record = parts.machines.get(vm_id)
+    reason = "no record tells of its machine" if record is None else f"{record.name} does not run"
+    told = Leftover(kind="jail" if kind == "jail" else "device", name=vm_id, reason=reason, remedy="remove")
     return Orphan(told, take)
 
 
@@ -174,9 +186,9 @@ def _staged(path: str) -> Orphan:
     return Orphan(Leftover(kind="staging", name=path, reason="no change is at work on it", remedy="remove"), remove)
 
 
-def _images(parts: Parts, names: set[str]) -> Iterator[Orphan]:
+def _images(parts: Parts) -> Iterator[Orphan]:
     """Named alone: machines may have their disks over one of them."""
-    for image_id in sorted(names):
+    for image_id in sorted(_names(parts.paths.images)):
         with contextlib.suppress(errors.NotFound):
             parts.images.get(image_id)
             continue

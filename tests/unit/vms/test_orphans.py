@@ -95,11 +95,23 @@ def test_what_the_host_holds_for_machines_that_do_not_run(tmp_path: Path, machin
     everybody = [RUNS, STOPPED, NOBODY, CHANGING]
     root = Root(tmp_path / "private", jails=[RUNS, NOBODY, CHANGING], disks=everybody)
     found = looked(tmp_path, machines, root, [])
-    assert [(each.told.kind, each.told.name) for each in found] == [("device", STOPPED), ("jail", NOBODY)]
-    assert found[1].told.reason == "a jail and block device of no machine that runs"
+    assert [(each.told.kind, each.told.name, each.told.reason) for each in found] == [
+        ("jail", NOBODY, "no record tells of its machine"),
+        ("device", STOPPED, "stopped does not run"),
+        ("device", NOBODY, "no record tells of its machine"),
+    ]
     assert root.told == []
     assert all(each.done for each in cleared(found))
-    assert root.told == [f"{name} {each}" for each in (STOPPED, NOBODY) for name in ("machine.sweep", "disk.remove")]
+    assert root.told == [f"machine.sweep {NOBODY}", f"disk.remove {STOPPED}", f"disk.remove {NOBODY}"]
+
+
+def test_a_machine_that_is_started_meanwhile_keeps_all_that_it_has(tmp_path: Path, machines: Machines) -> None:
+    root = Root(tmp_path / "private", jails=[STOPPED], disks=[STOPPED])
+    found = looked(tmp_path, machines, root, [])
+    assert len(found) == 2
+    machines.change(STOPPED, handle=HANDLE)
+    cleared(found)
+    assert root.told == []
 
 
 def test_taps_that_no_machine_has_or_gets_next(tmp_path: Path, machines: Machines) -> None:
