@@ -11,6 +11,7 @@ from banger import proc
 from banger.api.daemon import Leftover
 from banger.disk import staging
 from banger.vms import boot, handles
+from banger.vms.strays import everywhere
 from tests.installation import Daemon, Installation, scenario
 from tests.integration.vms.test_lost import forget
 
@@ -51,6 +52,7 @@ async def test_looking_touches_nothing_and_clearing_takes_all_but_disks(
         await daemon.create(start=False)
         stopped = daemon.vms.show("one").id
         strays = [monitor(installation, NOBODY), monitor(installation, stopped)]
+        await daemon.until(lambda: len(everywhere(paths)) == 2)  # a new process is its parent's image at first
         for path in (paths.vm(OTHER), paths.vm_runtime(stopped), paths.image(OTHER), paths.staging + "/image-x"):
             os.makedirs(path)
         Path(paths.vm(OTHER), "disk.qcow2").write_bytes(b"somebody's")
@@ -94,6 +96,7 @@ async def test_one_that_cannot_be_cleared_keeps_no_other_from_it(
     async with installation.daemon() as daemon:
         os.makedirs(installation.paths.vm(OTHER))
         stray = monitor(installation, NOBODY)
+        await daemon.until(lambda: NOBODY in everywhere(installation.paths))
         Path(installation.paths.set_aside).write_bytes(b"in the way")
         came = {os.path.basename(each.name): each for each in await daemon.vms.leftovers.clear()}
         assert came[OTHER].error and not came[OTHER].done and os.path.isdir(installation.paths.vm(OTHER))
