@@ -1,9 +1,8 @@
 """``banger vm ports``: what listens in machines, and how the host reaches it."""
 
-from banger import errors
+import banger
 from banger.api import routes
 from banger.cli import targets
-from banger.cli.failures import Failures
 from banger.sdk.client import Client
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from banger.cli.terminal import Terminal
     from banger.cli.verb import Namespace
 
-    Outcome = dict[str, Any] | errors.BangerError
+    Outcome = dict[str, Any] | banger.errors.BangerError
 
 COLUMNS = (
     ("name", "NAME"),
@@ -34,8 +33,8 @@ AT_ONCE = 16
 def run(arguments: "Namespace", terminal: "Terminal") -> int:
     with Client() as client:
         outcomes = _ask_all(_wanted(client, arguments.vm))
-    found = [each for _, each in outcomes if not isinstance(each, errors.BangerError)]
-    failures = [each for _, each in outcomes if isinstance(each, errors.BangerError)]
+    found = [each for _, each in outcomes if not isinstance(each, Exception)]
+    failures = [each for _, each in outcomes if isinstance(each, Exception)]
     if arguments.json:
         terminal.document({"machines": [_result(reference, outcome) for reference, outcome in outcomes]})
     elif found or not failures:
@@ -44,6 +43,8 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
         if not each["complete"]:
             terminal.say(f"{each['name']} has more sockets than are shown")
     if failures:
+        from banger.cli.failures import Failures
+
         raise Failures(failures)
     return 0
 
@@ -59,24 +60,24 @@ def row(name: str, port: "dict[str, Any]") -> "dict[str, object]":
     }
 
 
-def _wanted(client: Client, references: "Sequence[str]") -> "list[tuple[str, str | errors.BangerError]]":
+def _wanted(client: Client, references: "Sequence[str]") -> "list[tuple[str, str | banger.errors.BangerError]]":
     """Each machine once, in the order given, by its id or with the reason why there is none; else all that run."""
     if not references:
         known = client.document(routes.VM_LIST)["vms"]
         return [(each["name"], each["id"]) for each in known if each["state"] == "running"]
     identify = targets.identities(client, references)
-    wanted: dict[str, tuple[str, str | errors.BangerError]] = {}
+    wanted: dict[str, tuple[str, str | banger.errors.BangerError]] = {}
     for reference in references:
         try:
             identity = identify(reference)
-        except errors.BangerError as error:
+        except banger.errors.BangerError as error:
             wanted[f"not found: {reference}"] = (reference, error)
         else:
             wanted.setdefault(identity, (reference, identity))
     return list(wanted.values())
 
 
-def _ask_all(wanted: "Sequence[tuple[str, str | errors.BangerError]]") -> "list[tuple[str, Outcome]]":
+def _ask_all(wanted: "Sequence[tuple[str, str | banger.errors.BangerError]]") -> "list[tuple[str, Outcome]]":
     """Ask all machines side by side: each takes as long as its slowest port."""
     if len(wanted) < 2:
         return [(reference, _ask(identity)) for reference, identity in wanted]
@@ -87,18 +88,18 @@ def _ask_all(wanted: "Sequence[tuple[str, str | errors.BangerError]]") -> "list[
         return [(reference, outcome) for (reference, _), outcome in zip(wanted, told, strict=True)]
 
 
-def _ask(identity: "str | errors.BangerError") -> "Outcome":
-    if isinstance(identity, errors.BangerError):
+def _ask(identity: "str | banger.errors.BangerError") -> "Outcome":
+    if isinstance(identity, Exception):
         return identity
     try:
         with Client() as client:  # one is not for several threads
             return client.document(routes.VM_PORTS, identity)
-    except errors.BangerError as error:
+    except banger.errors.BangerError as error:
         return error
 
 
 def _result(reference: str, outcome: "Outcome") -> "dict[str, object]":
-    if isinstance(outcome, errors.BangerError):
+    if isinstance(outcome, Exception):
         failure = {"code": outcome.code, "message": outcome.message, "hint": outcome.advice}
         return {"name": reference, "ports": [], "error": failure}
     return {**outcome, "error": None}
