@@ -146,7 +146,7 @@ class Installation:
         """A daemon from its start to its sudden end."""
         database = Database(self.paths.database)
         engine = Engine(database)
-        config = settings.build(configured)
+        config = settings.build({"disk_reserve": 0, **configured})  # whatever else this host's disk is full of
         records = Records(database, "images", ImageRecord)
         images = ImageService(engine, records, self.paths, config, self._agent)
         kernels = KernelService(engine, self.paths, config, self._agent)

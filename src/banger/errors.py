@@ -284,6 +284,22 @@ class DiskFull(BangerError):
     hint = "free some space and try again; 'banger image list' and 'banger image cache prune -n' show what is large"
 
 
+class NoRoom(BangerError):
+    """Refused before anything began: ``resource`` is disk or memory, ``needed`` and ``available`` are bytes of it."""
+
+    code, http, exit_status = "no_room", 507, 1
+    template = "{reason}"
+    hint = "'banger df' and 'banger vm stats' show what takes {resource}"
+
+
+class LimitReached(BangerError):
+    """The owner has ruled it out: ``setting`` is the limit's name, ``asked`` what it would come to."""
+
+    code, http, exit_status = "limit_reached", 409, 4
+    template = "{reason}"
+    hint = "{setting} in config.toml sets the limit"
+
+
 class NetworkFull(BangerError):
     code, http, exit_status = "network_full", 507, 1
     template = "the guests' network {network} has addresses for {count} machines, and not for one more"

@@ -28,8 +28,25 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     mend: str = ""
 
 
+class Leftover(msgspec.Struct, frozen=True, kw_only=True):
+    """Something of banger's that no record tells of. ``name`` is a path, a process id, a machine's id, an interface."""
+
+    kind: Literal["machine", "process", "sockets", "jail", "device", "tap", "staging", "image"]
+    name: str
+    reason: str
+    remedy: str
+    """What is done about it: ``remove``, ``end``, ``enter again``, ``set aside``; empty where its owner decides."""
+    done: bool = False
+    error: str = ""
+    """Why it could not be done."""
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     checks: list[Check]
+    fixed: list[Leftover] = []
+    """What was left over, where it was asked to be cleared away."""
+    version: str = ""
+    """The daemon's own."""
 
 
 class Empty(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

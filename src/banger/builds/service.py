@@ -75,7 +75,8 @@ class BuildService:
 
     def _begin(self, building: Building) -> Operation:
         spec: Spec = msgspec.to_builtins(building)
-        return self._images.begin(plans.BUILD, building.wanted, spec)
+        machine = self._workers.wish(building.worker) if building.worker is not None else None
+        return self._images.begin(plans.BUILD, building.wanted, spec, machine)
 
     def _check_base(self, name: str, base: str) -> None:
         """An image that is to be pulled for a build cannot have the name of what is built."""

@@ -64,7 +64,7 @@ def _flat(table: dict[str, object], path: str) -> list[tuple[str, object]]:
 def _nearest(name: str) -> str:
     names = [setting.name for setting in SETTINGS]
     last = {each.rpartition(".")[2]: each for each in names}
-    close = difflib.get_close_matches(name, names, 1) or [
-        last[each] for each in difflib.get_close_matches(name.rpartition(".")[2], list(last), 1)
-    ]
+    inner = name.rpartition(".")[2]
+    close = [last[inner]] if inner in last else difflib.get_close_matches(name, names, 1)
+    close = close or [last[each] for each in difflib.get_close_matches(inner, list(last), 1)]
     return f"; did you mean {close[0]}?" if close else ""

@@ -41,6 +41,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     console_limit: int
     boot_timeout: float
     auto_stop_stale_after: float
+    machine_limit: int
+    memory_limit: int
+    memory_overcommit: float
+    disk_reserve: int | None
     debian_mirror: str | None
     ssh_key_path: str | None
     seed_ssh_key: bool
@@ -118,6 +122,16 @@ def _size(value: object) -> int:
     return parse_size(str(value))
 
 
+def _size_or_zero(value: object) -> int:
+    return 0 if value in (0, "0") and value is not False else _size(value)
+
+
+def _factor(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.1 <= value <= 1000:
+        raise ValueError
+    return float(value)
+
+
 def _seconds(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 86400:
         raise ValueError
@@ -132,6 +146,7 @@ def _limit(value: object) -> float:
 
 LEVELS = ("debug", "info", "warning", "error")
 SIZE = 'a size: "512M", "4G", or a whole number of MiB'
+NO_SIZE = '0, or a size: "512M", "4G"'
 
 SETTINGS = (
     Setting("log_level", "one of debug, info, warning, error", "info", _one_of(*LEVELS),
@@ -153,6 +168,16 @@ SETTINGS = (
     Setting("auto_stop_stale_after", "0, or a number of seconds", 0.0, _limit,
             "A machine in which no command ran, no session and no copy, through banger, for this long is stopped in "
             "order; 0 means never. It counts anew from every start of the daemon."),
+    Setting("machine_limit", "a whole number from 0 to 100000", 0, _whole(0, 100_000),
+            "How many machines there may be, running or not; 0 means any number."),
+    Setting("memory_limit", NO_SIZE, 0, _size_or_zero,
+            "How much memory the machines that run may have in all; 0 means as much as memory_overcommit allows."),
+    Setting("memory_overcommit", "a number from 0.1 to 1000", 4.0, _factor,
+            "How many times the host's memory the machines that run may have in all. Most use a part of theirs; when "
+            "all use theirs, the host runs out of it."),
+    Setting("disk_reserve", NO_SIZE, None, _size_or_zero,
+            "What stays free of the disk with the state directory: no machine and no image is begun that would leave "
+            "less. Unset means 512 MiB, or a twentieth of a disk that is smaller than 10 GiB."),
     Setting("debian_mirror", "a string", None, _text,
             "The archive that kernels and Debian images come from; unset means the one that the host's apt uses."),
     Setting("ssh_key_path", "an absolute path, or one that begins with ~/", None, _absolute,

@@ -9,19 +9,25 @@ import asyncio
 import os
 import shutil
 import stat
-from collections.abc import Awaitable, Callable
-from typing import Literal
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal, Protocol
 
+from msgspec.structs import replace
+
+import banger
 from banger import errors, proc
+from banger.admission.ledger import Admission
 from banger.api.daemon import Check, Report
+from banger.api.vm import Vm
 from banger.config.settings import Config
 from banger.config.sizes import GIB, format_size
-from banger.daemon.checks import Found, host, posture
+from banger.daemon.checks import Found, host, monitors, own, posture
 from banger.daemon.names import Names
-from banger.daemon.services import Images, Kernels
+from banger.daemon.services import Images, Kernels, Leftovers
 from banger.disk.roots import strategy as roots
 from banger.disk.roots.all import for_devices, for_files
 from banger.engine.failure import error_body
+from banger.guest.assets import agent_path
 from banger.oci import subids
 from banger.paths import Paths
 from banger.system import record
@@ -30,13 +36,32 @@ from banger.vmm.drivers import Drivers
 
 SPACE_LEAST = 2 * GIB
 SPACE_COMFORTABLE = 10 * GIB
+SHOWN = 5
+"""Most things left over that are named in their row; `--fix` names all."""
+
+
+class Machines(Protocol):
+    """The machines, as far as the doctor asks."""
+
+    @property
+    def leftovers(self) -> Leftovers: ...
+
+    def list(self) -> Sequence[Vm]: ...
 
 
 class Doctor:
     """Examines the host for one installation."""
 
     def __init__(
-        self, paths: Paths, config: Config, drivers: Drivers, images: Images, kernels: Kernels, names: Names
+        self,
+        paths: Paths,
+        config: Config,
+        drivers: Drivers,
+        images: Images,
+        kernels: Kernels,
+        names: Names,
+        machines: Machines,
+        admission: Admission,
     ) -> None:
         self.paths = paths
         self.config = config
@@ -44,6 +69,9 @@ class Doctor:
         self.images = images
         self.kernels = kernels
         self.names = names
+        self.machines = machines
+        self.leftovers = machines.leftovers
+        self.admission = admission
         self.driver: Driver
         self._availability: asyncio.Future[Availability] | None = None
 
@@ -52,7 +80,13 @@ class Doctor:
         self.driver = await self.drivers.choose()
         self._availability = asyncio.ensure_future(self.driver.availability())
         rows = {**ROWS, **installation(self.paths)}
-        return Report(checks=list(await asyncio.gather(*(self._row(name, row) for name, row in rows.items()))))
+        checks = await asyncio.gather(*(self._row(name, row) for name, row in rows.items()))
+        return Report(checks=list(checks), version=str(banger.__version__))
+
+    async def fix(self) -> Report:
+        """Clear away what is left over, then look. Raises what asking root raises."""
+        fixed = await self.leftovers.clear()
+        return replace(await self.report(), fixed=fixed)
 
     async def _row(self, name: str, row: "Row") -> Check:
         try:
@@ -97,7 +131,7 @@ async def _advisories(doctor: Doctor) -> Found:
 async def _isolation(doctor: Doctor) -> Found:
     found = await doctor.availability()
     if not found.usable:
-        return "warn", "unknown: no monitor is usable", ""
+        return "warn", "unknown: no monitor is usable", "see the row of the monitor"
     if found.features.accelerated:
         return "pass", "guests are separated from the host by the processor's virtualisation", ""
     return (
@@ -125,6 +159,17 @@ async def _set_aside(doctor: Doctor) -> Found:
     return "warn", f"disks whose machine is not on record: {', '.join(found)}", f"look at them, then: rm -r {directory}"
 
 
+async def _left_over(doctor: Doctor) -> Found:
+    """What no record tells of; those that are the owner's to decide about have no command."""
+    found = await doctor.leftovers.found()
+    if not found:
+        return "pass", "nothing is left over", ""
+    shown = [f"{each.kind} {each.name}: {each.reason}" for each in found[:SHOWN]]
+    more = [f"{len(found) - SHOWN} more"] if len(found) > SHOWN else []
+    mend = "banger doctor --fix" if any(each.remedy for each in found) else f"look at it: {found[0].name}"
+    return "warn", "; ".join([*shown, *more]), mend
+
+
 async def _space(doctor: Doctor) -> Found:
     free = shutil.disk_usage(doctor.paths.state).free
     detail = f"{format_size(free)} free below {doctor.paths.state}"
@@ -134,7 +179,13 @@ async def _space(doctor: Doctor) -> Found:
             f"{detail}; an image takes 1 to 2 GiB",
             "free some space, or set BANGER_STATE_DIR to a larger disk",
         )
-    return ("pass" if free >= SPACE_COMFORTABLE else "warn"), detail, ""
+    if free < SPACE_COMFORTABLE:
+        return (
+            "warn",
+            detail,
+            "free some space: 'banger df' shows what takes it, 'banger vm prune' deletes what is stopped",
+        )
+    return "pass", detail, ""
 
 
 async def _runtime_directory(doctor: Doctor) -> Found:
@@ -179,7 +230,11 @@ async def _kernel(doctor: Doctor) -> Found:
 
 async def _image(doctor: Doctor) -> Found:
     name = doctor.config.default_image
-    names = [each.name for each in doctor.images.list()]
+    images = doctor.images.list()
+    names = [each.name for each in images]
+    if any(each.name == name and each.work_seed is None for each in images):
+        mend = f"banger image pull --force {name}"
+        return "warn", f"{name} has no work seed: root's home in its machines begins empty", mend
     if name in names:
         return "pass", f"{name} and {len(names) - 1} more" if len(names) > 1 else name, ""
     return "warn", f"the default image {name} is not here yet; the first machine makes it", f"banger image pull {name}"
@@ -189,26 +244,69 @@ async def _names(doctor: Doctor) -> Found:
     return await doctor.names.row()
 
 
+async def _version(doctor: Doctor) -> Found:
+    return own.version(_record(doctor.paths))
+
+
+async def _architecture(doctor: Doctor) -> Found:
+    return own.architecture()
+
+
+async def _agent(doctor: Doctor) -> Found:
+    return own.guest_agent(agent_path())
+
+
+async def _store(doctor: Doctor) -> Found:
+    return await asyncio.to_thread(own.store, doctor.paths.database)
+
+
+async def _promises(doctor: Doctor) -> Found:
+    return own.promises(doctor.admission.facts(), doctor.admission.limits)
+
+
+def _of_monitors(row: monitors.Row) -> "Row":
+    """A row about the machines that run."""
+
+    async def look(doctor: Doctor) -> Found:
+        running = [each for each in doctor.machines.list() if each.pid is not None]
+        return await asyncio.to_thread(row, running, _record(doctor.paths), "/")
+
+    return look
+
+
+def _record(paths: Paths) -> record.Record | None:
+    """Of the system installation, where this is its daemon."""
+    return record.read() if paths.system else None
+
+
 Row = Callable[[Doctor], Awaitable[Found]]
 
 ROWS: dict[str, Row] = {
+    "version": _version,
+    "architecture": _architecture,
     "monitor": _monitor,
     "advisories": _advisories,
     "isolation": _isolation,
     "qemu-img": _tool("qemu-img", "fail", "machines cannot have disks"),
-    "mke2fs": _tool("mke2fs", "fail", "images cannot be made"),
+    "e2fsck": _tool("e2fsck", "fail", "file systems cannot be checked"),
+    "debugfs": _tool("debugfs", "fail", "images cannot be made"),
     "skopeo": _tool("skopeo", "warn", "images cannot be pulled from registries"),
     "mmdebstrap": _tool("mmdebstrap", "warn", "Debian images cannot be built"),
     "newuidmap": _tool("newuidmap", "warn", "Debian images cannot be built without root"),
     "subordinate ids": _subordinate_ids,
+    "guest agent": _agent,
     "machines' disks": _roots,
     "disk space": _space,
+    "promises": _promises,
     "runtime directory": _runtime_directory,
     "state directory": _state_directory,
+    "store": _store,
     "set aside": _set_aside,
+    "left over": _left_over,
     "kernel": _kernel,
     "default image": _image,
     "names": _names,
+    **{name: _of_monitors(row) for name, row in monitors.ROWS.items()},
 }
 """Every row by its name, in the order of the report."""
 

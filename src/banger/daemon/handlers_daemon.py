@@ -41,6 +41,10 @@ async def doctor(call: Call[None]) -> Report:
     return await call.services.doctor.report()
 
 
+async def doctor_fix(call: Call[Empty]) -> Report:
+    return await call.services.doctor.fix()
+
+
 async def openapi(call: Call[None]) -> Stream:
     from banger.daemon.openapi import document
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 from banger.api.catalog import CatalogEntry, CatalogList
-from banger.api.daemon import Report
+from banger.api.daemon import Leftover, Report
 from banger.api.image import CacheUse, Image, ImportImage, PullImage, RegisterImage
 from banger.api.kernel import ImportKernel, KernelInfo, PullKernel
 from banger.api.operation import Operation
@@ -101,10 +101,18 @@ class Kernels(Protocol):
     async def delete(self, ref: str) -> Operation: ...
 
 
+class Leftovers(Protocol):
+    """What no record tells of."""
+
+    async def found(self) -> list[Leftover]: ...
+    async def clear(self) -> list[Leftover]: ...
+
+
 class Examiner(Protocol):
     """The doctor."""
 
     async def report(self) -> Report: ...
+    async def fix(self) -> Report: ...
 
 
 class Closable(Protocol):

@@ -78,7 +78,7 @@ async def wire(paths: Paths, config: Config) -> Services:
         builds=builds,
         kernels=kernels,
         names=names,
-        doctor=Doctor(paths, config, known, images, kernels, names),
+        doctor=Doctor(paths, config, known, images, kernels, names, vms, images.admission),
         started=time.time(),
         close=database.close,
     )

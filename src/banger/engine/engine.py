@@ -113,10 +113,20 @@ class Engine:
             msgspec.structs.replace(operation, state="failed", finished=time.time(), error=body, progress=None), {}
         )
 
-    def begin(self, kind: str, *, subject: str, subject_id: str, spec: Spec, waited: bool = False) -> Operation:
+    def begin(
+        self,
+        kind: str,
+        *,
+        subject: str,
+        subject_id: str,
+        spec: Spec,
+        notices: Sequence[str] = (),
+        waited: bool = False,
+    ) -> Operation:
         """Record a change and start it. Raises `errors.Busy` when ``subject_id`` is in the middle of another.
 
-        So it does while somebody waits for a `turn` with it; who has ``waited`` for one says so.
+        So it does while somebody waits for a `turn` with it; who has ``waited`` for one says so. ``notices`` are what
+        whoever asked for it should know before anything is done.
         """
         if self._closed:
             raise errors.Interrupted()
@@ -133,6 +143,7 @@ class Engine:
             subject_id=subject_id,
             state="running",
             started=time.time(),
+            notices=list(notices),
         )
         tasks = _plan(chosen, spec, operation.id)
         run = Run(self._store, chosen, operation, tasks, ["planned"] * len(tasks))
@@ -252,6 +263,10 @@ class Engine:
         if run is not None and run.feed.closed:
             raise errors.Interrupted()
         await self._turns.wait(subject_id, purpose)
+
+    def oldest(self) -> float | None:
+        """When the oldest of all changes under way began; None without any."""
+        return min((run.operation.started for run in self._runs.values() if not run.operation.ended), default=None)
 
     async def close(self) -> None:
         """Stop running tasks where they are, for the next start to recover; the daemon is about to end."""

@@ -9,21 +9,23 @@ import contextlib
 import os
 import re
 import secrets
-import shutil
 from collections.abc import Callable, Sequence
 
 import msgspec
 
 from banger import errors
+from banger.admission.judgement import Wish
+from banger.admission.ledger import Admission
 from banger.api.catalog import CatalogList
 from banger.api.image import CacheUse, Image, ImageConfig, ImportImage, PullImage, RegisterImage
 from banger.api.operation import Operation
 from banger.catalog.reader import KERNEL_NAME, Catalogs
 from banger.config.settings import Config
+from banger.disk import staging
 from banger.engine.change import Kind, Recovery, Report, Spec, Task
 from banger.engine.engine import Engine
 from banger.engine.sharing import Sharing
-from banger.images import choosing, making, receiving, registering
+from banger.images import choosing, claims, making, receiving, registering
 from banger.images.downloads import Downloads
 from banger.images.making import STAGING, Removed, Wanted
 from banger.images.pulling import Join, Prune
@@ -52,6 +54,8 @@ class ImageService:
         self, engine: Engine, records: Records[ImageRecord], paths: Paths, settings: Config, agent: str
     ) -> None:
         self.agent = agent
+        self.admission = Admission(paths.state, settings, lambda subject: engine.under_way(subject) is not None)
+        """Of all changes of this daemon."""
         self._engine = engine
         self._records = records
         self._paths = paths
@@ -75,10 +79,7 @@ class ImageService:
 
     def recover(self) -> None:
         """Remove the work in progress of a daemon that died, and what it had no time to sweep."""
-        with contextlib.suppress(FileNotFoundError):
-            for name in os.listdir(self._paths.staging):
-                if name.startswith(STAGING):
-                    shutil.rmtree(os.path.join(self._paths.staging, name), ignore_errors=True)
+        staging.sweep(self._paths.staging, STAGING)
         self._downloads.cache.sweep()
         index.sweep(self._paths.layer_indexes, os.path.exists)
         self._sweep()
@@ -297,14 +298,19 @@ class ImageService:
         """The engine's subject of every change that makes or removes the image of a name."""
         return _subject(name)
 
-    def begin(self, kind: str, wanted: Wanted, spec: Spec) -> Operation:
-        """Start a change of another room that makes an image. Raises `errors.Busy`."""
-        return self._begin(kind, wanted, spec)
+    def begin(self, kind: str, wanted: Wanted, spec: Spec, machine: Wish | None = None) -> Operation:
+        """Start a change of another room that makes an image, with a ``machine`` of its own that is judged with it.
 
-    def _begin(self, kind: str, wanted: Wanted, spec: Spec | None = None) -> Operation:
+        Raises `errors.Busy`, and what `judgement.judge` raises.
+        """
+        return self._begin(kind, wanted, spec, machine)
+
+    def _begin(self, kind: str, wanted: Wanted, spec: Spec | None = None, machine: Wish | None = None) -> Operation:
         spec = msgspec.to_builtins(wanted) if spec is None else spec
         subject = f"{_subject(wanted.name)}#{wanted.id}" if wanted.joined else _subject(wanted.name)
-        operation = self._engine.begin(kind, subject=wanted.name, subject_id=subject, spec=spec)
+        wish = claims.wish(wanted, subject, self._paths, machine)
+        with self.admission.admitted(wish) as notices:
+            operation = self._engine.begin(kind, subject=wanted.name, subject_id=subject, spec=spec, notices=notices)
         sweeper = asyncio.get_running_loop().create_task(self._sweep_after(operation.id))
         self._sweepers.add(sweeper)  # it ends with the engine at the latest
         sweeper.add_done_callback(self._sweepers.discard)

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import os
 import secrets
-import shutil
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -21,6 +20,7 @@ from banger.bundles.receive import Source
 from banger.catalog.entry import Bundle
 from banger.catalog.reader import KERNEL_NAME, Catalogs, Listed
 from banger.config.settings import Config
+from banger.disk import staging
 from banger.engine.change import Kind, Recovery, Report, Spec, Task
 from banger.engine.engine import Engine
 from banger.engine.sharing import Sharing
@@ -61,10 +61,7 @@ class KernelService:
 
     def recover(self) -> None:
         """Remove the work in progress of a daemon that died."""
-        with contextlib.suppress(FileNotFoundError):
-            for name in os.listdir(self.paths.staging):
-                if name.startswith(STAGING):
-                    shutil.rmtree(os.path.join(self.paths.staging, name), ignore_errors=True)
+        staging.sweep(self.paths.staging, STAGING)
 
     # -- looking ------------------------------------------------------------------------------------------------------
 

@@ -89,6 +89,18 @@ class TapPool:
             self.idle.add(slot)
             return True
 
+    def wanted(self, taken: Iterable[int], limit: int) -> set[int]:
+        """Slots whose taps may be there: those in use, and the smallest that are free, twice as many as are warmed."""
+        known = set(taken)
+        free = [slot for slot in range(limit) if slot not in known][: 2 * self.size]
+        return {*known, *self.used, *self.idle, *free}
+
+    async def discard(self, slot: int) -> None:
+        """Take away a tap that another daemon has left, unless somebody has it by now. Raises as ``remove``."""
+        async with self._turns[slot]:
+            if slot not in self.used and slot not in self.idle:
+                await self._remove(slot)
+
     async def _drop(self, slot: int) -> None:
         async with self._turns[slot]:
             if slot not in self.idle:

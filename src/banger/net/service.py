@@ -7,6 +7,8 @@ machines that start at once cost a few transactions; and each waits for one that
 
 import asyncio
 import logging
+import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -21,6 +23,8 @@ from banger.privileged.operations import Bridge, GuestRule, Resolver, Rules, Tap
 from banger.privileged.runner import Privileged
 
 log = logging.getLogger("banger.net")
+
+_TAP = "tap-fc-"
 
 
 class Guest(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +136,17 @@ class GuestNetwork:
         self.pool.give_back(slot)
         if known is not None:
             await self._applied()
+
+    def surplus(self, interfaces: str = "/sys/class/net") -> list[int]:
+        """Slots whose taps are there, and no machine has the slot and none will get it next."""
+        there = os.listdir(interfaces) if os.path.isdir(interfaces) else []
+        slots = {int(each.removeprefix(_TAP)) for each in there if re.fullmatch(_TAP + r"\d{1,6}", each)}
+        return sorted(slots - self.pool.wanted(self._taken(), self.plan.capacity))
+
+    async def discard(self, slot: int) -> None:
+        """Take such a tap away. Raises what operations raise."""
+        if slot not in set(self._taken()):
+            await self.pool.discard(slot)
 
     async def close(self) -> None:
         """Leave it as it is for the machines, which go on; names are not routed to a server that is gone."""

@@ -188,11 +188,15 @@ class Client:
         """End the daemon; its machines go on."""
         self.open(routes.DAEMON_STOP).read()
 
-    def doctor(self) -> "Report":
+    def doctor(self, route: "Route" = routes.DOCTOR) -> "Report":
         """What this host offers, and what it lacks."""
         from banger.api.daemon import Report
 
-        return self._call(routes.DOCTOR, Report)
+        return self._call(route, Report)
+
+    def doctor_fix(self) -> "Report":
+        """The same, after what is left over was cleared away. What has a disk is entered again or set aside."""
+        return self.doctor(routes.DOCTOR_FIX)
 
     def openapi(self) -> bytes:
         """The interface as an OpenAPI 3.1 document in JSON."""

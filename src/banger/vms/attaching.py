@@ -10,7 +10,7 @@ from banger import errors
 from banger.disk.roots import strategy
 from banger.engine.change import Report
 from banger.net.service import Guest
-from banger.privileged.operations import Jails, RemoveDisk, Sweep
+from banger.privileged.operations import RemoveDisk
 from banger.vmm.driver import TapNetwork
 from banger.vms import roots
 from banger.vms.parts import Made, Parts, Step
@@ -80,21 +80,11 @@ async def detach(parts: Parts, record: VmRecord) -> None:
 
 
 async def recover(parts: Parts) -> str:
-    """Take over what an earlier daemon has left: connect the machines that run, sweep jails that belong to none.
-
-    Why that failed, else nothing.
-    """
-    if parts.privileged is None or not os.path.isdir(parts.privileged.host.jails):
+    """Connect the machines that run, as an earlier daemon has left them. Why that failed, else nothing."""
+    if parts.network is None or parts.privileged is None or not os.path.isdir(parts.privileged.host.jails):
         return ""
     try:
-        known = parts.machines.all()
-        if parts.network is not None:
-            await parts.network.recover([guest(each) for each in known if each.jailed and each.handle])
-        found = (await parts.privileged.perform(Jails())).values["machines"]
-        assert isinstance(found, list)
-        for vm_id in set(found) - {each.id for each in known}:
-            await parts.privileged.perform(Sweep(vm_id=vm_id))
-            await parts.privileged.perform(RemoveDisk(vm_id=vm_id))
+        await parts.network.recover([guest(each) for each in parts.machines.all() if each.jailed and each.handle])
     except errors.BangerError as failed:
         return failed.message
     return ""

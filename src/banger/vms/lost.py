@@ -5,18 +5,17 @@ disk. Its process is believed only where the process itself says whose it is. Wh
 nobody knows whose the disk is: whatever runs is ended, and the directory is set aside, named in the log and by the
 doctor, and never removed.
 
-Before the engine recovers, so that a change that was under way finds its machine.
+At a daemon's start before the engine recovers, so that a change that was under way finds its machine.
 """
 
 import logging
 import os
 import re
 import time
-from collections.abc import Collection
 
 import msgspec
 
-from banger import errors, proc
+from banger import proc
 from banger.paths import Paths
 from banger.vms import handles, strays
 from banger.vms.deadline import Deadline
@@ -29,18 +28,23 @@ log = logging.getLogger("banger.vms")
 _ID = re.compile(r"[0-9a-f]{16}")
 
 
-async def recover(parts: Parts, ending: Collection[str]) -> None:
-    """Take every machine without a row. ``ending`` are those that a change makes or removes: it sees to them itself,
-    unless they can be entered again."""
-    known = {each.id for each in parts.machines.all()}
-    for vm_id in sorted(_there(parts.paths) - known):
-        try:
-            await _recover_one(parts, vm_id, vm_id in ending)
-        except (errors.BangerError, OSError) as failed:
-            log.error("machine %s has no record, and was left as it is: %s", vm_id, failed)
+def remedy(parts: Parts, vm_id: str, ending: bool = False) -> tuple[str, str]:
+    """What is done about a machine without a row, and why."""
+    kept = handles.read(parts.paths, vm_id)
+    if kept is not None:
+        return "enter again", f"it is {kept.name}, as its second record says, and its first is lost"
+    if not ending and os.path.isdir(parts.paths.vm(vm_id)):
+        return "set aside", "nobody knows whose disk it is"
+    return "remove", "its machine is gone"
 
 
-async def _recover_one(parts: Parts, vm_id: str, ending: bool) -> None:
+async def recover_one(parts: Parts, vm_id: str, ending: bool = False) -> None:
+    """Take a machine without a row. With ``ending``, a change makes or removes it, and sees to its files itself.
+
+    Raises OSError, `errors.BangerError`.
+    """
+    if parts.machines.get(vm_id) is not None:
+        return
     kept = handles.read(parts.paths, vm_id)
     if kept is not None:
         record = _entered(parts, kept)
@@ -57,7 +61,7 @@ async def _recover_one(parts: Parts, vm_id: str, ending: bool) -> None:
         log.error("nobody knows whose machine %s was: its disk is set aside at %s", vm_id, aside)
 
 
-def _there(paths: Paths) -> set[str]:
+def there(paths: Paths) -> set[str]:
     """Ids that have a directory, on disk or at run time."""
     found: set[str] = set()
     for directory in (paths.vms, os.path.dirname(paths.vm_runtime("x"))):

@@ -15,6 +15,9 @@ from banger.vms.record import VmRecord
 CREATE, START, STOP, RESTART = "vm.create", "vm.start", "vm.stop", "vm.restart"
 KILL, DELETE, SET = "vm.kill", "vm.delete", reshaping.SET
 
+TAKING = (CREATE, START, RESTART)
+"""Changes that are judged first, because they take disk and memory (`banger.admission`)."""
+
 TRANSIENT = (CREATE, DELETE)
 """Changes at whose end, undone or done, the machine's directory is gone."""
 

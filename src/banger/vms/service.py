@@ -26,12 +26,13 @@ from banger.privileged.runner import Privileged
 from banger.store.records import Records
 from banger.vmm.driver import Exit, Handle
 from banger.vmm.drivers import Drivers
-from banger.vms import attaching, handles, labels, lost, plans, reshaping, usage, wanted
+from banger.vms import attaching, claims, handles, labels, lost, orphans, plans, reshaping, strays, usage, wanted
 from banger.vms.connections import Connections
 from banger.vms.deadline import Deadline
 from banger.vms.ending import PowerOff, settle, switch_off
 from banger.vms.holds import GRACE, Holds
 from banger.vms.leases import Leases
+from banger.vms.leftovers import Leftovers
 from banger.vms.parts import Parts
 from banger.vms.plans import Changed, Created
 from banger.vms.record import Machines, VmRecord, view
@@ -88,7 +89,9 @@ class VmService(Talking):
             ready=self._ready,
         )
         self.workers = Workers(self._parts, self._decide)
+        self.leftovers = Leftovers(self._parts, engine, self._take_over)
         images.guard(self._machines.users_of_image)
+        images.admission.know(lambda: claims.machines(self._machines, paths))
         kernels.guard(
             lambda name: [*self._machines.users_of_kernel(name), *(f"image {each}" for each in images.naming(name))]
         )
@@ -233,7 +236,11 @@ class VmService(Talking):
         if record.worker_of:
             self._check_idle(record)
         plain = msgspec.to_builtins(spec)
-        return self._engine.begin(kind, subject=record.name, subject_id=record.id, spec=plain, waited=waited)
+        wish = claims.of(self._parts, record, spec) if kind in plans.TAKING else None
+        with self._parts.images.admission.admitted(wish) as notices:
+            return self._engine.begin(
+                kind, subject=record.name, subject_id=record.id, spec=plain, notices=notices, waited=waited
+            )
 
     # -- ephemeral machines -------------------------------------------------------------------------------------------
 
@@ -303,31 +310,44 @@ class VmService(Talking):
     async def find_lost(self) -> None:
         """Enter machines again whose rows are gone. Call it before the engine recovers."""
         self._prepare_directories()
-        transient = [each for each in self._engine.unfinished() if each.kind in plans.TRANSIENT]
-        await lost.recover(self._parts, {each.subject_id or "" for each in transient})
+        parts = self._parts
+        ending = {each.subject_id for each in self._engine.unfinished() if each.kind in plans.TRANSIENT}
+        running = await asyncio.to_thread(strays.everywhere, parts.paths)
+        gone = sorted((lost.there(parts.paths) | set(running)) - {each.id for each in self._machines.all()})
+        await orphans.clear(
+            [orphans.lost_machine(parts, vm_id, running.get(vm_id, []), vm_id in ending) for vm_id in gone]
+        )
 
     async def recover(self) -> None:
-        """Find every machine again: serve those that run, put the end of the others on record."""
+        """Find every machine again: serve those that run, put the end of the others on record, clear what is left."""
         self._prepare_directories()
         if refusal := await attaching.recover(self._parts):
             log.error("what an earlier daemon left on this host could not be taken over: %s", refusal)
         for record in self._machines.all():
-            handles.mend(self._parts.paths, record)
-            if record.worker_of:
-                self._unwanted(record.id)
-            elif record.handle is None or self._engine.under_way(record.id) is not None:
-                if record.ephemeral:
-                    self._holds.await_first(record.id)
-            elif record.state == "running" and self._parts.drivers.of(record).alive(record.handle):
-                self._parts.watch.begin(record.id, record.handle)
-                self._ready(record)
-            else:
-                end = await self._parts.drivers.of(record).wait(record.handle, 0) or Exit(reason="failed")
-                try:
-                    await self._ended(record.id, record.handle, end)
-                except errors.DiskFull:  # nobody could make room if that kept the daemon from starting
-                    self._parts.watch.begin(record.id, record.handle)
+            await self._take_over(record)
+        try:
+            await self.leftovers.clear()
+        except errors.BangerError as failed:
+            log.error("what is left over on this host could not be looked for: %s", failed.message)
         self._leases.start()
+
+    async def _take_over(self, record: VmRecord) -> None:
+        """A machine that this daemon did not start."""
+        handles.mend(self._parts.paths, record)
+        if record.worker_of:
+            self._unwanted(record.id)
+        elif record.handle is None or self._engine.under_way(record.id) is not None:
+            if record.ephemeral:
+                self._holds.await_first(record.id)
+        elif record.state == "running" and self._parts.drivers.of(record).alive(record.handle):
+            self._parts.watch.begin(record.id, record.handle)
+            self._ready(record)
+        else:
+            end = await self._parts.drivers.of(record).wait(record.handle, 0) or Exit(reason="failed")
+            try:
+                await self._ended(record.id, record.handle, end)
+            except errors.DiskFull:  # nobody could make room if that kept the daemon from starting
+                self._parts.watch.begin(record.id, record.handle)
 
     def _prepare_directories(self) -> None:
         """Ours alone; under root the monitors' users may pass through to what is theirs, without listing anything."""

@@ -12,12 +12,13 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from banger.admission.judgement import Wish
 from banger.api.vm import CreateVm
 from banger.disk.roots.files import QCOW2, RAW
 from banger.engine.change import Task
 from banger.guest.channel import Channel
 from banger.images.record import ImageRecord
-from banger.vms import ending, making, plans, roots
+from banger.vms import claims, ending, making, plans, roots
 from banger.vms.parts import Parts
 from banger.vms.record import VmRecord
 
@@ -34,6 +35,10 @@ class Workers:
     async def decide(self, request: CreateVm, subject_id: str) -> VmRecord:
         """The record of a worker of the change with that subject. Raises as `VmService.create`."""
         return replace(await self._decide(request), ephemeral=True, worker_of=subject_id, nat=True)
+
+    def wish(self, record: VmRecord) -> Wish:
+        """What a worker takes, for the change that it works for to be judged with."""
+        return claims.starting(self._parts, record)
 
     def reserving(self, record: VmRecord) -> Sequence[Task]:
         """The row and the image, which nobody can delete from here on."""

@@ -20,7 +20,13 @@ def put(root: Path, path: str, text: str) -> None:
     ("row", "files", "status", "word"),
     [
         (host.kvm, {}, "fail", "no /dev/kvm"),
-        (host.kvm, {"dev/kvm": ""}, "pass", "/dev/kvm"),
+        (host.user_ids, {}, "pass", "900000 to 901015"),
+        (host.user_ids, {"etc/passwd": "root:x:0:0::/:/bin/sh\nbob:x:900003:1::/:/bin/sh\n:::\n"}, "warn", "user bob"),
+        (host.user_ids, {"etc/subuid": "bob:100000:65536\nbob:865536:65536\n"}, "warn", "bob in /etc/subuid"),
+        (host.user_ids, {"etc/subgid": "bob:901016:65536\nbob:x:y\nbob:900000:0\n"}, "pass", "alone"),
+        (host.memory_errors, {}, "pass", "no memory with ECC"),
+        (host.memory_errors, {"sys/devices/system/edac/mc/mc0/ue_count": "0\n"}, "pass", "corrects its errors"),
+        (host.memory_errors, {"sys/devices/system/edac/mc/mc0/ue_count": "3\n"}, "warn", "3 errors"),
         (host.guests_network, {"proc/net/route": "Iface\n"}, "pass", "172.16.0.0/24"),
         (
             host.guests_network,
@@ -110,3 +116,20 @@ def test_a_unit_that_has_lost_a_restriction_is_found() -> None:
     wider = {**loaded, "CapabilityBoundingSet": loaded["CapabilityBoundingSet"] + " cap_sys_module"}
     assert "cap_sys_module" in posture.missing("it", promised, wider)[0]
     assert posture.missing("it", {"KillMode": "process"}, {}) == ["it has KillMode=(nothing), not process"]
+
+
+def test_kvm_for_everybody_is_a_warning(tmp_path: Path) -> None:
+    put(tmp_path, "dev/kvm", "")
+    (tmp_path / "dev/kvm").chmod(0o660)
+    assert host.kvm(RECORD, str(tmp_path))[0] == "pass"
+    (tmp_path / "dev/kvm").chmod(0o666)
+    status, detail, mend = host.kvm(RECORD, str(tmp_path))
+    assert (status, mend) == ("warn", "sudo chmod o= /dev/kvm") and "everybody" in detail
+
+
+def test_directories_above_the_jails_are_roots(tmp_path: Path) -> None:
+    below = tmp_path / "private"
+    below.mkdir()
+    tmp_path.chmod(0o777)
+    assert posture._not_roots(str(below)) is not None
+    assert posture._not_roots("/") is None

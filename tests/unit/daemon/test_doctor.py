@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from banger import errors
-from banger.api.daemon import Check
+from banger.admission.ledger import Admission
+from banger.api.daemon import Check, Leftover
+from banger.api.vm import Vm
 from banger.config.settings import build
 from banger.daemon.doctor import ROWS, Doctor
 from banger.paths import Paths
@@ -39,8 +41,8 @@ class Monitor:
 class Nouns:
     """A service that has these names."""
 
-    def __init__(self, *names: str) -> None:
-        self._found = [SimpleNamespace(name=name, release="6.1") for name in names]
+    def __init__(self, *names: str, seed: object = "a seed") -> None:
+        self._found = [SimpleNamespace(name=name, release="6.1", work_seed=seed) for name in names]
 
     def list(self) -> list[Any]:
         return self._found
@@ -53,6 +55,30 @@ class Names:
         return "warn", "names are not routed", "there are recipes"
 
 
+class Left:
+    """What is left over, until it is cleared away."""
+
+    def __init__(self, *left: Leftover) -> None:
+        self.left = list(left)
+
+    async def found(self) -> list[Leftover]:
+        return self.left
+
+    async def clear(self) -> list[Leftover]:
+        cleared, self.left = self.left, []
+        return cleared
+
+
+class Running:
+    """No machine runs."""
+
+    def __init__(self, leftovers: Left) -> None:
+        self.leftovers = leftovers
+
+    def list(self) -> list[Vm]:
+        return []
+
+
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
     for name in ("state", "runtime"):
@@ -60,12 +86,24 @@ def paths(tmp_path: Path) -> Paths:
     return Paths(*(str(tmp_path / name) for name in ("config", "state", "cache", "runtime")))
 
 
-def examine(paths: Paths, monitor: Monitor, images: Nouns, kernels: Nouns) -> dict[str, Check]:
+def doctor_of(paths: Paths, monitor: Monitor, images: Nouns, kernels: Nouns, left: Left) -> Doctor:
     drivers = Drivers(paths.probe_cache)
     drivers.use(monitor)  # type: ignore[arg-type]
-    doctor = Doctor(paths, build({}), drivers, images, kernels, Names())  # type: ignore[arg-type]
-    report = asyncio.run(doctor.report())
+    settings = build({"disk_reserve": 0})
+    admission = Admission(paths.state, settings, lambda subject: False)
+    return Doctor(paths, settings, drivers, images, kernels, Names(), Running(left), admission)  # type: ignore[arg-type]
+
+
+def examine(
+    paths: Paths,
+    monitor: Monitor,
+    images: Nouns,
+    kernels: Nouns,
+    left: Left = Left(),  # noqa: B008 - nothing
+) -> dict[str, Check]:
+    report = asyncio.run(doctor_of(paths, monitor, images, kernels, left).report())
     assert [check.name for check in report.checks] == [*ROWS, "system installation"]
+    assert all(bool(check.mend) == (check.status != "pass") for check in report.checks), "what is wrong has a mend"
     return {check.name: check for check in report.checks}
 
 
@@ -95,7 +133,7 @@ def test_missing_tools_are_named_with_their_packages(paths: Paths, monkeypatch: 
     rows = examine(paths, Monitor(usable=False, accelerated=False), Nouns(), Nouns())
     assert (rows["monitor"].status, rows["monitor"].mend) == ("fail", "sudo mend it")
     assert (rows["skopeo"].status, rows["skopeo"].mend) == ("warn", "sudo apt-get install skopeo-package")
-    assert rows["mke2fs"].status == "fail"
+    assert rows["debugfs"].status == "fail"
 
 
 def test_directories_that_others_can_enter_are_a_failure_with_its_mend(paths: Paths) -> None:
@@ -110,3 +148,34 @@ def test_directories_that_others_can_enter_are_a_failure_with_its_mend(paths: Pa
     rows = examine(paths, Monitor(usable=True, accelerated=True), Nouns(), Nouns())
     assert rows["runtime directory"].status == "fail"
     assert len(rows) == len(ROWS) + 1
+
+
+def test_what_is_left_over_is_named_with_reasons_and_the_first_few_alone(paths: Paths) -> None:
+    stray = Leftover(kind="process", name="77", reason="nobody knows it", remedy="end")
+    rows = examine(paths, Monitor(usable=True, accelerated=True), Nouns(), Nouns(), Left(*[stray] * 7))
+    row = rows["left over"]
+    assert (row.status, row.mend) == ("warn", "banger doctor --fix")
+    assert row.detail.count("process 77: nobody knows it") == 5 and row.detail.endswith("2 more")
+    image = Leftover(kind="image", name="/images/1", reason="no record", remedy="")
+    rows = examine(paths, Monitor(usable=True, accelerated=True), Nouns(), Nouns(), Left(image))
+    assert rows["left over"].mend == "look at it: /images/1"
+
+
+def test_to_fix_is_to_clear_and_then_to_look(paths: Paths) -> None:
+    stray = Leftover(kind="process", name="77", reason="nobody knows it", remedy="end")
+    doctor = doctor_of(paths, Monitor(usable=True, accelerated=True), Nouns(), Nouns(), Left(stray))
+    report = asyncio.run(doctor.fix())
+    assert report.fixed == [stray]
+    assert {each.name: each.status for each in report.checks}["left over"] == "pass"
+
+
+def test_a_default_image_without_a_work_seed_is_a_warning(paths: Paths) -> None:
+    images = Nouns("debian-bookworm", seed=None)
+    row = examine(paths, Monitor(usable=True, accelerated=True), images, Nouns())["default image"]
+    assert (row.status, row.mend) == ("warn", "banger image pull --force debian-bookworm")
+
+
+def test_looking_changes_nothing(paths: Paths) -> None:
+    before = {each: each.stat().st_mtime_ns for each in Path(paths.state).parent.rglob("*")}
+    examine(paths, Monitor(usable=True, accelerated=True), Nouns(), Nouns())
+    assert {each: each.stat().st_mtime_ns for each in Path(paths.state).parent.rglob("*")} == before

@@ -113,9 +113,11 @@ _ALONE = (
     Verb(
         "doctor",
         "check this host, and say how to mend what is missing",
-        description="The exit status is 1 when a row says FAIL.",
-        arguments=(JSON,),
-        examples=("banger doctor",),
+        description="""\
+The exit status is 1 when a row says FAIL. It only looks. With --fix it first clears away what is left over, things of
+banger's that no record tells of, and says why of each; a disk is never removed, but set aside and named.""",
+        arguments=(Argument("--fix", "clear away what is left over", kind="flag"), JSON),
+        examples=("banger doctor", "banger doctor --fix", "banger doctor --json"),
     ),
     Verb(
         "df",

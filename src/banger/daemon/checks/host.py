@@ -6,7 +6,7 @@ Each row reads one place of the kernel's. What is advice there is a ``warn`` her
 
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from banger.daemon.checks import Found
 from banger.net import checks as network
@@ -33,12 +33,24 @@ def read(root: str, path: str) -> str:
         return ""
 
 
+def tasks(root: str) -> list[str]:
+    """The ids of the processes and of the kernel's threads."""
+    place = os.path.join(root, "proc")
+    return [name for name in os.listdir(place) if name.isdecimal()] if os.path.isdir(place) else []
+
+
 def kvm(record: Record, root: str = "/") -> Found:
     if not os.path.exists(os.path.join(root, "dev/kvm")):
         return (
             "fail",
             "there is no /dev/kvm: Firecracker cannot run machines here",
             "switch on virtualisation in the firmware, or nested virtualisation, and load kvm_intel or kvm_amd",
+        )
+    if os.stat(os.path.join(root, "dev/kvm")).st_mode & 0o006:
+        return (
+            "warn",
+            "everybody on this host can use /dev/kvm; jails have a node of their own",
+            "sudo chmod o= /dev/kvm",
         )
     return "pass", "/dev/kvm is there; the monitor row says whether guests run on it", ""
 
@@ -132,6 +144,40 @@ def console(record: Record, root: str = "/") -> Found:
     return "pass", "the kernel is quiet on its console", ""
 
 
+def user_ids(record: Record, root: str = "/") -> Found:
+    """Nobody else has a user id that a monitor may get: not as a user, not as a subordinate one."""
+    first, last = record.first_uid, record.tool_uids[-1]
+    taken = [f"user {name}" for name, uid in _numbers(root, "etc/passwd", 2) if first <= uid[0] <= last]
+    for path in ("etc/subuid", "etc/subgid"):
+        for name, (start, count) in _numbers(root, path, 1, 2):
+            if count and start <= last and first <= start + count - 1:
+                taken.append(f"{name} in /{path}")
+    if taken:
+        detail = f"the machines' user ids {first} to {last} are also those of: {', '.join(taken)}"
+        return "warn", detail, "give them others: usermod -u for a user, usermod --del-subuids for subordinate ids"
+    return "pass", f"{first} to {last} are the machines' alone", ""
+
+
+def _numbers(root: str, path: str, *columns: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and numbers of a table with colons; lines of another form are passed over."""
+    for line in read(root, path).splitlines():
+        fields = line.split(":")
+        if len(fields) > max(columns) and all(fields[each].isdecimal() for each in columns):
+            yield fields[0], tuple(int(fields[each]) for each in columns)
+
+
+def memory_errors(record: Record, root: str = "/") -> Found:
+    """What the kernel knows of memory that corrects its errors. Without it a guest may flip its neighbours' bits."""
+    place = os.path.join(root, "sys/devices/system/edac/mc")
+    controllers = [each for each in os.listdir(place) if each.startswith("mc")] if os.path.isdir(place) else []
+    lost = sum(int(count) for each in controllers if (count := read(place, f"{each}/ue_count")).isdecimal())
+    if lost:
+        return "warn", f"the memory had {lost} errors that could not be corrected", "replace it: guests lose data"
+    if controllers:
+        return "pass", "the memory corrects its errors (ECC)", ""
+    return "pass", "the kernel tells of no memory with ECC; use it where guests do not trust each other", ""
+
+
 def guests_network(record: Record, root: str = "/") -> Found:
     known = plan.host_networks(os.path.join(root, plan.ROUTES.lstrip("/")))
     return network.addresses(record.network.network, known, record.bridge)
@@ -147,4 +193,6 @@ ROWS: Mapping[str, Row] = {
     "shared cores": threads,
     "mitigations": mitigations,
     "kernel console": console,
+    "user ids": user_ids,
+    "memory errors": memory_errors,
 }

@@ -96,18 +96,21 @@ async def loaded(unit: str, names: tuple[str, ...]) -> dict[str, str]:
 async def installed_files(record: Record) -> Found:
     """Only root can change what root runs."""
     for path in (HELPER, units.DIRECTORY, "/etc/banger/install.json"):
-        while True:
-            found = os.lstat(path)
-            if found.st_uid != 0 or found.st_mode & 0o022:
-                return (
-                    "fail",
-                    f"somebody other than root can write {path}",
-                    f"sudo chown root {path}; sudo chmod go-w {path}",
-                )
-            if path == "/":
-                break
-            path = os.path.dirname(path)
+        if (loose := _not_roots(path)) is not None:
+            mend = f"sudo chown root {loose}; sudo chmod go-w {loose}"
+            return "fail", f"somebody other than root can write {loose}", mend
     return "pass", "only root can change what root runs", ""
+
+
+def _not_roots(path: str) -> str | None:
+    """What of a path and all that is above it somebody other than root can write."""
+    while True:
+        found = os.lstat(path)
+        if found.st_uid != 0 or found.st_mode & 0o022:
+            return path
+        if path == "/":
+            return None
+        path = os.path.dirname(path)
 
 
 async def firecracker(record: Record) -> Found:
@@ -125,6 +128,10 @@ async def jails(record: Record) -> Found:
         found = os.lstat(path)
         if found.st_uid != 0 or found.st_mode & 0o022 or not stat.S_ISDIR(found.st_mode):
             return "fail", f"{path} is not a directory of root's alone", REPEAT
+    if (loose := _not_roots(host.private)) is not None:
+        return "fail", f"somebody other than root can write {loose}, above the jails", f"sudo chmod go-w {loose}"
+    if os.stat(host.store).st_dev != os.stat(host.jails).st_dev:
+        return "fail", f"{host.store} and {host.jails} are on two file systems: no kernel can be linked", REPEAT
     flags = os.statvfs(host.jails).f_flag
     refused = [name for name, flag in (("nodev", os.ST_NODEV), ("noexec", os.ST_NOEXEC)) if flags & flag]
     if refused:

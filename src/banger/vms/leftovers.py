@@ -1,0 +1,42 @@
+"""What is left over, for the daemon's start and for the doctor: found, and cleared away (`orphans`)."""
+
+from collections.abc import Awaitable, Callable
+
+from banger.api.daemon import Leftover
+from banger.engine.engine import Engine
+from banger.vms import orphans
+from banger.vms.orphans import Changes, Orphan
+from banger.vms.parts import Parts
+from banger.vms.record import VmRecord
+
+
+class Leftovers:
+    """Of one daemon. ``take_over`` is told of every machine that is entered again while the daemon serves."""
+
+    def __init__(self, parts: Parts, engine: Engine, take_over: Callable[[VmRecord], Awaitable[None]]) -> None:
+        self._parts = parts
+        self._engine = engine
+        self._take_over = take_over
+
+    async def found(self) -> list[Leftover]:
+        """What there is, and what would be done about it. Raises what asking root raises."""
+        return [each.told for each in await self._orphans()]
+
+    async def clear(self) -> list[Leftover]:
+        """Do it; what came of each. Raises as `found`."""
+        machines = self._parts.machines
+        known = {each.id for each in machines.all()}
+        came = await orphans.clear(await self._orphans())
+        for record in machines.all():
+            if record.id not in known and not self._changing(record.id):
+                await self._take_over(record)
+        return came
+
+    async def _orphans(self) -> list[Orphan]:
+        return await orphans.find(self._parts, Changes(self._changing, self._engine.oldest))
+
+    def _changing(self, vm_id: str) -> bool:
+        """Whether a machine is in the middle of a change, its own or the one that it works for."""
+        record = self._parts.machines.get(vm_id)
+        subjects = [vm_id, *([record.worker_of] if record is not None and record.worker_of else [])]
+        return any(self._engine.under_way(each) is not None for each in subjects)
