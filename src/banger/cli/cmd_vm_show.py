@@ -31,6 +31,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
             ("vcpu", vm.vcpu),
             ("memory", format_size(vm.memory)),
             ("disk", format_size(vm.disk_size)),
+            ("work disk", f"{format_size(vm.work_disk_size)} on /root" if vm.work_disk_size else None),
             ("next start", _pending(vm)),
             ("environment", " ".join(sorted(vm.env))),
             ("labels", " ".join(f"{key}={value}" for key, value in sorted(vm.labels.items()))),
@@ -66,6 +67,7 @@ def _pending(vm: "Vm") -> str | None:
         ("vcpu", vm.pending.vcpu),
         ("memory", vm.pending.memory and format_size(vm.pending.memory)),
         ("disk", vm.pending.disk_size and format_size(vm.pending.disk_size)),
+        ("work disk", vm.pending.work_disk_size and format_size(vm.pending.work_disk_size)),
     )
     return ", ".join(f"{name} {value}" for name, value in told if value)
 

@@ -24,6 +24,7 @@ class VmDefaults(msgspec.Struct, frozen=True, kw_only=True):
     vcpu: int
     memory: int
     disk_size: int
+    work_disk_size: int
     host_loopback: bool
     nat: bool
     private: bool
@@ -174,7 +175,9 @@ SETTINGS = (
     Setting("vm_defaults.memory", SIZE, None, _size,
             "Memory of a machine; unset means an eighth of the host's, at least 512 MiB and at most 2 GiB."),
     Setting("vm_defaults.disk_size", SIZE, 8 * GIB, _size,
-            "Size of a machine's disk. It is sparse: only what is written takes space."),
+            "Size of a machine's root disk. It is sparse: only what is written takes space."),
+    Setting("vm_defaults.work_disk_size", SIZE, 8 * GIB, _size,
+            "Size of a machine's work disk, which the guest has on /root. It is sparse as well."),
     Setting("vm_defaults.host_loopback", "true or false", False, _truth,
             "Whether guests reach what listens on the host: its loopback (at 10.0.2.2), or the bridge's address."),
     Setting("vm_defaults.nat", "true or false", False, _truth,

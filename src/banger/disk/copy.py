@@ -13,8 +13,11 @@ FICLONE = 0x40049409
 STEP = 64 << 20
 
 
-async def copy(source: str, destination: str) -> None:
-    """Write ``source`` to the new file ``destination``, durably; a failure leaves no file. Raises OSError."""
+async def copy(source: str, destination: str, *, durable: bool = True) -> None:
+    """Write ``source`` to the new file ``destination``, durably unless told otherwise.
+
+    A failure leaves no file. Raises OSError.
+    """
     reading = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     try:
         writing = os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -25,7 +28,8 @@ async def copy(source: str, destination: str) -> None:
                 at = 0
                 while at < size:
                     at = await asyncio.to_thread(_copy, reading, writing, at, size)
-            await asyncio.to_thread(os.fsync, writing)
+            if durable:
+                await asyncio.to_thread(os.fsync, writing)
         except BaseException:
             os.unlink(destination)
             raise

@@ -34,6 +34,7 @@ from banger.disk.ext4.geometry import BLOCK, Geometry
 from banger.disk.ext4.node import Content, Node
 from banger.disk.ext4.superblock import MADE_AT
 from banger.disk.fresh import new_file, sync
+from banger.disk.work_disk import LABEL
 from banger.paths import Paths
 from banger.ssh import keys
 from banger.ssh.keys import KeyPair
@@ -42,7 +43,7 @@ SEED, NOTE = "work-seed.ext4", "work-seed.json"
 STAGING = "image-seed-"
 HOME = "/root"
 
-VERSION = 1
+VERSION = 2
 """Grows when the same home would be made into another seed."""
 
 ENTRY_LIMIT = 200_000
@@ -184,7 +185,7 @@ def _write(home_mode: int, places: Sequence[Place], scratch: str, key: KeyPair |
             _authorize(root, area, allowed, key)
         size = volume.fitting(area)
         fingerprint = key.fingerprint if key is not None else ""
-        return volume.write(descriptor, area, root, size=size, seed=f"work seed {fingerprint}").size
+        return volume.write(descriptor, area, root, size=size, seed=f"work seed {fingerprint}", label=LABEL).size
 
 
 def _copy(area: DataArea, path: str, size: int) -> Content:

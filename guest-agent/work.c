@@ -1,0 +1,58 @@
+/* The machine's work disk: an ext4 file system of its own on /root. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "agent.h"
+#include "loader.h"
+
+#define WORK "/root"
+#define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t) /* fs/ext4/ext4.h: no header for user space has it */
+
+/* The kernel grows a mounted ext4 itself, so that no image needs a tool for it. */
+void grow(const char *disk, const char *path, const char *what)
+{
+    int device = open(disk, O_RDONLY | O_CLOEXEC), top = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct statfs status;
+    uint64_t bytes, blocks;
+
+    if (device < 0 || top < 0 || ioctl(device, BLKGETSIZE64, &bytes) || fstatfs(top, &status)) {
+        dprintf(2, "banger: the size of %s cannot be told: %s\n", what, strerror(errno));
+    } else {
+        blocks = bytes / (uint64_t)status.f_bsize;
+        if (ioctl(top, EXT4_IOC_RESIZE_FS, &blocks))
+            dprintf(2, "banger: %s cannot be grown: %s\n", what, strerror(errno));
+    }
+    close(device);
+    close(top);
+}
+
+/* A service of the image's init that is started again finds it mounted. */
+static bool is_mounted(void)
+{
+    struct stat above, here;
+
+    return stat("/", &above) == 0 && stat(WORK, &here) == 0 && above.st_dev != here.st_dev;
+}
+
+void mount_work(void)
+{
+    char disk[64];
+
+    if (!plan.work || is_mounted())
+        return;
+    find_disk(plan.work, disk, sizeof disk);
+    mkdir(WORK, 0700);
+    if (mount(disk, WORK, "ext4", 0, NULL))
+        give_up("cannot mount the work disk %s: %s", disk, strerror(errno));
+    grow(disk, WORK, "the work disk");
+}
