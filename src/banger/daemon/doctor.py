@@ -16,7 +16,7 @@ from banger import errors, proc
 from banger.api.daemon import Check, Report
 from banger.config.settings import Config
 from banger.config.sizes import GIB, format_size
-from banger.daemon.checks import Found, host, posture
+from banger.daemon.checks import Found, host, posture, sizes
 from banger.daemon.names import Names
 from banger.daemon.services import Images, Kernels
 from banger.disk.roots import strategy as roots
@@ -189,6 +189,13 @@ async def _names(doctor: Doctor) -> Found:
     return await doctor.names.row()
 
 
+def _of_config(row: Callable[[Config], Found]) -> "Row":
+    async def look(doctor: Doctor) -> Found:
+        return row(doctor.config)
+
+    return look
+
+
 Row = Callable[[Doctor], Awaitable[Found]]
 
 ROWS: dict[str, Row] = {
@@ -209,6 +216,7 @@ ROWS: dict[str, Row] = {
     "kernel": _kernel,
     "default image": _image,
     "names": _names,
+    **{name: _of_config(row) for name, row in sizes.ROWS.items()},
 }
 """Every row by its name, in the order of the report."""
 

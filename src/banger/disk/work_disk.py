@@ -88,6 +88,8 @@ def check(path: str, size: int) -> bool:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode) or found.st_size < size:
+                raise errors.UnusableDisk(path=path, reason="the work disk's file is not as large as it was made")
             data = os.pread(descriptor, _SUPERBLOCK, _SUPERBLOCK_AT)
         finally:
             os.close(descriptor)
@@ -95,8 +97,6 @@ def check(path: str, size: int) -> bool:
         raise errors.UnusableDisk(path=path, reason="the work disk is gone") from None
     except OSError as error:
         raise errors.from_os(error, path) from error
-    if not stat.S_ISREG(found.st_mode) or found.st_size < size:
-        raise errors.UnusableDisk(path=path, reason="the work disk's file is not as large as it was made")
     fault = _fault(data, found.st_size)
     if fault:
         raise errors.UnusableDisk(path=path, reason=f"the work disk is damaged: {fault}")

@@ -38,7 +38,7 @@ def size(asked: int, default: int, least: int) -> int:
             detail=f"a work disk of {format_size(asked)} is too small: what the image has on /root needs "
             f"{format_size(least)}"
         )
-    return asked or max(default, least)
+    return asked or -(-max(default, least) // 4096) * 4096
 
 
 def drive(record: VmRecord, paths: Paths) -> Drive | None:
