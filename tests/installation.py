@@ -151,7 +151,7 @@ class Installation:
         """A daemon from its start to its sudden end."""
         database = Database(self.paths.database)
         engine = Engine(database)
-        config = settings.build(configured)
+        config = settings.build({"vm_defaults.work_disk_size": 64 * MIB, **configured})
         records = Records(database, "images", ImageRecord)
         images = ImageService(engine, records, self.paths, config, self._agent)
         kernels = KernelService(engine, self.paths, config, self._agent)

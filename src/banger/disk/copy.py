@@ -61,19 +61,22 @@ def _clone(reading: int, writing: int) -> bool:
 
 
 def _copy(reading: int, writing: int, at: int, size: int) -> int:
-    """Copy the next data after ``at``, one step of them at most; returns where to go on."""
-    try:
-        begin = os.lseek(reading, at, os.SEEK_DATA)
-        end = min(os.lseek(reading, begin, os.SEEK_HOLE), begin + STEP, size)
-    except OSError as error:
-        if error.errno == errno.ENXIO:  # there are holes alone
-            return size
-        raise
-    while begin < end:
-        data = os.pread(reading, min(1 << 20, end - begin), begin)
-        if not data:
-            raise OSError(errno.EIO, "it became shorter while it was copied")
-        while data:
-            count = os.pwrite(writing, data, begin)
-            data, begin = data[count:], begin + count
-    return end
+    """Copy what data there are after ``at``, one step of them at most; returns where to go on."""
+    left = STEP
+    while left > 0 and at < size:
+        try:
+            begin = os.lseek(reading, at, os.SEEK_DATA)
+            at = min(os.lseek(reading, begin, os.SEEK_HOLE), begin + left, size)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # there are holes alone
+                return size
+            raise
+        left -= at - begin
+        while begin < at:
+            data = os.pread(reading, min(1 << 20, at - begin), begin)
+            if not data:
+                raise OSError(errno.EIO, "it became shorter while it was copied")
+            while data:
+                count = os.pwrite(writing, data, begin)
+                data, begin = data[count:], begin + count
+    return at

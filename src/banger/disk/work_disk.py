@@ -5,8 +5,8 @@ On disk, in the machine's directory::
     work.ext4           sparse, as large as the disk was asked to be; the file system in it may be smaller
 
 It begins as a clone of its image's work seed, sharing the seed's blocks where the host's file system can, else as a
-sparse copy; without a seed it is empty. The guest's loader makes the file system as large as its disk whenever it
-mounts it, so that nothing is grown here but a hole.
+sparse copy; one that is to be smaller than the seed is written anew, and without a seed it is empty. The guest's loader
+makes the file system as large as its disk whenever it mounts it, so that nothing is grown here but a hole.
 
 From the first start on the guest writes it, so it is anybody's. What is read here is the superblock alone: 1024 bytes
 at a fixed place, by the rules by which a kernel refuses to mount (magic, checksum, size). No tool parses the rest.
@@ -17,6 +17,8 @@ import contextlib
 import os
 import stat
 import struct
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from banger import errors
 from banger.disk import copy, grow
@@ -26,7 +28,7 @@ from banger.disk.ext4.data import DataArea
 from banger.disk.ext4.geometry import SMALLEST, Geometry
 from banger.disk.ext4.node import Node
 from banger.disk.ext4.superblock import MADE_AT
-from banger.disk.fresh import new_file
+from banger.disk.fresh import new_file, sync
 
 NAME = "work.ext4"
 LABEL = b"banger-work"
@@ -39,8 +41,17 @@ _SAW_ERRORS = 2
 _NO_FILE_SYSTEM = "it holds no ext4 file system any more"
 
 
-async def make(path: str, seed: str | None, size: int, *, durable: bool) -> None:
-    """Make the file, a clone of ``seed`` or empty, ``size`` bytes long; what an earlier attempt left is replaced.
+Fill = Callable[[str], Coroutine[Any, Any, None]]
+"""Writes a new file of that name with the file system that a work disk begins as."""
+
+
+def clone(seed: str) -> Fill:
+    """As a clone or copy of a file."""
+    return lambda path: copy.copy(seed, path, durable=False)
+
+
+async def make(path: str, fill: Fill, size: int, *, durable: bool) -> None:
+    """Make the file, ``size`` bytes long; what an earlier attempt left is replaced.
 
     ``durable``: it survives a power cut from here on. Raises `errors.DiskFull` and what else `errors.from_os` makes of
     it; a failure leaves no file.
@@ -49,11 +60,10 @@ async def make(path: str, seed: str | None, size: int, *, durable: bool) -> None
     try:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(beside)
-        if seed is None:
-            await asyncio.to_thread(empty, beside)
-        else:
-            await copy.copy(seed, beside, durable=durable)
+        await fill(beside)
         os.truncate(beside, max(size, os.path.getsize(beside)))  # never less than what is in it
+        if durable:
+            await asyncio.to_thread(sync, beside)
         os.rename(beside, path)
     except BaseException as error:
         remove(path)
@@ -62,11 +72,15 @@ async def make(path: str, seed: str | None, size: int, *, durable: bool) -> None
         raise
 
 
-def empty(path: str) -> None:
-    """Write a new file with an empty file system, whose root is root's own. Raises `errors.DiskFull`."""
+def empty(size: int) -> Fill:
+    """As an empty file system, whose root is root's own."""
+    return lambda path: asyncio.to_thread(_empty, path, size)
+
+
+def _empty(path: str, size: int) -> None:
     with new_file(path) as descriptor, contextlib.closing(DataArea(descriptor, Geometry(None))) as area:
         top = Node.directory(0o700, mtime=MADE_AT * 1_000_000_000)
-        volume.write(descriptor, area, top, size=LEAST, seed="work disk", label=LABEL)
+        volume.write(descriptor, area, top, size=size, seed="work disk", label=LABEL)
 
 
 def larger(path: str, size: int) -> None:

@@ -11,7 +11,6 @@ import shutil
 import msgspec
 
 from banger import errors
-from banger.disk import work_disk
 from banger.engine.change import Report
 from banger.vms import handles, roots, wanted, workdisks
 from banger.vms.parts import Made, Parts, Step
@@ -61,8 +60,8 @@ class EnsureImage(_Making):
         # in one step with the look-up: from here on the image cannot be deleted
         named = parts.machines.change(self.vm_id, image=image.name, image_id=image.id, disk_size=size)
         if named is not None and not named.worker_of:
-            seed = await workdisks.seed(parts, named, report)
-            least = work_disk.LEAST if seed is None else os.path.getsize(seed)
+            await workdisks.seed(parts, named)
+            least = workdisks.least(parts, image.id)
             size = workdisks.size(record.work_disk_size, defaults.work_disk_size, least)
             parts.machines.change(self.vm_id, work_disk_size=size)
 

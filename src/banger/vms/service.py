@@ -17,9 +17,7 @@ from banger import errors
 from banger.api.operation import Operation
 from banger.api.vm import CreateVm, KeepVm, SetVm, StopVm, Vm, VmStatsList
 from banger.config.settings import Config
-from banger.disk import work_disk
 from banger.engine.engine import Engine
-from banger.images import seeds
 from banger.images.service import ImageService
 from banger.kernels.service import KernelService
 from banger.net.service import GuestNetwork
@@ -160,8 +158,7 @@ class VmService(Talking):
         image = parts.images.expect(record.image)
         if image is not None:
             wanted.disk_size(record.disk_size, parts.settings.vm_defaults.disk_size, image.size)
-            seed = seeds.noted(parts.paths.image(image.id))
-            workdisks.size(record.work_disk_size, 0, work_disk.LEAST if seed is None else seed.size)
+            workdisks.size(record.work_disk_size, 0, workdisks.least(parts, image.id))
         parts.kernels.expect(record.kernel or (image.kernel if image is not None else ""))
         self._promised.append(record.name)
         return record

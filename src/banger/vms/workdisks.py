@@ -12,6 +12,7 @@ from banger.config.sizes import format_size
 from banger.disk import work_disk
 from banger.disk.roots import strategy
 from banger.engine.change import Report
+from banger.images import seeds
 from banger.paths import Paths
 from banger.vmm.driver import Drive
 from banger.vms.parts import Made, Parts, Step
@@ -22,13 +23,18 @@ def path(paths: Paths, vm_id: str) -> str:
     return os.path.join(paths.vm(vm_id), work_disk.NAME)
 
 
-async def seed(parts: Parts, record: VmRecord, report: Report) -> str | None:
-    """The file that a machine's work disk begins as; None where its image can have none, which is told."""
+async def seed(parts: Parts, record: VmRecord) -> str | None:
+    """The file that a machine's work disk begins as; None where its image can have none."""
     try:
         return await parts.images.work_seed(record.image_id)
-    except errors.UnusableDisk as unusable:
-        report.notice(f"/root begins empty, since the image's own cannot be read: {unusable.message}")
+    except errors.UnusableDisk:
         return None
+
+
+def least(parts: Parts, image_id: str) -> int:
+    """How large a work disk of machines of that image has to be, as far as is known before its seed is made."""
+    note = seeds.noted(parts.paths.image(image_id))
+    return work_disk.LEAST if note is None else note.least
 
 
 def size(asked: int, default: int, least: int) -> int:
@@ -78,14 +84,23 @@ class MakeWorkDisk(Step):
     async def do(self, report: Report) -> None:
         report.stage("making the work disk")
         record = self.parts.need(self.vm_id)
-        begin = await seed(self.parts, record, report)
-        await work_disk.make(self.path, begin, record.work_disk_size, durable=not record.ephemeral)
+        fill = await self._fill(record, report)
+        await work_disk.make(self.path, fill, record.work_disk_size, durable=not record.ephemeral)
         uid = self.parts.uid(record)
         if uid is not None:
             try:
                 os.chown(self.path, uid, uid)
             except OSError as error:
                 raise errors.from_os(error, self.path) from error
+
+    async def _fill(self, record: VmRecord, report: Report) -> work_disk.Fill:
+        begin, size = await seed(self.parts, record), record.work_disk_size
+        if begin is None:
+            report.notice("/root begins empty, since the image's own cannot be read")
+            return work_disk.empty(size)
+        if os.path.getsize(begin) > size:
+            return lambda path: self.parts.images.write_home(record.image_id, path, size)
+        return work_disk.clone(begin)
 
     async def undo(self, report: Report) -> None:
         record = self.parts.machines.get(self.vm_id)

@@ -11,7 +11,7 @@ import pytest
 from banger import errors
 from banger.api.image import ImportImage
 from banger.api.vm import PendingVm, SetVm
-from banger.disk import work_disk
+from banger.disk import copy, work_disk
 from banger.images import seeds
 from banger.vms import handles
 from tests.guest_images import Tar
@@ -98,6 +98,19 @@ async def test_one_that_is_asked_for_smaller_than_its_seed_is_refused(
 
 
 @scenario
+async def test_one_that_is_smaller_than_machines_have_by_default_is_written_to_its_size(
+    installation: Installation, tmp_path: Path
+) -> None:
+    async with installation.daemon(**{"vm_defaults.work_disk_size": GIB}) as daemon:
+        await with_home(daemon, tmp_path)
+        await daemon.create(image="home", start=False, work_disk_size=100 * MIB)
+        path = disk(installation, daemon)
+        assert path.stat().st_size == 100 * MIB and sound(path)
+        assert " 100640 (1)      0      0 " in told(path, "ls -l /")
+        assert not list(path.parent.glob("seed*"))
+
+
+@scenario
 async def test_it_grows_at_the_next_start_and_never_shrinks(installation: Installation) -> None:
     async with installation.daemon() as daemon:
         await daemon.create(start=False, work_disk_size=GIB)
@@ -143,7 +156,7 @@ async def test_a_full_disk_while_it_is_cloned_undoes_the_machine(
     async def full(*arguments: object, **named: object) -> None:
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr(work_disk.copy, "copy", full)
+    monkeypatch.setattr(copy, "copy", full)
     async with installation.daemon() as daemon:
         with pytest.raises(errors.DiskFull):
             await daemon.create()

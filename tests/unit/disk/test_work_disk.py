@@ -21,7 +21,8 @@ def path(tmp_path: Path) -> Path:
 
 
 def make(path: Path, seed: Path | None = None, size: int = 96 * MIB) -> None:
-    asyncio.run(work_disk.make(str(path), None if seed is None else str(seed), size, durable=False))
+    fill = work_disk.empty(64 * MIB) if seed is None else work_disk.clone(str(seed))
+    asyncio.run(work_disk.make(str(path), fill, size, durable=seed is not None))
 
 
 def patch(path: Path, at: int, form: str, value: int, *, sealed: bool = True) -> None:
@@ -51,7 +52,7 @@ def test_an_empty_one_is_small_on_disk_and_has_a_label(path: Path) -> None:
 
 def test_it_is_a_clone_of_its_seed_which_stays_as_it_is(path: Path, tmp_path: Path) -> None:
     seed = tmp_path / "seed"
-    work_disk.empty(str(seed))
+    asyncio.run(work_disk.empty(64 * MIB)(str(seed)))
     before = seed.read_bytes()
     make(path, seed)
     assert path.read_bytes()[: len(before)] == before == seed.read_bytes()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from banger.helper import mapper, values
+from banger.helper import device_mapper, mapper, values
 from banger.helper.ext4 import EDIT_LIMIT, Ext4Read, Ext4Write, SnapshotCheck
 from banger.helper.guest_file import Directory, GuestFile, Owner, Remove
 from banger.helper.host import Host
@@ -108,7 +108,11 @@ def test_a_work_disk_is_known_by_a_name_and_a_uuid_of_its_own(monkeypatch: pytes
     with pytest.raises(Refused, match="not banger's"):
         mapper.find(MACHINE[::-1], work=True)
     removed: list[str] = []
-    monkeypatch.setattr(mapper.device_mapper, "remove", lambda name: (removed.append(name), mapped.pop(0))[0])
-    mapped[:2] = mapped[1::-1]  # what goes first is found first
+
+    def remove(name: str) -> None:
+        removed.append(name)
+        mapped[:] = [each for each in mapped if each[0] != name]
+
+    monkeypatch.setattr(device_mapper, "remove", remove)
     mapper.remove_all(MACHINE)
     assert removed == [f"fc-work-{MACHINE}", f"fc-rootfs-{MACHINE}"]
