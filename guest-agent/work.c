@@ -14,8 +14,8 @@
 
 #include "agent.h"
 #include "loader.h"
+#include "machine.h"
 
-#define WORK "/root"
 #define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t) /* fs/ext4/ext4.h: no header for user space has it */
 
 /* The kernel grows a mounted ext4 itself, so that no image needs a tool for it. */
@@ -41,7 +41,7 @@ static bool is_mounted(void)
 {
     struct stat above, here;
 
-    return stat("/", &above) == 0 && stat(WORK, &here) == 0 && above.st_dev != here.st_dev;
+    return stat("/", &above) == 0 && stat(WORK_DISK, &here) == 0 && above.st_dev != here.st_dev;
 }
 
 void mount_work(void)
@@ -51,8 +51,8 @@ void mount_work(void)
     if (!plan.work || is_mounted())
         return;
     find_disk(plan.work, disk, sizeof disk);
-    mkdir(WORK, 0700);
-    if (mount(disk, WORK, "ext4", 0, NULL))
+    mkdir(WORK_DISK, 0700);
+    if (mount(disk, WORK_DISK, "ext4", 0, NULL))
         give_up("cannot mount the work disk %s: %s", disk, strerror(errno));
-    grow(disk, WORK, "the work disk");
+    grow(disk, WORK_DISK, "the work disk");
 }
