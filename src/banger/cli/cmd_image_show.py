@@ -46,4 +46,4 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
 def _seed(seed: WorkSeed | None) -> str:
     if seed is None:
         return "not made yet"
-    return f"{format_size(seed.size)}, {format_size(seed.allocated)} on disk, {seed.key or 'no key'}"
+    return f"at least {format_size(seed.least)}, {format_size(seed.allocated)} on disk, {seed.key or 'no key'}"
