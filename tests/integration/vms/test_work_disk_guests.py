@@ -91,7 +91,7 @@ async def test_where_systemd_is_process_1(installation: Installation, tmp_path: 
         await daemon.create(image=layout, memory=512 * MIB, work_disk_size=128 * MIB)
         await lives(installation, daemon)
         assert (await daemon.vms.health("one")).init == "/sbin/init"
-        script = "until systemctl is-active -q multi-user.target 2>/dev/null; do sleep 0.2; done; systemctl is-active root.mount"
-        assert await told(daemon, script) == "active\n"
+        await told(daemon, "until systemctl is-active -q multi-user.target 2>/dev/null; do sleep 0.2; done")
+        assert await told(daemon, "systemctl is-active root.mount") == "active\n"
         assert await told(daemon, "systemctl list-units --failed --quiet --plain --no-legend") == ""
         await daemon.done(await daemon.vms.delete("one"))
