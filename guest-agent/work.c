@@ -18,6 +18,16 @@
 
 #define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t) /* fs/ext4/ext4.h: no header for user space has it */
 
+/* How many blocks the file system says that it has: the kernel takes its time over a growth to the same size. */
+static uint64_t blocks_of(int device)
+{
+    uint32_t superblock[1024 / 4];
+
+    if (pread(device, superblock, sizeof superblock, 1024) != sizeof superblock)
+        return 0;
+    return (uint64_t)superblock[0x150 / 4] << 32 | superblock[0x04 / 4];
+}
+
 /* The kernel grows a mounted ext4 itself, so that no image needs a tool for it. */
 void grow(const char *disk, const char *path, const char *what)
 {
@@ -29,7 +39,7 @@ void grow(const char *disk, const char *path, const char *what)
         dprintf(2, "banger: the size of %s cannot be told: %s\n", what, strerror(errno));
     } else {
         blocks = bytes / (uint64_t)status.f_bsize;
-        if (ioctl(top, EXT4_IOC_RESIZE_FS, &blocks))
+        if (blocks != blocks_of(device) && ioctl(top, EXT4_IOC_RESIZE_FS, &blocks))
             dprintf(2, "banger: %s cannot be grown: %s\n", what, strerror(errno));
     }
     close(device);
