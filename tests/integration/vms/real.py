@@ -14,7 +14,8 @@ from banger.kernels.service import DISTRIBUTION
 from banger.paths import Paths
 from banger.vmm.driver import Driver
 from banger.vmm.qemu.driver import QemuDriver
-from tests.installation import Installation, agent, build_cache
+from tests.installation import Installation, agent
+from tests.kept import build_cache
 
 
 def qemu(paths: Paths) -> Driver:
