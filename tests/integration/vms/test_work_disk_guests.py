@@ -55,7 +55,7 @@ async def lives(installation: Installation, daemon: Daemon) -> None:
     assert await told(daemon, "cat /root/brought; stat -c '%a %u' /root") == "by the image\n750 0\n"
     assert 100 < await size(daemon) <= 128
     await told(daemon, "echo kept >/root/mine; echo system >/system; rm /root/brought")
-    stopped = await daemon.done(await daemon.vms.stop("one", StopVm(timeout=60)))
+    stopped = await daemon.done(await daemon.vms.stop("one", StopVm(timeout=120)))
     assert stopped.notices == []
     assert unmounted(disk(installation, daemon))
     await daemon.done(await daemon.vms.set("one", SetVm(work_disk_size=300 * MIB)))
@@ -89,9 +89,9 @@ async def test_where_systemd_is_process_1(installation: Installation, tmp_path: 
     layout = guest_images.write_layout(tmp_path / "layout", layers)
     async with installation.daemon() as daemon:
         await daemon.create(image=layout, memory=512 * MIB, work_disk_size=128 * MIB)
-        await lives(installation, daemon)
         assert (await daemon.vms.health("one")).init == "/sbin/init"
         await told(daemon, "until systemctl is-active -q multi-user.target 2>/dev/null; do sleep 0.2; done")
         assert await told(daemon, "systemctl is-active root.mount") == "active\n"
         assert await told(daemon, "systemctl list-units --failed --quiet --plain --no-legend") == ""
+        await lives(installation, daemon)
         await daemon.done(await daemon.vms.delete("one"))
