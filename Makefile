@@ -4,7 +4,7 @@
 PYTHON := scripts/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix smoke attacks check docs lock bench clean
+.PHONY: help demo test matrix smoke attacks requests check docs lock bench clean
 
 help: ## say what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -25,6 +25,10 @@ smoke: ## run the scenarios in the emulated host; ONE=name picks some
 attacks: ## attack the root helper with 100,000 requests (root; half an hour); COUNT=n
 	@$(PYTHON) scripts/setup.py test
 	@BANGER_ATTACKS=$(or $(COUNT),100000) .venv/bin/python -m pytest tests/security/test_helper_attacks.py -q -s
+
+requests: ## send the daemon 10,000 generated requests (a quarter of an hour); COUNT=n
+	@$(PYTHON) scripts/setup.py test
+	@BANGER_BAD_REQUESTS=$(or $(COUNT),10000) .venv/bin/python -m pytest tests/security/test_bad_requests.py -q -s
 
 check: ## the checks that need no machine: lint, types, layers, size rules, docs
 	@$(PYTHON) scripts/setup.py test

@@ -29,3 +29,4 @@ if __name__ == "__main__":
     print("ready", flush=True)  # what a daemon has loaded long before it is asked
     sys.stdin.readline()
     asyncio.run(pull(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])))
+    os._exit(0)  # as a daemon goes on, which does not end with the pull

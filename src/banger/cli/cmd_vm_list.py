@@ -37,6 +37,7 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
     def row(vm: "dict[str, Any]") -> dict[str, object]:
         return {
             **vm,
+            "state": state(vm),
             "id": vm["id"][:12],
             "memory": sizes[vm["memory"]],
             "disk_size": sizes[vm["disk_size"]],
@@ -44,3 +45,10 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
         }
 
     return listing.show(document, "vms", arguments, terminal, COLUMNS, row)
+
+
+def state(vm: "dict[str, Any]") -> str:
+    """With what ended it, in a word, unless that was its own power-off."""
+    reason = (vm.get("stop_reason") or "").partition(":")[0]
+    told = vm["state"] == "stopped" and reason not in ("", "powered off")
+    return f"stopped ({reason})" if told else str(vm["state"])

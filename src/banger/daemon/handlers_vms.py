@@ -1,5 +1,6 @@
 """Machines: everything but the exec stream. A handler is the function that has its route's name."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from banger.api.daemon import Empty
@@ -91,6 +92,6 @@ async def vm_hold(call: Call[None]) -> Stream:
     async def held() -> AsyncIterator[bytes]:
         async with services.vms.hold(machine):
             yield b""  # the reply's head tells the client that the machine is held
-            await services.stopping.wait()
+            await asyncio.get_running_loop().create_future()  # a daemon that ends breaks it off: the hold is lost
 
     return Stream(held(), BYTES, services.stopping)

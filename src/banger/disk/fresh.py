@@ -1,4 +1,5 @@
-"""A new file that becomes a file system: created, never overwritten, gone after a failure, and in the end durable."""
+"""New files: one that becomes a file system is created, never overwritten, gone after a failure, and in the end
+durable; one that becomes part of something else has a name of its own."""
 
 import contextlib
 import errno
@@ -29,6 +30,15 @@ def new_file(path: str) -> Iterator[int]:
         raise
     finally:
         os.close(descriptor)
+
+
+def new_part(directory: str) -> tuple[int, str]:
+    """A descriptor of a private new file in ``directory``, and its path, a name that nobody else has. Raises OSError.
+
+    As tempfile's mkstemp, whose module takes longer to load than some builds have for all that they note.
+    """
+    path = os.path.join(directory, os.urandom(16).hex())
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), path
 
 
 def sync(*paths: str) -> None:

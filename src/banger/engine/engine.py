@@ -23,8 +23,9 @@ from banger.engine.change import Kind, Recovery, Spec, Task
 from banger.engine.events import Events
 from banger.engine.failure import error_body, from_body
 from banger.engine.run import Run
+from banger.engine.turns import Purpose, Turns
 from banger.log import printable
-from banger.store.database import Database
+from banger.store.database import Database, deferred
 from banger.store.operations import Operations, StoredChange, TaskRow
 
 LOG = logging.getLogger("banger.engine")
@@ -50,6 +51,7 @@ class Engine:
         self._runs: dict[str, Run] = {}
         self._subjects: dict[str, Run] = {}
         self._runners: set[asyncio.Task[None]] = set()
+        self._turns = Turns(lambda subject: self.under_way(subject) is None)
         self._closed = False
 
     def register(self, kind: Kind) -> None:
@@ -111,15 +113,19 @@ class Engine:
             msgspec.structs.replace(operation, state="failed", finished=time.time(), error=body, progress=None), {}
         )
 
-    def begin(self, kind: str, *, subject: str, subject_id: str, spec: Spec) -> Operation:
-        """Record a change and start it. Raises `errors.Busy` when ``subject_id`` is in the middle of another."""
+    def begin(self, kind: str, *, subject: str, subject_id: str, spec: Spec, waited: bool = False) -> Operation:
+        """Record a change and start it. Raises `errors.Busy` when ``subject_id`` is in the middle of another.
+
+        So it does while somebody waits for a `turn` with it; who has ``waited`` for one says so.
+        """
         if self._closed:
             raise errors.Interrupted()
         chosen = self._kinds[kind]
         under_way = self.under_way(subject_id)
-        if under_way is not None:
+        change = under_way.kind if under_way is not None else "" if waited else self._turns.next(subject_id)
+        if change:
             noun = {"vm": "machine"}.get(kind.partition(".")[0], kind.partition(".")[0])
-            raise errors.Busy(kind=noun, name=subject, change=under_way.kind)
+            raise errors.Busy(kind=noun, name=subject, change=change)
         operation = Operation(
             id=secrets.token_hex(6),
             kind=kind,
@@ -140,7 +146,8 @@ class Engine:
             )
             for task in tasks
         ]
-        self._store.add(operation, spec, rows)
+        with deferred():  # the run waits for the disk before it does anything
+            self._store.add(operation, spec, rows)
         LOG.info("%s %s: begun", kind, printable(subject), extra={"operation": operation.id})
         self._launch(run, run.forward())
         return operation
@@ -159,10 +166,12 @@ class Engine:
             self._runners.discard(finished)
             if not run.operation.ended:
                 run.feed.close()  # and its subject stays busy: the next start recovers it before anything else
+                self._turns.interrupt(subject)
                 return
             self._runs.pop(operation.id, None)
             if self._subjects.get(subject) is run:
                 del self._subjects[subject]
+            self._turns.grant(subject)
 
         runner.add_done_callback(ended)
         return runner
@@ -232,6 +241,17 @@ class Engine:
         """The change that the subject is in the middle of."""
         run = self._subjects.get(subject_id)
         return run.operation if run is not None and not run.operation.ended else None
+
+    async def turn(self, subject_id: str, purpose: Purpose) -> None:
+        """Wait until the subject is in no change and everybody who waited before has had his turn.
+
+        Until the caller's next await nobody else begins a change of it. Raises `errors.Interrupted` when its change is
+        left to the next daemon.
+        """
+        run = self._subjects.get(subject_id)
+        if run is not None and run.feed.closed:
+            raise errors.Interrupted()
+        await self._turns.wait(subject_id, purpose)
 
     async def close(self) -> None:
         """Stop running tasks where they are, for the next start to recover; the daemon is about to end."""

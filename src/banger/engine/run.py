@@ -22,6 +22,7 @@ from banger.engine.change import Kind, Task
 from banger.engine.failure import error_body
 from banger.engine.feed import Feed
 from banger.log import printable
+from banger.store.database import defer
 from banger.store.operations import Operations, TaskState
 
 LOG = logging.getLogger("banger.engine")
@@ -91,6 +92,7 @@ class Run:
 
     async def forward(self) -> None:
         """Do what is not done yet, and end; go back on a failure or a cancellation."""
+        defer()
         try:
             for position, task in enumerate(self._tasks):
                 if self._states[position] == "done":
@@ -98,10 +100,11 @@ class Run:
                 self._current = task.name
                 self._show(state="running", step=task.name, stage="", progress=None)
                 self._commit({position: "doing"})
+                await self._store.durable()
                 await self._run_step(task.do(_StepReport(self, position)))
                 self._phase(task.name)
                 self._states[position] = "done"
-            self._end("done", None)
+            await self._end("done", None)
         except Exception as error:
             await self._go_back(error)
 
@@ -111,6 +114,7 @@ class Run:
 
     async def backward(self, body: ErrorBody) -> None:
         """Undo, last task first, whatever fails on the way; end with ``body`` as the reason."""
+        defer()
         self._show(state="undoing", error=body, progress=None)
         failed = await self._undo(self._touched())
         if any(isinstance(error, errors.DiskFull) for error in failed.values()):
@@ -121,7 +125,7 @@ class Run:
             left = [f"{task.resource.kind} {task.resource.identity}" for task in tasks if task.resource is not None]
             message = f"{body.message} (undoing failed: {'; '.join(failures)})"
             body = replace(body, message=message, data={**body.data, "undo": failures, "left": left})
-        self._end("cancelled" if body.code == errors.Cancelled.code and not failed else "failed", body)
+        await self._end("cancelled" if body.code == errors.Cancelled.code and not failed else "failed", body)
 
     async def _undo(self, positions: Sequence[int]) -> dict[int, Exception]:
         """Undo these tasks in this order; what each of them failed with."""
@@ -130,7 +134,7 @@ class Run:
             task = self._tasks[position]
             self._show(step=task.name, stage=f"undoing {task.name}")
             try:
-                self._try_commit({position: "undoing"})
+                await self._try_commit({position: "undoing"})
                 await self._run_step(task.undo(_StepReport(self, position)), undo=True)
                 self._states[position] = "undone"
             except Exception as error:
@@ -185,19 +189,20 @@ class Run:
         self.feed.publish(replace(self.operation, **changes), at_once=True)
 
     def _commit(self, states: Mapping[int, TaskState]) -> None:
-        """Put tasks' new states on disk, with all that has been finished since the last commit."""
+        """Put tasks' new states on record, with all that has been finished since the last commit."""
         for position, state in states.items():
             self._states[position] = state
         self._store.save(self.operation, dict(enumerate(self._states)))
 
-    def _try_commit(self, states: Mapping[int, TaskState]) -> None:
+    async def _try_commit(self, states: Mapping[int, TaskState]) -> None:
         """As `_commit`, on the way back: a record that cannot be written must not keep anything from being removed."""
         try:
             self._commit(states)
+            await self._store.durable()
         except Exception as error:
             self._log.error("the record cannot be written", exc_info=error)
 
-    def _end(self, state: str, body: ErrorBody | None) -> None:
+    async def _end(self, state: str, body: ErrorBody | None) -> None:
         operation = replace(
             self.operation,
             state=state,
@@ -210,9 +215,11 @@ class Run:
         states: dict[int, TaskState] = dict(enumerate(self._states))
         if state == "done":
             self._store.save(operation, states)  # a failure here goes back: what is not on record is not done
+            await self._store.durable()
         else:
             try:
                 self._store.save(operation, states)
+                await self._store.durable()
             except Exception as error:
                 self._log.error("the end cannot be recorded; the next start will see to it", exc_info=error)
         told = f"{state}: {body.message}" if body else state

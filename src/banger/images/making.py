@@ -162,6 +162,7 @@ class Build(Fetch):
         """The file of a twin, if there is one when the layers are here."""
         if self._twin() is None:
             return None
+        await self.material.dismiss()
         await sources.arrived(self.material)
         twin = self._twin()
         if twin is None:

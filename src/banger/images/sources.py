@@ -12,7 +12,7 @@ import platform
 import stat
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from banger import errors
+from banger import errors, worker
 from banger.api.image import ImageConfig, Step
 from banger.api.operation import Progress
 from banger.engine.change import Report
@@ -59,6 +59,8 @@ class Material:
         """What brings the layers, while they are known and not all here."""
         self.staging = ""
         """Where they grow."""
+        self.writer: worker.Worker | None = None
+        """The process that will write the file system, begun while the layers are asked for."""
         self._lease: int | None = None
 
     async def keep(self, notice: Notice) -> None:
@@ -71,6 +73,12 @@ class Material:
         if self._lease is not None:
             os.close(self._lease)
             self._lease = None
+
+    async def dismiss(self) -> None:
+        """End the writer: nothing is to be written."""
+        writer, self.writer = self.writer, None
+        if writer is not None:
+            await writer.end()
 
     def remove(self) -> None:
         """Remove what nobody needs once the file system is written."""
@@ -88,7 +96,8 @@ def architecture() -> str:
 async def arriving(material: Material, source: str, report: Report) -> AsyncIterator[None]:
     """Have the layers of a reference known when the body begins, and brought into the cache while it runs.
 
-    What goes wrong with that is raised by `arrived`, or at once where the layers are not known before.
+    Their writer is begun at once, and ends with the body at the latest. What goes wrong with the layers is raised by
+    `arrived`, or at once where they are not known before.
     """
     known = asyncio.Event()
 
@@ -98,6 +107,7 @@ async def arriving(material: Material, source: str, report: Report) -> AsyncIter
 
     coming = material.coming = asyncio.ensure_future(fetch(material, source, report, announce))
     coming.add_done_callback(lambda _: known.set())
+    writer = material.writer = builder.begin()
     try:
         await known.wait()
         if coming.done():
@@ -105,7 +115,7 @@ async def arriving(material: Material, source: str, report: Report) -> AsyncIter
         yield
     finally:
         coming.cancel()  # once and by nobody else: a second time would cut short how it ends what it began
-        await asyncio.gather(coming, return_exceptions=True)
+        await asyncio.gather(coming, writer.end(), return_exceptions=True)
 
 
 async def arrived(material: Material) -> None:
@@ -229,6 +239,7 @@ async def write(
 
     if coming is None:
         report.stage(STAGES["read"])
+    writer, material.writer = material.writer, None
     return await builder.build_in_child(
         [*known, *material.top],
         output,
@@ -238,6 +249,7 @@ async def write(
         indexes=indexes,
         home=home,
         staging=material.staging,
+        begun=writer,
     )
 
 

@@ -1,14 +1,15 @@
 """Layers that are read while they are on their way, in the process that builds (`child`).
 
 Whoever fetches them writes each blob to a file in a staging directory, named `PARTIAL` and something, and renames it to
-the blob's name when it is whole. A layer is read as soon as that is there, or while it grows, where its file can be
-told from the others': it is larger than any other blob that is missing. When a connection breaks the file that grew is
-gone; reading goes on at the same place in the next one.
+the blob's name when it is whole and on the disk. A layer is read as soon as that is there, or while it grows, where its
+file can be told from the others': it is larger than any other blob that is missing, or has just the size that this one
+will have, and waits for the disk. When a connection breaks the file that grew is gone; reading goes on at the same
+place in the next one.
 
 When all are there a line follows on the process's stdin: the seed as JSON. From then on nothing is waited for.
 
 None of that proves anything of a layer: whoever reads it counts its digest, as ever (`blob`). What was read while it
-grew is right, or has to be read again.
+grew is right, or has to be read again; so has what was another's, which had this size for a moment.
 """
 
 import io
@@ -70,15 +71,16 @@ class Arrival:
         select.select([self._source], [], [], _PAUSE)
 
     def growing(self, layer: LayerSource) -> io.FileIO | None:
-        """The file that becomes a layer's, if that is certain, or the layer's own."""
+        """The file that becomes a layer's, as far as can be told, or the layer's own."""
         others = [each.size for each in self._layers if each.digest not in ("", layer.digest) and not _whole(each)]
         least = max([_LEAST, *others])
+        whole = layer.size if layer.size not in others else None
         try:
             if _whole(layer):
                 return opened(layer.path)
             for name in os.listdir(self._staging):  # after the look at the others: what is whole by then has none
                 path = os.path.join(self._staging, name)
-                if name.startswith(PARTIAL) and os.stat(path).st_size > least:
+                if name.startswith(PARTIAL) and ((size := os.stat(path).st_size) > least or size == whole):
                     return opened(path)
         except FileNotFoundError:
             pass

@@ -12,6 +12,7 @@ import os
 from banger.disk.ext4.data import DataArea
 from banger.disk.ext4.geometry import BLOCK, Geometry
 from banger.disk.ext4.node import Content
+from banger.disk.fresh import new_part
 
 LIMIT = 64 << 20
 """Most bytes for one layer; what hides more than that is not a small change on top."""
@@ -38,11 +39,9 @@ class Aside:
         if self._area is None and not self._directory:
             return None
         if self._area is None:
-            import tempfile  # which loads a lot, and is seldom needed here
-
             try:
                 os.makedirs(self._directory, mode=0o700, exist_ok=True)
-                self._descriptor, self.path = tempfile.mkstemp(dir=self._directory)
+                self._descriptor, self.path = new_part(self._directory)
             except OSError:
                 self._directory = ""
                 return None

@@ -125,6 +125,10 @@ class _Build:
         self._read = self._told = 0
         self._skipped: dict[Content, tuple[int, int]] = {}
         """Files that were stepped over: their layer, and the number of their entry in it."""
+        self._tree = Tree()
+        self._scanned: list[list[Entry]] = []
+        """The entries of all layers, oldest first. Both live as long as this object, which its reader refers to: a
+        process that collects no garbage is not kept by taking them apart before it says that it is done."""
 
     def run(self) -> BuildReport:
         try:
@@ -134,10 +138,10 @@ class _Build:
                 aside.forget()
 
     def _run(self) -> BuildReport:
-        tree = Tree()
+        tree = self._tree
         base = self._read_base(tree)
         below = tree.finish()[0]
-        scanned = self._scan()
+        scanned = self._scanned = self._scan()
         for layer, entries in zip(self._layers, scanned, strict=True):
             merge.apply(tree, layer.name, entries)
         live, dropped = tree.finish()

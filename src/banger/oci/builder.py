@@ -13,6 +13,11 @@ from banger.oci.child import MEMORY_LIMIT, Request, encoded
 from banger.oci.progress import Progress, silent
 
 
+def begin() -> worker.Worker:
+    """The process of a build that will be asked for soon."""
+    return worker.Worker("banger.oci.child")
+
+
 async def build_in_child(
     layers: Sequence[LayerSource],
     output: str,
@@ -24,18 +29,20 @@ async def build_in_child(
     indexes: str = "",
     home: str = "",
     staging: str = "",
+    begun: worker.Worker | None = None,
 ) -> BuildReport:
     """As `build.build_image`, in a child process that dies with a cancelled call. Raises the same errors.
 
     A ``seed`` to be awaited is there when the layers are: until then each is read as it comes, in the directory
-    ``staging``. What that raises ends the child, and is raised. ``memory`` bounds the child's address space.
+    ``staging``. What that raises ends the child, and is raised. ``memory`` bounds the child's address space. ``begun``
+    is the child, when there is one already.
     """
     if os.path.lexists(output):
         raise errors.AlreadyExists(kind="file", name=output)
     known, later = (seed, None) if isinstance(seed, str) else (None, seed)
     request = Request(list(layers), output, known, size, memory, indexes, home, staging)
     try:
-        return await worker.ask("banger.oci.child", encoded(request), BuildReport, progress, later=later)
+        return await (begun or begin()).ask(encoded(request), BuildReport, progress, later=later)
     except BaseException as fault:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(output)

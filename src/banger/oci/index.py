@@ -22,6 +22,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from banger.disk.ext4.data import DataArea
 from banger.disk.ext4.node import Content, Extent
 from banger.disk.ext4.source import Source
+from banger.disk.fresh import new_part
 from banger.oci.aside import Aside
 from banger.oci.entry import FILE, Entry
 from banger.oci.layer import LayerSource, Shadow
@@ -149,8 +150,6 @@ class Shelf:
         path = self._path(layer)
         if not path:
             return
-        import tempfile  # which loads a lot, and is needed for new layers alone
-
         rows = [_row(entry, live, aside.contents) for entry in entries]
         name = os.fsencode(self._image)
         totals = len(entries), sum(entry.metadata for entry in entries), sum(entry.stored for entry in entries)
@@ -159,7 +158,7 @@ class Shelf:
             data = marshal.dumps((identities, totals, rows))
             head = _HEAD.pack(_MAGIC, sys.hexversion, zlib.crc32(data, zlib.crc32(name)), len(name))
             os.makedirs(self._directory, mode=0o700, exist_ok=True)
-            descriptor, part = tempfile.mkstemp(dir=self._directory)
+            descriptor, part = new_part(self._directory)
             try:
                 with open(descriptor, "wb") as file:
                     file.writelines((head, name, data))

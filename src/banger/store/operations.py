@@ -48,7 +48,7 @@ class Operations:
         self._mapping = msgspec.json.Decoder(dict[str, object])
 
     def add(self, operation: Operation, spec: Mapping[str, object], tasks: Sequence[TaskRow]) -> None:
-        """Put a change and all of its tasks on record."""
+        """Put a change and all of its tasks on record; `durable` when that is awaited."""
         with self._database.transaction():
             self._database.execute(
                 "INSERT INTO operations (id, kind, state, started, spec, document) VALUES (?, ?, ?, ?, ?, ?)",
@@ -61,6 +61,10 @@ class Operations:
                     for position, task in enumerate(tasks)
                 ],
             )
+
+    async def durable(self) -> None:
+        """Wait until all that was saved is on disk."""
+        await self._database.durable()
 
     def save(self, operation: Operation, states: Mapping[int, TaskState]) -> None:
         """Commit a change as it is now, with the states that tasks have come to; prunes when the change has ended."""

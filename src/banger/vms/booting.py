@@ -96,7 +96,7 @@ class Launch(Step):
             raise errors.VmmFailed(reason=failed.data.get("reason", ""), name=record.name) from failed
         launched = parts.machines.change(self.vm_id, handle=handle, stop_reason=None, error=None)
         try:
-            handles.keep(parts.paths, launched)
+            await handles.kept(parts.paths, launched)
         except OSError as error:
             raise errors.from_os(error, spec.directory) from error
         report.record(pid=handle.pid, start_ticks=handle.start_ticks)

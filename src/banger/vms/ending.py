@@ -45,10 +45,11 @@ class PowerOff(Step):
     async def do(self, report: Report) -> None:
         parts = self.parts
         record = parts.need(self.vm_id)
+        hurry = parts.hurry.setdefault(report.operation, asyncio.Event())
         if record.handle is None or not parts.drivers.of(record).alive(record.handle):
+            del parts.hurry[report.operation]
             return
         report.stage("waiting for the guest to power off")
-        hurry = parts.hurry.setdefault(report.operation, asyncio.Event())
         orderly = asyncio.create_task(self._ask(record))
         hurried = asyncio.create_task(hurry.wait())
         try:
@@ -132,7 +133,7 @@ async def switch_off(parts: Parts, vm_id: str) -> Exit | None:
         end = Exit(reason="killed") if was_alive else await driver.wait(handle, 5) or Exit(reason="failed")
         trim_console(parts, handle)
         with contextlib.suppress(OSError):  # a full disk keeps no machine on; a process that is gone is not believed in
-            handles.keep(parts.paths, parts.machines.change(vm_id, handle=None))
+            await handles.kept(parts.paths, parts.machines.change(vm_id, handle=None))
     elif record is not None and record.jailed:
         await parts.root.perform(Sweep(vm_id=vm_id))
     else:

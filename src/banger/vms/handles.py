@@ -8,6 +8,7 @@ by a rename, and both the content and the name are durable before `keep` returns
 damaged, of another version, a link, or about another machine is as good as none.
 """
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -49,6 +50,16 @@ def keep(paths: Paths, record: VmRecord | None) -> None:
     except OSError:
         with contextlib.suppress(OSError):
             os.unlink(path + ".new")
+        raise
+
+
+async def kept(paths: Paths, record: VmRecord | None) -> None:
+    """As `keep`, while others go on. Never left in the middle: whoever gives up may remove the directory."""
+    writing = asyncio.ensure_future(asyncio.to_thread(keep, paths, record))
+    try:
+        await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        await asyncio.wait({writing})
         raise
 
 

@@ -96,16 +96,16 @@ class Rewrite(Step):
         self.asked = asked
 
     async def do(self, report: Report) -> None:
-        self._write(self.asked.after)
+        await self._write(self.asked.after)
         if self.asked.told:
             report.notice(self.asked.told)
 
     async def undo(self, report: Report) -> None:
-        self._write(self.asked.before)
+        await self._write(self.asked.before)
 
-    def _write(self, form: Form) -> None:
+    async def _write(self, form: Form) -> None:
         changed = self.parts.machines.change(self.vm_id, pending=form.pending, nat=form.nat, peers=form.peers)
-        _keep(self.parts, changed)
+        await _keep(self.parts, changed)
 
 
 class Reroute(Step):
@@ -151,12 +151,12 @@ class Reshape(Step):
             report.stage("making the work disk larger")
             work_disk.larger(workdisks.path(parts.paths, record.id), shaped.work_disk_size)
         facts = {name: getattr(shaped, name) for name in ("vcpu", "memory", "disk_size", "work_disk_size")}
-        _keep(parts, parts.machines.change(self.vm_id, pending=None, **facts))
+        await _keep(parts, parts.machines.change(self.vm_id, pending=None, **facts))
 
 
-def _keep(parts: Parts, record: VmRecord | None) -> None:
+async def _keep(parts: Parts, record: VmRecord | None) -> None:
     """The second record too: a machine that is found by it must know how large its disk is."""
     try:
-        handles.keep(parts.paths, record)
+        await handles.kept(parts.paths, record)
     except OSError as error:
         raise errors.from_os(error, parts.paths.vms) from error

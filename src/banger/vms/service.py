@@ -5,7 +5,6 @@ The verbs say what shall be: a machine that is so already is told of, and so is 
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 from collections import deque
@@ -18,6 +17,7 @@ from banger.api.operation import Operation
 from banger.api.vm import CreateVm, KeepVm, SetVm, StopVm, Vm, VmStatsList
 from banger.config.settings import Config
 from banger.engine.engine import Engine
+from banger.engine.turns import Purpose
 from banger.images.service import ImageService
 from banger.kernels.service import KernelService
 from banger.net.service import GuestNetwork
@@ -228,10 +228,13 @@ class VmService(Talking):
         under_way = self._engine.under_way(record.id)
         return under_way if under_way and under_way.kind in kinds and under_way.state == "running" else None
 
-    def _begin(self, kind: str, record: VmRecord, spec: Created | Changed | Reformed) -> Operation:
+    def _begin(
+        self, kind: str, record: VmRecord, spec: Created | Changed | Reformed, *, waited: bool = False
+    ) -> Operation:
         if record.worker_of:
             self._check_idle(record)
-        return self._engine.begin(kind, subject=record.name, subject_id=record.id, spec=msgspec.to_builtins(spec))
+        plain = msgspec.to_builtins(spec)
+        return self._engine.begin(kind, subject=record.name, subject_id=record.id, spec=plain, waited=waited)
 
     # -- ephemeral machines -------------------------------------------------------------------------------------------
 
@@ -245,19 +248,24 @@ class VmService(Talking):
 
     async def _remove_ephemeral(self, vm_id: str) -> None:
         """Delete, once no other change is in the way."""
-        await self._until_idle(vm_id)
+        await self._turn(vm_id, lambda: plans.DELETE)
         record = self._machines.get(vm_id)
         if record is not None and record.ephemeral:
-            self._begin(plans.DELETE, record, Changed(vm_id))
+            self._begin(plans.DELETE, record, Changed(vm_id), waited=True)
             self._holds.forget(vm_id)
 
     # -- the end of machines ------------------------------------------------------------------------------------------
 
     async def _ended(self, vm_id: str, handle: Handle, end: Exit) -> None:
         """A process has ended: put that on record, unless a change has done so by then."""
-        await self._until_idle(vm_id)
+
+        def on_record() -> bool:
+            record = self._machines.get(vm_id)
+            return record is None or record.handle != handle
+
+        await self._turn(vm_id, lambda: "" if on_record() else plans.KILL)
         record = self._machines.get(vm_id)
-        if record is not None and record.handle == handle:
+        if not on_record():
             await switch_off(self._parts, vm_id)
             record = settle(self._parts, vm_id, end)
             log.info("machine %s ended: %s", vm_id, end.reason)
@@ -266,15 +274,16 @@ class VmService(Talking):
 
     async def _run_out(self, vm_id: str, reason: str, due: Callable[[], bool]) -> None:
         """A time limit has passed: end the machine, once no change is in the way, if it is still so then."""
-        await self._until_idle(vm_id)
+        await self._turn(vm_id, lambda: plans.STOP if due() else "")
         record = self._machines.get(vm_id)
         if record is None or not due():
             return
         if record.ephemeral:
-            operation = self._begin(plans.DELETE, record, Changed(vm_id))
+            operation = self._begin(plans.DELETE, record, Changed(vm_id), waited=True)
             self._holds.forget(vm_id)
         else:
-            operation = self._begin(plans.STOP, record, Changed(vm_id, StopVm().timeout, because=reason))
+            stopped = Changed(vm_id, StopVm().timeout, because=reason)
+            operation = self._begin(plans.STOP, record, stopped, waited=True)
         await self._engine.join(operation.id)
 
     def _stalled(self, vm_id: str, handle: Handle, reason: str | None) -> None:
@@ -284,19 +293,11 @@ class VmService(Talking):
             self._machines.change(vm_id, error=reason)
             log.warning("machine %s %s", vm_id, f"stands still: {reason}" if reason else "goes on")
 
-    async def _until_idle(self, vm_id: str) -> None:
-        """Raises `errors.Interrupted` when a change is left to the next daemon: waiting for it would have no end."""
-        joined = None
-        while (under_way := self._change_of(vm_id)) is not None:
-            if under_way.id == joined:
-                raise errors.Interrupted()
-            joined = under_way.id
-            with contextlib.suppress(errors.BangerError):
-                await self._engine.join(joined)
-
-    def _change_of(self, vm_id: str) -> Operation | None:
-        record = self._machines.get(vm_id)
-        return self._engine.under_way(vm_id) if record is None else self._under_way(record)
+    async def _turn(self, vm_id: str, purpose: Purpose) -> None:
+        """Wait for a turn with a machine, and with what it works for. Raises as `Engine.turn`."""
+        await self._engine.turn(vm_id, purpose)
+        while (record := self._machines.get(vm_id)) is not None and self._under_way(record) is not None:
+            await self._engine.turn(record.worker_of or vm_id, purpose)
 
     # -- the daemon's own start and end -------------------------------------------------------------------------------
 

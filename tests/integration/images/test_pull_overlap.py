@@ -12,7 +12,7 @@ from banger.api.image import PullImage
 from banger.api.operation import Operation
 from banger.images.record import ROOTFS
 from banger.oci import skopeo, transport
-from tests import guest_images
+from tests import guest_images, leaks
 from tests.installation import MIB, Daemon, Installation, scenario
 from tests.proxy import Proxy
 from tests.registry import Registry
@@ -116,3 +116,35 @@ async def test_a_blob_that_was_here_and_is_damaged_is_fetched_again(installation
                 each.write_bytes(each.read_bytes()[:-100] + bytes(100))
         data, notices = await pulled(daemon, proxy, "below")
         assert data == sound and notices == ["the cache is damaged; fetching again what is not sound"]
+
+
+def writers() -> list[leaks.Process]:
+    """The processes that write images, or wait for their layers."""
+    return [each for each in leaks.descendants(os.getpid()) if each.command.endswith("banger.oci.child")]
+
+
+@scenario
+async def test_a_writer_is_begun_with_the_pull_and_ended_where_there_is_nothing_to_write(
+    installation: Installation, proxy: Proxy
+) -> None:
+    async with installation.daemon() as daemon:
+        with proxy.held(0):
+            pulling = await begin(daemon, proxy, "top")
+            assert await asyncio.to_thread(proxy.reached.wait, 60)
+            await daemon.until(lambda: len(writers()) == 1)
+            daemon.engine.cancel(pulling.id)
+            with pytest.raises(errors.Cancelled):
+                await daemon.done(pulling)
+            assert writers() == []
+        await daemon.done(await begin(daemon, proxy, "top"))
+        for each in Path(installation.paths.oci_cache, "blobs/sha256").iterdir():
+            each.unlink()
+        with proxy.held(BIG // 2):
+            twin = await daemon.images.pull(
+                PullImage(reference=proxy.reference("demo/top:one"), name="twin", size=64 * MIB)
+            )
+            assert await asyncio.to_thread(proxy.reached.wait, 60)
+            await daemon.until(lambda: daemon.engine.operation(twin.id).step == "build" and writers() == [])
+            assert daemon.engine.operation(twin.id).state == "running"
+        await daemon.done(twin)
+        assert len({Path(daemon.images.show(name).rootfs).stat().st_ino for name in ("top", "twin")}) == 1

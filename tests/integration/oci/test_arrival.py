@@ -114,6 +114,15 @@ def large(directory: Path) -> Coming:
     return Coming(directory, Tar().file("big", NOISE.randbytes(BIG)).bytes(), Tar().file("small", b"2").bytes())
 
 
+def two(directory: Path) -> Coming:
+    """Layers that are both large, the lower one more so."""
+    return Coming(
+        directory,
+        Tar().file("big", NOISE.randbytes(BIG)).bytes(),
+        Tar().file("less", NOISE.randbytes(BIG // 2)).bytes(),
+    )
+
+
 @scenario
 async def test_layers_in_every_order_become_the_same_bytes(tmp_path: Path) -> None:
     plain = None
@@ -154,6 +163,37 @@ async def test_the_largest_is_read_while_it_grows_also_over_a_break(tmp_path: Pa
         coming.finish(0, "2")
 
     assert await coming.build(bring) == plain
+
+
+@scenario
+async def test_one_is_read_before_it_has_its_name_when_it_has_its_size(tmp_path: Path) -> None:
+    coming = two(tmp_path)
+    plain = await coming.plain()
+    coming.told.clear()
+
+    async def bring() -> None:
+        coming.grow(1, 0, len(coming.blobs[1]))
+        await coming.begun(1)
+        coming.finish(1)
+        coming.bring(0)
+
+    assert await coming.build(bring) == plain
+
+
+@scenario
+async def test_another_layer_that_had_that_size_for_a_moment_is_damage(tmp_path: Path) -> None:
+    coming = two(tmp_path)
+
+    async def bring() -> None:
+        coming.grow(0, 0, len(coming.blobs[1]))
+        await coming.begun(1)
+        coming.grow(0, len(coming.blobs[1]), len(coming.blobs[0]))
+        coming.finish(0)
+        Path(coming.layers[1].path).write_bytes(coming.blobs[1])
+
+    with pytest.raises(errors.DamagedBlob, match=coming.layers[1].digest):
+        await coming.build(bring)
+    assert not coming.output.exists()
 
 
 @scenario

@@ -84,9 +84,6 @@ async def test_from_a_layout_to_a_command_and_what_was_written_is_kept(
         assert again.boot_id != health.boot_id
     async with installation.daemon() as daemon:
         assert (await daemon.vms.health("one")).boot_id == again.boot_id
-        await daemon.run("one", "sh", "-c", "(sleep 0.2; poweroff -f) >/dev/null 2>&1 &")
-        await daemon.until(lambda: daemon.vms.show("one").state == "stopped")
-        assert daemon.vms.show("one").stop_reason == "powered off"
         await daemon.done(await daemon.vms.delete("one"))
         assert installation.machine_files() == []
 
@@ -118,12 +115,26 @@ async def test_an_images_own_wishes_hold(installation: Installation, tmp_path: P
 
 
 @scenario
-async def test_a_panic_is_told_as_one(installation: Installation, tmp_path: Path) -> None:
+async def test_a_panic_and_a_power_off_are_told_as_such_and_cost_no_disk(
+    installation: Installation, tmp_path: Path
+) -> None:
     layout = guest_images.busybox(tmp_path / "layout")
+    ends = {
+        "(sleep 0.2; echo c > /proc/sysrq-trigger) >/dev/null 2>&1 &": "panic: sysrq triggered crash",
+        "(sleep 0.2; poweroff -f) >/dev/null 2>&1 &": "powered off",
+    }
     async with installation.daemon() as daemon:
         await daemon.create(image=layout)
-        await daemon.run("one", "sh", "-c", "(sleep 0.2; echo c > /proc/sysrq-trigger) >/dev/null 2>&1 &")
-        await daemon.until(lambda: daemon.vms.show("one").state == "stopped")
-        reason = daemon.vms.show("one").stop_reason
-        assert reason is not None and reason.startswith("panic: sysrq triggered crash"), reason
+        await daemon.run("one", "sh", "-c", "echo here > /kept; sync")
+        listener = daemon.engine.events.listen()
+        for script, told in ends.items():
+            await daemon.run("one", "sh", "-c", script)
+            async for event in listener.events():
+                if event.kind == "machine" and event.state == "stopped":
+                    break
+            assert event.reason.startswith(told), event
+            shown = daemon.vms.show("one")
+            assert (shown.state, shown.pid, shown.stop_reason) == ("stopped", None, event.reason)
+            await daemon.done(await daemon.vms.start("one"))
+            assert await daemon.run("one", "cat", "/kept") == (0, "here\n")
         await daemon.done(await daemon.vms.delete("one"))

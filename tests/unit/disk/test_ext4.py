@@ -43,7 +43,7 @@ def test_superblock_copies_are_where_sparse_super_wants_them() -> None:
 )
 def test_half_md4_is_that_of_e2fsprogs(name: bytes, hashed: tuple[int, int]) -> None:
     seed = struct.unpack("<4I", bytes(range(1, 17)))
-    assert htree.name_hash(name, seed) == hashed
+    assert htree.name_hashes([name], seed) == {name: hashed}
 
 
 @pytest.mark.parametrize(

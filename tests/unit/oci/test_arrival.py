@@ -1,4 +1,4 @@
-"""Which growing file is whose: only what is certain counts."""
+"""Which growing file is whose: only a size that no other layer's file can have counts, or that it ends with."""
 
 import os
 from collections.abc import Iterator
@@ -49,9 +49,18 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 
 def test_a_file_that_could_become_either_is_nobodys(scene: Scene) -> None:
-    scene.grow(f"{PARTIAL}1", 3 * MIB)
+    scene.grow(f"{PARTIAL}1", 3 * MIB - 1)
     scene.grow(f"{PARTIAL}2", 2 * MIB)
     assert scene.found(scene.large) is None and scene.found(scene.small) is None
+
+
+def test_one_of_just_the_size_is_the_layers_unless_another_has_that_too(scene: Scene) -> None:
+    scene.grow(f"{PARTIAL}1", 3 * MIB)
+    scene.grow(f"{PARTIAL}2", 2 * MIB)
+    assert scene.found(scene.small) == 3 * MIB and scene.found(scene.large) is None
+    same = scene.small._replace(path=scene.small.path + "2", digest="same")
+    arrival = Arrival(scene.source, str(scene.staging), [scene.large, scene.small, same])
+    assert arrival.growing(scene.small) is None and arrival.growing(same) is None
 
 
 def test_one_that_is_larger_than_all_others_is_the_largests(scene: Scene) -> None:

@@ -10,13 +10,12 @@ EXTENTS = 0x80000
 INDEX = 0x1000
 
 _EXTRA = 32
-_LAYOUT = struct.Struct("<HHIIIIIHHIII60sIIIIHHHHHHHHIIIIIII96s")
+_LAYOUT = struct.Struct("<HHIIII4xHHII4x60s4xII4xHHHH4xH2xIIIII8x96s")
 _NUMBER = struct.Struct("<II")
 """An inode's number and generation, which its checksum begins with."""
 
-_CHECKSUM = struct.Struct("<H")
-_CHECKSUM_LOW = 0x7C
-_CHECKSUM_HIGH = 0x82
+_CHECKSUM = (0x7C, 0x7D, 0x82, 0x83)
+"""Where the bytes of an inode's checksum lie in it, the lowest first."""
 
 
 def time_fields(nanoseconds: int) -> tuple[int, int]:
@@ -32,8 +31,9 @@ class InodeTable:
     """The inodes of a filesystem, in order of their numbers, which begin with 1. ``seed`` is the filesystem's."""
 
     def __init__(self, count: int, seed: int) -> None:
-        self.bytes = bytearray(count * INODE)
-        self._view = memoryview(self.bytes)
+        self.count = count
+        self._bytes = bytearray(count * INODE)
+        self._checksums = [0] * count
         self._start = seed ^ ALL_ONES
         self._times: dict[int, tuple[int, int]] = {}
 
@@ -48,13 +48,17 @@ class InodeTable:
         low, extra = times
         uid, gid = owner
         begin = (number - 1) * INODE
-        _LAYOUT.pack_into(
-            self.bytes, begin,
-            mode, uid & 0xFFFF, size & 0xFFFFFFFF, low, low, low, 0, gid & 0xFFFF, links,
-            sectors & 0xFFFFFFFF, flags, 0, block, 0, xattr_block & 0xFFFFFFFF, size >> 32, 0,
-            sectors >> 32, xattr_block >> 32, uid >> 16, gid >> 16, 0, 0,
-            _EXTRA, 0, extra, extra, extra, low, extra, 0, 0, xattrs,
+        data = _LAYOUT.pack(
+            mode, uid & 0xFFFF, size & 0xFFFFFFFF, low, low, low, gid & 0xFFFF, links,
+            sectors & 0xFFFFFFFF, flags, block, xattr_block & 0xFFFFFFFF, size >> 32, sectors >> 32,
+            xattr_block >> 32, uid >> 16, gid >> 16, _EXTRA, extra, extra, extra, low, extra, xattrs,
         )  # fmt: skip
-        checksum = crc32c(self._view[begin : begin + INODE], crc32c(_NUMBER.pack(number, 0), self._start)) ^ ALL_ONES
-        _CHECKSUM.pack_into(self.bytes, begin + _CHECKSUM_LOW, checksum & 0xFFFF)
-        _CHECKSUM.pack_into(self.bytes, begin + _CHECKSUM_HIGH, checksum >> 16)
+        self._bytes[begin : begin + INODE] = data
+        self._checksums[number - 1] = crc32c(data, crc32c(_NUMBER.pack(number, 0), self._start)) ^ ALL_ONES
+
+    def finish(self) -> memoryview:
+        """The bytes of all of them, with their checksums."""
+        checksums = struct.pack(f"<{self.count}I", *self._checksums)
+        for byte, at in enumerate(_CHECKSUM):
+            self._bytes[at::INODE] = checksums[byte::4]
+        return memoryview(self._bytes)

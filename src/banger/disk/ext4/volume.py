@@ -105,7 +105,7 @@ class _Volume:
             groups,
             blocks=blocks,
             inodes_per_group=per_group,
-            inodes_used=len(self._inodes.bytes) // INODE,
+            inodes_used=self._inodes.count,
             seed=self._seed,
         )
         descriptors, counts = table.write(self._directories(per_group))
@@ -244,7 +244,7 @@ class _Volume:
 
     def _write_inodes(self, groups: list[group.Group], per_group: int) -> None:
         length = per_group * INODE
-        table = memoryview(self._inodes.bytes)
+        table = self._inodes.finish()
         for number, each in enumerate(groups):
             part = table[number * length : (number + 1) * length]
             if not part:

@@ -1,9 +1,12 @@
 """A driver that keeps every promise of the contract but the guest: a small process owns the socket and the console.
 
 For tests, and chosen by name only. ``BANGER_FAKE_AGENT`` is the command line of an agent that serves a connection on
-its standard input and output; without it the process echoes.
+its standard input and output; without it the process echoes. ``BANGER_FAKE_DELAY`` is how many seconds a launch takes
+beyond what the process itself does. ``BANGER_FAKE_MACHINE`` is a program that stands in for an agent's machine, where
+an interpreter's start would be most of what is measured (tests/fake_machine.c).
 """
 
+import asyncio
 import contextlib
 import json
 import os
@@ -19,6 +22,8 @@ from banger.vmm import console, process, sockets
 from banger.vmm.driver import Availability, Exit, Features, Handle, LaunchSpec
 
 AGENT_VARIABLE = "BANGER_FAKE_AGENT"
+DELAY_VARIABLE = "BANGER_FAKE_DELAY"
+MACHINE_VARIABLE = "BANGER_FAKE_MACHINE"
 _CONSOLE_LIMIT = 256 << 20
 _MACHINE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "machine.py")
 _ENDED = "fake machine ended: "
@@ -28,6 +33,9 @@ class FakeDriver:
     """Keeps `banger.vmm.driver.Driver`."""
 
     name = "fake"
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
 
     async def availability(self) -> Availability:
         return Availability(
@@ -48,8 +56,11 @@ class FakeDriver:
             machine="fake",
             log=os.path.join(spec.directory, "fake.log"),
         )
+        await asyncio.sleep(float(os.environ.get(DELAY_VARIABLE, "0")))
         try:
-            identity = _spawn(spec, handle)
+            async with self._turn:  # one process in each turn of the loop: others are served in between
+                await asyncio.sleep(0)
+                identity = _spawn(spec, handle)
         except BaseException:
             sockets.remove(handle.agent_socket)
             raise
@@ -102,21 +113,30 @@ def _check(spec: LaunchSpec) -> None:
 
 
 def _spawn(spec: LaunchSpec, handle: Handle) -> proc.Identity:
-    agent = os.environ.get(AGENT_VARIABLE)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(sockets.listen(handle.agent_socket))
         output = console.create(handle.console)
         stack.callback(os.close, output)
         console.start_log(handle.log)
-        settings = {
-            "listener": listener.fileno(),
-            "console": output,
-            "agent": shlex.split(agent) if agent else None,
-            "cmdline": " ".join(spec.cmdline),
-        }
         return proc.spawn(
-            [sys.executable, "-IS", _MACHINE, json.dumps(settings), "-initrd", spec.initrd],  # as others are found by
+            _command(spec, listener.fileno(), output),
             log=handle.log,
-            limits=process.file_size_limit(_CONSOLE_LIMIT),
             keep=(listener.fileno(), output),
         )
+
+
+def _command(spec: LaunchSpec, listener: int, output: int) -> list[str]:
+    """The machine's words; its initrd is among them, as others are found by it."""
+    agent = shlex.split(os.environ.get(AGENT_VARIABLE, ""))
+    largest = min([_CONSOLE_LIMIT, *process.file_size_limit(_CONSOLE_LIMIT).values()])
+    program = os.environ.get(MACHINE_VARIABLE)
+    if program and agent:
+        return [program, str(listener), str(output), str(largest), "-initrd", spec.initrd, "--", *agent]
+    settings = {
+        "listener": listener,
+        "console": output,
+        "largest": largest,
+        "agent": agent or None,
+        "cmdline": " ".join(spec.cmdline),
+    }
+    return [sys.executable, "-IS", _MACHINE, json.dumps(settings), "-initrd", spec.initrd]

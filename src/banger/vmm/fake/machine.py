@@ -1,7 +1,8 @@
 """The process that stands in a guest's place. Run as ``python -IS machine.py SETTINGS``; the standard library only.
 
-SETTINGS is a JSON object: ``listener`` and ``console`` are inherited descriptors, ``agent`` is a program to run on
-each connection or null, ``cmdline`` the kernel's command line, of which one word is understood::
+SETTINGS is a JSON object: ``listener`` and ``console`` are inherited descriptors, ``largest`` bounds any file that is
+written, ``agent`` is a program to run on each connection or null, ``cmdline`` the kernel's command line, of which one
+word is understood::
 
     test.do=echo       send back what comes (what it does without an agent)
     test.do=poweroff   end as a machine that powers itself off
@@ -14,10 +15,10 @@ output and its environment empty. The commands that it runs run here, on the hos
 
 import json
 import os
+import resource
 import signal
 import socket
 import sys
-import threading
 import time
 
 PANIC = "Kernel panic - not syncing: as asked for"
@@ -25,6 +26,7 @@ PANIC = "Kernel panic - not syncing: as asked for"
 
 def main() -> int:
     settings = json.loads(sys.argv[1])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (settings["largest"], settings["largest"]))
     listener = socket.socket(fileno=settings["listener"])
     words = settings["cmdline"].split()
     asked = next((each.partition("=")[2] for each in words if each.startswith("test.do=")), "echo")
@@ -35,6 +37,8 @@ def main() -> int:
     if asked == "poweroff":
         return end("powered off")
     if asked == "flood":
+        import threading
+
         threading.Thread(target=flood, args=(settings["console"],), daemon=True).start()
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     while True:
