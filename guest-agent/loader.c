@@ -1,6 +1,7 @@
 /* Process 1 of the initramfs. The kernel command line tells it what to do:
  *
  *     banger.root=DISK            the disk that holds the root (ext4): its serial, or its node in /dev
+ *     banger.work=DISK            the disk that is mounted on /root, and made as large as it is
  *     banger.modules=DISK         the kernel's module tree, mounted read-only at /lib/modules
  *     banger.init=PATH            the image's init; without it this program stays process 1
  *     banger.net=ADDRESS/BITS,GATEWAY
@@ -18,38 +19,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "agent.h"
 
 #define NEW_ROOT "/root"
-#define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t) /* fs/ext4/ext4.h: no header for user space has it */
-
-/* A disk larger than its image: the kernel grows a mounted ext4 itself, so that no image needs a tool for it. */
-static void grow_root(const char *disk)
-{
-    int device = open(disk, O_RDONLY | O_CLOEXEC), root = open(NEW_ROOT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    struct statfs status;
-    uint64_t bytes, blocks;
-
-    if (device < 0 || root < 0 || ioctl(device, BLKGETSIZE64, &bytes) || fstatfs(root, &status)) {
-        dprintf(2, "banger: the size of the root cannot be told: %s\n", strerror(errno));
-    } else {
-        blocks = bytes / (uint64_t)status.f_bsize;
-        if (ioctl(root, EXT4_IOC_RESIZE_FS, &blocks))
-            dprintf(2, "banger: the root cannot be grown: %s\n", strerror(errno));
-    }
-    close(device);
-    close(root);
-}
 
 static void mount_root(void)
 {
@@ -60,7 +38,7 @@ static void mount_root(void)
     if (mount(disk, NEW_ROOT, "ext4", 0, NULL))
         give_up("cannot mount the root %s: %s", disk, strerror(errno));
     if (plan.grow)
-        grow_root(disk);
+        grow(disk, NEW_ROOT, "the root");
 }
 
 /* From here on every path is resolved by the kernel inside the image's root, whatever links the image brings. */
@@ -102,6 +80,7 @@ void loader_run(char *arguments[])
     old_root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     enter_root();
     mount_runtime();
+    mount_work();
     if (plan.modules)
         mount_modules();
     copy_tree(old_root, "banger/assets", false);

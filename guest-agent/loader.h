@@ -7,7 +7,7 @@
 
 /* plan.c: the kernel command line; NULL for what it does not say */
 struct plan {
-    const char *root, *modules, *init, *net, *dns, *hostname, *grow, *port, *off;
+    const char *root, *work, *modules, *init, *net, *dns, *hostname, *grow, *port, *off;
 };
 extern struct plan plan;
 void read_plan(void);
@@ -36,6 +36,12 @@ void unmount_early(void);
 void mount_runtime(void);
 void mount_for_own_init(void);
 void unmount_all(void);
+
+/* work.c */
+/* A disk may be larger than the file system on it, which is mounted at a path: the kernel grows that. */
+void grow(const char *disk, const char *path, const char *what);
+/* The machine's work disk on /root, unless it is there; before anything of the image runs. */
+void mount_work(void);
 
 /* device.c */
 void load_modules(const char *list);

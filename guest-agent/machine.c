@@ -70,6 +70,7 @@ static void set_clock(struct stream *s)
 void machine_settle_and_off(void)
 {
     sync();
+    mount(NULL, WORK_DISK, NULL, MS_REMOUNT | MS_RDONLY, NULL); /* where it is still mounted */
     if (mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL))
         dprintf(2, "banger: the root cannot be made read-only: %s\n", strerror(errno));
     machine_off();

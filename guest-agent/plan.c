@@ -16,9 +16,10 @@ void read_plan(void)
         const char *name;
         const char **value;
     } tokens[] = {
-        {"banger.root=", &plan.root}, {"banger.modules=", &plan.modules}, {"banger.init=", &plan.init},
-        {"banger.net=", &plan.net}, {"banger.dns=", &plan.dns}, {"banger.hostname=", &plan.hostname},
-        {"banger.grow=", &plan.grow}, {"banger.port=", &plan.port}, {"banger.off=", &plan.off},
+        {"banger.root=", &plan.root}, {"banger.work=", &plan.work}, {"banger.modules=", &plan.modules},
+        {"banger.init=", &plan.init}, {"banger.net=", &plan.net}, {"banger.dns=", &plan.dns},
+        {"banger.hostname=", &plan.hostname}, {"banger.grow=", &plan.grow}, {"banger.port=", &plan.port},
+        {"banger.off=", &plan.off},
     };
     static char line[4096];
     char *at = line;

@@ -120,6 +120,7 @@ void root_run(char *arguments[])
     if (fault)
         dprintf(2, "banger: the root cannot be made writable: %s\n", strerror(fault));
     read_plan();
+    mount_work();
     name_and_connect();
     hand_over(need_transport());
 }
@@ -132,8 +133,10 @@ void service_run(char *arguments[])
     if (readlink("/proc/1/exe", init, sizeof init - 1) < 0)
         strcpy(init, "unknown");
     pid1_kind = init;
-    if (access("/proc/cmdline", R_OK) == 0)
+    if (access("/proc/cmdline", R_OK) == 0) {
         read_plan();
+        mount_work();
+    }
     keep_arguments(arguments);
     take_title();
     agent_run(transport);

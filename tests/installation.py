@@ -146,7 +146,8 @@ class Installation:
         """A daemon from its start to its sudden end."""
         database = Database(self.paths.database)
         engine = Engine(database)
-        config = settings.build({"disk_reserve": 0, **configured})  # whatever else this host's disk is full of
+        # whatever else this host's disk is full of
+        config = settings.build({"disk_reserve": 0, "vm_defaults.work_disk_size": 64 * MIB, **configured})
         records = Records(database, "images", ImageRecord)
         images = ImageService(engine, records, self.paths, config, self._agent)
         kernels = KernelService(engine, self.paths, config, self._agent)

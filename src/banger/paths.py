@@ -29,8 +29,8 @@ On disk::
              images/ID/                     rootfs.ext4, image.json, work-seed.ext4, work-seed.json
              kernels/NAME/                  bzImage, vmlinux, modules.ext4, initrd.cpio, kernel.json
              builds/NAME.log                what the last build of that name said
-             vms/ID/                        disk.qcow2, disk.raw or overlay; handles.json, the second record;
-                                            initrd.cpio, console.log, qemu.log
+             vms/ID/                        disk.qcow2, disk.raw or overlay; work.ext4, the guest's /root;
+                                            handles.json, the second record; initrd.cpio, console.log, qemu.log
              set-aside/                     disks of machines that no record tells of; never removed
              ssh/                           id_ed25519, id_ed25519.pub: the installation's own key; never removed
              staging/                       work in progress; whatever is here at start is removed

@@ -6,6 +6,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from banger import proc
+from banger.disk import work_disk
 from banger.images.record import RECORD, ROOTFS, ImageRecord
 from banger.kernels.kernel import RECORD as KERNEL_RECORD
 from banger.store.operations import Operations
@@ -43,6 +44,8 @@ def rest(world: "World") -> list[str]:
         *_same("of the cache of downloads", _names(world.paths.oci_cache, "lock", "oci-layout", "index.json"), [],
                ["blobs"]),
         *(f"image {each.name} is not whole" for each in images if not _whole(world, each)),
+        *(f"{each.name} has no work disk" for each in machines if each.work_disk_size and not os.path.exists(
+            os.path.join(world.paths.vm(each.id), work_disk.NAME))),
         *(f"kernel {each} is not whole" for each in _names(world.paths.kernels)
           if not os.path.exists(f"{world.paths.kernels}/{each}/{KERNEL_RECORD}")),
     ]  # fmt: skip
@@ -77,15 +80,23 @@ def _processes(world: "World", machines: list[VmRecord]) -> list[str]:
 
 
 def disk(world: "World", machine: VmRecord) -> list[str]:
-    """What is wrong with the disk of a machine that does not run: by the tools, and by what it is to hold."""
+    """What is wrong with the disks of a machine that does not run: by the tools, and by what they are to hold."""
     source = os.path.join(world.paths.vm(machine.id), "disk.qcow2")
     with tempfile.TemporaryDirectory(dir=world.directory) as place:
-        raw = os.path.join(place, "disk")
+        raw, work = os.path.join(place, "disk"), os.path.join(place, "work")
         _tool("qemu-img", "check", "-q", source)
         _tool("qemu-img", "convert", "-O", "raw", source, raw)
-        replayed = _tool("e2fsck", "-fp", raw, accept=(0, 1))  # the journal, as the next start does it
-        whole = _tool("e2fsck", "-fn", raw, accept=(0, 4, 8, 12))
-        kept = _tool("debugfs", "-R", "cat /kept", raw)
+        _tool("cp", "--sparse=always", os.path.join(world.paths.vm(machine.id), work_disk.NAME), work)
+        return [
+            *_filesystem(world, machine, raw),
+            *(f"work disk: {each}" for each in _filesystem(world, machine, work)),
+        ]
+
+
+def _filesystem(world: "World", machine: VmRecord, raw: str) -> list[str]:
+    replayed = _tool("e2fsck", "-fp", raw, accept=(0, 1))  # the journal, as the next start does it
+    whole = _tool("e2fsck", "-fn", raw, accept=(0, 4, 8, 12))
+    kept = _tool("debugfs", "-R", "cat /kept", raw)
     faults = [] if whole.returncode == 0 else [f"e2fsck: {replayed.stdout}{whole.stdout}"]
     if machine.id in world.written and kept.stdout != KEPT.decode():
         faults.append(f"the file is {kept.stdout!r}")

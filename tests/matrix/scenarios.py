@@ -110,8 +110,9 @@ def _set(jailed: bool) -> Reformed:
 
 def _larger(world: World) -> None:
     world.machine("stopped")
-    size = world.client.vm_show(MACHINE).disk_size
-    world.done(world.client.vm_set(MACHINE, SetVm(disk_size=size + 4 * MIB)))
+    vm = world.client.vm_show(MACHINE)
+    wanted = SetVm(disk_size=vm.disk_size + 4 * MIB, work_disk_size=vm.work_disk_size + 4 * MIB)
+    world.done(world.client.vm_set(MACHINE, wanted))
 
 
 def machines(jailed: bool = False) -> list[Scenario]:

@@ -204,9 +204,10 @@ class World:
             return  # its guest's files would be this host's
         out = io.BytesIO()
         with tarfile.open(fileobj=out, mode="w") as tar:
-            entry = tarfile.TarInfo("kept")
-            entry.size = len(KEPT)
-            tar.addfile(entry, io.BytesIO(KEPT))
+            for name in ("kept", "root/kept"):  # on its root, and on its work disk
+                entry = tarfile.TarInfo(name)
+                entry.size = len(KEPT)
+                tar.addfile(entry, io.BytesIO(KEPT))
         self.client.vm_put(MACHINE, "/", out.getvalue())
         self.done(self.client.vm_stop(MACHINE, 20))
         self.written.add(self.client.vm_show(MACHINE).id)

@@ -289,6 +289,27 @@ def clone(scene: Scene) -> None:
     assert scene.digest() == digest
 
 
+def work(scene: Scene) -> None:
+    """A work disk comes and goes with its root, by one request, and is a device of its own."""
+    before, file = devices(), scene.file("work.ext4", SIZE)
+    shell(f"mke2fs -q -F -t ext4 {file} 16M")
+    snapshot = dataclasses.replace(scene.snapshot(ONE), work=str(file))
+    copy = scene.file("copy", BASE)
+    for asked in (snapshot, RawDisk(vm_id=ONE, file=str(copy), work=str(file))):
+        first = scene.do(asked)
+        assert scene.do(asked) == first, "an equal one is the answer"
+        found = mapper.find(ONE, work=True)
+        assert found is not None and found.path != path_of(first)
+        assert int(shell(f"blockdev --getsize64 {found.path}")) == SIZE
+        assert scene.do(Disks()).values["machines"] == [ONE]
+        assert "in use" in scene.refused(RawDisk(vm_id=TWO, file=str(file)), Failed)
+        with mounted(found.path) as place:
+            (place / "file").write_bytes(b"kept")
+        scene.do(RemoveDisk(vm_id=ONE))
+        assert devices() == before
+    assert shell(f"debugfs -R 'cat /file' {file}") == "kept"
+
+
 def promises(scene: Scene) -> None:
     """What every strategy promises (tests/conformance), of those that make devices."""
     play = importlib.import_module("strategy_promises").play  # beside this program in the box
@@ -303,7 +324,7 @@ SCENES: dict[str, tuple[Callable[[Scene], None], str]] = {
     "lifecycle": (lifecycle, ""), "files": (files, ""), "capacity": (capacity, ""), "killed": (killed, ""),
     "foreign": (foreign, ""), "unread": (unread, ""), "full": (full, "mke2fs -q -F -t ext4"),
     "clone-btrfs": (clone, "mkfs.btrfs -q -f"), "promises": (promises, "mkfs.btrfs -q -f"),
-    "clone-xfs": (clone, "mkfs.xfs -q -f -m reflink=1"),
+    "work": (work, ""), "clone-xfs": (clone, "mkfs.xfs -q -f -m reflink=1"),
 }  # fmt: skip
 """Each with the file system that its directory lies on, if not the host's own."""
 
@@ -319,7 +340,7 @@ def main(name: str) -> None:
         act(Scene(TOP))
     finally:
         for device in mapper.devices():
-            mapper.remove(device.machine)
+            mapper.remove_all(device.machine)
         if format:
             shell(f"umount {TOP}; rm -f {small}", check=False)
         shell(f"rm -rf {TOP}")

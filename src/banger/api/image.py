@@ -40,6 +40,8 @@ class WorkSeed(msgspec.Struct, frozen=True, kw_only=True):
 
     size: int
     allocated: int
+    least: int = 0
+    """How large a work disk has to be to hold what is in it."""
     key: str = ""
     """Fingerprint of the ssh key that it lets in, empty for none."""
 

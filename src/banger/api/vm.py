@@ -18,6 +18,8 @@ class CreateVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     vcpu: int | None = None
     memory: int | None = None
     disk_size: int | None = None
+    work_disk_size: int | None = None
+    """Of the disk that the guest has on /root."""
     nat: bool | None = None
     """Reach the outside through the host, where machines have an address of their own on the host's bridge."""
     peers: bool | None = None
@@ -42,18 +44,21 @@ class PendingVm(msgspec.Struct, frozen=True, kw_only=True):
     vcpu: int | None = None
     memory: int | None = None
     disk_size: int | None = None
+    work_disk_size: int | None = None
 
 
 class SetVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Change a machine; what is None stays as it is.
 
-    The network changes at once. Processors, memory and disk of a machine that runs wait for its next start.
+    The network changes at once. Processors, memory and disks of a machine that runs wait for its next start.
     """
 
     vcpu: int | None = None
     memory: int | None = None
     disk_size: int | None = None
     """Larger than it is: disks only grow. The file system grows with its disk."""
+    work_disk_size: int | None = None
+    """Likewise."""
     nat: bool | None = None
     peers: bool | None = None
 
@@ -70,6 +75,8 @@ class Vm(msgspec.Struct, frozen=True, kw_only=True):
     vcpu: int
     memory: int
     disk_size: int
+    work_disk_size: int = 0
+    """Of the disk that the guest has on /root; 0 for a machine from before there was one."""
     pending: PendingVm | None = None
     """What `SetVm` asked for while it ran."""
     env: dict[str, str] = {}
@@ -193,6 +200,7 @@ class VmStats(msgspec.Struct, frozen=True, kw_only=True):
     memory_resident: int | None = None
     """What its monitor holds of the host's memory."""
     disk_size: int
+    """Of its disks together, as the guest sees them."""
     disk_used: int
     """What its files really take on the host."""
     received: int | None = None

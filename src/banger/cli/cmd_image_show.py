@@ -51,4 +51,5 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
 def _seed(seed: "dict[str, Any] | None") -> str:
     if seed is None:
         return "not made yet"
-    return f"{format_size(seed['size'])}, {format_size(seed['allocated'])} on disk, {seed.get('key') or 'no key'}"
+    sizes = f"at least {format_size(seed['least'])}, {format_size(seed['allocated'])} on disk"
+    return f"{sizes}, {seed.get('key') or 'no key'}"

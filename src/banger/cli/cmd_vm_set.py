@@ -15,6 +15,7 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
         "vcpu": arguments.vcpu,
         "memory": arguments.memory,
         "disk_size": arguments.disk_size,
+        "work_disk_size": arguments.work_disk,
         "nat": _either(arguments, "nat"),
         "peers": _either(arguments, "peers"),
     }

@@ -33,6 +33,7 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
             ("vcpu", vm["vcpu"]),
             ("memory", format_size(vm["memory"])),
             ("disk", format_size(vm["disk_size"])),
+            ("work disk", _work_disk(vm)),
             ("next start", _pending(vm)),
             ("environment", " ".join(sorted(vm.get("env", ())))),
             ("labels", " ".join(f"{key}={value}" for key, value in sorted(vm.get("labels", {}).items()))),
@@ -60,6 +61,11 @@ def limit(vm: "dict[str, Any]", now: float) -> str | None:
     return format_duration(ttl) + ("" if expires is None else f", {format_duration(expires - now)} left")
 
 
+def _work_disk(vm: "dict[str, Any]") -> str | None:
+    size = vm.get("work_disk_size")
+    return f"{format_size(size)} on /root" if size else None
+
+
 def _pending(vm: "dict[str, Any]") -> str | None:
     """What was set while it ran."""
     pending = vm.get("pending")
@@ -69,6 +75,7 @@ def _pending(vm: "dict[str, Any]") -> str | None:
         ("vcpu", pending["vcpu"]),
         ("memory", pending["memory"] and format_size(pending["memory"])),
         ("disk", pending["disk_size"] and format_size(pending["disk_size"])),
+        ("work disk", pending["work_disk_size"] and format_size(pending["work_disk_size"])),
     )
     return ", ".join(f"{name} {value}" for name, value in told if value)
 

@@ -27,6 +27,7 @@ def request(arguments: "Namespace", *, start: bool = True, ephemeral: bool = Fal
         "vcpu": arguments.vcpu,
         "memory": arguments.memory,
         "disk_size": arguments.disk_size,
+        "work_disk_size": arguments.work_disk,
         "nat": arguments.nat or None,
         "peers": arguments.peers or None,
         "env": arguments.env,

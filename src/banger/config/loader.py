@@ -18,17 +18,17 @@ LARGEST = 1 << 20
 
 def load(*paths: str) -> Config:
     """The configuration in force; later files win. A missing file is an empty one. Raises `errors.BadSetting`."""
-    values = {}
+    values, files = {}, {}
     known = {setting.name: setting for setting in SETTINGS}
     for path in paths:
         for name, value in _flat(_read(path), path):
             if name not in known:
                 raise errors.BadSetting(path=path, key=name, reason=f"there is no such setting{_nearest(name)}")
-            values[name] = parse(known[name], value, path)
+            values[name], files[name] = parse(known[name], value, path), path
     level = os.environ.get("BANGER_LOG_LEVEL")
     if level:
         values["log_level"] = parse(known["log_level"], level.lower(), "BANGER_LOG_LEVEL")
-    return build(values)
+    return build(values, files)
 
 
 def _read(path: str) -> dict[str, object]:

@@ -3,19 +3,20 @@
 The loader, the errors for unknown names and the reference page follow from these rows. `Config` is the typed result;
 a test holds its fields against the table.
 
-Where neither a request nor the file says how large a machine is, the host decides (`host_defaults`): a quarter of its
-processors, at least one and at most four; an eighth of its memory, at least 512 MiB and at most 2 GiB.
+How large a machine is where neither a request nor the file says so, `banger.config.defaults` decides.
 """
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from banger import errors
-from banger.config.sizes import GIB, MIB, format_size, parse_size
+from banger.config import defaults
+from banger.config.defaults import BUILT_IN, Sized
+from banger.config.sizes import MIB, format_size, parse_size
 
 
 class VmDefaults(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +25,7 @@ class VmDefaults(msgspec.Struct, frozen=True, kw_only=True):
     vcpu: int
     memory: int
     disk_size: int
+    work_disk_size: int
     host_loopback: bool
     nat: bool
     private: bool
@@ -54,6 +56,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     default_dns: str
     tap_pool_size: int
     vm_defaults: VmDefaults
+    origins: dict[str, str]
+    """Who has decided each size of `VmDefaults`; see `banger.config.defaults`."""
 
 
 class Setting(NamedTuple):
@@ -197,9 +201,11 @@ SETTINGS = (
     Setting("vm_defaults.vcpu", "a whole number from 1 to 64", None, _whole(1, 64),
             "Processors of a machine; unset means a quarter of the host's, at least 1 and at most 4."),
     Setting("vm_defaults.memory", SIZE, None, _size,
-            "Memory of a machine; unset means an eighth of the host's, at least 512 MiB and at most 2 GiB."),
-    Setting("vm_defaults.disk_size", SIZE, 8 * GIB, _size,
-            "Size of a machine's disk. It is sparse: only what is written takes space."),
+            "Memory of a machine; unset means an eighth of the host's, at least 512 MiB and at most 8 GiB."),
+    Setting("vm_defaults.disk_size", SIZE, BUILT_IN["disk_size"], _size,
+            "Size of a machine's root disk. It is sparse: only what is written takes space."),
+    Setting("vm_defaults.work_disk_size", SIZE, BUILT_IN["work_disk_size"], _size,
+            "Size of a machine's work disk, which the guest has on /root. It is sparse as well."),
     Setting("vm_defaults.host_loopback", "true or false", False, _truth,
             "Whether guests reach what listens on the host: its loopback (at 10.0.2.2), or the bridge's address."),
     Setting("vm_defaults.nat", "true or false", False, _truth,
@@ -212,23 +218,23 @@ SETTINGS = (
 """Every setting, in the order of the reference page."""
 
 
-def host_defaults() -> tuple[int, int]:
-    """Processors and memory of a machine by the size of this host."""
-    processors = len(os.sched_getaffinity(0))
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    eighth = memory // 8 // (64 * MIB) * (64 * MIB)
-    return max(1, min(4, processors // 4)), max(512 * MIB, min(2 * GIB, eighth))
+def build(values: Mapping[str, object], files: Mapping[str, str] | None = None) -> Config:
+    """What is in force by parsed values by name; what is missing takes its default.
 
-
-def build(values: dict[str, object]) -> Config:
-    """What is in force by parsed values by name; what is missing takes its default."""
-    full = {setting.name: setting.default for setting in SETTINGS} | values
-    vcpu, memory = host_defaults()
+    ``files`` tells which file a value is from, by its name.
+    """
+    full = {setting.name: setting.default for setting in SETTINGS} | dict(values)
     nested = {name.partition(".")[2]: value for name, value in full.items() if name.startswith("vm_defaults.")}
-    nested["vcpu"] = nested["vcpu"] or vcpu
-    nested["memory"] = nested["memory"] or memory
+    configured = {}
+    for name in BUILT_IN:
+        value = values.get(f"vm_defaults.{name}")
+        if isinstance(value, int):
+            configured[name] = Sized(value, (files or {}).get(f"vm_defaults.{name}", "config.toml"))
+    sizes = defaults.decide(configured, defaults.shares(defaults.processors(), defaults.memory()))
+    nested |= {name: each.value for name, each in sizes.items()}
     flat = {name: value for name, value in full.items() if "." not in name}
-    return msgspec.convert({**flat, "vm_defaults": nested}, Config)
+    origins = {name: each.origin for name, each in sizes.items()}
+    return msgspec.convert({**flat, "vm_defaults": nested, "origins": origins}, Config)
 
 
 def parse(setting: Setting, value: object, path: str) -> object:

@@ -21,7 +21,7 @@ from banger.api.daemon import Check, Report
 from banger.api.vm import Vm
 from banger.config.settings import Config
 from banger.config.sizes import GIB, format_size
-from banger.daemon.checks import Found, host, monitors, own, posture
+from banger.daemon.checks import Found, host, monitors, own, posture, sizes
 from banger.daemon.names import Names
 from banger.daemon.services import Images, Kernels, Leftovers
 from banger.disk.roots import strategy as roots
@@ -274,6 +274,13 @@ def _of_monitors(row: monitors.Row) -> "Row":
     return look
 
 
+def _of_config(row: Callable[[Config], Found]) -> "Row":
+    async def look(doctor: Doctor) -> Found:
+        return row(doctor.config)
+
+    return look
+
+
 def _record(paths: Paths) -> record.Record | None:
     """Of the system installation, where this is its daemon."""
     return record.read() if paths.system else None
@@ -307,6 +314,7 @@ ROWS: dict[str, Row] = {
     "default image": _image,
     "names": _names,
     **{name: _of_monitors(row) for name, row in monitors.ROWS.items()},
+    **{name: _of_config(row) for name, row in sizes.ROWS.items()},
 }
 """Every row by its name, in the order of the report."""
 

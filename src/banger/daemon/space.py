@@ -18,7 +18,8 @@ def items(services: Services) -> list[tuple[Item, str]]:
     machines = services.vms.list()
     known = {each.id for each in machines}
     found = [
-        (Item(kind="machine", name=each.name, virtual=each.disk_size, real=0), paths.vm(each.id)) for each in machines
+        (Item(kind="machine", name=each.name, virtual=each.disk_size + each.work_disk_size, real=0), paths.vm(each.id))
+        for each in machines
     ]
     found += [
         (Item(kind="image", name=each.name, virtual=each.size, real=0), paths.image(each.id))

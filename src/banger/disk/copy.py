@@ -13,8 +13,11 @@ FICLONE = 0x40049409
 STEP = 64 << 20
 
 
-async def copy(source: str, destination: str) -> None:
-    """Write ``source`` to the new file ``destination``, durably; a failure leaves no file. Raises OSError."""
+async def copy(source: str, destination: str, *, durable: bool = True) -> None:
+    """Write ``source`` to the new file ``destination``, durably unless told otherwise.
+
+    A failure leaves no file. Raises OSError.
+    """
     reading = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     try:
         writing = os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -25,7 +28,8 @@ async def copy(source: str, destination: str) -> None:
                 at = 0
                 while at < size:
                     at = await asyncio.to_thread(_copy, reading, writing, at, size)
-            await asyncio.to_thread(os.fsync, writing)
+            if durable:
+                await asyncio.to_thread(os.fsync, writing)
         except BaseException:
             os.unlink(destination)
             raise
@@ -57,19 +61,22 @@ def _clone(reading: int, writing: int) -> bool:
 
 
 def _copy(reading: int, writing: int, at: int, size: int) -> int:
-    """Copy the next data after ``at``, one step of them at most; returns where to go on."""
-    try:
-        begin = os.lseek(reading, at, os.SEEK_DATA)
-        end = min(os.lseek(reading, begin, os.SEEK_HOLE), begin + STEP, size)
-    except OSError as error:
-        if error.errno == errno.ENXIO:  # there are holes alone
-            return size
-        raise
-    while begin < end:
-        data = os.pread(reading, min(1 << 20, end - begin), begin)
-        if not data:
-            raise OSError(errno.EIO, "it became shorter while it was copied")
-        while data:
-            count = os.pwrite(writing, data, begin)
-            data, begin = data[count:], begin + count
-    return end
+    """Copy what data there are after ``at``, one step of them at most; returns where to go on."""
+    left = STEP
+    while left > 0 and at < size:
+        try:
+            begin = os.lseek(reading, at, os.SEEK_DATA)
+            at = min(os.lseek(reading, begin, os.SEEK_HOLE), begin + left, size)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # there are holes alone
+                return size
+            raise
+        left -= at - begin
+        while begin < at:
+            data = os.pread(reading, min(1 << 20, at - begin), begin)
+            if not data:
+                raise OSError(errno.EIO, "it became shorter while it was copied")
+            while data:
+                count = os.pwrite(writing, data, begin)
+                data, begin = data[count:], begin + count
+    return at

@@ -22,7 +22,10 @@ _LINEAR = re.compile(r"0 (\d+) linear (\d+:\d+) 0")
 
 @dataclass(frozen=True, kw_only=True)
 class RawDisk(OfMachine):
-    """A machine's disk that is one raw file of its own. Answers device, number, loops and size."""
+    """A machine's disk that is one raw file of its own. Answers device, number, loops and size.
+
+    With ``work`` the file of that name becomes the machine's work disk as well.
+    """
 
     NAME: ClassVar[str] = "disk.attach"
     GATE: ClassVar[str] = (
@@ -33,38 +36,58 @@ class RawDisk(OfMachine):
     RESOURCE: ClassVar[str] = "disk"
 
     file: str
+    work: str = ""
 
     def validate(self, host: Host) -> None:
         super().validate(host)
-        walk.components(host.state, self.file)
+        refuse_twice(host, *filter(None, (self.file, self.work)))
 
     def describe(self) -> str:
-        return f"disk of {self.vm_id!r}: {self.file!r}"
+        return f"disk of {self.vm_id!r}: {self.file!r}" + (f", work disk: {self.work!r}" if self.work else "")
 
     def execute(self, host: Host, descriptors: Sequence[int] = ()) -> Outcome:
         self.validate(host)
-        with contextlib.ExitStack() as held:
-            file = held.enter_context(files.opened(host, self.file, os.O_RDWR))
-            size = os.fstat(file).st_size
-            if size % SECTOR or not size:
-                raise Refused(f"{self.file}: {size} bytes is not the size of a disk")
-            device = mapper.find(self.vm_id)
-            if device is not None:
-                lines = mapper.table(device)
-                number = _loop(lines, file, size)
-                if number is not None:
-                    return _outcome(device, number, size)
-                if lines:
-                    raise Refused(f"{device.name} is there, and is made of something else")
-                mapper.remove(self.vm_id)
-            files.claim(file, self.file)
-            below = held.enter_context(loop.attach(file, direct=True))
-            device = mapper.create(self.vm_id, [f"0 {size // SECTOR} linear {below.number} 0"])
-            return _outcome(device, below.number, size)
+        attach_work(host, self.vm_id, self.work)
+        return attach(host, self.vm_id, self.file)
 
     def undo(self, host: Host) -> None:
-        """The device goes, and its loop device with it; the file stays."""
-        mapper.remove(self.vm_id)
+        """The devices go, and their loop devices with them; the files stay."""
+        mapper.remove_all(self.vm_id)
+
+
+def attach_work(host: Host, machine: str, path: str) -> None:
+    """A machine's work disk, where it has one. Raises as `attach`."""
+    if path:
+        attach(host, machine, path, work=True)
+
+
+def attach(host: Host, machine: str, path: str, *, work: bool = False) -> Outcome:
+    """A raw file of the owner's as a machine's device; an equal one that is there is the answer. Raises `Refused`."""
+    with contextlib.ExitStack() as held:
+        file = held.enter_context(files.opened(host, path, os.O_RDWR))
+        size = os.fstat(file).st_size
+        if size % SECTOR or not size:
+            raise Refused(f"{path}: {size} bytes is not the size of a disk")
+        device = mapper.find(machine, work=work)
+        if device is not None:
+            lines = mapper.table(device)
+            number = _loop(lines, file, size)
+            if number is not None:
+                return _outcome(device, number, size)
+            if lines:
+                raise Refused(f"{device.name} is there, and is made of something else")
+            mapper.remove(machine, work=work)
+        files.claim(file, path)
+        below = held.enter_context(loop.attach(file, direct=True))
+        device = mapper.create(machine, [f"0 {size // SECTOR} linear {below.number} 0"], work=work)
+        return _outcome(device, below.number, size)
+
+
+def refuse_twice(host: Host, *paths: str) -> None:
+    """Raises `Refused` where two of the owner's files for one machine are the same, or are not below the state."""
+    places = [walk.components(host.state, each) for each in paths]
+    if any(each in places[:number] for number, each in enumerate(places)):
+        raise Refused("one file cannot be two disks")
 
 
 def _loop(lines: Sequence[str], file: int, size: int) -> str | None:
@@ -81,10 +104,10 @@ def _outcome(device: mapper.Device, number: str, size: int) -> Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class RemoveDisk(OfMachine):
-    """A machine's device goes, whichever it is; its files stay. For what is left of a machine that nobody knows."""
+    """A machine's devices go, whatever they are; its files stay. For what is left of a machine that nobody knows."""
 
     NAME: ClassVar[str] = "disk.remove"
-    GATE: ClassVar[str] = "Any device but the named machine's own, which its uuid says that banger made."
+    GATE: ClassVar[str] = "Any device but the named machine's own, which their uuids say that banger made."
 
     RESOURCE: ClassVar[str] = "disk"
 
@@ -93,7 +116,7 @@ class RemoveDisk(OfMachine):
 
     def execute(self, host: Host, descriptors: Sequence[int] = ()) -> Outcome:
         self.validate(host)
-        mapper.remove(self.vm_id)
+        mapper.remove_all(self.vm_id)
         return Outcome()
 
     def undo(self, host: Host) -> None:
@@ -114,7 +137,7 @@ class Disks(Operation):
         return "list the disks"
 
     def execute(self, host: Host, descriptors: Sequence[int] = ()) -> Outcome:
-        return Outcome({"machines": [each.machine for each in mapper.devices()]})
+        return Outcome({"machines": sorted({each.machine for each in mapper.devices()})})
 
     def undo(self, host: Host) -> None:
         """Nothing was done."""

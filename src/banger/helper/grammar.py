@@ -9,7 +9,7 @@ _VM_ID = re.compile(r"[0-9a-f]{16}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CHANGE = re.compile(r"[0-9a-f]{0,32}")
 _TAP = re.compile(r"tap-fc-(0|[1-9][0-9]{0,3})")
-MAPPER_PREFIX = "fc-rootfs-"
+MAPPER_PREFIX, WORK_PREFIX = "fc-rootfs-", "fc-work-"
 _MAC = re.compile(r"02:fc(:[0-9a-f]{2}){4}")
 
 
@@ -53,6 +53,6 @@ def slot(value: int, host: Host) -> int:
     return value
 
 
-def mapper(machine: str) -> str:
-    """The device-mapper name of a machine's root."""
-    return MAPPER_PREFIX + vm_id(machine)
+def mapper(machine: str, *, work: bool = False) -> str:
+    """The device-mapper name of a machine's root, or of its work disk."""
+    return (WORK_PREFIX if work else MAPPER_PREFIX) + vm_id(machine)

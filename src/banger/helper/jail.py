@@ -6,7 +6,7 @@ On disk, below root's own directory, all of it on one file system:
       root/                      the monitor's root directory; root, 0710; its group, the slot's, tells whose it is
         vmlinux, <name>          links to stored files, read-only
         initrd                   the machine's own, read-only
-        root                     the machine's disk: a block node, the slot's user, 0600
+        root, work               the machine's disks: block nodes, the slot's user, 0600
         firecracker, dev/        the jailer's: a copy of the monitor, the devices that it may open
         run/                     the slot's user, 0700: the sockets, and all that a monitor can ever write
           metrics                a pipe for the monitor's metrics, which need not be read

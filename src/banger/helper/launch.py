@@ -26,7 +26,7 @@ DESCRIPTOR_LIMIT = 2048
 """RLIMIT_NOFILE: a connection over the machine's socket takes one; the jailer's own default is the same today."""
 
 _FILE = re.compile(r"[a-z][a-z0-9-]{0,31}")
-_RESERVED = {"vmlinux", "initrd", "root", "dev", "run", "sys", "firecracker"}
+_RESERVED = {"vmlinux", "initrd", "root", "work", "dev", "run", "sys", "firecracker"}
 _FILES = 8
 _VCPUS = 32
 _MEMORY = (32, 1 << 20)
@@ -70,6 +70,7 @@ class Launch(Operation):
     kernel: str
     files: tuple[StoredFile, ...] = ()
     device: bool = False
+    work: bool = False
     tap: str | None = None
     vcpus: int
     memory: int
@@ -135,18 +136,20 @@ class Launch(Operation):
         sweep(host, self.vm_id)
 
     def _fill(self, host: Host, root: int, uid: int, initrd: int) -> str | None:
-        """Put the machine's files and its disk into the jail; the disk's ``major:minor``."""
+        """Put the machine's files and its disks into the jail; the root's ``major:minor``."""
         store.link(host, self.kernel, root, "vmlinux")
         store.take(initrd, root, "initrd")
         for each in self.files:
             store.link(host, each.sha256, root, each.name)
-        if not self.device:
-            return None
-        device = mapper.find(self.vm_id)
+        if self.work:
+            self._node(root, uid, "work", mapper.find(self.vm_id, work=True))
+        return self._node(root, uid, "root", mapper.find(self.vm_id)) if self.device else None
+
+    def _node(self, root: int, uid: int, name: str, device: mapper.Device | None) -> str:
         if device is None:
-            raise Failed(f"{self.vm_id} has no disk")
-        os.mknod("root", stat.S_IFBLK | 0o600, device.rdev, dir_fd=root)
-        os.chown("root", uid, uid, dir_fd=root, follow_symlinks=False)
+            raise Failed(f"{self.vm_id} has no disk attached for its {name}")
+        os.mknod(name, stat.S_IFBLK | 0o600, device.rdev, dir_fd=root)
+        os.chown(name, uid, uid, dir_fd=root, follow_symlinks=False)
         return device.number
 
     def _start(

@@ -1,7 +1,7 @@
 """Device-mapper devices: a machine's disk as one block device, whatever it is made of.
 
-A machine has at most one, named by `grammar.mapper` and marked with a uuid of ours. A device of that name with another
-uuid is somebody else's and is left alone.
+A machine has at most two, its root and its work disk, named by `grammar.mapper` and marked with uuids of ours. A device
+of such a name with another uuid is somebody else's and is left alone.
 
 What is inside belongs to a guest, so no program of the host's may read it by itself. `device_mapper` keeps udev from
 managing the device, so that it has no name in /dev/mapper nor in /dev/disk but only the kernel's own (/dev/dm-N), and
@@ -17,7 +17,7 @@ from typing import NamedTuple
 from . import device_mapper, grammar
 from .operation import Failed, Refused
 
-UUID_PREFIX = "banger-"
+UUID_PREFIX, WORK_UUID_PREFIX = "banger-", "banger-work-"
 _PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds between looks at a device that somebody has open: udev may look at what is new."""
 _PATIENCE = 10.0
@@ -38,12 +38,12 @@ class Device(NamedTuple):
         return os.makedev(int(major), int(minor))
 
 
-def find(machine: str) -> Device | None:
+def find(machine: str, *, work: bool = False) -> Device | None:
     """A machine's device. Raises `Refused` where somebody else's has its name."""
-    name = grammar.mapper(machine)
+    name = grammar.mapper(machine, work=work)
     for found, uuid, number, path in _mapped():
         if found == name:
-            if uuid != UUID_PREFIX + machine:
+            if uuid != _uuid(machine, work):
                 raise Refused(f"the device {name} is not banger's")
             return Device(machine, name, number, path)
     return None
@@ -53,11 +53,16 @@ def devices() -> list[Device]:
     """Every device of ours, by the machine's id."""
     found = []
     for name, uuid, number, path in _mapped():
-        machine = uuid.removeprefix(UUID_PREFIX)
-        with contextlib.suppress(Refused):
-            if machine != uuid and grammar.mapper(machine) == name:
-                found.append(Device(machine, name, number, path))
+        for work in (False, True):
+            machine = uuid.removeprefix(_uuid("", work))
+            with contextlib.suppress(Refused):
+                if machine != uuid and grammar.mapper(machine, work=work) == name:
+                    found.append(Device(machine, name, number, path))
     return sorted(found)
+
+
+def _uuid(machine: str, work: bool) -> str:
+    return (WORK_UUID_PREFIX if work else UUID_PREFIX) + machine
 
 
 def _mapped() -> list[tuple[str, str, str, str]]:
@@ -97,27 +102,35 @@ def is_open(device: Device) -> bool:
     return True
 
 
-def create(machine: str, lines: Sequence[str]) -> Device:
+def create(machine: str, lines: Sequence[str], *, work: bool = False) -> Device:
     """Make a machine's device from the lines of a table. Raises `Failed`, and then there is none."""
-    name = grammar.mapper(machine)
-    device_mapper.create(name, UUID_PREFIX + machine, lines)
-    made = find(machine)
+    name = grammar.mapper(machine, work=work)
+    device_mapper.create(name, _uuid(machine, work), lines)
+    made = find(machine, work=work)
     if made is None:
         raise Failed(f"{name} went away as soon as it was made", busy=True)
     return made
 
 
-def remove(machine: str) -> None:
+def remove_all(machine: str) -> None:
+    """Remove every device of a machine's; one that stays keeps no other. Raises `Refused`, `Failed`."""
+    try:
+        remove(machine, work=True)
+    finally:
+        remove(machine)
+
+
+def remove(machine: str, *, work: bool = False) -> None:
     """Remove a machine's device, if there is one; what it was made of follows. Raises `Refused`, `Failed`.
 
     Somebody who has it open is waited for, a few seconds.
     """
     deadline, pause = time.monotonic() + _PATIENCE, _PAUSES[0]
-    while (device := find(machine)) is not None:
+    while (device := find(machine, work=work)) is not None:
         try:
             device_mapper.remove(device.name)
         except Failed as failed:
-            if find(machine) is not None and (not failed.busy or time.monotonic() > deadline):
+            if find(machine, work=work) is not None and (not failed.busy or time.monotonic() > deadline):
                 raise
         else:
             return

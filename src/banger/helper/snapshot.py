@@ -28,7 +28,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from . import files, loop, mapper, walk
+from . import disk, files, loop, mapper
 from .host import Host
 from .machine import OfMachine
 from .operation import Outcome, Refused
@@ -79,7 +79,8 @@ class Snapshot(OfMachine):
     """A machine's disk of ``size`` bytes: what is in ``overlay``, over the image ``base``.
 
     The overlay is the owner's, sparse, and exactly `Layout.file` bytes long. An equal device that is there already is
-    the answer; one that differs is refused. Answers device, number, loops and size.
+    the answer; one that differs is refused. Answers device, number, loops and size. With ``work`` the raw file of that
+    name becomes the machine's work disk as well.
     """
 
     NAME: ClassVar[str] = "snapshot.create"
@@ -93,11 +94,11 @@ class Snapshot(OfMachine):
     base: str
     overlay: str
     size: int
+    work: str = ""
 
     def validate(self, host: Host) -> None:
         super().validate(host)
-        if walk.components(host.state, self.base) == walk.components(host.state, self.overlay):
-            raise Refused("a disk cannot lie over itself")
+        disk.refuse_twice(host, self.base, self.overlay, *filter(None, (self.work,)))
         if self.size % SECTOR or not 0 < self.size <= DISK_LIMIT:
             raise Refused(f"{self.size} bytes is not the size of a disk")
 
@@ -106,6 +107,7 @@ class Snapshot(OfMachine):
 
     def execute(self, host: Host, descriptors: Sequence[int] = ()) -> Outcome:
         self.validate(host)
+        disk.attach_work(host, self.vm_id, self.work)
         with contextlib.ExitStack() as held:
             base = held.enter_context(files.opened(host, self.base, os.O_RDONLY))
             overlay = held.enter_context(files.opened(host, self.overlay, os.O_RDWR))
@@ -138,8 +140,8 @@ class Snapshot(OfMachine):
         return _outcome(mapper.create(self.vm_id, lines), used, self.size)
 
     def undo(self, host: Host) -> None:
-        """The device goes, and its loop devices with it; the files stay."""
-        mapper.remove(self.vm_id)
+        """The devices go, and their loop devices with them; the files stay."""
+        mapper.remove_all(self.vm_id)
 
 
 def revive(overlay: int, path: str) -> None:

@@ -5,7 +5,7 @@ as root, would activate a volume group that lies in a guest's disk, and would do
 device (``watch``). The number puts the file behind 10-dm.rules, which names the devices, and before all that probe.
 """
 
-from .grammar import MAPPER_PREFIX
+from .grammar import MAPPER_PREFIX, WORK_PREFIX
 from .host import Host
 
 PATH = "/etc/udev/rules.d/11-dm-banger.rules"
@@ -30,7 +30,7 @@ def rules(host: Host) -> str:
         "# Written by 'banger system install': disks that guests write are not for this host to read.\n"
         'ACTION=="remove", GOTO="banger_end"\n'
         'SUBSYSTEM!="block", GOTO="banger_end"\n'
-        f'KERNEL=="dm-*", ATTR{{dm/name}}=="{MAPPER_PREFIX}*", {_DISABLED}\n'
+        f'KERNEL=="dm-*", ATTR{{dm/name}}=="{MAPPER_PREFIX}*|{WORK_PREFIX}*", {_DISABLED}\n'
         f'KERNEL=="loop*", ATTR{{loop/backing_file}}=="{state}/*", {_DISABLED}\n'
         'LABEL="banger_end"\n'
     )

@@ -3,11 +3,14 @@
 On disk, beside the image's root file system::
 
     work-seed.ext4      root's directories and regular files with their modes, all root's; links and specials left out
-    work-seed.json      what it was made with: version, fingerprint of the ssh key, size
+    work-seed.json      what it was made with: version, fingerprint of the ssh key, size, the least size
+
+It is as large as machines' work disks are by default, and sparse, so that a machine's clone needs no growing and has a
+journal of the right size.
 
 A seed is never written in place, because machines that begin may be reading it: a new one is made in the staging area,
 synced, and takes the name by a rename; whoever has the old file open keeps it. The note goes first and comes last, so
-that a death in between makes the seed again. The same root file system and key give the same bytes.
+that a death in between makes the seed again. The same root file system, key and size give the same bytes.
 
 The root file system may be anybody's. It is read by number through `banger.disk.edit`; its names become names in the
 new file system and nothing on this host.
@@ -20,6 +23,7 @@ import secrets
 import shutil
 import stat
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -34,6 +38,7 @@ from banger.disk.ext4.geometry import BLOCK, Geometry
 from banger.disk.ext4.node import Content, Node
 from banger.disk.ext4.superblock import MADE_AT
 from banger.disk.fresh import new_file, sync
+from banger.disk.work_disk import LABEL
 from banger.paths import Paths
 from banger.ssh import keys
 from banger.ssh.keys import KeyPair
@@ -42,7 +47,7 @@ SEED, NOTE = "work-seed.ext4", "work-seed.json"
 STAGING = "image-seed-"
 HOME = "/root"
 
-VERSION = 1
+VERSION = 2
 """Grows when the same home would be made into another seed."""
 
 ENTRY_LIMIT = 200_000
@@ -58,6 +63,8 @@ class Note(msgspec.Struct, frozen=True):
     version: int
     key: str
     size: int
+    least: int
+    """Below that it cannot be made."""
 
 
 class Seeds:
@@ -82,19 +89,15 @@ class Seeds:
         """
         key = await self.key()
         output = os.path.join(directory, SEED)
-        scratch = os.path.join(directory, "seed-files")
-        os.mkdir(scratch, 0o700)
-        try:
-            top, places = await _home(rootfs)
-            await _dump(rootfs, places, scratch)
-            size = await asyncio.to_thread(_write, top, places, scratch, key, output)
-        finally:
-            await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
-        os.chmod(output, 0o644)  # monitors that run as other users read it
-        note = msgspec.json.encode(Note(VERSION, key.fingerprint if key else "", size))
+        written = await _make(rootfs, output, directory, key, self._settings.vm_defaults.work_disk_size)
+        note = msgspec.json.encode(Note(VERSION, key.fingerprint if key else "", *written))
         with open(os.path.join(directory, NOTE), "wb") as file:
             file.write(note)
         await asyncio.to_thread(sync, output, file.name)
+
+    async def write(self, rootfs: str, output: str, size: int) -> None:
+        """Write the new file ``output`` as a seed of ``size`` bytes would be. Raises as `make`, `errors.DiskFull`."""
+        await _make(rootfs, output, os.path.dirname(output), await self.key(), size)
 
     async def current(self, image_id: str, rootfs: str) -> str:
         """The path of an image's seed, made or made again where that is due. Raises as `make`."""
@@ -139,7 +142,19 @@ def view(directory: str) -> WorkSeed | None:
     if note is None:
         return None
     allocated = os.stat(os.path.join(directory, SEED)).st_blocks * 512
-    return WorkSeed(size=note.size, allocated=allocated, key=note.key)
+    return WorkSeed(size=note.size, allocated=allocated, least=note.least, key=note.key)
+
+
+async def _make(rootfs: str, output: str, directory: str, key: KeyPair | None, size: int) -> "Written":
+    """Write the home of a root file system, with what is needed meanwhile in ``directory``."""
+    scratch = os.path.join(directory, "seed-files")
+    os.mkdir(scratch, 0o700)
+    try:
+        top, places = await _home(rootfs)
+        await _dump(rootfs, places, scratch)
+        return await asyncio.to_thread(_write, top, places, scratch, key, output, size)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
 
 
 async def _home(rootfs: str) -> tuple[int, list[Place]]:
@@ -161,8 +176,17 @@ async def _dump(rootfs: str, places: Sequence[Place], scratch: str) -> None:
     await contents.dump(rootfs, sizes, scratch)
 
 
-def _write(home_mode: int, places: Sequence[Place], scratch: str, key: KeyPair | None, output: str) -> int:
-    """Write the file system; returns its size."""
+class Written(NamedTuple):
+    """The size of a file system, and the least that it could have."""
+
+    size: int
+    least: int
+
+
+def _write(
+    home_mode: int, places: Sequence[Place], scratch: str, key: KeyPair | None, output: str, wanted: int
+) -> Written:
+    """Write the file system, as large as is wanted or needed."""
     with new_file(output) as descriptor, contextlib.closing(DataArea(descriptor, Geometry(None))) as area:
         root = Node.directory(home_mode, mtime=_TIME)
         folders: dict[tuple[bytes, ...], Node] = {(): root}
@@ -182,9 +206,11 @@ def _write(home_mode: int, places: Sequence[Place], scratch: str, key: KeyPair |
             folders[trail[:-1]].children[trail[-1]] = node
         if key is not None:
             _authorize(root, area, allowed, key)
-        size = volume.fitting(area)
+        least = volume.fitting(area)
+        size = -(-max(least, wanted) // BLOCK) * BLOCK
         fingerprint = key.fingerprint if key is not None else ""
-        return volume.write(descriptor, area, root, size=size, seed=f"work seed {fingerprint}").size
+        summary = volume.write(descriptor, area, root, size=size, seed=f"work seed {fingerprint}", label=LABEL)
+        return Written(summary.size, least)
 
 
 def _copy(area: DataArea, path: str, size: int) -> Content:

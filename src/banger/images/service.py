@@ -139,6 +139,10 @@ class ImageService:
         """
         return await self.seeds.current(image_id, self.rootfs(self.get(image_id)))
 
+    async def write_home(self, image_id: str, output: str, size: int) -> None:
+        """Write the new file ``output`` as the seed would be if it had ``size`` bytes. Raises as `work_seed`."""
+        await self.seeds.write(self.rootfs(self.get(image_id)), output, size)
+
     def config(self, image_id: str) -> ImageConfig:
         """How the image wants its commands to be run."""
         record = self._records.by_id(image_id)

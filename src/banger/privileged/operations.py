@@ -6,6 +6,7 @@ from banger.helper.containment import Contain
 from banger.helper.disk import Disks, RawDisk, RemoveDisk
 from banger.helper.ext4 import Ext4Read, Ext4Write, SnapshotCheck
 from banger.helper.grammar import MAPPER_PREFIX as MAPPER_PREFIX
+from banger.helper.grammar import WORK_PREFIX as WORK_PREFIX
 from banger.helper.inspection import Inspect, Jails
 from banger.helper.launch import Launch, StoredFile, Sweep
 from banger.helper.operation import Refused

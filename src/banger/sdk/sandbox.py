@@ -56,10 +56,11 @@ class Sandbox:
     """A machine that is there while the block runs.
 
     ``image`` and ``kernel`` are names (the defaults when left out; made first where they are missing), ``vcpu`` is
-    a number of processors, ``memory`` and ``disk_size`` are bytes or texts such as ``"512M"``, ``nat`` and ``peers``
-    say what its network reaches, ``env`` is set for every command, ``labels`` are to find it by. After ``ttl``
-    seconds it is ended, whatever this program does (`keep_alive`). ``keep`` leaves the machine behind at the end.
-    ``client`` is used instead of one of its own. ``watch`` is called with every step of creating the machine.
+    a number of processors, ``memory``, ``disk_size`` and ``work_disk_size`` (of the disk on ``/root``) are bytes or
+    texts such as ``"512M"``, ``nat`` and ``peers`` say what its network reaches, ``env`` is set for every command,
+    ``labels`` are to find it by. After ``ttl`` seconds it is ended, whatever this program does (`keep_alive`). ``keep``
+    leaves the machine behind at the end. ``client`` is used instead of one of its own. ``watch`` is called with every
+    step of creating the machine.
 
     Entering raises what creating and starting a machine can: `errors.NotFound`, `errors.InvalidReference`,
     `errors.SourceUnavailable`, `errors.DiskFull`, `errors.VmmFailed`, `errors.GuestSilent` and others.
@@ -74,6 +75,7 @@ class Sandbox:
         vcpu: int | None = None,
         memory: int | str | None = None,
         disk_size: int | str | None = None,
+        work_disk_size: int | str | None = None,
         nat: bool | None = None,
         peers: bool | None = None,
         env: Mapping[str, str] | None = None,
@@ -92,6 +94,7 @@ class Sandbox:
             vcpu=vcpu,
             memory=parse_size(memory) if isinstance(memory, str) else memory,
             disk_size=parse_size(disk_size) if isinstance(disk_size, str) else disk_size,
+            work_disk_size=parse_size(work_disk_size) if isinstance(work_disk_size, str) else work_disk_size,
             nat=nat,
             peers=peers,
             env=dict(env or {}),

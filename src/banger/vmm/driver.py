@@ -103,8 +103,8 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
     cmdline: tuple[str, ...]
     """Tokens of ours; the driver adds those that its machine type needs (console, clock).
 
-    ``banger.root`` and ``banger.modules`` name drives by their serials; a driver whose disks cannot be given any says
-    there which device it is instead.
+    ``banger.root``, ``banger.work`` and ``banger.modules`` name drives by their serials; a driver whose disks cannot be
+    given any says there which device it is instead.
     """
     vcpus: int
     memory: int

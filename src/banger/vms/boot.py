@@ -7,7 +7,7 @@ from banger.images.record import ImageRecord
 from banger.kernels import kernel as kernels
 from banger.paths import Paths
 from banger.vmm.driver import Drive, LaunchSpec, Network
-from banger.vms import roots
+from banger.vms import roots, workdisks
 from banger.vms.record import VmRecord
 
 _PLAIN = re.compile(r"/[A-Za-z0-9._/-]{1,200}")
@@ -25,6 +25,8 @@ def command_line(record: VmRecord, image: ImageRecord, modules: bool) -> tuple[s
         words.append(f"banger.init={image.init}")
         # Nobody types at the console. Without udev, systemd would wait 90 s for its device before giving up.
         words.append("systemd.mask=serial-getty@ttyS0.service")
+    if record.work_disk_size:
+        words.append("banger.work=work")
     if record.disk_size > image.size:
         words.append("banger.grow=1")
     if record.network is not None:
@@ -42,7 +44,8 @@ def launch_spec(
 ) -> LaunchSpec:
     """Everything that the driver needs, from files that exist by now."""
     directory, kernel_directory = paths.vm(record.id), paths.kernel(kernel.name)
-    drives = [roots.drive(record, image, paths)]
+    work = workdisks.drive(record, paths)
+    drives = [roots.drive(record, image, paths), *([] if work is None else [work])]
     modules = kernels.MODULES in kernel.files
     if modules:
         path = os.path.join(kernel_directory, kernels.MODULES)

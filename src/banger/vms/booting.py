@@ -15,7 +15,7 @@ from banger.guest import assets
 from banger.guest.channel import Channel
 from banger.log import printable
 from banger.vmm.driver import Exit
-from banger.vms import boot, files, handles
+from banger.vms import boot, files, handles, workdisks
 from banger.vms.deadline import Deadline
 from banger.vms.ending import switch_off, trim_console
 from banger.vms.parts import Made, Parts, Step
@@ -79,6 +79,7 @@ class Launch(Step):
         parts = self.parts
         report.stage("starting the machine")
         record = parts.need(self.vm_id)
+        workdisks.check(parts, record, report)
         spec = boot.launch_spec(
             record,
             parts.images.usable(record.image_id),

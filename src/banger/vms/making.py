@@ -12,7 +12,7 @@ import msgspec
 
 from banger import errors
 from banger.engine.change import Report
-from banger.vms import handles, roots, wanted
+from banger.vms import handles, roots, wanted, workdisks
 from banger.vms.parts import Made, Parts, Step
 from banger.vms.record import VmRecord
 
@@ -55,9 +55,15 @@ class EnsureImage(_Making):
         record = parts.need(self.vm_id)
         report.stage(f"looking for the image {record.image}")
         image = await parts.images.ensure(record.image, report)
-        size = wanted.disk_size(record.disk_size, parts.settings.vm_defaults.disk_size, image.size)
+        defaults = parts.settings.vm_defaults
+        size = wanted.disk_size(record.disk_size, defaults.disk_size, image.size)
         # in one step with the look-up: from here on the image cannot be deleted
-        parts.machines.change(self.vm_id, image=image.name, image_id=image.id, disk_size=size)
+        named = parts.machines.change(self.vm_id, image=image.name, image_id=image.id, disk_size=size)
+        if named is not None and not named.worker_of:
+            await workdisks.seed(parts, named)
+            least = workdisks.least(parts, image.id)
+            size = workdisks.size(record.work_disk_size, defaults.work_disk_size, least)
+            parts.machines.change(self.vm_id, work_disk_size=size)
 
 
 class EnsureKernel(_Making):

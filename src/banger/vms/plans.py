@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from banger.engine.change import Kind, Recovery, Spec, Task
-from banger.vms import attaching, booting, ending, making, reshaping
+from banger.vms import attaching, booting, ending, making, reshaping, workdisks
 from banger.vms.parts import Parts
 from banger.vms.record import VmRecord
 
@@ -66,6 +66,7 @@ def kinds(parts: Parts) -> list[Kind]:
             making.EnsureImage(parts, record.id),
             making.EnsureKernel(parts, record.id),
             making.MakeDisk(parts, record.id),
+            workdisks.MakeWorkDisk(parts, record.id),
         ]
         return [*made, *boot(parts, record.id, record.jailed)] if wanted.start else made
 

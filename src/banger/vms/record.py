@@ -30,8 +30,10 @@ class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
     vcpu: int
     memory: int
     disk_size: int
+    work_disk_size: int = 0
+    """See `workdisks`; as asked for, until the image is there."""
     pending: PendingVm | None = None
-    """What the next start makes of the three above."""
+    """What the next start makes of the four above."""
     env: dict[str, str] = {}
     labels: dict[str, str] = {}
     ephemeral: bool = False
@@ -89,6 +91,7 @@ def view(record: VmRecord, operation: str | None) -> Vm:
         vcpu=record.vcpu,
         memory=record.memory,
         disk_size=record.disk_size,
+        work_disk_size=record.work_disk_size,
         pending=pending,
         env=record.env,
         labels=record.labels,

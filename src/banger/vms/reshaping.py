@@ -1,6 +1,6 @@
-"""Changing what a machine is: processors, memory, its disk's size, what its network reaches.
+"""Changing what a machine is: processors, memory, its disks' sizes, what its network reaches.
 
-A monitor is started with its processors, memory and disk, so these wait on record (`VmRecord.pending`) for the next
+A monitor is started with its processors, memory and disks, so these wait on record (`VmRecord.pending`) for the next
 start, whose first task takes them over (`Reshape`). What the network lets through changes at once.
 """
 
@@ -12,9 +12,10 @@ from msgspec.structs import replace
 from banger import errors
 from banger.api.vm import PendingVm, SetVm
 from banger.config.sizes import format_size
+from banger.disk import work_disk
 from banger.engine.change import Report, Spec, Task
 from banger.vmm.driver import UserNetwork
-from banger.vms import attaching, handles, roots, wanted
+from banger.vms import attaching, handles, roots, wanted, workdisks
 from banger.vms.parts import Parts, Step
 from banger.vms.record import VmRecord, shape
 
@@ -42,7 +43,7 @@ class Reformed(msgspec.Struct, frozen=True):
 def decide(record: VmRecord, request: SetVm) -> Reformed:
     """What is asked for, checked. Raises `errors.UsageError`; a disk never becomes smaller."""
     if request == SetVm():
-        raise errors.UsageError(detail="say what is to change: processors, memory, disk or network")
+        raise errors.UsageError(detail="say what is to change: processors, memory, disks or network")
     if isinstance(record.network, UserNetwork) and (request.nat is False or request.peers):
         raise errors.UsageError(
             detail=f"{record.name!r} has a user-mode network: it always reaches the outside, and never other machines"
@@ -52,7 +53,10 @@ def decide(record: VmRecord, request: SetVm) -> Reformed:
     asked = {
         "vcpu": None if request.vcpu is None else wanted.vcpu(request.vcpu),
         "memory": None if request.memory is None else wanted.memory(request.memory),
-        "disk_size": None if request.disk_size is None else _larger(record, wanted.disk(request.disk_size)),
+        "disk_size": None if request.disk_size is None else _larger(record, "disk_size", request.disk_size),
+        "work_disk_size": None
+        if request.work_disk_size is None
+        else _larger(record, "work_disk_size", request.work_disk_size),
     }
     pending = replace(pending, **{name: value for name, value in asked.items() if value is not None})
     changed = {name: value for name, value in msgspec.structs.asdict(pending).items() if value != getattr(record, name)}
@@ -66,12 +70,11 @@ def decide(record: VmRecord, request: SetVm) -> Reformed:
     return Reformed(record.id, before, after, told)
 
 
-def _larger(record: VmRecord, size: int) -> int:
-    if size < record.disk_size:
-        raise errors.UsageError(
-            detail=f"a disk can grow, and never shrink: {record.name!r} has {format_size(record.disk_size)}"
-        )
-    return size
+def _larger(record: VmRecord, which: str, asked: int) -> int:
+    size, present = wanted.disk(asked), getattr(record, which)
+    if size < present:
+        raise errors.UsageError(detail=f"a disk can grow, and never shrink: {record.name!r} has {format_size(present)}")
+    return int(size)
 
 
 def tasks(parts: Parts, spec: Spec) -> Sequence[Task]:
@@ -126,7 +129,7 @@ class Reroute(Step):
 
 
 class Reshape(Step):
-    """What was set since the last start becomes the machine's own, its disk's file first.
+    """What was set since the last start becomes the machine's own, its disks' files first.
 
     Not undone: whether this start succeeds or not, that is the machine from now on.
     """
@@ -142,7 +145,10 @@ class Reshape(Step):
         if shaped.disk_size > record.disk_size:
             report.stage("making the disk larger")
             await roots.of(parts, record).grow(roots.place(parts, shaped, report.operation))
-        facts = {name: getattr(shaped, name) for name in ("vcpu", "memory", "disk_size")}
+        if shaped.work_disk_size > record.work_disk_size:
+            report.stage("making the work disk larger")
+            work_disk.larger(workdisks.path(parts.paths, record.id), shaped.work_disk_size)
+        facts = {name: getattr(shaped, name) for name in ("vcpu", "memory", "disk_size", "work_disk_size")}
         await _keep(parts, parts.machines.change(self.vm_id, pending=None, **facts))
 
 

@@ -14,6 +14,7 @@ from banger.disk.roots.strategy import Place, Strategy
 from banger.images.record import ImageRecord, rootfs_path
 from banger.paths import Paths
 from banger.vmm.driver import Drive
+from banger.vms import workdisks
 from banger.vms.parts import Parts
 from banger.vms.record import VmRecord
 
@@ -40,7 +41,8 @@ def kind(record: VmRecord) -> str:
 def place(parts: Parts, record: VmRecord, change: str = "") -> Place:
     """Where the machine's part lies, and over what."""
     base = parts.images.rootfs(parts.images.usable(record.image_id))
-    return Place(record.id, parts.paths.vm(record.id), base, record.disk_size, change)
+    work = workdisks.path(parts.paths, record.id) if record.work_disk_size else ""
+    return Place(record.id, parts.paths.vm(record.id), base, record.disk_size, change, work)
 
 
 def drive(record: VmRecord, image: ImageRecord, paths: Paths) -> Drive:

@@ -26,7 +26,20 @@ from banger.privileged.runner import Privileged
 from banger.store.records import Records
 from banger.vmm.driver import Exit, Handle
 from banger.vmm.drivers import Drivers
-from banger.vms import attaching, claims, handles, labels, lost, orphans, plans, reshaping, strays, usage, wanted
+from banger.vms import (
+    attaching,
+    claims,
+    handles,
+    labels,
+    lost,
+    orphans,
+    plans,
+    reshaping,
+    strays,
+    usage,
+    wanted,
+    workdisks,
+)
 from banger.vms.connections import Connections
 from banger.vms.deadline import Deadline
 from banger.vms.ending import PowerOff, settle, switch_off
@@ -161,6 +174,7 @@ class VmService(Talking):
         image = parts.images.expect(record.image)
         if image is not None:
             wanted.disk_size(record.disk_size, parts.settings.vm_defaults.disk_size, image.size)
+            workdisks.size(record.work_disk_size, 0, workdisks.least(parts, image.id))
         parts.kernels.expect(record.kernel or (image.kernel if image is not None else ""))
         self._promised.append(record.name)
         return record

@@ -41,7 +41,7 @@ def of(record: VmRecord, paths: Paths) -> VmStats:
         cpu_seconds=consumed and consumed.cpu_seconds,
         memory=record.memory,
         memory_resident=consumed and consumed.resident,
-        disk_size=record.disk_size,
+        disk_size=record.disk_size + record.work_disk_size,
         disk_used=Meter().taken(paths.vm(record.id)),
         received=received,
         sent=sent,

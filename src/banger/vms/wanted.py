@@ -53,6 +53,7 @@ def decide(
         vcpu=vcpu(settings.vm_defaults.vcpu if request.vcpu is None else request.vcpu),
         memory=memory(settings.vm_defaults.memory if request.memory is None else request.memory),
         disk_size=disk(0 if request.disk_size is None else request.disk_size),
+        work_disk_size=disk(0 if request.work_disk_size is None else request.work_disk_size),
         env=dict(environment(request.env)),
         labels=dict(labels.check(request.labels)),
         ephemeral=request.ephemeral,

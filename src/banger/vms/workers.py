@@ -34,7 +34,7 @@ class Workers:
 
     async def decide(self, request: CreateVm, subject_id: str) -> VmRecord:
         """The record of a worker of the change with that subject. Raises as `VmService.create`."""
-        return replace(await self._decide(request), ephemeral=True, worker_of=subject_id, nat=True)
+        return replace(await self._decide(request), ephemeral=True, worker_of=subject_id, nat=True, work_disk_size=0)
 
     def wish(self, record: VmRecord) -> Wish:
         """What a worker takes, for the change that it works for to be judged with."""

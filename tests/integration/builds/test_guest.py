@@ -17,7 +17,7 @@ from banger.kernels.service import DISTRIBUTION
 from tests import guest_images
 from tests.guest_images import Tar
 from tests.installation import Installation, scenario
-from tests.integration.vms.test_guests import qemu, stocked_kernel
+from tests.integration.vms.real import qemu, stocked_kernel
 
 pytestmark = pytest.mark.qemu
 

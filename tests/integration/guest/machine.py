@@ -129,6 +129,7 @@ class Machine:
         command_line: str,
         memory: int = 256,
         keep: bool = False,
+        work: Path | None = None,
     ) -> None:
         self.socket = str(directory / "agent.sock")
         self.console = directory / "console.log"
@@ -136,6 +137,7 @@ class Machine:
         drive = "if=none,format=raw,cache=unsafe"
         second = ("-drive", f"{drive},id=mods,file={modules},readonly=on",
                   "-device", "virtio-blk-pci,drive=mods,serial=the-modules") if modules else ()  # fmt: skip
+        third = ("-drive", f"{drive},id=work,file={work}", "-device", "virtio-blk-pci,drive=work,serial=the-work")
         self._process = subprocess.Popen([
             "qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi,tb-size=128", "-cpu", "max",
             "-m", str(memory), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
@@ -144,7 +146,7 @@ class Machine:
             "-append", f"console=ttyS0 quiet panic=-1 net.ifnames=0 mitigations=off {command_line}",
             *(["-snapshot"] if keep else []),
             "-drive", f"{drive},id=root,file={root}", "-device", "virtio-blk-pci,drive=root,serial=the-root",
-            *second,
+            *second, *(third if work else ()),
             "-netdev", "user,id=net,restrict=on", "-device", "virtio-net-pci,netdev=net,romfile=",
             "-device", "virtio-serial-pci", "-chardev", f"socket,id=agent,path={self.socket},server=on,wait=off",
             "-device", "virtserialport,chardev=agent,name=banger.agent.0",

@@ -4,12 +4,14 @@ The stock kernel cannot reach a disk by itself. Its modules are loaded by an ini
 banger and does what a kernel with everything built in would do: mount the root, and start the init that it is told.
 """
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
+from banger.disk import work_disk
 from banger.guest import assets
 from banger.guest.channel import Channel
 from banger.kernels import cpio, kernel
@@ -50,12 +52,22 @@ def machine(home: Home, image: str, line: str, tmp_path: Path, memory: int = 256
         cpio.regular("init", INIT, 0o755),
     ]
     modules = (directory / kernel.INITRD).read_bytes()[: record["modules_size"]]
-    return Machine(tmp_path, Path(shown["rootfs"]), None, modules + cpio.archive(own), line, memory, keep=True)
+    work = tmp_path / "work.ext4"
+    asyncio.run(work_disk.make(str(work), work_disk.empty(64 << 20), 128 << 20, durable=False))
+    rootfs, initrd, line = Path(shown["rootfs"]), modules + cpio.archive(own), f"{line} banger.work=the-work"
+    return Machine(tmp_path, rootfs, None, initrd, line, memory, keep=True, work=work)
 
 
 async def told(channel: Channel, script: str) -> str:
     result = await ran(channel, "sh", "-c", script)
     return (result.stdout + result.stderr).decode()
+
+
+async def has_its_work_disk(channel: Channel) -> None:
+    """Mounted, grown, and root's own."""
+    assert " /root ext4 rw" in await told(channel, "grep /root /proc/mounts")
+    block, blocks, mode = (await told(channel, "stat -f -c '%S %b' /root; stat -c %a /root")).split()
+    assert int(block) * int(blocks) > 100 << 20 and mode == "700"
 
 
 async def connected(channel: Channel) -> None:
@@ -95,6 +107,7 @@ def test_systemd_starts_the_agent_and_the_network(stocked: Home, tmp_path: Path)
         assert await told(channel, f"systemd-analyze verify {units}") == ""
         assert await told(channel, "systemctl list-units --failed --quiet --plain --no-legend") == ""
         await connected(channel)
+        await has_its_work_disk(channel)
         await survives(channel)
 
     go_through(started, use)
@@ -121,6 +134,7 @@ def test_the_agent_is_process_1_of_any_image(stocked: Home, tmp_path: Path) -> N
         for line in ("on / type ext4 (rw", "proc on /proc ", "sysfs on /sys ", "devtmpfs on /dev ", "tmpfs on /run "):
             assert line in mounts
         await connected(channel)
+        await has_its_work_disk(channel)
         script = "sh /usr/local/libexec/banger-network-bootstrap && echo again"
         assert (await told(channel, script)) == "again\n", "busybox has an ip(8) of its own"
         await connected(channel)

@@ -32,7 +32,7 @@ def small_disk(directory: str, size: str) -> Iterator[None]:
         subprocess.run(["umount", directory], check=True)
 
 
-@pytest.mark.parametrize("size", ["16k", "240k"])  # no room for the overlay, and none for the initrd behind it
+@pytest.mark.parametrize("size", ["16k", "240k"])  # no room for the overlay, and none for the work disk behind it
 @scenario
 async def test_while_a_machine_is_made(installation: Installation, size: str) -> None:
     with small_disk(installation.paths.vms, size):

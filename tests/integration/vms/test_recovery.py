@@ -41,7 +41,9 @@ async def test_a_machine_that_died_meanwhile_is_put_on_record_as_stopped(install
         assert not os.path.exists(installation.paths.vm_runtime(machine.id))
 
 
-@pytest.mark.parametrize("stage", ["reserve", "image", "kernel", "disk", "initrd", "monitor", "waiting for the guest"])
+@pytest.mark.parametrize(
+    "stage", ["reserve", "image", "kernel", "disk", "work-disk", "initrd", "monitor", "waiting for the guest"]
+)
 @scenario
 async def test_an_unfinished_create_is_undone(installation: Installation, stage: str) -> None:
     installation.answer("/bin/cat")

@@ -69,7 +69,7 @@ async def test_a_machine_goes_through_its_states(installation: Installation) -> 
     async with installation.daemon() as daemon:
         created = await daemon.create()
         assert [each.name for each in created.phases] == [
-            "reserve", "image", "kernel", "disk", "initrd", "monitor", "agent",
+            "reserve", "image", "kernel", "disk", "work-disk", "initrd", "monitor", "agent",
         ]  # fmt: skip
         machine = daemon.vms.show("one")
         assert (machine.state, machine.image, machine.kernel) == ("running", IMAGE, "debian-cloud")

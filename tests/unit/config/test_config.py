@@ -22,7 +22,7 @@ def write(path: Path, text: str | bytes) -> str:
 
 
 def test_the_table_and_the_typed_result_have_the_same_names() -> None:
-    flat = [each.name for each in msgspec.structs.fields(Config) if each.name != "vm_defaults"]
+    flat = [each.name for each in msgspec.structs.fields(Config) if each.name not in ("vm_defaults", "origins")]
     nested = [f"vm_defaults.{each.name}" for each in msgspec.structs.fields(VmDefaults)]
     assert flat + nested == [setting.name for setting in SETTINGS]
 
@@ -38,8 +38,8 @@ def test_a_missing_file_and_an_empty_one_are_the_defaults(tmp_path: Path) -> Non
     config = build({})
     assert config.default_image == "debian-bookworm"
     assert 1 <= config.vm_defaults.vcpu <= 4
-    assert 512 * MIB <= config.vm_defaults.memory <= 2 * GIB
-    assert config.vm_defaults.disk_size == 8 * GIB
+    assert 512 * MIB <= config.vm_defaults.memory <= 8 * GIB
+    assert config.vm_defaults.disk_size == config.vm_defaults.work_disk_size == 8 * GIB
 
 
 def test_values_are_read_as_their_types(tmp_path: Path) -> None:
@@ -53,7 +53,14 @@ def test_values_are_read_as_their_types(tmp_path: Path) -> None:
     assert config.boot_timeout == 7.0
     assert config.console_limit == 2 * MIB
     assert config.vm_defaults == VmDefaults(
-        vcpu=2, memory=768 * MIB, disk_size=8 * GIB, host_loopback=False, nat=False, private=False, peers=False
+        vcpu=2,
+        memory=768 * MIB,
+        disk_size=8 * GIB,
+        work_disk_size=8 * GIB,
+        host_loopback=False,
+        nat=False,
+        private=False,
+        peers=False,
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from banger.helper import mapper, values
+from banger.helper import device_mapper, mapper, values
 from banger.helper.ext4 import EDIT_LIMIT, Ext4Read, Ext4Write, SnapshotCheck
 from banger.helper.guest_file import Directory, GuestFile, Owner, Remove
 from banger.helper.host import Host
@@ -92,3 +92,27 @@ def test_a_machine_without_a_disk_and_one_whose_name_somebody_took(host: Host, m
     assert mapper.devices() == []
     mapped.append((f"fc-rootfs-{MACHINE[::-1]}", f"banger-{MACHINE[::-1]}", "253:2", "/dev/dm-2"))
     assert [each.machine for each in mapper.devices()] == [MACHINE[::-1]]
+
+
+def test_a_work_disk_is_known_by_a_name_and_a_uuid_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    mapped = [
+        (f"fc-rootfs-{MACHINE}", f"banger-{MACHINE}", "253:0", "/dev/dm-0"),
+        (f"fc-work-{MACHINE}", f"banger-work-{MACHINE}", "253:1", "/dev/dm-1"),
+        (f"fc-work-{MACHINE[::-1]}", f"banger-{MACHINE[::-1]}", "253:2", "/dev/dm-2"),
+        (f"fc-work-{MACHINE[1:]}0", "LVM-abc", "253:3", "/dev/dm-3"),
+    ]
+    monkeypatch.setattr(mapper, "_mapped", lambda: mapped)
+    root, work = mapper.find(MACHINE), mapper.find(MACHINE, work=True)
+    assert root is not None and work is not None and (root.number, work.number) == ("253:0", "253:1")
+    assert [(each.machine, each.number) for each in mapper.devices()] == [(MACHINE, "253:0"), (MACHINE, "253:1")]
+    with pytest.raises(Refused, match="not banger's"):
+        mapper.find(MACHINE[::-1], work=True)
+    removed: list[str] = []
+
+    def remove(name: str) -> None:
+        removed.append(name)
+        mapped[:] = [each for each in mapped if each[0] != name]
+
+    monkeypatch.setattr(device_mapper, "remove", remove)
+    mapper.remove_all(MACHINE)
+    assert removed == [f"fc-work-{MACHINE}", f"fc-rootfs-{MACHINE}"]

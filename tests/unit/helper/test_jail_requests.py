@@ -20,7 +20,9 @@ GOOD = Launch(vm_id="0123456789abcdef", slot=0, kernel=SHA256, vcpus=2, memory=5
 
 def test_a_plain_request_is_accepted() -> None:
     GOOD.validate(HOST)
-    dataclasses.replace(GOOD, files=(StoredFile("modules", SHA256),), tap="tap-fc-0", device=True).validate(HOST)
+    dataclasses.replace(GOOD, files=(StoredFile("modules", SHA256),), tap="tap-fc-0", device=True, work=True).validate(
+        HOST
+    )
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,7 @@ def test_a_plain_request_is_accepted() -> None:
         {"io_bytes": -1},
         {"io_operations": 1 << 40},
         {"files": (StoredFile("root", SHA256),)},
+        {"files": (StoredFile("work", SHA256),)},
         {"files": (StoredFile("firecracker", SHA256),)},
         {"files": (StoredFile("../x", SHA256),)},
         {"files": (StoredFile("run", SHA256),)},

@@ -1,5 +1,6 @@
 """The form of an overlay: how large its parts are, what may be at its beginning, which tables are ours."""
 
+import dataclasses
 import os
 import struct
 from collections.abc import Iterator
@@ -162,9 +163,27 @@ def test_a_file_of_somebody_else(scene: Scene) -> None:
 
 
 def test_an_overlay_that_is_its_own_base(scene: Scene) -> None:
-    scene.refused(scene.snapshot(overlay=str(scene.base)), "over itself")
+    scene.refused(scene.snapshot(overlay=str(scene.base)), "two disks")
     os.link(scene.base, scene.state / "again")
     scene.refused(scene.snapshot(overlay=str(scene.state / "again")), "over itself")
+
+
+def test_a_work_disk_has_the_gates_of_every_other_file(scene: Scene) -> None:
+    work, link = scene.state / "vms" / "work.ext4", scene.state / "link"
+    scene.sparse(work, 1 << 20)
+    link.symlink_to(work)
+    for operation in (scene.snapshot(), RawDisk(vm_id=MACHINE, file=str(scene.overlay))):
+        for path in ("/etc/passwd", f"{scene.state}/../state/vms/work.ext4", str(scene.overlay)):
+            changed = dataclasses.replace(operation, work=path)
+            with pytest.raises(Refused):
+                changed.validate(scene.host)
+        scene.refused(dataclasses.replace(operation, work=str(link)))
+        os.truncate(work, 513)
+        scene.refused(dataclasses.replace(operation, work=str(work)), "not the size")
+        os.truncate(work, 1 << 20)
+    scene.refused(scene.snapshot(work=str(scene.base)), "two disks")
+    scene.host = Host(owner_uid=os.geteuid() + 1, owner_gid=0, state=str(scene.state))
+    scene.refused(scene.snapshot(work=str(work)), "belongs to uid")
 
 
 def test_an_overlay_of_another_size(scene: Scene) -> None:

@@ -14,6 +14,7 @@ _MACHINE = (
     Argument("--vcpu", "number of processors", kind="count", metavar="N"),
     Argument("--memory", "memory, e.g. 512M or 4G", kind="size", metavar="SIZE"),
     Argument("--disk-size", "size of the root disk, e.g. 8G", kind="size", metavar="SIZE"),
+    Argument("--work-disk", "size of the disk on /root, e.g. 20G", kind="size", metavar="SIZE"),
     Argument("--nat", "let it reach the outside; without the system install it always does", kind="flag"),
     Argument("--peers", "let it and the other machines with --peers reach each other", kind="flag"),
     Argument("--label", "note about it, to find it by (repeatable)", kind="env", metavar="K=V"),
@@ -110,9 +111,9 @@ the same token prints its name. With other options it is refused.""",
         Verb("vm show", "show one machine", arguments=(_VM, JSON), examples=("banger vm show web --json",)),
         Verb(
             "vm set",
-            "change machines: processors, memory, disk, network",
+            "change machines: processors, memory, disks, network",
             description="""\
-What the network lets through changes at once. Processors, memory and disk of a machine that runs wait for its next
+What the network lets through changes at once. Processors, memory and disks of a machine that runs wait for its next
 start, which 'banger vm show' tells; 'banger vm restart' makes it so. Disks grow and never shrink, and the file system
 grows with its disk when the machine starts. --nat and --peers are for machines on the system install's network.""",
             arguments=(
@@ -122,6 +123,7 @@ grows with its disk when the machine starts. --nat and --peers are for machines 
                 Argument(
                     "--disk/--disk-size", "size of the root disk, not below what it is", kind="size", metavar="SIZE"
                 ),
+                Argument("--work-disk", "size of the disk on /root, not below what it is", kind="size", metavar="SIZE"),
                 Argument("--nat", "let it reach the outside", kind="flag"),
                 Argument("--no-nat", "do not let it reach the outside", kind="flag"),
                 Argument("--peers", "let it and the other machines with --peers reach each other", kind="flag"),
@@ -131,6 +133,7 @@ grows with its disk when the machine starts. --nat and --peers are for machines 
             examples=(
                 "banger vm set web --vcpu 4 --memory 4G",
                 "banger vm set web --disk 40G",
+                "banger vm set web --work-disk 100G",
                 "banger vm set web db --no-nat",
             ),
         ),

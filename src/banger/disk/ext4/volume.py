@@ -55,12 +55,12 @@ class Summary(NamedTuple):
     uuid: str
 
 
-def write(descriptor: int, area: DataArea, root: Node, *, size: int | None, seed: str) -> Summary:
+def write(descriptor: int, area: DataArea, root: Node, *, size: int | None, seed: str, label: bytes = b"") -> Summary:
     """Write the filesystem into the file. ``seed`` decides the UUID and the hashes of directories.
 
     Raises `errors.ImageTooSmall`, OSError.
     """
-    return _Volume(descriptor, area, root, seed).write(size)
+    return _Volume(descriptor, area, root, seed, label).write(size)
 
 
 def fitting(area: DataArea) -> int:
@@ -69,8 +69,9 @@ def fitting(area: DataArea) -> int:
 
 
 class _Volume:
-    def __init__(self, descriptor: int, area: DataArea, root: Node, seed: str) -> None:
+    def __init__(self, descriptor: int, area: DataArea, root: Node, seed: str, label: bytes) -> None:
         self._descriptor = descriptor
+        self._label = label
         self._area = area
         self._root = root
         self._uuid = named_uuid(seed)
@@ -110,7 +111,7 @@ class _Volume:
         descriptors, counts = table.write(self._directories(per_group))
         superblock = Superblock(
             blocks, count * per_group, per_group, *counts, self._area.geometry.table_blocks - descriptor_blocks,
-            self._uuid, self._hash_seed, JOURNAL, journal_block, journal_size,
+            self._uuid, self._hash_seed, JOURNAL, journal_block, journal_size, self._label,
         )  # fmt: skip
         for number in filter(has_superblock, range(count)):
             self._area.put(number * GROUP_BLOCKS, superblock.block(number))

@@ -93,7 +93,8 @@ class _Raw:
         path = os.path.join(place.directory, RAW)
         if self._device is None:
             return Root(path, "raw")
-        made = await self._device.perform(operations.RawDisk(vm_id=place.vm_id, file=path), change=place.change)
+        wanted = operations.RawDisk(vm_id=place.vm_id, file=path, work=place.work)
+        made = await self._device.perform(wanted, change=place.change)
         return Root(str(made.values["device"]), "raw")
 
     async def detach(self, place: Place) -> None:

@@ -76,7 +76,9 @@ class Snapshot:
 
     def _operation(self, place: Place) -> operations.Snapshot:
         overlay = os.path.join(place.directory, OVERLAY)
-        return operations.Snapshot(vm_id=place.vm_id, base=place.base, overlay=overlay, size=place.size)
+        return operations.Snapshot(
+            vm_id=place.vm_id, base=place.base, overlay=overlay, size=place.size, work=place.work
+        )
 
     def _root(self) -> Privileged:
         if self._privileged is None:

@@ -15,13 +15,14 @@ from typing import Literal, NamedTuple, Protocol
 
 from banger import errors
 from banger.disk.guest_file import Edit
-from banger.privileged.operations import MAPPER_PREFIX
+from banger.privileged.operations import MAPPER_PREFIX, WORK_PREFIX
 
 
 class Place(NamedTuple):
     """A machine's root to be: whose, where its part lies, over which raw image, of how many bytes.
 
-    ``change`` is the operation id of the change that it is done for, for the logs.
+    ``change`` is the operation id of the change that it is done for, for the logs. ``work`` is the file of the
+    machine's work disk: where a root becomes a device, that becomes one with it.
     """
 
     vm_id: str
@@ -29,6 +30,7 @@ class Place(NamedTuple):
     base: str
     size: int
     change: str = ""
+    work: str = ""
 
 
 class Root(NamedTuple):
@@ -85,8 +87,13 @@ class Strategy(Protocol):
 
 
 def device(vm_id: str) -> str:
-    """The one block device that a machine in a jail may have: its root, put together by the root helper."""
+    """The root of a machine in a jail: a block device, put together by the root helper."""
     return f"/dev/mapper/{MAPPER_PREFIX}{vm_id}"
+
+
+def work_device(vm_id: str) -> str:
+    """The other block device that a machine in a jail may have: its work disk."""
+    return f"/dev/mapper/{WORK_PREFIX}{vm_id}"
 
 
 class Verdict(NamedTuple):

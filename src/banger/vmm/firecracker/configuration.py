@@ -7,7 +7,7 @@ are Firecracker's own choice, so that the guest is told the devices.
 from collections.abc import Iterator
 
 from banger import errors
-from banger.disk.roots.strategy import device
+from banger.disk.roots.strategy import device, work_device
 from banger.vmm.cmdline import COMMON
 from banger.vmm.driver import Drive, LaunchSpec, TapNetwork
 from banger.vmm.firecracker import vsock
@@ -25,7 +25,7 @@ from banger.vmm.firecracker.resources import (
     Vsock,
 )  # fmt: skip
 
-KERNEL, INITRD, ROOT = "/vmlinux", "/initrd", "/root"
+KERNEL, INITRD = "/vmlinux", "/initrd"
 VSOCK = "/run/vsock.sock"
 METRICS = "/run/metrics"
 """A pipe that nobody has to read: it holds so much and no more."""
@@ -46,7 +46,7 @@ CMDLINE = (
     "banger.off=reset",
 )
 
-_DISK_WORDS = ("banger.root=", "banger.modules=")
+_DISK_WORDS = ("banger.root=", "banger.work=", "banger.modules=")
 
 
 def check(spec: LaunchSpec) -> None:
@@ -68,7 +68,8 @@ def _fault(drive: Drive, vm_id: str) -> str | None:
     if drive.format != "raw":
         return f"has the format {drive.format}, which Firecracker does not know"
     if is_device(drive):
-        return None if drive.path == device(vm_id) else f"is not this machine's device, {device(vm_id)}"
+        own = work_device(vm_id) if drive.serial == "work" else device(vm_id)
+        return None if drive.path == own else f"is not this machine's device, {own}"
     return None if drive.read_only else "is a file: what a machine in a jail writes to is its own device"
 
 
@@ -78,7 +79,7 @@ def is_device(drive: Drive) -> bool:
 
 def path_inside(drive: Drive) -> str:
     """Where the monitor finds a drive."""
-    return ROOT if is_device(drive) else f"/{drive.serial}"
+    return f"/{drive.serial}"
 
 
 def node(number: int) -> str:

@@ -50,6 +50,7 @@ class Jail:
     async def launch(self, spec: LaunchSpec, console: int) -> Launched:
         """Put the machine's files into the store and its monitor into a jail; its output goes to ``console``."""
         files = [drive for drive in spec.drives if not configuration.is_device(drive)]
+        devices = [drive.serial for drive in spec.drives if configuration.is_device(drive)]
         kernel = await self._shared(spec.kernel, spec.vm_id)
         stored = [StoredFile(drive.serial, await self._shared(drive.path, spec.vm_id)) for drive in files]
         operation = Launch(
@@ -57,7 +58,8 @@ class Jail:
             slot=spec.slot,
             kernel=kernel,
             files=tuple(stored),
-            device=len(files) < len(spec.drives),
+            device="root" in devices,
+            work="work" in devices,
             tap=getattr(spec.network, "tap", None),
             vcpus=spec.vcpus,
             memory=spec.memory // _MIB,

@@ -11,6 +11,7 @@ from banger.vmm.firecracker import configuration, resources
 
 ID = "0123456789abcdef"
 ROOT = Drive(serial="root", path=f"/dev/mapper/fc-rootfs-{ID}", format="raw")
+WORK = Drive(serial="work", path=f"/dev/mapper/fc-work-{ID}", format="raw")
 MODULES = Drive(serial="modules", path="/var/lib/banger/kernels/k/modules.ext4", format="raw", read_only=True)
 TAP = TapNetwork(
     tap="tap-fc-3", address="172.16.0.5/24", gateway="172.16.0.1", dns="172.16.0.1", mac="02:fc:00:00:00:05"
@@ -51,6 +52,18 @@ def test_the_guest_is_told_devices_in_the_order_of_the_drives() -> None:
     assert not any(each.is_root_device for each in drives)  # that one would come first
 
 
+def test_a_work_disk_is_the_second_device() -> None:
+    spec = replace(SPEC, drives=(ROOT, WORK, MODULES), cmdline=(*SPEC.cmdline[:2], "banger.work=work"))
+    configuration.check(spec)
+    words = configuration.cmdline(spec)
+    assert words[-3:] == ["banger.root=/dev/vda", "banger.modules=/dev/vdc", "banger.work=/dev/vdb"]
+    drives = [each for each in configuration.requests(spec) if isinstance(each, resources.BlockDevice)]
+    assert [(each.path_on_host, each.is_read_only, each.cache_type) for each in drives[:2]] == [
+        ("/root", False, "Writeback"),
+        ("/work", False, "Writeback"),
+    ]
+
+
 @pytest.mark.parametrize(("durable", "cache"), [(True, "Writeback"), (False, "Unsafe")])
 def test_flushes_reach_the_disk_of_a_durable_drive(durable: bool, cache: str) -> None:
     drives = [each for each in requests(drives=(replace(ROOT, durable=durable),)) if hasattr(each, "cache_type")]
@@ -78,6 +91,8 @@ def test_the_kernel_is_told_how_such_a_machine_ends() -> None:
         ({"drives": (replace(ROOT, format="qcow2"),)}, "format qcow2"),
         ({"drives": (replace(ROOT, path="/dev/sda"),)}, "is not this machine's device"),
         ({"drives": (replace(ROOT, path="/dev/mapper/fc-rootfs-fedcba9876543210"),)}, "is not this machine's device"),
+        ({"drives": (replace(WORK, path=ROOT.path),)}, "is not this machine's device"),
+        ({"drives": (replace(ROOT, path=WORK.path),)}, "is not this machine's device"),
         ({"drives": (replace(MODULES, read_only=False),)}, "its own device"),
     ],
 )
