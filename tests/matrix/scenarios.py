@@ -34,7 +34,7 @@ from tests import guest_images, web
 from tests.home import BANGER
 from tests.installation import MIB
 from tests.matrix.judge import TOOLS
-from tests.matrix.witness import IMAGE, MACHINE, Witness
+from tests.matrix.witness import IMAGE, MACHINE, PATIENCE, Witness
 
 SIZE = 64 * MIB
 NAME, KERNEL = "made", "own"
@@ -67,6 +67,8 @@ class Scenario:
     """It is about a machine: its driver matters."""
     guest: bool = False
     """It needs a real guest."""
+    seconds: float = PATIENCE
+    """How long the way to its last instant may take."""
     supplies: Callable[[Witness], None] = field(default=lambda world: None)
     """Made once, before the first daemon."""
 
@@ -352,7 +354,7 @@ def builds(jailed: bool = False) -> list[Scenario]:
         ),
         Scenario(
             kind="image.build", variant="suite", sample=Building(wanted=wanted(kind="debian"), built=built),
-            ready=without_image, adds=MADE,
+            ready=without_image, adds=MADE, seconds=1200,
             begin=lambda world: world.client.image_build(BuildImage(name=NAME, suite="bookworm", force=True)),
         ),
     ]  # fmt: skip

@@ -15,7 +15,7 @@ from tests.matrix.scenarios import DEAR, Scenario, all_scenarios
 from tests.matrix.slices import SEED, WHOLE
 
 VICTIMS = ("daemon", "helper", "monitor")
-FEW = 2
+FEW = 1
 """Instants of a death, where not all are asked for."""
 
 

@@ -30,7 +30,3 @@ def test_what_dies_leaves_nothing(mortal: Host, death: Death, record_property: C
     text = "\n".join("\n    ".join([each["scenario"], each["instant"], *each["faults"]]) for each in wrong)
     assert not wrong, text
     assert (ended.status, len(told)) == (0, len(found)), ended.stderr[-4000:]
-
-
-def test_every_kind_of_change_is_played_on_a_host() -> None:
-    assert {each.kind for each in moments.scenarios()} == set(moments.kinds())
