@@ -22,6 +22,7 @@ import msgspec
 
 from banger import errors, proc
 from banger.api.image import ImportImage
+from banger.api.vm import ExecVm
 from banger.paths import Paths
 from banger.privileged.operations import layout
 from banger.system import record
@@ -33,7 +34,7 @@ from tests.matrix import judge
 from tests.matrix.judge import Failed, names, same
 from tests.matrix.mortal import Aim
 from tests.matrix.scenarios import without_image, without_kernel
-from tests.matrix.witness import IMAGE, Witness
+from tests.matrix.witness import IMAGE, MACHINE, Witness
 from tests.smoke.host.inventory import SCRIPT, Inventory
 
 RUN = "/run/banger-matrix"
@@ -128,6 +129,14 @@ class Jailed(Witness):
         argv = ["journalctl", "--no-pager", "--lines=60", "--output=short-monotonic", "--unit=bangerd*"]
         return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False).stdout[-size:]
 
+    def _write(self) -> None:
+        """A file that the guest has synced: whatever happens to the host afterwards, it is there."""
+        self.put_kept()
+        with self.client.vm_exec(MACHINE, ExecVm(argv=["sync"])) as command:
+            command.wait()
+        if command.exit_code != 0:
+            raise Failed(f"sync in the guest ended with {command.exit_code}")
+
     # -- the judge ----------------------------------------------------------------------------------------------------
 
     def rest(self) -> list[str]:
@@ -194,10 +203,11 @@ class Kept:
 
 
 def clear(made: Jailed) -> None:
-    """Delete what scenarios make."""
+    """Delete what scenarios make, and what their pulls keep for the next one."""
     made.machine("absent")
     without_image(made)
     without_kernel(made)
+    made.done(made.client.image_cache_prune())
 
 
 def main_pid(unit: str) -> int:

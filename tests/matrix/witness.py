@@ -107,15 +107,19 @@ class Witness(ABC):
         """A file that has reached the disk: the machine is powered off in order, and started again."""
         if self.driver == "fake":
             return  # its guest's files would be this host's
+        self.put_kept()
+        self.done(self.client.vm_stop(MACHINE, 20))
+        self.done(self.client.vm_start(MACHINE))
+
+    def put_kept(self) -> None:
+        """Write the file in the machine, for the judge to look for."""
         out = io.BytesIO()
         with tarfile.open(fileobj=out, mode="w") as tar:
             entry = tarfile.TarInfo("kept")
             entry.size = len(KEPT)
             tar.addfile(entry, io.BytesIO(KEPT))
         self.client.vm_put(MACHINE, "/", out.getvalue())
-        self.done(self.client.vm_stop(MACHINE, 20))
         self.written.add(self.client.vm_show(MACHINE).id)
-        self.done(self.client.vm_start(MACHINE))
 
     # -- what there is ------------------------------------------------------------------------------------------------
 
