@@ -64,7 +64,8 @@ class Jailed(Witness):
         )
         self.private = installed.private
         self._pid = 0
-        self._struck = threading.Event()
+        self.struck = False
+        """The victim has been killed, if it was there to be killed, at the latest aim."""
 
     # -- services -----------------------------------------------------------------------------------------------------
 
@@ -74,6 +75,7 @@ class Jailed(Witness):
             return
         if victim != "daemon":
             aim = aim._replace(halt=HALT)
+        self.struck = False
         Path(AIM).write_bytes(msgspec.json.encode(aim))
         self._pid = main_pid(DAEMON_SERVICE)
         os.kill(self._pid, signal.SIGUSR2)
@@ -88,6 +90,7 @@ class Jailed(Witness):
             print(f"matrix: struck {pid}", file=sys.stderr, flush=True)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        self.struck = True
         os.unlink(HALT)
 
     def halted(self) -> bool:

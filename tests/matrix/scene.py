@@ -109,6 +109,8 @@ def loss(made: Witness, combination: Combination, victim: str) -> list[str]:
     with contextlib.suppress(errors.BangerError):
         made.done(scenario.begin(made))
     made.quiet()
+    if isinstance(made, jailed.Jailed) and not made.struck:
+        raise Failed("the daemon did not come to the instant")
     found = [*made.faults(), *made.disks()]
     last = made.last(scenario.kind)
     if last is None or last.id == before.last or last.state not in ("done", "failed"):

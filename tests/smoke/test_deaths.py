@@ -12,7 +12,7 @@ from tests.smoke.host.box import Host
 from tests.smoke.host.stages import MATRIX_ENV, PYTHON
 from tests.smoke.moments import Death
 
-LIMIT = 7200 if WHOLE else 400
+LIMIT = 14400 if WHOLE else 600
 
 
 @pytest.mark.timeout(LIMIT + 60, func_only=True)
