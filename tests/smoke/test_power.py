@@ -20,7 +20,7 @@ from tests.smoke.host.power import Powered
 from tests.smoke.host.stages import MATRIX_ENV, PYTHON
 from tests.smoke.moments import Moment
 
-CUTS = int(os.environ.get("BANGER_MATRIX_CUTS") or (24 if WHOLE else 1))
+CUTS = int(os.environ.get("BANGER_MATRIX_CUTS") or (30 if WHOLE else 1))
 CUT_SECONDS = 600
 """Most for one: to reach it, to boot, to judge; a quiet machine needs a sixth."""
 PATIENCE = 15.0
