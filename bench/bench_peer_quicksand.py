@@ -10,7 +10,8 @@ from pathlib import Path
 
 from tests.guest_images import busybox
 from tests.home import Home
-from tests.stock import IMAGE, build_cache
+from tests.kept import build_cache
+from tests.stock import IMAGE
 
 from bench.measure import Finding, Place, compare, timed
 

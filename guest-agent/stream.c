@@ -116,7 +116,7 @@ static uint32_t describe_end(struct stream *s, uint8_t *at)
     if (s->worker && !s->error && !(WIFEXITED(s->status) && WEXITSTATUS(s->status) == 0)) {
         s->error = WIFEXITED(s->status) ? (uint32_t)WEXITSTATUS(s->status) : FAILED;
         if (!s->error_size)
-            s->error_size = (uint32_t)snprintf(s->error_text, ERROR_SIZE, "the transfer was cut off");
+            s->error_size = (uint32_t)snprintf(s->error_text, ERROR_SIZE, "the work was cut off");
     }
     if (s->error) {
         write_number(&w, F_ERROR, s->error);
@@ -284,6 +284,7 @@ static void open_stream(struct stream *s, int operation)
     case OP_CLOCK:
     case OP_FLUSH:
     case OP_POWEROFF: machine_open(s); break;
+    case OP_LISTENERS: listeners_open(s); break;
     default: stream_refuse(s, BAD_REQUEST, "this agent knows no operation %d", operation);
     }
 }

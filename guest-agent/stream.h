@@ -88,6 +88,7 @@ bool outlet_pump(struct stream *s, int channel);
 void exec_open(struct stream *s);
 void exec_control(struct stream *s, uint8_t *payload, uint32_t size);
 void transfer_open(struct stream *s);
+void listeners_open(struct stream *s);
 void dial_open(struct stream *s);
 bool dial_pump(struct stream *s);
 void machine_open(struct stream *s);

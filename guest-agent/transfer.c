@@ -1,4 +1,4 @@
-/* Files in and out: a child of ours reads or writes the archive, so that no slow disk, named pipe or network
+/* Files in and out, and what listens: a child of ours reads or writes them, so that no slow disk, named pipe or network
  * filesystem of the guest can hold up the loop. */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -7,14 +7,15 @@
 #include <unistd.h>
 
 #include "archive.h"
+#include "listeners.h"
 #include "spawn.h"
 #include "stream.h"
 
 #define PIPE_SIZE (256 * 1024)
 
-static void start(struct stream *s, const char *path)
+static void start(struct stream *s, int (*work)(const char *), const char *argument)
 {
-    bool put = s->operation == OP_PUT;
+    bool put = work == archive_extract;
     int data[2], words[2];
     struct stdio child;
 
@@ -31,7 +32,8 @@ static void start(struct stream *s, const char *path)
     fcntl(data[0], F_SETPIPE_SZ, PIPE_SIZE);
     child = put ? (struct stdio){data[0], -1, words[1]} : (struct stdio){-1, data[1], words[1]};
     s->worker = true;
-    s->pid = s->group = spawn_worker(put ? archive_extract : archive_create, path, child);
+    s->request_size = 0;
+    s->pid = s->group = spawn_worker(work, argument, child);
     close(put ? data[0] : data[1]);
     close(words[1]);
     if (s->pid < 0) {
@@ -57,9 +59,11 @@ void transfer_open(struct stream *s)
     if (!command_parse(&c, s->request, s->request_size) || !c.path || !*c.path)
         stream_refuse(s, BAD_REQUEST, "a malformed request for files");
     else
-        start(s, c.path);
+        start(s, s->operation == OP_PUT ? archive_extract : archive_create, c.path);
     command_free(&c);
     free(s->request);
     s->request = NULL;
     s->request_size = 0;
 }
+
+void listeners_open(struct stream *s) { start(s, listeners_list, NULL); }

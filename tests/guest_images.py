@@ -12,8 +12,8 @@ function       what is in it                                                    
 
 Each takes the directory to write the layout into and returns its skopeo name, ``oci:DIR:latest``; push it with
 `tests.registry.Registry.push`, or import it as it is. What is slow to make (the binary, the minbase tar) is kept in
-~/.cache/banger-build (or $BANGER_BUILD_CACHE), keyed by its recipe, and written atomically, so that parallel test
-workers share it. `write_layout` makes a layout of any layers.
+the build cache, keyed by its recipe, and written atomically, so that parallel test workers share it. `write_layout`
+makes a layout of any layers.
 """
 
 import asyncio
@@ -30,6 +30,8 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from tests.kept import build_cache
 
 EPOCH = 1_700_000_000
 """The modification time of all that is made here."""
@@ -221,8 +223,7 @@ def busybox_tar() -> bytes:
 
 def _cached(name: str, recipe: str, make: Callable[[Path], None]) -> Path:
     """The file ``name`` of the build cache, made once for each recipe."""
-    root = Path(os.environ.get("BANGER_BUILD_CACHE") or Path.home() / ".cache/banger-build")
-    directory = root / hashlib.sha256(f"{name}\0{recipe}".encode()).hexdigest()[:16]
+    directory = build_cache() / hashlib.sha256(f"{name}\0{recipe}".encode()).hexdigest()[:16]
     ready = directory / name
     if not ready.exists():
         directory.mkdir(parents=True, exist_ok=True)

@@ -46,6 +46,7 @@ from banger.vmm.drivers import Drivers
 from banger.vmm.fake.driver import AGENT_VARIABLE, FakeDriver
 from banger.vms.record import VmRecord
 from banger.vms.service import VmService
+from tests.kept import build_cache
 
 PROJECT = Path(__file__).resolve().parents[1]
 MIB = 1 << 20
@@ -60,12 +61,6 @@ def scenario(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., No
         asyncio.run(test(*arguments, **named))
 
     return run
-
-
-def build_cache() -> Path:
-    cache = Path(os.environ.get("BANGER_BUILD_CACHE") or Path.home() / ".cache" / "banger-build")
-    cache.mkdir(parents=True, exist_ok=True)
-    return cache
 
 
 @functools.cache

@@ -22,8 +22,8 @@ from banger.helper.host import Host
 from banger.helper.launch import Launch, Sweep
 from banger.helper.operation import Outcome
 from banger.helper.store import StoreFile
+from tests.kept import build_cache
 from tests.released import released
-from tests.stock import build_cache
 
 OWNER = 65533
 """A user without an account; what banger's owner would be."""

@@ -1,18 +1,17 @@
 """The default kernel and image for tests that boot guests: made once per machine, then given to each test.
 
-They are made by banger itself, in a state directory below the build cache, under a lock. A test gets a copy of that
+They are made by banger itself, in a state directory below the build cache (`kept`). A test gets a copy of that
 directory in which the large read-only files are hard links (copies, where the file systems differ). The directory's
 name carries a key of the sources that make images, so that a change there makes the stock anew.
 """
 
-import fcntl
-import hashlib
+import functools
 import os
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
+from tests import kept
 from tests.home import TREE, Home, make_home
 
 SOURCES = (
@@ -33,33 +32,16 @@ READ_ONLY = (".ext4", "bzImage", "vmlinux", ".cpio")
 IMAGE = "debian-bookworm"
 
 
-def build_cache() -> Path:
-    """Where things live that are dear to make and may be thrown away."""
-    return Path(os.environ.get("BANGER_BUILD_CACHE") or Path.home() / ".cache" / "banger-build")
-
-
 def key() -> str:
     """A digest of the sources that decide what the stock looks like."""
-    digest = hashlib.sha256()
-    for source in SOURCES:
-        for path in sorted(((TREE / source), *(TREE / source).rglob("*"))):
-            if path.is_file() and path.suffix != ".pyc":
-                digest.update(str(path.relative_to(TREE)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:16]
+    found = (path for source in SOURCES for path in sorted([TREE / source, *(TREE / source).rglob("*")]))
+    return kept.key(*(path for path in found if path.is_file() and path.suffix != ".pyc"))
 
 
+@functools.cache
 def stock() -> Path:
     """The state directory that has everything, made on first use."""
-    directory = build_cache() / f"stock-{key()}"
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with open(f"{directory}.lock", "w") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)  # xdist: one makes it, the others wait
-        if not (directory / "complete").exists():
-            shutil.rmtree(directory, ignore_errors=True)
-            directory.mkdir()
-            _make(directory)
-            (directory / "complete").write_text(time.strftime("%Y-%m-%d\n"))
-    return directory / "state"
+    return kept.keep("stock", key(), _make) / "state"
 
 
 def _make(directory: Path) -> None:

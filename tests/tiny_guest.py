@@ -1,8 +1,8 @@
 """A guest for tests of drivers: the distribution's kernel and an initrd with Debian's static busybox, no disk needed.
 
-The kernel is pulled once for each user and kept below ~/.cache/banger-build ($BANGER_BUILD_CACHE moves it), keyed by
-the sources that make it; $BANGER_TINY_GUEST names a directory that has it already. The agent's port is a virtio-serial
-port or, with ``banger.port=vsock``, one of the vsock. The kernel's command line tells the guest what to do::
+The kernel is pulled once for each user and kept in the build cache (`kept`), keyed by the sources that make it;
+$BANGER_TINY_GUEST names a directory that has it already. The agent's port is a virtio-serial port or, with
+``banger.port=vsock``, one of the vsock. The kernel's command line tells the guest what to do::
 
     test.do=echo       send back what comes over the agent's port (the default)
     test.do=poweroff   power off
@@ -15,16 +15,15 @@ port or, with ``banger.port=vsock``, one of the vsock. The kernel's command line
 """
 
 import asyncio
-import fcntl
-import hashlib
+import functools
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
 from banger.kernels import cpio, kernel
+from tests import kept
 
 BUSYBOX = "/bin/busybox"
 TREE = Path(__file__).resolve().parent.parent
@@ -91,29 +90,17 @@ def guest() -> Guest:
     """The guest, made on first use; parallel workers wait for one of them."""
     if prepared := os.environ.get(PREPARED):
         return _in(Path(prepared))
-    cache = Path(os.environ.get("BANGER_BUILD_CACHE") or Path.home() / ".cache" / "banger-build")
-    cache.mkdir(parents=True, exist_ok=True)
-    directory = cache / f"tiny-guest-{_key()}"
-    with open(f"{directory}.lock", "w") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        if not directory.exists():
-            staging = Path(f"{directory}.new")
-            shutil.rmtree(staging, ignore_errors=True)
-            staging.mkdir()
-            _make(staging)
-            staging.rename(directory)
-    return _in(directory)
+    return _in(_made())
+
+
+@functools.cache
+def _made() -> Path:
+    sources = sorted((TREE / "src/banger/kernels").glob("*.py"))
+    return kept.keep("tiny-guest", kept.key(INIT, ECHO, *sources), _make)
 
 
 def _in(directory: Path) -> Guest:
     return Guest(str(directory / kernel.VMLINUX), str(directory / "guest.cpio"))
-
-
-def _key() -> str:
-    digest = hashlib.sha256(INIT + ECHO.read_bytes())
-    for path in sorted((TREE / "src/banger/kernels").glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def _make(staging: Path) -> None:

@@ -10,6 +10,8 @@ TYPE_CHECKING = False  # typing itself is not loaded: it would double the start 
 if TYPE_CHECKING:
     from typing import Any
 
+    Kind = type | None | tuple["Kind", ...] | list["Kind"] | dict[str, "Kind"]
+
 _WHITESPACE = " \t\n\r"
 
 
@@ -46,6 +48,21 @@ def loads(text: str | bytes) -> "Any":
     if text[end:].strip(_WHITESPACE):
         raise ValueError(f"more than one document, at character {end}")
     return value
+
+
+def fits(value: object, kind: "Kind") -> bool:
+    """Whether plain data is of a kind.
+
+    That is a type, or None; ``[kind]`` is a list of it, ``{name: kind}`` an object with such fields, of which an absent
+    one is None, and whatever besides; a tuple is any of several.
+    """
+    if isinstance(kind, tuple):
+        return any(fits(value, each) for each in kind)
+    if isinstance(kind, list):
+        return isinstance(value, list) and all(fits(each, kind[0]) for each in value)
+    if isinstance(kind, dict):
+        return isinstance(value, dict) and all(fits(value.get(name), each) for name, each in kind.items())
+    return value is None if kind is None else isinstance(value, kind)
 
 
 def dumps(value: object) -> str:

@@ -53,3 +53,14 @@ def test_constants_that_json_knows() -> None:
 def test_what_is_no_plain_data_is_refused() -> None:
     with pytest.raises(TypeError, match="bytes is no plain data"):
         document.dumps({"a": [b"x"]})
+
+
+@given(values, values)
+def test_a_kind_is_what_isinstance_says_of_it(one: object, other: object) -> None:
+    for kind in (str, int, float, list, dict):
+        assert document.fits(one, kind) == isinstance(one, kind)
+        assert document.fits([one, other], [kind]) == all(isinstance(each, kind) for each in (one, other))
+        assert document.fits({"a": one, "b": other}, {"a": kind}) == isinstance(one, kind)
+        assert document.fits(one, (kind, None)) == (one is None or isinstance(one, kind))
+        assert document.fits({}, {"a": (kind, None)})
+        assert not document.fits({}, {"a": kind})

@@ -117,6 +117,37 @@ def garbage(agent: Agent, stream: int) -> None:
         agent.raw(os.urandom(CONTROL_LIMIT))
 
 
+def socket_record(address: bytes) -> bytes:
+    """A socket of a process whose name is not meant to be read."""
+    fields: dict[int, int | bytes | str] = {
+        Field.TRANSPORT: 6,
+        Field.ADDRESS: address,
+        Field.LOCAL_PORT: 80,
+        Field.PID: 7,
+        Field.NAME: ESCAPES,
+    }
+    return wire.field(Field.RECORD, b"".join(wire.field(tag, value) for tag, value in fields.items()))
+
+
+def sockets(agent: Agent, stream: int) -> None:
+    """Two sockets; of what is asked at the second one the answer never ends."""
+    agent.say(Kind.DATA, stream, socket_record(bytes([127, 0, 0, 1])) + socket_record(bytes(4)), 1)
+    agent.end(stream)
+
+
+def impossible(agent: Agent, stream: int) -> None:
+    agent.say(Kind.DATA, stream, socket_record(bytes(5)), 1)
+    agent.end(stream)
+
+
+def crowd(agent: Agent, stream: int) -> None:
+    """Sockets for as long as there is credit, then nothing more."""
+    for _ in range(wire.WINDOW // wire.MAX_PAYLOAD):
+        agent.say(Kind.DATA, stream, bytes(wire.MAX_PAYLOAD), 1)
+    while True:
+        agent.say(Kind.DATA, stream, b"x", 1)
+
+
 def files(scene: str) -> Callable[[Agent, int], None]:
     def send(agent: Agent, stream: int) -> None:
         agent.say(Kind.STARTED, stream)
@@ -127,12 +158,17 @@ def files(scene: str) -> Callable[[Agent, int], None]:
 
 
 SCENES: dict[str, dict[int, Callable[[Agent, int], None]]] = {
-    "speech": {Operation.HEALTH: health, Operation.EXEC: refuse, Operation.DETACH: detach},
+    "speech": {
+        Operation.HEALTH: health, Operation.EXEC: refuse, Operation.DETACH: detach, Operation.LISTENERS: sockets,
+        Operation.DIAL: refuse,
+    },
     "mute": {Operation.EXEC: begin},
-    "flood": {Operation.EXEC: flood},
+    "flood": {Operation.EXEC: flood, Operation.LISTENERS: sockets, Operation.DIAL: flood},
+    "impossible": {Operation.LISTENERS: impossible},
+    "crowd": {Operation.LISTENERS: crowd},
     "garbage": {Operation.EXEC: garbage},
     **{name: {Operation.GET: files(name)} for name in ARCHIVES},
-}
+}  # fmt: skip
 
 
 def main() -> None:

@@ -60,6 +60,8 @@ def test_escapes_in_all_that_it_says_of_itself(home: Home) -> None:
         ("exec", "-d", "evil", "--", "true"),
         ("exec", "-d", "--json", "evil", "--", "true"),
         ("vm", "show", "evil"),
+        ("vm", "ports", "evil"),
+        ("vm", "ports", "evil", "--json"),
     ):
         ended = home.banger(*words)
         assert "owned" in ended.stdout + ended.stderr or words[1] == "show"
@@ -88,6 +90,24 @@ def test_cp_out_drops_setuid(home: Home) -> None:
     machine(home, "setuid")
     home.banger("cp", "evil:/tree", str(home.directory / "copy"), check=True)
     assert (home.directory / "copy" / "su").stat().st_mode & 0o7777 == 0o755
+    delete(home)
+
+
+@pytest.mark.parametrize(
+    ("scene", "status", "said"),
+    [
+        ("flood", 0, "(7)"),
+        ("impossible", 125, "the guest's agent broke the protocol: a socket that cannot be"),
+        ("crowd", 125, "the guest's agent broke the protocol: more"),
+    ],
+)
+def test_sockets_that_cannot_be(home: Home, scene: str, status: int, said: str) -> None:
+    machine(home, scene)
+    for _ in range(2):
+        ended = home.banger("vm", "ports", "evil")
+        assert ended.status == status
+        assert said in ended.stdout + ended.stderr
+    assert memory(daemon_pid(home)) < MEMORY_BOUND
     delete(home)
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.kept import build_cache
+
 TREE = Path(__file__).resolve().parents[2]
 CHECKED = [name for name in ("src", "tests", "scripts", "bench", "guest-agent", "netguard") if (TREE / name).is_dir()]
 SPELLED = [name for name in (*CHECKED, "docs", "Makefile") if (TREE / name).exists()]
@@ -15,8 +17,7 @@ TYPED = ["src", "tests", "bench"]
 
 def cache(name: str) -> str:
     """A directory for a checker's cache; the tree itself may be read-only."""
-    top = os.environ.get("BANGER_BUILD_CACHE") or os.path.expanduser("~/.cache/banger-build")
-    return os.path.join(top, name)
+    return str(build_cache() / name)
 
 
 COMMANDS = {

@@ -137,6 +137,9 @@ VM_STATS = Route(
     query=("vm",),
 )
 VM_HEALTH = Route("vm_health", "GET /v1/vms/{ref}/health", "Ask a machine's agent how it is", reply="vm.Health")
+VM_PORTS = Route(
+    "vm_ports", "GET /v1/vms/{ref}/ports", "What listens in a machine, and how to reach it", reply="port.VmPorts"
+)
 VM_LOGS = Route("vm_logs", "GET /v1/vms/{ref}/logs", "A machine's console", stream="bytes", query=("follow",))
 VM_EXEC = Route(
     "vm_exec",

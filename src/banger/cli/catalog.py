@@ -2,8 +2,6 @@
 
 from banger.api import routes
 from banger.cli import listing
-from banger.cli.terminal import Terminal
-from banger.cli.verb import Namespace
 from banger.config.sizes import format_size
 from banger.sdk.client import Client
 from banger.text import printable
@@ -11,6 +9,9 @@ from banger.text import printable
 TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
     from typing import Any
+
+    from banger.cli.terminal import Terminal
+    from banger.cli.verb import Namespace
 
 COLUMNS = (
     ("name", "NAME"),
@@ -23,7 +24,7 @@ COLUMNS = (
 )
 
 
-def show_catalog(noun: str, arguments: Namespace, terminal: Terminal) -> int:
+def show_catalog(noun: str, arguments: "Namespace", terminal: "Terminal") -> int:
     """The entries of a noun; what is wrong with a catalog's file is said on stderr and stops nothing."""
     with Client() as client:
         document = client.document(routes.CATALOG)

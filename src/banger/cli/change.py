@@ -3,52 +3,70 @@
 The first Ctrl-C cancels and waits until what was done is undone; a second one leaves the undoing to the daemon.
 """
 
-import contextlib
-from collections.abc import Callable, Sequence
-
-from banger import errors
-from banger.cli.failures import Failures
+import banger
+from banger.api import routes
 from banger.cli.progress import Display
 from banger.cli.terminal import Terminal, cell
+from banger.sdk.client import Client
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
-    from banger.api.operation import Operation
+    from collections.abc import Callable, Sequence
+
+    from banger.api.routes import Route
     from banger.cli.verb import Namespace
-    from banger.sdk.client import Client
+    from banger.sdk.change import Change
 
-Begin = Callable[[str], "Operation"]
+    Outcome = Change | banger.errors.BangerError
 
 
-def carry_out(client: "Client", operation: "Operation", terminal: Terminal) -> "Operation":
+def carry_out(client: Client, change: "Change", terminal: Terminal) -> "Change":
     """Show a change until it has ended. Raises its error; `errors.Cancelled` after Ctrl-C."""
     display = Display(terminal)
-    ended = operation
+    ended = change
     try:
-        for each in client.follow(operation):
+        for each in client.follow(change):
             ended = each
             display.show(each)
     except KeyboardInterrupt:
         terminal.say("cancelling")
-        ended = _cancel(client, operation, display)
+        ended = _cancel(client, change, display)
     finally:
         display.clear()
     return client.result(ended)
 
 
-def _cancel(client: "Client", operation: "Operation", display: Display) -> "Operation":
-    ended = client.operation_cancel(operation.id)
+def _cancel(client: Client, change: "Change", display: Display) -> "Change":
+    ended = cancelled(client, change)
     for each in client.follow(ended):
         ended = each
         display.show(each)
     return ended
 
 
+def cancelled(client: Client, change: "Change") -> "Change":
+    """Ask a change to go back; it is followed as before."""
+    return client.begin(routes.OPERATION_CANCEL, change.id)
+
+
+def make(
+    arguments: "Namespace", terminal: Terminal, route: "Route", shown: "Route", ref: str = "", request: object = None
+) -> int:
+    """Carry out a change that makes something, and tell its name, or with ``--json`` what the route ``shown`` says."""
+    with Client() as client:
+        change = carry_out(client, client.begin(route, ref, request), terminal)
+        if arguments.json:
+            terminal.document(client.document(shown, change.subject))
+        else:
+            terminal.print(cell(change.subject))
+    return 0
+
+
 def each_target(
-    client: "Client",
-    references: Sequence[str],
-    identify: Callable[[str], str],
-    begin: Begin,
+    client: Client,
+    references: "Sequence[str]",
+    identify: "Callable[[str], str]",
+    begin: "Callable[[str], Change]",
     terminal: Terminal,
     *,
     json: bool = False,
@@ -60,44 +78,46 @@ def each_target(
     target, or `Failures`.
     """
     begun = _begin_all(references, identify, begin)
-    ended: list[tuple[str, Operation | errors.BangerError]] = []
+    ended: list[tuple[str, Outcome]] = []
     for number, (reference, started) in enumerate(begun):
         outcome = _wait(client, started, terminal)
         ended.append((reference, outcome))
-        if isinstance(outcome, errors.Cancelled):
-            _cancel_rest(client, [each for _, each in begun[number + 1 :]])
-        elif not json and not isinstance(outcome, errors.BangerError):
+        if isinstance(outcome, Exception):
+            if isinstance(outcome, banger.errors.Cancelled):
+                _cancel_rest(client, [each for _, each in begun[number + 1 :]])
+        elif not json:
             terminal.print(cell(outcome.subject))
     if json:
         terminal.document({"results": [_result(reference, outcome) for reference, outcome in ended]})
-    failures = [outcome for _, outcome in ended if isinstance(outcome, errors.BangerError)]
+    failures = [outcome for _, outcome in ended if isinstance(outcome, Exception)]
     if failures and len(ended) == 1:
         raise failures[0]
     if failures:
+        from banger.cli.failures import Failures
+
         raise Failures(failures)
     return 0
 
 
-def each_vm(arguments: "Namespace", terminal: Terminal, begin: "Callable[[Client, str], Operation]") -> int:
-    """Begin a change for every machine that the verb names, as `each_target` does."""
+def each_vm(arguments: "Namespace", terminal: Terminal, route: "Route", request: object = None) -> int:
+    """Begin the change of a row for every machine that the verb names, as `each_target` does."""
     from banger.cli import targets
-    from banger.sdk.client import Client
 
     with Client() as client:
         return each_target(
             client,
             arguments.vm,
             targets.identities(client, arguments.vm),
-            lambda vm: begin(client, vm),
+            lambda vm: client.begin(route, vm, request),
             terminal,
             json=arguments.json,
         )
 
 
 def _begin_all(
-    references: Sequence[str], identify: Callable[[str], str], begin: Begin
-) -> "list[tuple[str, Operation | errors.BangerError]]":
-    found: list[tuple[str, str | errors.BangerError]] = []
+    references: "Sequence[str]", identify: "Callable[[str], str]", begin: "Callable[[str], Change]"
+) -> "list[tuple[str, Outcome]]":
+    found: list[tuple[str, str | banger.errors.BangerError]] = []
     seen: set[str] = set()
     for reference in references:
         try:
@@ -105,37 +125,37 @@ def _begin_all(
             if identity not in seen:
                 seen.add(identity)
                 found.append((reference, identity))
-        except errors.BangerError as error:
+        except banger.errors.BangerError as error:
             found.append((reference, error))
-    begun: list[tuple[str, Operation | errors.BangerError]] = []
+    begun: list[tuple[str, Outcome]] = []
     for reference, known in found:
         try:
-            begun.append((reference, known if isinstance(known, errors.BangerError) else begin(known)))
-        except errors.BangerError as error:
+            begun.append((reference, known if isinstance(known, Exception) else begin(known)))
+        except banger.errors.BangerError as error:
             begun.append((reference, error))
     return begun
 
 
-def _wait(
-    client: "Client", started: "Operation | errors.BangerError", terminal: Terminal
-) -> "Operation | errors.BangerError":
-    if isinstance(started, errors.BangerError):
+def _wait(client: Client, started: "Outcome", terminal: Terminal) -> "Outcome":
+    if isinstance(started, Exception):  # whose class is not named, because nothing may have loaded the errors
         return started
     try:
         return carry_out(client, started, terminal)
-    except errors.BangerError as error:
+    except banger.errors.BangerError as error:
         return error
 
 
-def _cancel_rest(client: "Client", rest: "Sequence[Operation | errors.BangerError]") -> None:
+def _cancel_rest(client: Client, rest: "Sequence[Outcome]") -> None:
     for each in rest:
-        if not isinstance(each, errors.BangerError):
-            with contextlib.suppress(errors.BangerError):
-                client.operation_cancel(each.id)
+        if not isinstance(each, Exception):
+            try:
+                cancelled(client, each)
+            except banger.errors.BangerError:
+                pass  # it has ended already
 
 
-def _result(reference: str, outcome: "Operation | errors.BangerError") -> dict[str, object]:
-    if isinstance(outcome, errors.BangerError):
+def _result(reference: str, outcome: "Outcome") -> dict[str, object]:
+    if isinstance(outcome, Exception):
         failure = {"code": outcome.code, "message": outcome.message, "hint": outcome.advice}
         return {"name": reference, "done": False, "error": failure}
     return {"name": outcome.subject, "done": True, "error": None}

@@ -5,41 +5,41 @@ In the document, ``state`` is ``running`` or ``stopped``; a running daemon adds 
 
 import time
 
-from banger import errors
+import banger
+from banger.api import routes
 from banger.cli.durations import format_duration
-from banger.cli.terminal import Terminal, plain
-from banger.cli.verb import Namespace
 from banger.paths import Paths
 from banger.sdk.client import Client
 
-NOT_RUNNING = errors.NotFound.exit_status
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
+if TYPE_CHECKING:
+    from banger.cli.terminal import Terminal
+    from banger.cli.verb import Namespace
 
 
-def run(arguments: Namespace, terminal: Terminal) -> int:
+def run(arguments: "Namespace", terminal: "Terminal") -> int:
     paths = Paths.from_environment()
     try:
         with Client(start=False) as client:
-            status = client.daemon_status()
-    except errors.DaemonUnreachable as error:
+            status = client.document(routes.DAEMON_STATUS)
+    except banger.errors.DaemonUnreachable as error:
         if arguments.json:
             terminal.document({"state": "stopped", "socket": paths.socket, "log": paths.daemon_log})
         else:
             terminal.print(f"no daemon runs: {error}")
-        return NOT_RUNNING
+        return banger.errors.NotFound.exit_status
     if arguments.json:
-        found = plain(status)
-        assert isinstance(found, dict)
-        terminal.document({"state": "running", **found})
+        terminal.document({"state": "running", **status})
         return 0
     terminal.facts(
         (
-            ("pid", status.pid),
-            ("socket", status.socket),
-            ("log", status.log),
-            ("version", f"{status.version} (api {status.api})"),
-            ("uid", status.uid),
-            ("up", format_duration(time.time() - status.started)),
-            ("machines", f"{status.machines}, {status.running} running"),
+            ("pid", status["pid"]),
+            ("socket", status["socket"]),
+            ("log", status["log"]),
+            ("version", f"{status['version']} (api {status['api']})"),
+            ("uid", status["uid"]),
+            ("up", format_duration(time.time() - status["started"])),
+            ("machines", f"{status['machines']}, {status['running']} running"),
         )
     )
     return 0

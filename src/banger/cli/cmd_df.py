@@ -1,15 +1,18 @@
 """``banger df``: what is virtual and what is real."""
 
 from banger.api import routes
-from banger.cli.terminal import Terminal
-from banger.cli.verb import Namespace
 from banger.config.sizes import format_size
 from banger.sdk.client import Client
+
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
+if TYPE_CHECKING:
+    from banger.cli.terminal import Terminal
+    from banger.cli.verb import Namespace
 
 COLUMNS = (("kind", "WHAT"), ("name", "NAME"), ("virtual", "SIZE"), ("real", "ON DISK"))
 
 
-def run(arguments: Namespace, terminal: Terminal) -> int:
+def run(arguments: "Namespace", terminal: "Terminal") -> int:
     with Client() as client:
         space = client.document(routes.DF)
     if arguments.json:

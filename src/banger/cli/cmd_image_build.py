@@ -8,25 +8,18 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from banger import errors
+from banger.api import routes
 from banger.api.recipe import BuildImage, RecipeFile
-from banger.cli.change import carry_out
-from banger.cli.terminal import Terminal, cell
+from banger.cli.change import make
+from banger.cli.terminal import Terminal
 from banger.cli.verb import Namespace
 from banger.sdk import recipe
-from banger.sdk.client import Client
 
 _FILE = re.compile(r"(?P<host>.+?):(?P<guest>/[^:]*)(?::(?P<mode>[^:/]*))?")
 
 
 def run(arguments: Namespace, terminal: Terminal) -> int:
-    wanted = wish(arguments)
-    with Client() as client:
-        operation = carry_out(client, client.image_build(wanted), terminal)
-        if arguments.json:
-            terminal.document(client.image_show(operation.subject))
-        else:
-            terminal.print(cell(operation.subject))
-    return 0
+    return make(arguments, terminal, routes.IMAGE_BUILD, routes.IMAGE_SHOW, request=wish(arguments))
 
 
 def wish(arguments: Namespace) -> BuildImage:

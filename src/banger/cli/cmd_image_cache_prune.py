@@ -2,20 +2,23 @@
 
 from banger.api import routes
 from banger.cli.change import carry_out
-from banger.cli.terminal import Terminal
-from banger.cli.verb import Namespace
 from banger.config.sizes import format_size
 from banger.sdk.client import Client
+
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
+if TYPE_CHECKING:
+    from banger.cli.terminal import Terminal
+    from banger.cli.verb import Namespace
 
 COLUMNS = (("what", "WHAT"), ("blobs", "BLOBS"), ("size", "SIZE"))
 
 
-def run(arguments: Namespace, terminal: Terminal) -> int:
+def run(arguments: "Namespace", terminal: "Terminal") -> int:
     with Client() as client:
         if arguments.dry_run:
             found = client.document(routes.IMAGE_CACHE)
         else:
-            found = carry_out(client, client.image_cache_prune(), terminal).result
+            found = carry_out(client, client.begin(routes.IMAGE_CACHE_PRUNE), terminal).result
     if arguments.json:
         terminal.document({"blobs": found["blobs"], "bytes": found["bytes"], "dry_run": arguments.dry_run})
     else:

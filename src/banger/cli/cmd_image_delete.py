@@ -1,18 +1,22 @@
 """``banger image delete``: refused while a machine uses it."""
 
+from banger.api import routes
 from banger.cli.change import each_target
-from banger.cli.terminal import Terminal
-from banger.cli.verb import Namespace
 from banger.sdk.client import Client
 
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
+if TYPE_CHECKING:
+    from banger.cli.terminal import Terminal
+    from banger.cli.verb import Namespace
 
-def run(arguments: Namespace, terminal: Terminal) -> int:
+
+def run(arguments: "Namespace", terminal: "Terminal") -> int:
     with Client() as client:
         return each_target(
             client,
             arguments.image,
-            lambda reference: client.image_show(reference).id,
-            client.image_delete,
+            lambda reference: str(client.document(routes.IMAGE_SHOW, reference)["id"]),
+            lambda image: client.begin(routes.IMAGE_DELETE, image),
             terminal,
             json=arguments.json,
         )

@@ -2,27 +2,23 @@
 
 import os
 
-from banger import errors
-from banger.api.image import ImportImage
-from banger.cli.change import carry_out
-from banger.cli.terminal import Terminal, cell
-from banger.cli.verb import Namespace
-from banger.sdk.client import Client
+import banger
+from banger.api import routes
+from banger.cli.change import make
+
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
+if TYPE_CHECKING:
+    from banger.cli.terminal import Terminal
+    from banger.cli.verb import Namespace
 
 
-def run(arguments: Namespace, terminal: Terminal) -> int:
+def run(arguments: "Namespace", terminal: "Terminal") -> int:
     if (arguments.file is None) == (arguments.dir is None):
-        raise errors.UsageError(detail="give either an archive, FILE, or a directory, --dir DIR")
-    wanted = ImportImage(
-        path=os.path.abspath(arguments.dir if arguments.file is None else arguments.file),
-        name=arguments.name,
-        size=arguments.size,
-        directory=arguments.file is None,
-    )
-    with Client() as client:
-        operation = carry_out(client, client.image_import(wanted), terminal)
-        if arguments.json:
-            terminal.document(client.image_show(operation.subject))
-        else:
-            terminal.print(cell(operation.subject))
-    return 0
+        raise banger.errors.UsageError(detail="give either an archive, FILE, or a directory, --dir DIR")
+    wanted = {
+        "path": os.path.abspath(arguments.dir if arguments.file is None else arguments.file),
+        "name": arguments.name,
+        "size": arguments.size,
+        "directory": arguments.file is None,
+    }
+    return make(arguments, terminal, routes.IMAGE_IMPORT, routes.IMAGE_SHOW, request=wanted)

@@ -5,14 +5,15 @@ import time
 from banger.api import routes
 from banger.cli import listing
 from banger.cli.durations import format_age
-from banger.cli.terminal import Terminal
-from banger.cli.verb import Namespace
 from banger.config.sizes import format_size
 from banger.sdk.client import Client
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
     from typing import Any
+
+    from banger.cli.terminal import Terminal
+    from banger.cli.verb import Namespace
 
 COLUMNS = (
     ("name", "NAME"),
@@ -25,7 +26,7 @@ COLUMNS = (
 )
 
 
-def run(arguments: Namespace, terminal: Terminal) -> int:
+def run(arguments: "Namespace", terminal: "Terminal") -> int:
     if arguments.catalog:
         from banger.cli.catalog import show_catalog
 

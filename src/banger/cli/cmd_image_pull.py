@@ -1,18 +1,19 @@
 """``banger image pull``."""
 
-from banger.api.image import PullImage
-from banger.cli.change import carry_out
-from banger.cli.terminal import Terminal, cell
-from banger.cli.verb import Namespace
-from banger.sdk.client import Client
+from banger.api import routes
+from banger.cli.change import make
+
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
+if TYPE_CHECKING:
+    from banger.cli.terminal import Terminal
+    from banger.cli.verb import Namespace
 
 
-def run(arguments: Namespace, terminal: Terminal) -> int:
-    wanted = PullImage(reference=arguments.reference, name=arguments.name, size=arguments.size, force=arguments.force)
-    with Client() as client:
-        operation = carry_out(client, client.image_pull(wanted), terminal)
-        if arguments.json:
-            terminal.document(client.image_show(operation.subject))
-        else:
-            terminal.print(cell(operation.subject))
-    return 0
+def run(arguments: "Namespace", terminal: "Terminal") -> int:
+    wanted = {
+        "reference": arguments.reference,
+        "name": arguments.name,
+        "size": arguments.size,
+        "force": arguments.force,
+    }
+    return make(arguments, terminal, routes.IMAGE_PULL, routes.IMAGE_SHOW, request=wanted)

@@ -2,25 +2,21 @@
 
 import os
 
-from banger.api.image import RegisterImage
-from banger.cli.change import carry_out
-from banger.cli.terminal import Terminal, cell
-from banger.cli.verb import Namespace
-from banger.sdk.client import Client
+from banger.api import routes
+from banger.cli.change import make
+
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
+if TYPE_CHECKING:
+    from banger.cli.terminal import Terminal
+    from banger.cli.verb import Namespace
 
 
-def run(arguments: Namespace, terminal: Terminal) -> int:
-    wanted = RegisterImage(
-        name=arguments.name,
-        path=os.path.abspath(arguments.rootfs),
-        kernel=arguments.kernel or "",
-        root_owned=arguments.root_owned,
-        assets=arguments.guest_assets,
-    )
-    with Client() as client:
-        operation = carry_out(client, client.image_register(wanted), terminal)
-        if arguments.json:
-            terminal.document(client.image_show(operation.subject))
-        else:
-            terminal.print(cell(operation.subject))
-    return 0
+def run(arguments: "Namespace", terminal: "Terminal") -> int:
+    wanted = {
+        "name": arguments.name,
+        "path": os.path.abspath(arguments.rootfs),
+        "kernel": arguments.kernel or "",
+        "root_owned": arguments.root_owned,
+        "assets": arguments.guest_assets,
+    }
+    return make(arguments, terminal, routes.IMAGE_REGISTER, routes.IMAGE_SHOW, request=wanted)

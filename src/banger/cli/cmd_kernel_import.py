@@ -2,19 +2,15 @@
 
 import os
 
-from banger.api.kernel import ImportKernel
-from banger.cli.change import carry_out
-from banger.cli.terminal import Terminal, cell
-from banger.cli.verb import Namespace
-from banger.sdk.client import Client
+from banger.api import routes
+from banger.cli.change import make
+
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
+if TYPE_CHECKING:
+    from banger.cli.terminal import Terminal
+    from banger.cli.verb import Namespace
 
 
-def run(arguments: Namespace, terminal: Terminal) -> int:
-    wanted = ImportKernel(name=arguments.name, path=os.path.abspath(getattr(arguments, "from")))
-    with Client() as client:
-        operation = carry_out(client, client.kernel_import(wanted), terminal)
-        if arguments.json:
-            terminal.document(client.kernel_show(operation.subject))
-        else:
-            terminal.print(cell(operation.subject))
-    return 0
+def run(arguments: "Namespace", terminal: "Terminal") -> int:
+    wanted = {"name": arguments.name, "path": os.path.abspath(getattr(arguments, "from"))}
+    return make(arguments, terminal, routes.KERNEL_IMPORT, routes.KERNEL_SHOW, request=wanted)

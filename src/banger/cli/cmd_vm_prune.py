@@ -7,12 +7,10 @@ import os
 import sys
 import time
 
-from banger import errors
+import banger
 from banger.api import routes
 from banger.cli.change import each_target
 from banger.cli.durations import format_age
-from banger.cli.terminal import Terminal
-from banger.cli.verb import Namespace
 from banger.sdk.client import Client
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
@@ -20,13 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from banger.cli.terminal import Terminal
+    from banger.cli.verb import Namespace
+
 COLUMNS = (("name", "NAME"), ("state", "STATE"), ("image", "IMAGE"), ("id", "ID"), ("created", "CREATED"))
 YES = ("y", "yes")
 
 
-def run(arguments: Namespace, terminal: Terminal) -> int:
+def run(arguments: "Namespace", terminal: "Terminal") -> int:
     if not arguments.force and not os.isatty(0):
-        raise errors.UsageError(detail="there is no terminal to ask on: --force deletes without a question")
+        raise banger.errors.UsageError(detail="there is no terminal to ask on: --force deletes without a question")
     with Client() as client:
         found = [
             each for each in client.document(routes.VM_LIST, query={"label": arguments.label})["vms"] if prunable(each)
@@ -40,7 +41,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
             client,
             [each["id"] for each in found],
             lambda reference: reference,
-            lambda vm: client.vm_delete(vm, at_rest=True),
+            lambda vm: client.begin(routes.VM_DELETE, vm, {"at_rest": True}),
             terminal,
             json=arguments.json,
         )
@@ -51,7 +52,7 @@ def prunable(vm: "dict[str, Any]") -> bool:
     return vm["state"] != "running" and not vm.get("operation")
 
 
-def _nothing(arguments: Namespace, terminal: Terminal) -> int:
+def _nothing(arguments: "Namespace", terminal: "Terminal") -> int:
     if arguments.json:
         terminal.document({"results": []})
     else:
@@ -59,7 +60,7 @@ def _nothing(arguments: Namespace, terminal: Terminal) -> int:
     return 0
 
 
-def _agreed(found: "Sequence[dict[str, Any]]", terminal: Terminal) -> bool:
+def _agreed(found: "Sequence[dict[str, Any]]", terminal: "Terminal") -> bool:
     now = time.time()
     rows = [{**each, "id": each["id"][:12], "created": format_age(now - each["created"])} for each in found]
     terminal.table(rows, COLUMNS, stderr=True)

@@ -5,32 +5,37 @@ is killed. Deleting is not cancelled by Ctrl-C.
 """
 
 import os
-import signal
-from typing import TYPE_CHECKING
 
-from banger import errors
+import banger
+from banger.api import routes
 from banger.cli import guest_command, machine, session
 from banger.cli.change import carry_out
 from banger.cli.stopwatch import Stopwatch
-from banger.cli.terminal import Terminal, cell
-from banger.cli.verb import Namespace
+from banger.cli.terminal import cell
 from banger.sdk.client import Client
 
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
+    import signal
+
+    from banger.cli.terminal import Terminal
+    from banger.cli.verb import Namespace
     from banger.sdk.exec import Command
     from banger.sdk.transport import Reply
+else:
+    import _signal as signal  # as in `banger.cli.session`
 
 
-def run(arguments: Namespace, terminal: Terminal) -> int:
+def run(arguments: "Namespace", terminal: "Terminal") -> int:
     _refuse_nonsense(arguments)
     watch = Stopwatch()
     with Client() as client:
-        client.daemon_status()
+        client.connect()
         watch.mark("connect")
         wanted = machine.request(arguments, ephemeral=arguments.rm)
-        held, operation = machine.create(client, wanted, terminal)
-        watch.mark_operation(operation)
-        name = operation.subject
+        held, change = machine.create(client, wanted, terminal)
+        watch.mark_change(change)
+        name = change.subject
         if arguments.detach:
             return _started(arguments, name, watch, terminal)
         capture = session.Capture() if arguments.json else None
@@ -41,19 +46,19 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
     return session.status(command)
 
 
-def _refuse_nonsense(arguments: Namespace) -> None:
+def _refuse_nonsense(arguments: "Namespace") -> None:
     """What could only be found out after a machine was made is refused before."""
     if arguments.detach and arguments.rm:
-        raise errors.UsageError(detail="--detach leaves a machine and --rm deletes it: use one of them")
+        raise banger.errors.UsageError(detail="--detach leaves a machine and --rm deletes it: use one of them")
     if arguments.detach and arguments.command:
-        raise errors.UsageError(
+        raise banger.errors.UsageError(
             detail="--detach takes no command: start the machine with it, then use 'banger exec --detach'"
         )
     if arguments.json and not arguments.command and not arguments.detach and os.isatty(session.STDIN_FD):
-        raise errors.UsageError(detail="--json needs a command: a shell on a terminal makes no document")
+        raise banger.errors.UsageError(detail="--json needs a command: a shell on a terminal makes no document")
 
 
-def _started(arguments: Namespace, name: str, watch: Stopwatch, terminal: Terminal) -> int:
+def _started(arguments: "Namespace", name: str, watch: Stopwatch, terminal: "Terminal") -> int:
     if arguments.json:
         terminal.document({"vm": name, "phases": watch.phases(), "seconds": watch.seconds()})
     else:
@@ -63,11 +68,11 @@ def _started(arguments: Namespace, name: str, watch: Stopwatch, terminal: Termin
 
 def _execute(
     client: Client,
-    arguments: Namespace,
+    arguments: "Namespace",
     name: str,
     capture: session.Capture | None,
     held: "Reply | None",
-    terminal: Terminal,
+    terminal: "Terminal",
     watch: Stopwatch,
 ) -> "Command":
     shell = not arguments.command and not arguments.entrypoint
@@ -75,7 +80,7 @@ def _execute(
     try:
         command = session.run(client, name, request, capture)
         watch.mark("exec")
-    except errors.CommandNotFound as error:
+    except banger.errors.CommandNotFound as error:
         if shell:
             error.advise(
                 "the image has no shell: name one of its programs, as in 'banger run --image IMAGE -- PROGRAM'"
@@ -92,12 +97,12 @@ def _execute(
     return command
 
 
-def _delete(client: Client, name: str, terminal: Terminal) -> None:
+def _delete(client: Client, name: str, terminal: "Terminal") -> None:
     """Delete the machine; an impatient Ctrl-C must not leave it behind."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        carry_out(client, client.vm_delete(name), terminal)
-    except errors.NotFound:
+        carry_out(client, client.begin(routes.VM_DELETE, name), terminal)
+    except banger.errors.NotFound:
         pass  # the guest powered itself off, and an ephemeral machine is gone then
     finally:
         signal.signal(signal.SIGINT, before)

@@ -1,77 +1,80 @@
-"""``banger vm show``."""
+"""``banger vm show``. What `banger.api.vm.Vm` has defaults for may be left out by an older daemon."""
 
 import time
-from typing import TYPE_CHECKING
 
+from banger.api import routes
 from banger.cli.durations import format_age, format_duration
-from banger.cli.terminal import Terminal
-from banger.cli.verb import Namespace
 from banger.config.sizes import format_size
 from banger.sdk.client import Client
 
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
-    from banger.api.vm import Vm
+    from typing import Any
+
+    from banger.cli.terminal import Terminal
+    from banger.cli.verb import Namespace
 
 
-def run(arguments: Namespace, terminal: Terminal) -> int:
+def run(arguments: "Namespace", terminal: "Terminal") -> int:
     with Client() as client:
-        vm = client.vm_show(arguments.vm)
+        vm = client.document(routes.VM_SHOW, arguments.vm)
     if arguments.json:
         terminal.document(vm)
         return 0
     now = time.time()
     terminal.facts(
         (
-            ("name", vm.name),
-            ("id", vm.id),
-            ("state", vm.state),
-            ("change", vm.operation),
-            ("image", vm.image),
-            ("kernel", vm.kernel),
-            ("vcpu", vm.vcpu),
-            ("memory", format_size(vm.memory)),
-            ("disk", format_size(vm.disk_size)),
+            ("name", vm["name"]),
+            ("id", vm["id"]),
+            ("state", vm["state"]),
+            ("change", vm.get("operation")),
+            ("image", vm["image"]),
+            ("kernel", vm["kernel"]),
+            ("vcpu", vm["vcpu"]),
+            ("memory", format_size(vm["memory"])),
+            ("disk", format_size(vm["disk_size"])),
             ("next start", _pending(vm)),
-            ("environment", " ".join(sorted(vm.env))),
-            ("labels", " ".join(f"{key}={value}" for key, value in sorted(vm.labels.items()))),
-            ("ephemeral", "yes" if vm.ephemeral else None),
+            ("environment", " ".join(sorted(vm.get("env", ())))),
+            ("labels", " ".join(f"{key}={value}" for key, value in sorted(vm.get("labels", {}).items()))),
+            ("ephemeral", "yes" if vm.get("ephemeral") else None),
             ("time limit", limit(vm, now)),
-            ("driver", f"{vm.driver} ({vm.machine})" if vm.machine else vm.driver),
-            ("address", vm.address),
+            ("driver", f"{vm['driver']} ({vm['machine']})" if vm.get("machine") else vm["driver"]),
+            ("address", vm.get("address")),
             ("reaches", _reaches(vm)),
-            ("pid", vm.pid),
-            ("created", _ago(vm.created, now)),
-            ("started", _ago(vm.started, now)),
-            ("stopped", _ago(vm.stopped, now)),
-            ("stop reason", vm.stop_reason),
-            ("error", vm.error),
+            ("pid", vm.get("pid")),
+            ("created", _ago(vm["created"], now)),
+            ("started", _ago(vm.get("started"), now)),
+            ("stopped", _ago(vm.get("stopped"), now)),
+            ("stop reason", vm.get("stop_reason")),
+            ("error", vm.get("error")),
         )
     )
     return 0
 
 
-def limit(vm: "Vm", now: float) -> str | None:
+def limit(vm: "dict[str, Any]", now: float) -> str | None:
     """How long it may run, and how much of that is left."""
-    if vm.ttl is None:
+    ttl, expires = vm.get("ttl"), vm.get("expires")
+    if ttl is None:
         return None
-    left = "" if vm.expires is None else f", {format_duration(vm.expires - now)} left"
-    return format_duration(vm.ttl) + left
+    return format_duration(ttl) + ("" if expires is None else f", {format_duration(expires - now)} left")
 
 
-def _pending(vm: "Vm") -> str | None:
+def _pending(vm: "dict[str, Any]") -> str | None:
     """What was set while it ran."""
-    if vm.pending is None:
+    pending = vm.get("pending")
+    if pending is None:
         return None
     told = (
-        ("vcpu", vm.pending.vcpu),
-        ("memory", vm.pending.memory and format_size(vm.pending.memory)),
-        ("disk", vm.pending.disk_size and format_size(vm.pending.disk_size)),
+        ("vcpu", pending["vcpu"]),
+        ("memory", pending["memory"] and format_size(pending["memory"])),
+        ("disk", pending["disk_size"] and format_size(pending["disk_size"])),
     )
     return ", ".join(f"{name} {value}" for name, value in told if value)
 
 
-def _reaches(vm: "Vm") -> str | None:
-    found = [word for word, allowed in (("outside", vm.nat), ("peers", vm.peers)) if allowed]
+def _reaches(vm: "dict[str, Any]") -> str | None:
+    found = [word for word, allowed in (("outside", vm.get("nat")), ("peers", vm.get("peers"))) if allowed]
     return ", ".join(found) or None
 
 

@@ -1,9 +1,13 @@
 """``banger vm start``: start machines that do not run."""
 
+from banger.api import routes
 from banger.cli.change import each_vm
-from banger.cli.terminal import Terminal
-from banger.cli.verb import Namespace
+
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
+if TYPE_CHECKING:
+    from banger.cli.terminal import Terminal
+    from banger.cli.verb import Namespace
 
 
-def run(arguments: Namespace, terminal: Terminal) -> int:
-    return each_vm(arguments, terminal, lambda client, vm: client.vm_start(vm))
+def run(arguments: "Namespace", terminal: "Terminal") -> int:
+    return each_vm(arguments, terminal, routes.VM_START)

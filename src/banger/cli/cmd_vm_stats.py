@@ -4,20 +4,20 @@ A share of processor time needs two looks. The first table shows the share since
 the share since the table before.
 """
 
-import json
 import sys
 import time
 
 from banger.api import routes
 from banger.cli.durations import format_duration
-from banger.cli.terminal import Terminal
-from banger.cli.verb import Namespace
 from banger.config.sizes import format_size
 from banger.sdk.client import Client
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
     from typing import Any
+
+    from banger.cli.terminal import Terminal
+    from banger.cli.verb import Namespace
 
 COLUMNS = (
     ("name", "NAME"),
@@ -49,16 +49,18 @@ class Shares:
         return max(0.0, used - before) / (now - moment) if now > moment else None
 
 
-def run(arguments: Namespace, terminal: Terminal) -> int:
+def run(arguments: "Namespace", terminal: "Terminal") -> int:
     shares = Shares()
     lines = 0
     with Client() as client:
         while True:
-            document = client.document(routes.VM_STATS, query={"vm": arguments.vm or []})
+            document = client.document(routes.VM_STATS, query={"vm": arguments.vm})
             now = time.monotonic()
             for each in document["stats"]:
                 each["cpu_share"] = shares.share(each, now)
             if arguments.json and arguments.watch:
+                import json
+
                 terminal.print(json.dumps(document))
             elif arguments.json:
                 terminal.document(document)

@@ -72,7 +72,8 @@ class _Reader:
         self._next = 0
         self.values: dict[str, object] = {}
         for each in verb.arguments:
-            self.values[each.name] = False if each.kind == "flag" else [] if each.kind in ("env", "list") else None
+            several = each.kind in ("env", "list") or each.many == "any"
+            self.values[each.name] = False if each.kind == "flag" else [] if several else None
 
     def read(self) -> dict[str, object]:
         words = self._words

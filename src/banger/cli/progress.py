@@ -6,14 +6,14 @@ once says nothing, and a log of something slow shows where it is.
 
 import time
 
-from banger.cli.durations import format_duration
-from banger.config.sizes import format_size
 from banger.text import printable
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
-    from banger.api.operation import Operation, Progress
+    from typing import Any
+
     from banger.cli.terminal import Terminal
+    from banger.sdk.change import Change
 
 QUIET = 2.0
 BAR = 24
@@ -28,19 +28,21 @@ class Display:
         self._told = ""
         self._notices: dict[str, int] = {}
 
-    def show(self, operation: "Operation") -> None:
+    def show(self, change: "Change") -> None:
         """The change as it is now."""
-        known = self._notices.get(operation.id, 0)
-        for notice in operation.notices[known:]:
+        known = self._notices.get(change.id, 0)
+        for notice in change.notices[known:]:
             self._terminal.say(printable(notice))
-        self._notices[operation.id] = len(operation.notices)
-        if operation.ended:
+        self._notices[change.id] = len(change.notices)
+        if change.ended:
             return
-        line = describe(operation)
+        line = describe(change)
         if self._terminal.live:
+            from banger.cli.durations import format_duration
+
             seconds = format_duration(time.monotonic() - self._began)
-            self._terminal.rewrite(f"{line}{bar(operation.progress)}  {seconds}")
-        elif operation.stage and line != self._told and time.monotonic() - self._began >= QUIET:
+            self._terminal.rewrite(f"{line}{bar(change.progress)}  {seconds}")
+        elif change.stage and line != self._told and time.monotonic() - self._began >= QUIET:
             self._terminal.say(line)
             self._told = line
 
@@ -48,19 +50,21 @@ class Display:
         self._terminal.clear()
 
 
-def describe(operation: "Operation") -> str:
+def describe(change: "Change") -> str:
     """``web: downloading layer 2 of 5``."""
-    told = operation.stage or operation.step or ("undoing" if operation.state == "undoing" else operation.kind)
-    return f"{printable(operation.subject, 63)}: {printable(told, 160)}"
+    told = change.stage or change.step or ("undoing" if change.state == "undoing" else change.kind)
+    return f"{printable(change.subject, 63)}: {printable(told, 160)}"
 
 
-def bar(progress: "Progress | None") -> str:
+def bar(progress: "dict[str, Any] | None") -> str:
     """How far a step is, e.g. ``  [######----] 12M of 20M``."""
     if progress is None:
         return ""
-    amount = format_size if progress.unit == "bytes" else str
-    if not progress.total:
-        return f"  {amount(progress.done)}"
-    share = min(1.0, max(0.0, progress.done / progress.total))
-    filled = round(share * BAR)
-    return f"  [{'#' * filled}{'-' * (BAR - filled)}] {amount(progress.done)} of {amount(progress.total)}"
+    from banger.config.sizes import format_size
+
+    amount = format_size if progress["unit"] == "bytes" else str
+    done, total = progress["done"], progress.get("total")
+    if not total:
+        return f"  {amount(done)}"
+    filled = round(min(1.0, max(0.0, done / total)) * BAR)
+    return f"  [{'#' * filled}{'-' * (BAR - filled)}] {amount(done)} of {amount(total)}"

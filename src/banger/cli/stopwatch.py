@@ -5,10 +5,10 @@ The phases follow one another without gaps, so they add up to the whole.
 
 import os
 import time
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
-    from banger.api.operation import Operation
+    from banger.sdk.change import Change
 
 
 class Stopwatch:
@@ -25,11 +25,11 @@ class Stopwatch:
         self._phases.append((name, now - self._last))
         self._last = now
 
-    def mark_operation(self, operation: "Operation") -> None:
+    def mark_change(self, change: "Change") -> None:
         """End the current phase as the phases of a change, and what was waited besides."""
         now = time.monotonic()
         elapsed = now - self._last
-        inner = [(phase.name, max(0.0, phase.seconds)) for phase in operation.phases]
+        inner = [(phase["name"], max(0.0, phase["seconds"])) for phase in change.phases]
         told = sum(seconds for _, seconds in inner)
         scale = min(1.0, elapsed / told) if told else 1.0  # the daemon's clock is not ours to trust
         self._phases += [(name, seconds * scale) for name, seconds in inner]

@@ -61,8 +61,8 @@ class Terminal:
             self._line = ""
 
     def document(self, value: object) -> None:
-        """The one JSON document of a verb: plain data, or structures of `banger.api`."""
-        self.print(document.shown(plain(value)))
+        """The one JSON document of a verb, of plain data."""
+        self.print(document.shown(value))
 
     def ask(self, question: str) -> None:
         """A question; the answer is on stdin."""
@@ -130,20 +130,3 @@ def columns() -> int:
         return os.get_terminal_size(2).columns or 80
     except OSError:
         return 80
-
-
-def plain(value: object) -> object:
-    """Structures as plain data; loads msgspec only where there is one."""
-    if isinstance(value, (dict, list, tuple, str, int, float, type(None))) and not _has_structures(value):
-        return value
-    import msgspec
-
-    return msgspec.to_builtins(value)
-
-
-def _has_structures(value: object) -> bool:
-    if isinstance(value, dict):
-        return any(_has_structures(each) for each in value.values())
-    if isinstance(value, (list, tuple)):
-        return any(_has_structures(each) for each in value)
-    return not isinstance(value, (str, int, float, type(None)))

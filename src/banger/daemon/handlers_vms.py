@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 from banger.api.daemon import Empty
 from banger.api.operation import Operation
+from banger.api.port import VmPorts
 from banger.api.vm import CreateVm, DeleteVm, Health, KeepVm, KillVm, SetVm, StopVm, Vm, VmList, VmStatsList
 from banger.daemon.call import Call
 from banger.daemon.reply import BYTES, TAR, Stream
@@ -55,6 +56,10 @@ async def vm_stats(call: Call[None]) -> VmStatsList:
 
 async def vm_health(call: Call[None]) -> Health:
     return await call.services.vms.health(call.ref)
+
+
+async def vm_ports(call: Call[None]) -> VmPorts:
+    return await call.services.vms.ports(call.ref)
 
 
 async def vm_logs(call: Call[None]) -> Stream:

@@ -18,9 +18,10 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from banger import errors
-from banger.guest import files, machine, session, wire
+from banger.guest import files, listeners, machine, session, wire
 from banger.guest.command import ExecSpec, GuestCommand
 from banger.guest.connection import GuestConnection
+from banger.guest.listeners import Listeners
 from banger.guest.machine import GuestHealth
 from banger.guest.session import Session
 from banger.guest.stream import Stream, refusal
@@ -246,6 +247,10 @@ class Channel:
 
     async def health(self) -> GuestHealth:
         return machine.health(await self._request(wire.Operation.HEALTH))
+
+    async def listeners(self) -> Listeners:
+        """The sockets that listen in the guest. Raises `errors.GuestRefused`, `errors.ProtocolViolation`."""
+        return await listeners.gather(files.get(await self._open(wire.Operation.LISTENERS)))
 
     async def set_clock(self, ns: int | None = None) -> None:
         """Set the guest's clock to ``ns`` since 1970, or to the host's."""

@@ -16,7 +16,7 @@ Fields travel inside the payloads of requests and results as ``u8 tag | u32 leng
 
 import enum
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from banger import errors
@@ -72,6 +72,7 @@ class Operation(enum.IntEnum):
     CLOCK = 10
     FLUSH = 11
     POWEROFF = 12
+    LISTENERS = 13
 
 
 class Field(enum.IntEnum):
@@ -110,6 +111,12 @@ class Field(enum.IntEnum):
     COMMAND = 51
     STARTED_NS = 52
     LOG_BYTES = 53
+    TRANSPORT = 54
+    ADDRESS = 55
+    LOCAL_PORT = 56
+    PID = 57
+    NAME = 58
+    MORE = 59
 
 
 class Refusal(enum.IntEnum):
@@ -280,8 +287,12 @@ class Result:
             raise errors.ProtocolViolation(reason="a number that is not eight bytes long")
         return int.from_bytes(value, "little")
 
-    def text(self, tag: int) -> str:
-        return self._last.get(tag, b"").decode("utf-8", "replace")
+    def value(self, tag: int) -> bytes:
+        """The bytes of a field, none when it is missing."""
+        return self._last.get(tag, b"")
 
-    def records(self, tag: int) -> Iterable["Result"]:
+    def text(self, tag: int) -> str:
+        return self.value(tag).decode("utf-8", "replace")
+
+    def records(self, tag: int) -> list["Result"]:
         return [Result(value) for each, value in self.all if each == tag]

@@ -3,19 +3,18 @@
 A method returns the structure that the row names. Where that is an `Operation`, the change has only begun: `wait`
 for its end, or `follow` it. Failures are classes of `banger.errors`, wherever they happened.
 
-Structures are decoded with msgspec, which is loaded with the first typed reply: `document`, which returns plain
-dictionaries, does without, for those who only print what they get.
+Structures are decoded with msgspec, which is loaded with the first typed reply. `document` and `begin` do without, on
+plain data, for those who must be done before it would be loaded; what a change has begun as, it is followed as.
 """
 
-import banger
 from banger import document
 from banger.api import routes
 from banger.paths import Paths
-from banger.sdk.transport import Reply, Transport, failure, target
+from banger.sdk.transport import Reply, Transport, encoded, not_understood, target
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any, Self, TypeVar
 
     from banger.api.catalog import CatalogList
@@ -24,14 +23,17 @@ if TYPE_CHECKING:
     from banger.api.image import CacheUse, Image, ImageList, ImportImage, PullImage, RegisterImage
     from banger.api.kernel import ImportKernel, KernelInfo, KernelList, PullKernel
     from banger.api.operation import Operation
+    from banger.api.port import VmPorts
     from banger.api.recipe import BuildImage
     from banger.api.routes import Route
     from banger.api.space import Space
     from banger.api.vm import CreateVm, ExecVm, Health, SetVm, Vm, VmList, VmStatsList
+    from banger.sdk.change import Change
     from banger.sdk.exec import Command
     from banger.sdk.transport import Body, Query
 
     T = TypeVar("T")
+    Either = TypeVar("Either", Operation, Change)
 
 
 class Client:
@@ -58,6 +60,10 @@ class Client:
         """The HTTP below, for what has no method here."""
         return self._transport
 
+    def connect(self) -> None:
+        """Reach the daemon before the first request, for those who want to know how long that takes."""
+        self._transport.reach()
+
     def close(self) -> None:
         """Give the connection back. The client can be used again."""
         self._transport.close()
@@ -83,26 +89,31 @@ class Client:
         kind = "application/x-tar" if route.stream == "tar" else "application/json"
         return self._transport.request(route.method, target(route, ref, query), body, kind=kind, quiet=quiet)
 
-    def document(self, route: "Route", ref: str = "", query: "Query | None" = None) -> "dict[str, Any]":
-        """The reply to a request without a body, as plain data."""
-        reply = self.open(route, ref, query=query).read()
+    def _ask(self, route: "Route", ref: str, request: object, query: "Query | None" = None) -> bytes:
+        body = None if request is None else encoded(request).encode()
+        return self.open(route, ref, body=body, query=query).read()
+
+    def document(
+        self, route: "Route", ref: str = "", *, request: object = None, query: "Query | None" = None
+    ) -> "dict[str, Any]":
+        """The reply as plain data; the request is plain data or a structure."""
+        reply = self._ask(route, ref, request, query)
         try:
             found: dict[str, Any] = document.loads(reply)
         except ValueError as error:
-            raise banger.errors.InternalError(detail=f"the daemon's reply is not understood: {error}") from error
+            raise not_understood(error) from error
         return found
+
+    def begin(self, route: "Route", ref: str = "", request: object = None) -> "Change":
+        """Begin the change of a row, as plain data; the request is plain data or a structure."""
+        from banger.sdk import change
+
+        return change.read(self._ask(route, ref, request))
 
     def _call(
         self, route: "Route", kind: "type[T]", ref: str = "", request: object = None, query: "Query | None" = None
     ) -> "T":
-        import msgspec
-
-        body = None if request is None else msgspec.json.encode(request)
-        reply = self.open(route, ref, body=body, query=query).read()
-        try:
-            return msgspec.json.decode(reply, type=kind)
-        except msgspec.MsgspecError as error:
-            raise banger.errors.InternalError(detail=f"the daemon's reply is not understood: {error}") from error
+        return _decoder(kind)(self._ask(route, ref, request, query))
 
     def _begin(self, route: "Route", ref: str = "", request: object = None) -> "Operation":
         from banger.api.operation import Operation
@@ -111,57 +122,30 @@ class Client:
 
     # -- changes -----------------------------------------------------------------------------------------------------
 
-    def follow(self, operation: "Operation") -> "Iterator[Operation]":
+    def follow(self, operation: "Either") -> "Iterator[Either]":
         """The change as it is now and after every step, up to and including its end.
 
         When the daemon dies on the way, the next one is asked: it has undone the change or goes on with it.
         """
-        import msgspec
+        from banger.sdk import change
 
-        from banger.api.operation import Operation
+        if isinstance(operation, change.Change):
+            return change.follow(self, operation, change.read)
+        return change.follow(self, operation, _decoder(type(operation)))
 
-        decoder = msgspec.json.Decoder(Operation)
-        current = operation
-        for attempt in range(3):
-            try:
-                if attempt:
-                    current = self.operation_show(operation.id)
-                    yield current
-                if current.ended:
-                    return
-                with self.open(routes.OPERATION_EVENTS, operation.id, quiet=True) as reply:
-                    for line in reply.lines():
-                        current = decoder.decode(line)
-                        yield current
-                        if current.ended:
-                            return
-            except banger.errors.DaemonUnreachable as error:
-                lost: banger.errors.BangerError = error
-            except banger.errors.NotFound:
-                raise banger.errors.Interrupted() from None
-            else:
-                lost = banger.errors.InternalError(detail=f"the daemon stopped telling about operation {operation.id}")
-        raise lost
-
-    def wait(self, operation: "Operation") -> "Operation":
+    def wait(self, operation: "Either") -> "Either":
         """Wait for the end of a change. Raises its error when it failed, `errors.Cancelled` when it was cancelled."""
         ended = operation
         for each in self.follow(operation):
             ended = each
         return self.result(ended)
 
-    def result(self, operation: "Operation") -> "Operation":
+    def result(self, operation: "Either") -> "Either":
         """A change that has ended well, or its error raised."""
-        if operation.state == "done":
-            return operation
-        if operation.error is not None:
-            error = failure(operation.error)
-        elif operation.state == "cancelled":
-            error = banger.errors.Cancelled()
-        else:
-            error = banger.errors.InternalError(detail=f"operation {operation.id} is {operation.state}")
-        error.operation = error.operation or operation.id
-        raise error
+        from banger.sdk import change
+
+        change.judge(operation)
+        return operation
 
     def operation_list(self) -> "OperationList":
         """Changes under way and lately ended, newest first."""
@@ -270,15 +254,10 @@ class Client:
 
     def vm_kill(self, ref: str) -> "Operation":
         """Switch a machine off at once, if it runs."""
-        from banger.api.vm import KillVm
-
-        return self._begin(routes.VM_KILL, ref, KillVm())
+        return self._begin(routes.VM_KILL, ref)
 
     def vm_delete(self, ref: str, *, at_rest: bool = False) -> "Operation":
-        """Switch a machine off and delete it with its disk.
-
-        With ``at_rest`` a machine that runs is left alone: raises `errors.WrongState`.
-        """
+        """Switch a machine off and delete it with its disk; ``at_rest``: raises `errors.WrongState` if it runs."""
         from banger.api.vm import DeleteVm
 
         return self._begin(routes.VM_DELETE, ref, DeleteVm(at_rest=at_rest))
@@ -294,6 +273,12 @@ class Client:
         from banger.api.vm import Health
 
         return self._call(routes.VM_HEALTH, Health, ref)
+
+    def vm_ports(self, ref: str) -> "VmPorts":
+        """What listens in a machine. Raises `errors.WrongState`, `errors.GuestSilent`, `errors.AgentLost`."""
+        from banger.api.port import VmPorts
+
+        return self._call(routes.VM_PORTS, VmPorts, ref)
 
     def vm_logs(self, ref: str, *, follow: bool = False) -> "Iterator[bytes]":
         """The machine's console as bytes of the guest's making; with ``follow``, for as long as it runs."""
@@ -394,3 +379,18 @@ class Client:
     def kernel_delete(self, ref: str) -> "Operation":
         """Delete a kernel. Raises `errors.InUse` while machines boot from it."""
         return self._begin(routes.KERNEL_DELETE, ref)
+
+
+def _decoder(kind: "type[T]") -> "Callable[[bytes], T]":
+    """What reads structures of a kind."""
+    import msgspec
+
+    decoder = msgspec.json.Decoder(kind)
+
+    def decode(document: bytes) -> "T":
+        try:
+            return decoder.decode(document)
+        except msgspec.MsgspecError as error:
+            raise not_understood(error) from error
+
+    return decode

@@ -10,7 +10,7 @@ Works on plain data: the command line must be there before msgspec would be load
 import banger
 from banger import document
 from banger.api import routes
-from banger.sdk.transport import Transport, target, told
+from banger.sdk.transport import Transport, encoded, target, told
 from banger.sdk.websocket import Closed, WebSocket
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
@@ -64,7 +64,7 @@ class Command:
         self.ended = False
         self._websocket = WebSocket(transport, target(routes.VM_EXEC, ref))
         try:
-            self._websocket.send(_encoded(request))
+            self._websocket.send(encoded(request))
             if self._next() is not None:
                 raise banger.errors.ProtocolViolation(reason="output before the start")
         except BaseException:
@@ -100,7 +100,7 @@ class Command:
         if event["kind"] in ("ended", "detached"):
             self.ended = True
             self.exit_code, self.signal = event.get("exit_code"), event.get("signal")
-            self.timed_out, self.session = event.get("timed_out", False), event.get("session")
+            self.timed_out, self.session = event.get("timed_out") or False, event.get("session")
 
     def __iter__(self) -> "Iterator[Output]":
         """The output as it comes, until the command has ended."""
@@ -157,30 +157,19 @@ class Command:
         self.close()
 
 
-_FIELDS: "dict[str, type | tuple[type, ...]]" = {
-    "exit_code": (int, type(None)),
-    "signal": (int, type(None)),
-    "timed_out": bool,
-    "session": (str, type(None)),
-    "error": (dict, type(None)),
+_EVENT: "document.Kind" = {
+    "kind": str,
+    "exit_code": (int, None),
+    "signal": (int, None),
+    "timed_out": (bool, None),
+    "session": (str, None),
+    "error": (dict, None),
 }
-"""What the fields of an `ExecEvent` may be, besides its kind."""
 
 
 def _event(text: str) -> "dict[str, Any]":
     """An `ExecEvent` as plain data. Raises ValueError for what is none."""
-    event = document.loads(text)
-    if not isinstance(event, dict) or event.get("kind") not in ("started", "ended", "detached", "failed"):
+    event: dict[str, Any] = document.loads(text)
+    if not document.fits(event, _EVENT) or event["kind"] not in ("started", "ended", "detached", "failed"):
         raise ValueError("it is no event of a command")
-    for name, kind in _FIELDS.items():
-        if name in event and not isinstance(event[name], kind):
-            raise ValueError(f"its {name} is {event[name]!r:.40}")
     return event
-
-
-def _encoded(request: "ExecVm | dict[str, object]") -> str:
-    if isinstance(request, dict):
-        return document.dumps(request)
-    import msgspec
-
-    return msgspec.json.encode(request).decode()

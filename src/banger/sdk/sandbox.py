@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from banger import errors
 from banger.config.sizes import parse_size
+from banger.sdk.change import hold
 from banger.sdk.client import Client
 from banger.sdk.exec import STDOUT, Command
 from banger.text import printable
@@ -262,34 +263,6 @@ class Sandbox:
         self._deletes = False
         with contextlib.suppress(errors.NotFound):
             self.client.wait(self.client.vm_delete(self.name))
-
-
-def hold(
-    client: Client, operation: "Operation", ephemeral: bool, watch: "Callable[[Operation], None] | None" = None
-) -> "tuple[Reply | None, Operation]":
-    """Follow the making of a machine to its end, and hold it from the moment that it is on record.
-
-    Returns the hold, None where the machine is not ephemeral, and the operation as it ended.
-    """
-    held = None
-    ended = operation
-    try:
-        for each in client.follow(operation):
-            ended = each
-            if ephemeral and held is None and not each.ended:
-                # The record may come a step later than the operation.
-                with contextlib.suppress(errors.NotFound):
-                    held = client.vm_hold(operation.subject_id or operation.subject)
-            if watch is not None:
-                watch(each)
-        client.result(ended)
-        if ephemeral and held is None:
-            held = client.vm_hold(operation.subject_id or operation.subject)
-    except BaseException:
-        if held is not None:
-            held.close()
-        raise
-    return held, ended
 
 
 def _feed(command: Command, data: bytes | None) -> threading.Thread | None:

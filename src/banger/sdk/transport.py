@@ -56,6 +56,15 @@ def target(route: "Route", ref: str = "", query: "Query | None" = None) -> str:
     return f"{path}?{'&'.join(pairs)}" if pairs else path
 
 
+def encoded(request: object) -> str:
+    """A request, plain data or a structure of `banger.api`, as a document; loads msgspec only for the latter."""
+    if isinstance(request, dict):
+        return document.dumps(request)
+    import msgspec
+
+    return msgspec.json.encode(request).decode()
+
+
 def ready(connection: "_socket.socket", event: int) -> bool:
     """Whether a connection can be read or written now; not by select(2), which knows only small descriptors."""
     poll = select.poll()
@@ -264,6 +273,11 @@ def told(body: "dict[str, Any]") -> "banger.errors.BangerError":
     )
 
 
+def not_understood(error: Exception) -> "banger.errors.InternalError":
+    """The error for a document that is not what the daemon should have sent."""
+    return banger.errors.InternalError(detail=f"the daemon's reply is not understood: {error}")
+
+
 def failure(body: "ErrorBody") -> "banger.errors.BangerError":
     """The error that an operation or an event carries, as its own class."""
     return banger.errors.from_wire(body.code, body.message, body.hint, body.data, body.operation)
@@ -296,6 +310,10 @@ class Transport:
                 raise
         self._revive()
         return connect(self.path, self.timeout)
+
+    def reach(self) -> None:
+        """See to it that there is a connection, for the next request. Raises what `connect` raises."""
+        self._keep(self._wire())
 
     def _wire(self) -> Wire:
         wire, self._idle = self._idle, None

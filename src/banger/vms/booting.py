@@ -155,8 +155,8 @@ class AwaitAgent(Step):
         attached = asyncio.create_task(self.parts.connections.get(record, timeout))
         ended = asyncio.create_task(self.parts.drivers.of(record).wait(record.handle))
         try:
-            while not (attached.done() or ended.done()):
-                await asyncio.wait({attached, ended}, timeout=INTERVAL, return_when=asyncio.FIRST_COMPLETED)
+            either = {attached, ended}
+            while not (await asyncio.wait(either, timeout=INTERVAL, return_when=asyncio.FIRST_COMPLETED))[0]:
                 await self._look_after(record)
             try:
                 if attached.done():

@@ -8,14 +8,17 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
+from functools import partial
 
 from banger import errors
 from banger.api.operation import Operation
+from banger.api.port import VmPorts
 from banger.api.vm import ExecVm, Health
 from banger.engine.engine import Engine
+from banger.guest import web
 from banger.guest.channel import Channel
 from banger.guest.command import GuestCommand
-from banger.vms import commands, console
+from banger.vms import commands, console, ports
 from banger.vms.holds import Holds
 from banger.vms.leases import Leases
 from banger.vms.parts import Parts
@@ -54,6 +57,16 @@ class Talking:
             uptime=told.uptime,
             clock_offset=told.clock - now,
         )
+
+    async def ports(self, ref: str) -> VmPorts:
+        """What listens in a machine. Raises as `health` does."""
+        record, channel = await self._attached(ref)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                listening = await channel.listeners()
+        except TimeoutError:
+            raise errors.GuestSilent(seconds=f"{PATIENCE:g}", name=record.name) from None
+        return ports.view(record, listening, await ports.schemes(record, listening, partial(web.scheme, channel)))
 
     def logs(self, ref: str, follow: bool = False) -> AsyncIterator[bytes]:
         """The console as it is; ``follow`` goes on until the machine ends. Raw bytes of the guest's."""

@@ -1,4 +1,5 @@
 """The verbs that change machines, through a life of two of them."""
+# ruff: noqa: S104 - what is bound so in a guest
 
 import contextlib
 import json
@@ -45,6 +46,44 @@ def look(room: Home) -> None:
     assert watched.end() == 130
 
 
+SERVERS = """
+mkdir -p /www && echo hello >/www/index.html
+httpd -p 0.0.0.0:8080 -h /www && httpd -p 127.0.0.1:8081 -h /www && httpd -p 8082 -h /www
+nc -ll -p 8083 -e cat </dev/null >/dev/null 2>&1 &
+printf 'interface eth0\\nstart 10.0.2.100\\nend 10.0.2.110\\nlease_file /leases\\n' >/dhcp
+touch /leases && udhcpd /dhcp
+"""
+
+
+def listeners(room: Home) -> None:
+    """What listens in two machines: servers of every kind in one of them, nothing in the other."""
+    room.banger("exec", "web", "--", "sh", "-c", SERVERS, check=True)
+    expected = {
+        ("tcp", "0.0.0.0", 8080): ("httpd", "network", "http"),
+        ("tcp", "127.0.0.1", 8081): ("httpd", "loopback", None),
+        ("tcp6", "::", 8082): ("httpd", "network", "http"),
+        ("tcp6", "::", 8083): ("nc", "network", None),
+        ("udp", "0.0.0.0", 67): ("udhcpd", "network", None),
+    }
+    for _ in range(10):  # an emulated guest on a busy host may take longer than a port may
+        told = json.loads(room.banger("vm", "ports", "--json", check=True).stdout)["machines"]
+        machines = {each["name"]: each for each in told}
+        found = {(each["protocol"], each["address"], each["port"]): each for each in machines["web"]["ports"]}
+        if {at: (each["process"], each["unreachable"], each["scheme"]) for at, each in found.items()} == expected:
+            break
+    assert {at: (each["process"], each["unreachable"], each["scheme"]) for at, each in found.items()} == expected
+    assert all(each["pid"] > 1 and each["endpoint"] is None and each["link"] is None for each in found.values())
+    assert (machines["db"]["ports"], machines["db"]["complete"], machines["db"]["address"]) == ([], True, None)
+    some = room.banger("vm", "ports", "absent", "web", "db", "web")
+    assert (some.status, "no machine named 'absent'" in some.stderr) == (3, True)
+    lines = [line.split() for line in some.stdout.splitlines()]
+    assert [line[:4] for line in lines[1:]] == [
+        ["web", at[0], at[1], str(at[2])] for at in sorted(found, key=lambda at: at[2])
+    ]
+    assert "(loopback only)" in some.stdout and "(not forwarded)" in some.stdout
+    room.banger("exec", "web", "--", "killall", "httpd", "nc", "udhcpd", check=True)
+
+
 def prune(room: Home) -> None:
     """Of two machines at rest, with a third party in the middle."""
     refused = room.banger("vm", "prune")
@@ -56,6 +95,9 @@ def prune(room: Home) -> None:
     assert asked.end() == 4, "one of them was started meanwhile"
     assert room.banger("ps", "-q").stdout == "db\n"
     room.banger("vm", "kill", "db", check=True)
+    at_rest = room.banger("vm", "ports", "db", "--json")
+    assert (at_rest.status, json.loads(at_rest.stdout)["machines"][0]["error"]["code"]) == (4, "wrong_state")
+    assert json.loads(room.banger("vm", "ports", "--json", check=True).stdout) == {"machines": []}
     declined = OnTerminal(room, "vm", "prune")
     declined.expect("Delete this machine and its disk? [y/N] ")
     declined.type("\r")
@@ -111,6 +153,7 @@ def life(room: Home) -> None:
     assert 9_500_000 < size < 10 << 20, "the file system has grown with its disk"
 
     look(room)
+    listeners(room)
     room.banger("vm", "keep", "web", "forever", check=True)
     assert "time limit" not in room.banger("vm", "show", "web").stdout
     stopped = room.banger("vm", "stop", "--timeout", "60", "web", "db", "--json", check=True)

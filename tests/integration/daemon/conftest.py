@@ -138,6 +138,11 @@ class Daemon:
         assert status == 202, operation
         return str(operation["id"])
 
+    def make_at_rest(self, name: str) -> None:
+        """A machine whose making has ended."""
+        operation = self.make(name)
+        self.wait_for(lambda: self.get(f"/v1/operations/{operation}")[1]["state"] == "done")
+
     def notes(self) -> list[str]:
         """What the services have noted."""
         path = Path(self.paths.state, "notes")

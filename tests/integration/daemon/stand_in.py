@@ -22,6 +22,7 @@ from banger.api.daemon import Check, Report
 from banger.api.image import CacheUse, Image, ImportImage, PullImage, RegisterImage
 from banger.api.kernel import ImportKernel, KernelInfo, PullKernel
 from banger.api.operation import Operation
+from banger.api.port import VmPorts
 from banger.api.recipe import BuildImage
 from banger.api.vm import CreateVm, ExecVm, Health, KeepVm, SetVm, StopVm, Vm, VmStatsList
 from banger.config.settings import Config
@@ -132,6 +133,8 @@ class Vms:
         self._state = state
         self._held = 0
         engine.register(change.Kind("vm.create", self._plan))
+        for verb in ("start", "stop", "restart", "kill", "delete"):
+            engine.register(change.Kind(f"vm.{verb}", lambda spec: []))
 
     def _plan(self, spec: change.Spec) -> Sequence[change.Task]:
         name = str(spec["name"])
@@ -155,28 +158,40 @@ class Vms:
     def keep(self, ref: str, request: KeepVm) -> Vm:
         return self.show(ref)
 
+    def _begin(self, verb: str, ref: str, state: str, needed: str) -> Operation:
+        """Machines that are called ``m`` refuse every change; those of others end at once."""
+        vm = self.show(ref)
+        if vm.name == "m":
+            raise errors.WrongState(name=vm.name, state=state, needed=needed)
+        return self._engine.begin(f"vm.{verb}", subject=vm.name, subject_id=vm.id, spec={})
+
     async def start(self, ref: str) -> Operation:
-        raise errors.WrongState(name=self.show(ref).name, state="running", needed="stopped")
+        return self._begin("start", ref, "running", "stopped")
 
     async def stop(self, ref: str, request: StopVm) -> Operation:
-        raise errors.WrongState(name=self.show(ref).name, state=f"stopped {request.timeout:g}", needed="running")
+        return self._begin("stop", ref, f"stopped {request.timeout:g}", "running")
 
-    restart = stop
+    async def restart(self, ref: str, request: StopVm) -> Operation:
+        return self._begin("restart", ref, f"stopped {request.timeout:g}", "running")
 
     async def set(self, ref: str, request: SetVm) -> Operation:
         return await self.start(ref)
 
     async def kill(self, ref: str) -> Operation:
-        return await self.start(ref)
+        return self._begin("kill", ref, "running", "stopped")
 
     async def delete(self, ref: str, *, at_rest: bool) -> Operation:
-        return await self.start(ref)
+        return self._begin("delete", ref, "running", "stopped")
 
     async def stats(self, refs: Sequence[str]) -> VmStatsList:
         return VmStatsList(stats=[])
 
     async def health(self, ref: str) -> Health:
         raise ZeroDivisionError("a fault of ours")
+
+    async def ports(self, ref: str) -> VmPorts:
+        found = self.show(ref)
+        return VmPorts(id=found.id, name=found.name, ports=[])
 
     async def logs(self, ref: str, follow: bool) -> AsyncIterator[bytes]:
         yield b"console\n"

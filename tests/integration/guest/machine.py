@@ -1,16 +1,17 @@
 """A small machine for the agent's own tests: Debian's cloud kernel, a busybox root, the agent as its initramfs.
 
 Everything is made here from packages, without banger's own image and kernel code, so that these tests judge the agent
-alone. What is downloaded is kept below $BANGER_BUILD_CACHE, else ~/.cache/banger-build.
+alone. What is downloaded is kept in the build cache.
 """
 
 import fcntl
-import os
 import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
+
+from tests.kept import build_cache
 
 MODULES = (
     "virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "virtio_blk", "failover",
@@ -30,7 +31,7 @@ APPLETS = (
 
 def kernel() -> Path:
     """The unpacked package of Debian's current cloud kernel."""
-    cache = Path(os.environ.get("BANGER_BUILD_CACHE") or Path.home() / ".cache" / "banger-build") / "test-kernel"
+    cache = build_cache() / "test-kernel"
     cache.mkdir(parents=True, exist_ok=True)
     tree = cache / "tree"
     with (cache / "lock").open("w") as lock:
@@ -85,7 +86,7 @@ def ext4(directory: Path, image: Path, size: str) -> Path:
 
 def systemd_root(image: Path) -> Path:
     """A minimal Debian whose init is systemd. Building its tree takes root and two minutes, once."""
-    cache = Path(os.environ.get("BANGER_BUILD_CACHE") or Path.home() / ".cache" / "banger-build") / "test-systemd"
+    cache = build_cache() / "test-systemd"
     cache.mkdir(parents=True, exist_ok=True)
     tree = cache / "tree"
     with (cache / "lock").open("w") as lock:

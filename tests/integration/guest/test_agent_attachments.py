@@ -123,7 +123,7 @@ def fuzz_frames(chance: random.Random, encoder: wire.Encoder) -> bytes:
                 wire.field(chance.choice(tags), chance.choice([b"", b"/nonexistent", b"\xff" * 8, bytes(8)]))
                 for _ in range(4)
             )
-        operation = chance.choice([0, 1, 2, 3, 4, 6, 7, 8, 9, 11, 77]) if kind == 1 else chance.randrange(4)
+        operation = chance.choice([0, 1, 2, 3, 4, 6, 7, 8, 9, 11, 13, 77]) if kind == 1 else chance.randrange(4)
         parts.append(encoder.frame(kind, chance.randrange(6), payload, operation))
     return b"".join(parts)
 

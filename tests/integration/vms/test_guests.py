@@ -20,7 +20,8 @@ from banger.vmm.driver import Driver
 from banger.vmm.qemu.driver import QemuDriver
 from tests import edge_layers, guest_images
 from tests.ext4_image import Ext4Image
-from tests.installation import Daemon, Installation, agent, build_cache, scenario
+from tests.installation import Daemon, Installation, agent, scenario
+from tests.kept import build_cache
 
 pytestmark = pytest.mark.qemu
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from banger.vmm.qemu import qmp
+from tests.kept import Report
 from tests.smoke.host import inputs, inventory, line, machine, prepared
 from tests.smoke.host.inventory import Inventory
-from tests.smoke.host.kept import Report
 from tests.smoke.host.line import Ended, Line, Silent
 from tests.smoke.host.machine import Machine, Size
 from tests.smoke.host.prepared import Prepared

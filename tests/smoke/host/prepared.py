@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from banger.vmm.qemu.clock import measure_khz
+from tests.kept import Report, kept, key
 from tests.smoke.host import image, inputs, kit, line, machine
-from tests.smoke.host.kept import Report, kept, key
 from tests.smoke.host.line import Line
 from tests.smoke.host.machine import Machine, Parts, Size
 
@@ -54,16 +54,20 @@ class Prepared(NamedTuple):
 def prepared(size: Size, report: Report) -> Iterator[Prepared]:
     """The saved machine and its parts, each made on first use; nobody removes them while the context lasts."""
     with contextlib.ExitStack() as held:
-        kernel = held.enter_context(kept("kernel", image.kernel_key(), image.make_kernel, report))
-        found = held.enter_context(kept("inputs", inputs.inputs_key(), inputs.make_inputs, report))
-        root = held.enter_context(kept("root", image.root_key(), lambda path: image.make_root(path, found), report))
-        brought = held.enter_context(kept("kit", kit.kit_key(), lambda path: kit.make_kit(path, kernel, found), report))
+        kernel = held.enter_context(kept("smoke-kernel", image.kernel_key(), image.make_kernel, report))
+        found = held.enter_context(kept("smoke-inputs", inputs.inputs_key(), inputs.make_inputs, report))
+        root = held.enter_context(
+            kept("smoke-root", image.root_key(), lambda path: image.make_root(path, found), report)
+        )
+        brought = held.enter_context(
+            kept("smoke-kit", kit.kit_key(), lambda path: kit.make_kit(path, kernel, found), report)
+        )
         parts = Parts(root, kernel, brought)
         state = key(
             Path(__file__), Path(machine.__file__), str(size), machine.version(),
             *(str(part) for part in parts),
         )  # fmt: skip
-        saved = kept("saved", state, lambda path: _save(path, parts, size), report, _same_rate)
+        saved = kept("smoke-saved", state, lambda path: _save(path, parts, size), report, _same_rate)
         yield Prepared(parts, size, held.enter_context(saved) / "root.qcow2")
 
 

@@ -3,19 +3,22 @@
 import pytest
 
 from banger import errors
-from banger.api.operation import Operation, Progress
 from banger.cli import failures, progress
 from banger.cli.cmd_vm_logs import Filter
 from banger.cli.progress import Display, bar
-from banger.cli.terminal import Terminal, plain
+from banger.cli.terminal import Terminal
+from banger.sdk.change import Change
 
 Capture = pytest.CaptureFixture[str]
 EVIL = "\x1b]0;owned\x07\x1b[2Jname\r\n\u202e"
 
 
-def operation(**fields: object) -> Operation:
-    given = {"id": "7", "kind": "vm.create", "subject": "web", "state": "running", "started": 0.0} | fields
-    return Operation(**given)  # type: ignore[arg-type]
+def change(**fields: object) -> Change:
+    return Change({"id": "7", "kind": "vm.create", "subject": "web", "state": "running"} | fields)
+
+
+def progress_of(done: int, total: int | None = None, unit: str = "bytes") -> dict[str, object]:
+    return {"done": done, "total": total, "unit": unit}
 
 
 def safe(text: str) -> bool:
@@ -41,12 +44,6 @@ def test_facts_leave_out_what_is_not_known(capsys: Capture) -> None:
     assert safe(out)
 
 
-def test_a_document_is_json_of_structures_and_plain_data() -> None:
-    assert plain({"a": [1, None]}) == {"a": [1, None]}
-    told = plain({"each": [Progress(done=1)]})
-    assert told == {"each": [{"done": 1, "total": None, "unit": "bytes"}]}
-
-
 def test_errors_are_told_on_one_line_each_and_safe(capsys: Capture) -> None:
     error = errors.from_wire("not_found", EVIL, EVIL, {}, operation="7")
     failures.tell(error, Terminal())
@@ -59,9 +56,9 @@ def test_errors_are_told_on_one_line_each_and_safe(capsys: Capture) -> None:
 
 def test_notices_are_told_once_and_safe(capsys: Capture) -> None:
     display = Display(Terminal())
-    display.show(operation(notices=["first"]))
-    display.show(operation(notices=["first", EVIL]))
-    display.show(operation(notices=["first", EVIL], state="done"))
+    display.show(change(notices=["first"]))
+    display.show(change(notices=["first", EVIL]))
+    display.show(change(notices=["first", EVIL], state="done"))
     _out, err = capsys.readouterr()
     assert err.count("first") == 1
     assert err.count("name") == 1
@@ -69,11 +66,11 @@ def test_notices_are_told_once_and_safe(capsys: Capture) -> None:
 
 
 def test_without_a_terminal_only_what_takes_long_is_told(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    Display(Terminal()).show(operation(stage="quick"))
+    Display(Terminal()).show(change(stage="quick"))
     monkeypatch.setattr(progress, "QUIET", 0.0)
     display = Display(Terminal())
-    display.show(operation(stage="slow"))
-    display.show(operation(stage="slow", progress=Progress(done=1, total=2)))
+    display.show(change(stage="slow"))
+    display.show(change(stage="slow", progress=progress_of(1, 2)))
     _out, err = capsys.readouterr()
     assert err == "web: slow\n"
 
@@ -82,14 +79,14 @@ def test_without_a_terminal_only_what_takes_long_is_told(capsys: Capture, monkey
     ("given", "text"),
     [
         (None, ""),
-        (Progress(done=5 << 20), "  5 MiB"),
-        (Progress(done=1, total=2, unit="items"), f"  [{'#' * 12}{'-' * 12}] 1 of 2"),
-        (Progress(done=9, total=3, unit="items"), f"  [{'#' * 24}] 9 of 3"),
-        (Progress(done=-1, total=3, unit="items"), f"  [{'-' * 24}] -1 of 3"),
-        (Progress(done=1, total=0, unit="items"), "  1"),
+        (progress_of(5 << 20), "  5 MiB"),
+        (progress_of(1, 2, "items"), f"  [{'#' * 12}{'-' * 12}] 1 of 2"),
+        (progress_of(9, 3, "items"), f"  [{'#' * 24}] 9 of 3"),
+        (progress_of(-1, 3, "items"), f"  [{'-' * 24}] -1 of 3"),
+        (progress_of(1, 0, "items"), "  1"),
     ],
 )
-def test_a_bar_stays_in_its_bounds(given: Progress | None, text: str) -> None:
+def test_a_bar_stays_in_its_bounds(given: dict[str, object] | None, text: str) -> None:
     assert bar(given) == text
 
 

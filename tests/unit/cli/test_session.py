@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 from banger import errors
-from banger.api.operation import Operation, Phase
 from banger.cli import cmd_vm_cp, session, stopwatch
 from banger.sdk import files
+from banger.sdk.change import Change
 
 
 @pytest.mark.parametrize(
@@ -39,8 +39,8 @@ def test_a_capture_is_bounded_and_says_so(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("told", [0.0, 0.001, 1e6])
 def test_phases_add_up_whatever_the_daemon_says(told: float) -> None:
     watch = stopwatch.Stopwatch()
-    phases = [Phase(name="disk", seconds=told), Phase(name="agent", seconds=told)]
-    watch.mark_operation(Operation(id="1", kind="k", subject="s", state="done", phases=phases, started=0.0))
+    phases = [{"name": "disk", "seconds": told}, {"name": "agent", "seconds": told}]
+    watch.mark_change(Change({"id": "1", "kind": "k", "subject": "s", "state": "done", "phases": phases}))
     watch.mark("exec")
     names = [phase["name"] for phase in watch.phases()]
     seconds = [phase["seconds"] for phase in watch.phases()]

@@ -3,7 +3,8 @@
 import pytest
 
 from banger import errors
-from banger.cli.targets import resolve
+from banger.cli.targets import identities, resolve
+from banger.sdk.client import Client
 
 KNOWN = [
     {"name": "web", "id": "aa11"},
@@ -23,6 +24,10 @@ def test_a_name_an_id_or_its_beginning(reference: str, found: str) -> None:
 def test_what_names_nothing(reference: str) -> None:
     with pytest.raises(errors.NotFound):
         resolve(reference, KNOWN)
+
+
+def test_a_reference_that_is_alone_is_looked_up_by_nobody() -> None:
+    assert identities(Client("/nowhere"), ["we"])("we") == "we"
 
 
 def test_what_names_several() -> None:

@@ -10,6 +10,7 @@ from banger.api.operation import ErrorBody
 from banger.api.vm import ExecEvent, ExecVm
 from banger.sdk import exec
 from banger.sdk.exec import Command, Output
+from banger.sdk.transport import encoded
 
 
 def command() -> Command:
@@ -71,9 +72,9 @@ def test_fields_of_a_newer_daemon_do_no_harm() -> None:
 
 def test_a_request_is_a_structure_or_plain_data() -> None:
     plain: dict[str, object] = {"argv": ["a", "ü"], "tty": True, "timeout": 1.5}
-    decoded = msgspec.json.decode(exec._encoded(plain), type=ExecVm)
+    decoded = msgspec.json.decode(encoded(plain), type=ExecVm)
     assert decoded == ExecVm(argv=["a", "ü"], tty=True, timeout=1.5)
-    assert json.loads(exec._encoded(decoded))["argv"] == ["a", "ü"]
+    assert json.loads(encoded(decoded))["argv"] == ["a", "ü"]
 
 
 def test_output_has_names_and_places() -> None:

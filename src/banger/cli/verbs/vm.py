@@ -264,6 +264,20 @@ user-mode network are not known. --watch goes on until Ctrl-C; with --json it pr
             examples=("banger vm stats", "banger vm stats web --watch"),
         ),
         Verb(
+            "vm ports",
+            "show what listens in machines, and how this host reaches it",
+            description="""\
+Without names, the machines that run. A row is a socket that waits for connections or datagrams, with the process that
+the guest names for it. ENDPOINT is how this host reaches it; one that is bound to the guest's loopback is reached by
+nobody else, and nothing is forwarded to a machine without a network of its own. LINK is shown where an HTTP server
+answers: each port that could have one is asked for a moment, from inside the machine.""",
+            arguments=(
+                Argument("VM", "name of a machine, or the beginning of its id", many="any", complete="vm"),
+                JSON,
+            ),
+            examples=("banger vm ports", "banger vm ports web db", "banger vm ports web --json"),
+        ),
+        Verb(
             "vm health",
             "ask a machine's agent how it is",
             arguments=(_VM, JSON),

@@ -3,7 +3,7 @@
 A directory appears under its name only when it is complete. Whoever finds none makes it under a lock, and others wait
 for that. Of each name the newest few are kept; one that is in use is spared, for its users hold a shared lock.
 
-On disk: ``smoke-NAME-KEY/`` and ``smoke-NAME-KEY.lock`` beside it.
+On disk: ``NAME-KEY/`` and ``NAME-KEY.lock`` beside it.
 """
 
 import fcntl
@@ -12,15 +12,28 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-
-from tests.stock import build_cache
 
 KEEP = 3
 
 Report = Callable[[str], None]
 """Is told what was made, and how long it took."""
+
+_HELD = ExitStack()
+"""What this process uses until it ends."""
+
+
+def build_cache() -> Path:
+    """Where things live that are dear to make and may be thrown away."""
+    cache = Path(os.environ.get("BANGER_BUILD_CACHE") or Path.home() / ".cache" / "banger-build")
+    cache.mkdir(parents=True, exist_ok=True)
+    return cache
+
+
+def keep(name: str, inputs: str, make: Callable[[Path], None]) -> Path:
+    """As `kept`, for as long as this process lives."""
+    return _HELD.enter_context(kept(name, inputs, make, lambda text: None))
 
 
 def key(*inputs: str | bytes | Path) -> str:
@@ -45,8 +58,7 @@ def kept(
 ) -> Iterator[Path]:
     """The directory of ``name`` for the key ``inputs``; ``make`` fills a new one. It stays while the context does."""
     root = build_cache()
-    root.mkdir(parents=True, exist_ok=True)
-    ready = root / f"smoke-{name}-{inputs}"
+    ready = root / f"{name}-{inputs}"
     with open(f"{ready}.lock", "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         if not (ready.is_dir() and usable(ready)):
@@ -76,7 +88,7 @@ def _make(ready: Path, make: Callable[[Path], None], report: Report) -> None:
 
 def _prune(root: Path, name: str, current: Path) -> None:
     """Remove all but the newest of a name, unless somebody uses them."""
-    found = [each for each in root.glob(f"smoke-{name}-????????????????") if each.is_dir()]
+    found = [each for each in root.glob(f"{name}-????????????????") if each.is_dir()]
     for old in sorted(found, key=lambda each: each.stat().st_mtime, reverse=True)[KEEP:]:
         if old == current:
             continue
