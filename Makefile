@@ -16,7 +16,7 @@ demo: ## set up what is missing, boot a machine, show it, delete it
 test: ## set up what the tests need and run them all; ARGS="..." goes to pytest
 	@$(PYTHON) scripts/suite.py $(ARGS)
 
-matrix: ## run the whole crash matrix, an hour and a half; ARGS="-k NAME" picks some
+matrix: ## run the whole crash matrix, some 20 hours; ARGS="-k NAME" picks some
 	@$(PYTHON) scripts/suite.py --group matrix $(ARGS)
 
 smoke: ## run the scenarios in the emulated host; ONE=name picks some

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from banger import errors
 from banger.vms import handles
 from tests.matrix.judge import Failed
-from tests.matrix.world import MACHINE, World
+from tests.matrix.witness import MACHINE
+from tests.matrix.world import World
 
 EACH = "each"
 """Stands for all of them in one world, but for `FULL`, which needs another."""

@@ -15,6 +15,7 @@ from banger.vms.record import VmRecord
 from tests import leaks
 
 if TYPE_CHECKING:
+    from tests.matrix.witness import Witness
     from tests.matrix.world import World
 
 KEPT = b"what the guest wrote is here\n"
@@ -27,26 +28,34 @@ class Failed(AssertionError):
 
 def rest(world: "World") -> list[str]:
     """What is on record and not there, and what is there and not on record."""
+    machines = world.machines()
+    running = [each.id for each in machines if each.state == "running"]
+    return [
+        *records(world),
+        *_processes(world, machines),
+        *same("runtime directories", names(f"{world.paths.runtime}/vms"), running),
+        *same("temporary files", names(str(world.temporary)), []),
+        *same("of the runtime directory", names(world.paths.runtime), _runtime_names(world)),
+    ]
+
+
+def records(world: "Witness") -> list[str]:
+    """The part of it that every installation has."""
     with world.store() as database:
         unended = [f"{each.operation.kind} has not ended" for each in Operations(database).unended()]
         images = Records(database, "images", ImageRecord).list()
     machines = world.machines()
-    running = [each for each in machines if each.state == "running"]
     return [
         *unended,
-        *_processes(world, machines),
-        *_same("machine directories", _names(world.paths.vms), [each.id for each in machines]),
-        *_same("runtime directories", _names(f"{world.paths.runtime}/vms"), [each.id for each in running]),
-        *_same("image directories", _names(world.paths.images), [each.id for each in images]),
-        *_same("staging", _names(world.paths.staging), []),
-        *_same("temporary files", _names(str(world.temporary)), []),
-        *_same("of the runtime directory", _names(world.paths.runtime), _runtime_names(world)),
-        *_same("of the cache of downloads", _names(world.paths.oci_cache, "lock", "oci-layout", "index.json"), [],
+        *same("machine directories", names(world.paths.vms), [each.id for each in machines]),
+        *same("image directories", names(world.paths.images), [each.id for each in images]),
+        *same("staging", names(world.paths.staging), []),
+        *same("of the cache of downloads", names(world.paths.oci_cache, "lock", "oci-layout", "index.json"), [],
                ["blobs"]),
         *(f"image {each.name} is not whole" for each in images if not _whole(world, each)),
         *(f"{each.name} has no work disk" for each in machines if each.work_disk_size and not os.path.exists(
             os.path.join(world.paths.vm(each.id), work_disk.NAME))),
-        *(f"kernel {each} is not whole" for each in _names(world.paths.kernels)
+        *(f"kernel {each} is not whole" for each in names(world.paths.kernels)
           if not os.path.exists(f"{world.paths.kernels}/{each}/{KERNEL_RECORD}")),
     ]  # fmt: skip
 
@@ -56,7 +65,7 @@ def _runtime_names(world: "World") -> list[str]:
     return [*there, "bangerd.lock", *(["bangerd.sock"] if world.pid else [])]
 
 
-def _whole(world: "World", image: ImageRecord) -> bool:
+def _whole(world: "Witness", image: ImageRecord) -> bool:
     needed = [RECORD] if image.path else [RECORD, ROOTFS]
     return all(os.path.exists(os.path.join(world.paths.image(image.id), name)) for name in needed)
 
@@ -84,37 +93,39 @@ def disk(world: "World", machine: VmRecord) -> list[str]:
     source = os.path.join(world.paths.vm(machine.id), "disk.qcow2")
     with tempfile.TemporaryDirectory(dir=world.directory) as place:
         raw, work = os.path.join(place, "disk"), os.path.join(place, "work")
-        _tool("qemu-img", "check", "-q", source)
-        _tool("qemu-img", "convert", "-O", "raw", source, raw)
-        _tool("cp", "--sparse=always", os.path.join(world.paths.vm(machine.id), work_disk.NAME), work)
-        return [
-            *_filesystem(world, machine, raw),
-            *(f"work disk: {each}" for each in _filesystem(world, machine, work)),
-        ]
+        tool("qemu-img", "check", "-q", source)
+        tool("qemu-img", "convert", "-O", "raw", source, raw)
+        tool("cp", "--sparse=always", os.path.join(world.paths.vm(machine.id), work_disk.NAME), work)
+        written = machine.id in world.written
+        return [*file_system(raw, written), *(f"work disk: {each}" for each in file_system(work, written))]
 
 
-def _filesystem(world: "World", machine: VmRecord, raw: str) -> list[str]:
-    replayed = _tool("e2fsck", "-fp", raw, accept=(0, 1))  # the journal, as the next start does it
-    whole = _tool("e2fsck", "-fn", raw, accept=(0, 4, 8, 12))
-    kept = _tool("debugfs", "-R", "cat /kept", raw)
+def file_system(raw: str, written: bool) -> list[str]:
+    """What is wrong with one of a machine's, in a file or a device; ``written``: it holds the file."""
+    replayed = tool("e2fsck", "-fp", raw, accept=(0, 1))  # the journal, as the next start does it
+    whole = tool("e2fsck", "-fn", raw, accept=(0, 4, 8, 12))
+    kept = tool("debugfs", "-R", "cat /kept", raw)
     faults = [] if whole.returncode == 0 else [f"e2fsck: {replayed.stdout}{whole.stdout}"]
-    if machine.id in world.written and kept.stdout != KEPT.decode():
+    if written and kept.stdout != KEPT.decode():
         faults.append(f"the file is {kept.stdout!r}")
     return faults
 
 
-def _tool(*argv: str, accept: tuple[int, ...] = (0,)) -> "subprocess.CompletedProcess[str]":
+def tool(*argv: str, accept: tuple[int, ...] = (0,)) -> "subprocess.CompletedProcess[str]":
+    """Run a program. Raises `Failed` where its status is none of these."""
     done = subprocess.run(argv, env=TOOLS, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode not in accept:
         raise Failed(f"{argv[0]} ended with {done.returncode}: {done.stdout}{done.stderr}")
     return done
 
 
-def _names(directory: str, *left_out: str) -> list[str]:
+def names(directory: str, *left_out: str) -> list[str]:
+    """What a directory holds, if it is there."""
     return sorted(set(os.listdir(directory)) - set(left_out)) if os.path.isdir(directory) else []
 
 
-def _same(what: str, found: list[str], *allowed: list[str]) -> list[str]:
+def same(what: str, found: list[str], *allowed: list[str]) -> list[str]:
+    """What is there, unless it is what may be."""
     if any(sorted(found) == sorted(each) for each in allowed):
         return []
     return [f"{what}: {', '.join(found) or 'none'} instead of {', '.join(sorted(allowed[0])) or 'none'}"]

@@ -1,14 +1,16 @@
-"""A daemon that meets its end, or its machine's monitor's, at one instant of one change.
+"""A daemon that meets its end at one instant of one change, or waits there for somebody else's.
 
 The product knows nothing of this: the engine's commits and steps are wrapped from outside, in a process that is about
-to be the daemon. ``python -m tests.matrix.mortal`` is such a daemon on a host where nobody forks one; `VARIABLE` tells
-it its aim as JSON.
+to be the daemon. ``python -m tests.matrix.mortal`` is the daemon of a host where nobody forks one. It is an unmodified
+one until it gets SIGUSR2: then it takes its aim out of the file that `VARIABLE` names, as JSON, and the file is gone.
 """
 
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,7 +20,9 @@ from banger.api.operation import Operation
 from banger.daemon.main import run
 from banger.daemon.wiring import wire
 from banger.engine.run import Run
+from banger.helper.launch import Launch
 from banger.paths import Paths
+from banger.privileged.client import Helper
 from banger.store.operations import Operations
 from tests.matrix.instants import Instant
 
@@ -29,33 +33,47 @@ class Aim(NamedTuple):
     """Where a daemon dies: at ``instant`` of the first change of ``kind``. ``last`` is that change's last task.
 
     On the way back, the change is made to fail once its last task has acted. With ``monitors`` it is not the daemon
-    that dies but every process that is named there by what its command line holds.
+    that dies but every process that is named there by what its command line holds. With ``halt`` nothing dies: the
+    daemon makes that file and does nothing more until somebody has removed it.
     """
 
     kind: str
     instant: Instant
     last: str
     monitors: str = ""
+    halt: str = ""
+
+
+_SAVE, _STEP, _SPAWN, _PERFORM = Operations.save, Run._run_step, proc.spawn, Helper.perform
 
 
 def install(aim: Aim) -> None:
-    """Wrap the engine of this process."""
+    """Wrap the engine of this process, which forgets any aim that it had."""
     spent = False
 
     def reach(instant: Instant) -> None:
         nonlocal spent
         if instant == aim.instant and not spent:
             spent = True
-            _strike(aim.monitors)
+            _strike(aim)
 
     _wrap_commits(aim.kind, reach)
     _wrap_steps(aim, reach)
 
 
-def _strike(monitors: str) -> None:
-    if not monitors:
+def _strike(aim: Aim) -> None:
+    if aim.halt:
+        Path(aim.halt).touch()
+        while os.path.exists(aim.halt):
+            time.sleep(0.02)
+    elif aim.monitors:
+        _kill(aim.monitors)
+    else:
         os.kill(os.getpid(), signal.SIGKILL)
         signal.pause()
+
+
+def _kill(monitors: str) -> None:
     for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
         identity = proc.Identity(pid, proc.start_ticks(pid) or 0)
         try:
@@ -69,27 +87,24 @@ def _strike(monitors: str) -> None:
 
 
 def _wrap_commits(kind: str, reach: Callable[[Instant], None]) -> None:
-    save = Operations.save
-
     def saved(self: Operations, operation: Operation, states: Mapping[int, Any]) -> None:
         if operation.kind != kind:
-            save(self, operation, states)
+            _SAVE(self, operation, states)
             return
         way = "undo" if operation.error is not None else "do"
         if operation.ended:
             names = [each.name for each in self.tasks(operation.id)]
-            save(self, operation, states)
+            _SAVE(self, operation, states)
             reach(Instant(way, names[0] if way == "undo" else names[-1], "done"))
             return
         reach(Instant(way, operation.step, "before"))
-        save(self, operation, states)
+        _SAVE(self, operation, states)
         reach(Instant(way, operation.step, "doing"))
 
     Operations.save = saved  # type: ignore[method-assign]
 
 
 def _wrap_steps(aim: Aim, reach: Callable[[Instant], None]) -> None:
-    step, spawn = Run._run_step, proc.spawn
     doing, turned = "", False
 
     async def stepped(self: Run, coroutine: Coroutine[object, object, None], *, undo: bool = False) -> None:
@@ -97,7 +112,7 @@ def _wrap_steps(aim: Aim, reach: Callable[[Instant], None]) -> None:
         name, ours = self.operation.step, self.operation.kind == aim.kind
         if ours and not undo:
             doing = name
-        await step(self, coroutine, undo=undo)
+        await _STEP(self, coroutine, undo=undo)
         if ours:
             doing = ""
             reach(Instant("undo" if undo else "do", name, "acted"))
@@ -106,16 +121,29 @@ def _wrap_steps(aim: Aim, reach: Callable[[Instant], None]) -> None:
                 raise errors.TimedOut(what="the matrix", seconds=0)  # the failure that turns it back
 
     def spawned(*arguments: Any, **named: Any) -> proc.Identity:
-        made = spawn(*arguments, **named)
+        made = _SPAWN(*arguments, **named)
         reach(Instant("do", doing, "made"))
         return made
 
+    async def performed(self: Helper, operation: Any, **named: Any) -> Any:
+        outcome = await _PERFORM(self, operation, **named)
+        if isinstance(operation, Launch):
+            reach(Instant("do", doing, "made"))
+        return outcome
+
     Run._run_step = stepped  # type: ignore[method-assign]
+    Helper.perform = performed  # type: ignore[method-assign]
     proc.spawn = spawned
 
 
 def main() -> None:
-    install(msgspec.json.decode(os.environ[VARIABLE], type=Aim))
+    path = Path(os.environ[VARIABLE])
+
+    def aimed(number: int, frame: object) -> None:
+        install(msgspec.json.decode(path.read_bytes(), type=Aim))
+        path.unlink()
+
+    signal.signal(signal.SIGUSR2, aimed)
     run(Paths.from_environment(), wire)
 
 

@@ -34,7 +34,7 @@ from tests import guest_images, web
 from tests.home import BANGER
 from tests.installation import MIB
 from tests.matrix.judge import TOOLS
-from tests.matrix.world import IMAGE, MACHINE, World
+from tests.matrix.witness import IMAGE, MACHINE, PATIENCE, Witness
 
 SIZE = 64 * MIB
 NAME, KERNEL = "made", "own"
@@ -57,8 +57,8 @@ class Scenario:
     kind: str
     variant: str = ""
     sample: object
-    ready: Callable[[World], None]
-    begin: Callable[[World], Operation]
+    ready: Callable[[Witness], None]
+    begin: Callable[[Witness], Operation]
     adds: Facts = frozenset()
     removes: Facts = frozenset()
     undone: Sequence[tuple[Facts, Facts]] = ()
@@ -67,7 +67,9 @@ class Scenario:
     """It is about a machine: its driver matters."""
     guest: bool = False
     """It needs a real guest."""
-    supplies: Callable[[World], None] = field(default=lambda world: None)
+    seconds: float = PATIENCE
+    """How long the way to its last instant may take."""
+    supplies: Callable[[Witness], None] = field(default=lambda world: None)
     """Made once, before the first daemon."""
 
     @property
@@ -108,7 +110,7 @@ def _set(jailed: bool) -> Reformed:
     return Reformed("0" * 16, Form(None, False, False), Form(PendingVm(vcpu=2), jailed, False))
 
 
-def _larger(world: World) -> None:
+def _larger(world: Witness) -> None:
     world.machine("stopped")
     vm = world.client.vm_show(MACHINE)
     wanted = SetVm(disk_size=vm.disk_size + 4 * MIB, work_disk_size=vm.work_disk_size + 4 * MIB)
@@ -170,46 +172,46 @@ def wanted(**fields: object) -> Wanted:
     return msgspec.convert({**plain, **fields}, Wanted)
 
 
-def without_image(world: World) -> None:
+def without_image(world: Witness) -> None:
     world.quiet()  # one that was replaced is swept after its change
     if any(each.name == NAME for each in world.client.image_list().images):
         world.done(world.client.image_delete(NAME))
 
 
-def with_image(world: World) -> None:
+def with_image(world: Witness) -> None:
     if all(each.name != NAME for each in world.client.image_list().images):
         world.done(_pull(world))
     world.quiet()
 
 
-def _pull(world: World, force: bool = False) -> Operation:
+def _pull(world: Witness, force: bool = False) -> Operation:
     return world.client.image_pull(
         PullImage(reference=f"oci:{world.directory}/layout:latest", name=NAME, size=SIZE, force=force)
     )
 
 
-def _layout(world: World) -> None:
+def _layout(world: Witness) -> None:
     layers = [guest_images.Tar().file("a", b"a" * 300_000).bytes(), guest_images.Tar().file("c", b"1").bytes()]
     guest_images.write_layout(world.directory / "layout", layers)
 
 
-def _join(world: World) -> Operation:
+def _join(world: Witness) -> Operation:
     _pull(world)
     return _pull(world)
 
 
-def _rootfs(world: World) -> None:
+def _rootfs(world: Witness) -> None:
     (world.directory / "tree/etc").mkdir(parents=True)
     path = world.directory / "rootfs.ext4"
     argv = ["mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-d", str(world.directory / "tree"), str(path), "32M"]
     subprocess.run(argv, check=True, env=TOOLS, timeout=60, capture_output=True)
 
 
-def _register(world: World) -> Operation:
+def _register(world: Witness) -> Operation:
     return world.client.image_register(RegisterImage(name=NAME, path=f"{world.directory}/rootfs.ext4"))
 
 
-def _registered(world: World) -> None:
+def _registered(world: Witness) -> None:
     world.quiet()
     found = [each for each in world.client.image_list().images if each.name == NAME]
     if found and found[0].managed:
@@ -268,27 +270,27 @@ OWN = lines(f"kernel {KERNEL}")
 BUNDLE = Source("http://127.0.0.1/x", "0" * 64, 1)
 
 
-def _kernel_directory(world: World) -> None:
+def _kernel_directory(world: Witness) -> None:
     place = world.directory / "kernel"
     place.mkdir()
     (place / "vmlinux").write_bytes(stub.elf() + b"Linux version 6.9.0-built-in")
 
 
-def _import_kernel(world: World) -> Operation:
+def _import_kernel(world: Witness) -> Operation:
     return world.client.kernel_import(ImportKernel(name=KERNEL, path=f"{world.directory}/kernel"))
 
 
-def without_kernel(world: World) -> None:
+def without_kernel(world: Witness) -> None:
     if any(each.name == KERNEL for each in world.client.kernel_list().kernels):
         world.done(world.client.kernel_delete(KERNEL))
 
 
-def with_kernel(world: World) -> None:
+def with_kernel(world: Witness) -> None:
     if all(each.name != KERNEL for each in world.client.kernel_list().kernels):
         world.done(_import_kernel(world))
 
 
-def _served(world: World) -> None:
+def _served(world: Witness) -> None:
     """An image and a kernel in bundles, as the product's own programs make them, and a catalog that names them."""
     _kernel_directory(world)
     catalogs = Path(world.paths.catalogs)
@@ -340,10 +342,10 @@ def kernels() -> list[Scenario]:
 # -- builds -----------------------------------------------------------------------------------------------------------
 
 
-def builds() -> list[Scenario]:
+def builds(jailed: bool = False) -> list[Scenario]:
     """On a base image, in a guest; of a Debian suite, which takes a mirror and minutes."""
     built = Built(suite="bookworm")
-    on_base = Building(wanted=wanted(kind="build"), built=Built(base=IMAGE), worker=record())
+    on_base = Building(wanted=wanted(kind="build"), built=Built(base=IMAGE), worker=record(jailed))
     return [
         Scenario(
             kind="image.build", variant="base", sample=on_base, ready=without_image, adds=MADE, guest=True,
@@ -353,7 +355,7 @@ def builds() -> list[Scenario]:
         ),
         Scenario(
             kind="image.build", variant="suite", sample=Building(wanted=wanted(kind="debian"), built=built),
-            ready=without_image, adds=MADE,
+            ready=without_image, adds=MADE, seconds=1200,
             begin=lambda world: world.client.image_build(BuildImage(name=NAME, suite="bookworm", force=True)),
         ),
     ]  # fmt: skip
@@ -363,9 +365,9 @@ DEAR = ("image.build suite",)
 """Scenarios that the full product has, and the slice has not."""
 
 
-def all_scenarios() -> list[Scenario]:
-    return [*machines(), *images(), *kernels(), *builds()]
+def all_scenarios(jailed: bool = False) -> list[Scenario]:
+    return [*machines(jailed), *images(), *kernels(), *builds(jailed)]
 
 
-def by_name(name: str) -> Scenario:
-    return next(each for each in all_scenarios() if each.name == name)
+def by_name(name: str, jailed: bool = False) -> Scenario:
+    return next(each for each in all_scenarios(jailed) if each.name == name)

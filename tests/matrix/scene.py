@@ -2,7 +2,8 @@
 
 ``python -m tests.matrix.scene SCENARIO DRIVER``, with options that `main` has. Each line is a JSON object with the
 instant and the faults that were found, if any; after a fault the world is made anew. What has a disk that is full runs
-in a mount namespace.
+in a mount namespace. With the driver ``firecracker`` the world is the host's own installation (`jailed`), and the
+instants come as JSON on the standard input, since the engine is asked elsewhere.
 """
 
 import argparse
@@ -14,21 +15,22 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from banger import errors
-from tests.matrix import instants, listing
+from tests.matrix import instants, jailed, listing
 from tests.matrix.damage import BOTH, DAMAGES, EACH, FULL, TWICE
 from tests.matrix.instants import Instant, Planned
 from tests.matrix.judge import Failed
 from tests.matrix.mortal import Aim
 from tests.matrix.scenarios import Facts, Scenario, by_name
-from tests.matrix.world import MACHINE, World, world
+from tests.matrix.witness import MACHINE, Witness
+from tests.matrix.world import World, world
 
-ROOM = 48 << 20
-"""Of a state directory whose disk is to be full."""
+ROOM = {"fake": 48 << 20, "qemu": 640 << 20}
+"""Of a state directory whose disk is to be full: a real kernel takes more of it than any machine."""
 
 
 class Told(NamedTuple):
@@ -62,11 +64,11 @@ class Combination(NamedTuple):
         """Whether the change is on record as going back."""
         return self.instant.way == "undo" and self.instant != Instant("undo", self.tasks[-1].name, "before")
 
-    def aim(self, monitors: str = "") -> Aim:
-        return Aim(self.scenario.kind, self.instant, self.tasks[-1].name, monitors)
+    def aim(self) -> Aim:
+        return Aim(self.scenario.kind, self.instant, self.tasks[-1].name)
 
 
-def death(made: World, combination: Combination) -> list[str]:
+def death(made: Witness, combination: Combination, victim: str) -> list[str]:
     """Kill a daemon at an instant; what the next one, which knows nothing of it, has not put right."""
     scenario = combination.scenario
     before = prepared(made, scenario)
@@ -74,9 +76,10 @@ def death(made: World, combination: Combination) -> list[str]:
     made.start(combination.aim())
     with contextlib.suppress(errors.BangerError):  # it may die before it has answered
         scenario.begin(made)
-    if not made.died():
+    if not made.died(scenario.seconds):
         raise Failed(f"the daemon did not die: {made.said()}")
-    DAMAGES[combination.damage](made)
+    if isinstance(made, World):
+        DAMAGES[combination.damage](made)
     if combination.damage == TWICE:
         die_again(made, combination)
     made.start()
@@ -85,7 +88,7 @@ def death(made: World, combination: Combination) -> list[str]:
     return [*judge(made, combination, before), *again(made, scenario)]
 
 
-def die_again(made: World, combination: Combination) -> None:
+def die_again(made: Witness, combination: Combination) -> None:
     """Kill the daemon that recovers too, as late as can be: when the last task has been done, or the first undone."""
     scenario, tasks = combination.scenario, combination.tasks
     turned = combination.turned or not scenario.onward
@@ -97,15 +100,17 @@ def die_again(made: World, combination: Combination) -> None:
         made.end()
 
 
-def loss(made: World, combination: Combination) -> list[str]:
-    """Kill the machine's monitor at an instant, while the daemon lives; what is wrong afterwards."""
+def loss(made: Witness, combination: Combination, victim: str) -> list[str]:
+    """Kill the machine's monitor, or the helper, at an instant, while the daemon lives; what is wrong afterwards."""
     scenario = combination.scenario
     before = prepared(made, scenario)
     made.end()
-    made.start(combination.aim(f"-initrd\0{made.paths.vms}/"))
+    made.start(combination.aim(), victim)
     with contextlib.suppress(errors.BangerError):
         made.done(scenario.begin(made))
     made.quiet()
+    if isinstance(made, jailed.Jailed) and not made.struck:
+        raise Failed("the daemon did not come to the instant")
     found = [*made.faults(), *made.disks()]
     last = made.last(scenario.kind)
     if last is None or last.id == before.last or last.state not in ("done", "failed"):
@@ -120,7 +125,7 @@ def loss(made: World, combination: Combination) -> list[str]:
     return [*found, *made.faults()]
 
 
-def prepared(made: World, scenario: Scenario) -> Before:
+def prepared(made: Witness, scenario: Scenario) -> Before:
     """A world in which the verb makes sense, and what is to be seen there."""
     scenario.ready(made)
     made.quiet()
@@ -128,8 +133,13 @@ def prepared(made: World, scenario: Scenario) -> Before:
     return Before(made.facts(), made.ids(), last.id if last is not None else "")
 
 
-def judged(made: World, combination: Combination, before: Before) -> list[str]:
-    """Whether the change was finished or undone as its kind says, and nothing else is there."""
+def judged(
+    made: Witness, combination: Combination, before: Before, settled: Callable[[Facts], Facts] = lambda facts: facts
+) -> list[str]:
+    """Whether the change was finished or undone as its kind says, and nothing else is there.
+
+    ``settled`` is what became of the facts by the same misfortune.
+    """
     scenario, instant = combination.scenario, combination.instant
     found = made.faults()
     last = made.last(scenario.kind)
@@ -143,14 +153,14 @@ def judged(made: World, combination: Combination, before: Before) -> list[str]:
     if last.state != state:
         found.append(f"it is {last.state}, not {state}: {last.error}")
     allowed = [scenario.after(before.facts)] if finished else scenario.allowed(before.facts)
-    if made.facts() not in allowed:
-        found.append(f"there is {sorted(made.facts())} instead of {[sorted(each) for each in allowed]}")
-    if made.facts() == before.facts and not finished and not scenario.onward and made.ids() != before.ids:
+    if made.facts() not in map(settled, allowed):
+        found.append(f"there is {sorted(made.facts())} instead of {[sorted(settled(each)) for each in allowed]}")
+    if made.facts() == settled(before.facts) and not finished and not scenario.onward and made.ids() != before.ids:
         found.append("what is there is not what was there")
     return [*found, *made.disks()]
 
 
-def damaged(made: World, combination: Combination, before: Before) -> list[str]:
+def damaged(made: Witness, combination: Combination, before: Before) -> list[str]:
     """Where no one end is the right one: what is on record is what there is, and of both records' loss nothing stays.
 
     A disk that is set aside is looked at, and removed as its owner would.
@@ -166,7 +176,7 @@ def damaged(made: World, combination: Combination, before: Before) -> list[str]:
     return found
 
 
-def again(made: World, scenario: Scenario) -> list[str]:
+def again(made: Witness, scenario: Scenario) -> list[str]:
     """Whether the same verb succeeds now."""
     before = prepared(made, scenario)
     try:
@@ -186,13 +196,16 @@ def play(victim: str, driver: str, chosen: Sequence[Combination], room: int) -> 
     """Every combination, in as few worlds as there are faults. ``room`` is that of the state's own disk, if any."""
     left = list(chosen)
     while left:
-        with world(driver, left[0].scenario.supplies, room) as made:
+        supplies = left[0].scenario.supplies
+        with jailed.world(supplies) if driver == "firecracker" else world(driver, supplies, room) as made:
             made.start()
+            kept = jailed.Kept(made) if isinstance(made, jailed.Jailed) else None
             while left:
                 combination = left.pop(0)
                 begun = time.monotonic()
                 try:
-                    faults = (death if victim == "daemon" else loss)(made, combination)
+                    faults = (death if victim == "daemon" else loss)(made, combination, victim)
+                    faults += kept.broken() if kept is not None else []
                 except (Failed, errors.BangerError, OSError) as error:
                     faults = [f"{type(error).__name__}: {error}"]
                 if faults:
@@ -207,6 +220,8 @@ def play(victim: str, driver: str, chosen: Sequence[Combination], room: int) -> 
 
 def chosen(wanted: argparse.Namespace) -> list[Combination]:
     """Every instant with every damage that is asked for, or one instant in so many, which one by the seed."""
+    if wanted.driver == "firecracker":
+        return [planned(wanted.scenario, each) for each in json.load(sys.stdin)]
     scenario = by_name(wanted.scenario)
     with tempfile.TemporaryDirectory() as directory:
         tasks = listing.tasks(listing.kinds(Path(directory)), scenario)
@@ -218,11 +233,17 @@ def chosen(wanted: argparse.Namespace) -> list[Combination]:
     return found
 
 
+def planned(scenario: str, document: dict[str, list[Any]]) -> Combination:
+    """A combination on a host, of the names of its tasks and its instant."""
+    tasks = [Planned(name) for name in document["tasks"]]
+    return Combination(by_name(scenario, jailed=True), tasks, Instant(*document["instant"]))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("scenario")
     parser.add_argument("driver")
-    parser.add_argument("--victim", choices=("daemon", "monitor"), default="daemon")
+    parser.add_argument("--victim", choices=("daemon", "monitor", "helper"), default="daemon")
     parser.add_argument("--damage", choices=(*DAMAGES, EACH), default="")
     parser.add_argument("--part", type=int, default=1)
     parser.add_argument("--seed", default="")
@@ -232,7 +253,7 @@ def main() -> None:
         own = os.geteuid() or 1000
         enter = ["unshare", "--user", "--mount", f"--map-user={own}", f"--map-group={own}", "--keep-caps"]
         os.execvp(enter[0], [*enter, sys.executable, "-m", "tests.matrix.scene", *sys.argv[1:], "--inside"])
-    room = ROOM if wanted.damage == FULL else 0
+    room = ROOM[wanted.driver] if wanted.damage == FULL else 0
     for told in play(wanted.victim, wanted.driver, chosen(wanted), room):
         print(json.dumps(told._asdict()), flush=True)
 

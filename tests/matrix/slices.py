@@ -8,7 +8,7 @@ import os
 import time
 from typing import NamedTuple
 
-from tests.matrix.damage import BOTH, EACH, FULL
+from tests.matrix.damage import DAMAGES, EACH, FULL
 from tests.matrix.scenarios import DEAR, all_scenarios
 
 WHOLE = os.environ.get("BANGER_MATRIX") == "full"
@@ -59,6 +59,6 @@ def guests() -> list[Scene]:
     found += [Scene(name, "qemu", "monitor", part=7) for name in machines]
     found += [Scene(each.name, "qemu", part=24) for each in all_scenarios() if each.guest]
     if WHOLE:
-        found += [Scene(name, "qemu", damage=damage) for name in machines for damage in ("row deleted", BOTH)]
+        found += [Scene(name, "qemu", damage=damage) for name in machines for damage in DAMAGES if damage]
         found += [Scene(name, "fake") for name in DEAR]
     return found

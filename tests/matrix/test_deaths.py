@@ -12,7 +12,7 @@ from tests.home import TREE
 from tests.matrix import slices
 from tests.matrix.slices import Scene
 
-LIMIT = 7200 if slices.WHOLE else 280
+LIMIT = 21600 if slices.WHOLE else 280
 Property = Callable[[str, object], None]
 
 

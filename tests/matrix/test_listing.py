@@ -8,6 +8,7 @@ from banger.engine.change import Kind, Recovery
 from tests.matrix import instants, listing
 from tests.matrix.instants import Instant, Planned
 from tests.matrix.scenarios import all_scenarios
+from tests.smoke import moments
 
 
 @pytest.fixture(scope="module")
@@ -17,6 +18,13 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Kind]:
 
 def test_every_kind_that_a_daemon_registers_has_a_scenario(known: dict[str, Kind]) -> None:
     assert set(known) == {each.kind for each in all_scenarios()}
+
+
+def test_every_kind_is_played_on_a_host_too(known: dict[str, Kind]) -> None:
+    assert set(known) == {each.kind for each in moments.scenarios()}
+    cuts = moments.of_cuts(30)
+    assert len(set(map(str, cuts))) == 30
+    assert {each.scenario for each in cuts} == {each.name for each in moments.scenarios()}
 
 
 def test_every_task_of_the_product_is_planned_by_some_scenario(known: dict[str, Kind]) -> None:

@@ -9,7 +9,8 @@ from banger.api.image import ImportImage
 from tests.installation import MIB
 from tests.matrix import trace
 from tests.matrix.trace import Act
-from tests.matrix.world import MACHINE, World, world
+from tests.matrix.witness import MACHINE
+from tests.matrix.world import World, world
 
 ACTS = [
     Act("image.import", "fetch", ("mkdir",), "/staging/image-"),

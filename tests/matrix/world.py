@@ -6,7 +6,6 @@ sockets, temporary files, rows. Nothing of it is asked of the daemon.
 """
 
 import ctypes
-import io
 import os
 import shlex
 import shutil
@@ -14,7 +13,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 import traceback
@@ -29,53 +27,37 @@ import banger.vmm.fake.driver
 import banger.vmm.qemu.driver  # noqa: F401 - loaded here, so that a daemon that is forked has it
 from banger import errors
 from banger.api.image import ImportImage
-from banger.api.operation import Operation
-from banger.api.vm import CreateVm
 from banger.daemon import private
 from banger.daemon.main import run
 from banger.daemon.wiring import wire
-from banger.images.record import ImageRecord
 from banger.paths import Paths
-from banger.sdk.client import Client
-from banger.store.database import Database
-from banger.store.operations import Operations
-from banger.store.records import Records
 from banger.vms.record import VmRecord
 from tests import guest_images, leaks, stock
 from tests.installation import MIB, agent, fake_kernel
 from tests.matrix import judge, mortal
-from tests.matrix.judge import KEPT, Failed
+from tests.matrix.judge import Failed
 from tests.matrix.mortal import Aim
+from tests.matrix.witness import IMAGE, PATIENCE, Witness
 
-IMAGE, MACHINE, KERNEL = "tiny", "one", "debian-cloud"
-MEMORY = 192 * MIB
-PATIENCE = 20.0
-"""How long what is about to end may take to be gone."""
-
+KERNEL = "debian-cloud"
 MNT_DETACH, PR_SET_PDEATHSIG = 2, 1
 
 REFUSED = 3
 """Exit status of a daemon that ended with an error that has a type."""
 
 
-class World:
+class World(Witness):
     """``driver`` is ``fake`` or ``qemu``. Use `world`, which ends everything."""
 
     def __init__(self, directory: Path, runtime: Path, driver: str) -> None:
-        self.driver = driver
-        self.directory = directory
-        self.paths = Paths(
-            str(directory / "config"), str(directory / "state"), str(directory / "cache"), str(runtime / "r")
-        )
+        roots = (directory / "config", directory / "state", directory / "cache", runtime / "r")
+        super().__init__(directory, Paths(*map(str, roots)), driver)
         self.temporary = directory / "tmp"
         self.log = directory / "daemon.log"
         self.temporary.mkdir(parents=True)
         self.allowed: set[int] = set()
         """Processes of the scenario's own."""
-        self.written: set[str] = set()
-        """Machines whose disk holds the file `KEPT`."""
         self.pid = 0
-        self.client = Client(self.paths.socket, start=False, timeout=240)
         os.environ |= {
             "BANGER_CONFIG_DIR": self.paths.config,
             "BANGER_STATE_DIR": self.paths.state,
@@ -89,9 +71,11 @@ class World:
 
     # -- daemons ------------------------------------------------------------------------------------------------------
 
-    def start(self, aim: Aim | None = None) -> None:
+    def start(self, aim: Aim | None = None, victim: str = "daemon") -> None:
         """Fork a daemon, an unmodified one unless it has an aim, and wait for its socket."""
         assert self.pid == 0
+        if aim is not None and victim == "monitor":
+            aim = aim._replace(monitors=f"-initrd\0{self.paths.vms}/")
         sys.stdout.flush()
         self.pid = os.fork()
         if self.pid == 0:
@@ -161,115 +145,15 @@ class World:
                 raise Failed(f"the daemon ended by itself: {self.said()}")
         return not self.pid
 
+    def rest(self) -> list[str]:
+        return judge.rest(self)
+
+    def disk(self, machine: VmRecord) -> list[str]:
+        return judge.disk(self, machine)
+
     def said(self, size: int = 2000) -> str:
         """The end of what the daemons have logged."""
         return self.log.read_bytes()[-size:].decode(errors="replace") if self.log.exists() else ""
-
-    # -- verbs --------------------------------------------------------------------------------------------------------
-
-    def done(self, operation: Operation) -> Operation:
-        """Wait for the end of a change; raises its error."""
-        return self.client.result(self.client.wait(operation))
-
-    def quiet(self) -> None:
-        """Wait until nothing is under way."""
-        deadline = time.monotonic() + 6 * PATIENCE
-        while any(not each.ended for each in self.client.operation_list().operations):
-            if time.monotonic() > deadline:
-                raise Failed(f"a change does not end: {self.said()}")
-            time.sleep(0.02)
-
-    def create(self, name: str = MACHINE, image: str = IMAGE) -> Operation:
-        return self.client.vm_create(CreateVm(name=name, image=image, memory=MEMORY))
-
-    def machine(self, state: str) -> None:
-        """See to it that the machine is in that state (``absent``, ``running``, ``stopped``), with what it keeps."""
-        found = {each.name: each.state for each in self.client.vm_list().vms}.get(MACHINE, "absent")
-        if state == "absent":
-            if found != "absent":
-                self.done(self.client.vm_delete(MACHINE))
-            return
-        if found == "absent":
-            self.done(self.create())
-            self._write()
-            found = "running"
-        if found != "running" and state == "running":
-            self.done(self.client.vm_start(MACHINE))
-        elif found == "running" and state == "stopped":
-            self.done(self.client.vm_stop(MACHINE, 20))
-
-    def _write(self) -> None:
-        """A file that has reached the disk: the machine is powered off in order, and started again."""
-        if self.driver == "fake":
-            return  # its guest's files would be this host's
-        out = io.BytesIO()
-        with tarfile.open(fileobj=out, mode="w") as tar:
-            for name in ("kept", "root/kept"):  # on its root, and on its work disk
-                entry = tarfile.TarInfo(name)
-                entry.size = len(KEPT)
-                tar.addfile(entry, io.BytesIO(KEPT))
-        self.client.vm_put(MACHINE, "/", out.getvalue())
-        self.done(self.client.vm_stop(MACHINE, 20))
-        self.written.add(self.client.vm_show(MACHINE).id)
-        self.done(self.client.vm_start(MACHINE))
-
-    # -- what there is ------------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def store(self) -> Iterator[Database]:
-        """The database, read beside the daemon."""
-        database = Database(self.paths.database, read_only=True)
-        try:
-            yield database
-        finally:
-            database.close()
-
-    def machines(self) -> list[VmRecord]:
-        with self.store() as database:
-            return Records(database, "vms", VmRecord).list()
-
-    def facts(self) -> frozenset[str]:
-        """What an owner would see."""
-        with self.store() as database:
-            images = Records(database, "images", ImageRecord).list()
-        kernels = os.listdir(self.paths.kernels) if os.path.isdir(self.paths.kernels) else []
-        return frozenset(
-            [f"vm {each.name} {each.state}" for each in self.machines()]
-            + [f"image {each.name}" for each in images]
-            + [f"kernel {each}" for each in kernels]
-        )
-
-    def ids(self) -> frozenset[str]:
-        """Which machines and images these are."""
-        with self.store() as database:
-            images = Records(database, "images", ImageRecord).list()
-        return frozenset([each.id for each in self.machines()] + [each.id for each in images])
-
-    def last(self, kind: str) -> Operation | None:
-        """The latest change of a kind on record, and the names of its tasks."""
-        found = [each for each in self.client.operation_list().operations if each.kind == kind]
-        return max(found, key=lambda each: each.started, default=None)
-
-    def tasks(self, operation: str) -> list[str]:
-        with self.store() as database:
-            return [each.name for each in Operations(database).tasks(operation)]
-
-    # -- the judge ----------------------------------------------------------------------------------------------------
-
-    def faults(self) -> list[str]:
-        """What is wrong once nothing is under way: what ends by itself gets `PATIENCE` to be gone."""
-        deadline = time.monotonic() + PATIENCE
-        while (found := judge.rest(self)) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        return found
-
-    def disks(self) -> list[str]:
-        """What is wrong with the disks of machines that are stopped."""
-        found = []
-        for each in self.machines():
-            if each.state != "running" and each.root:
-                found += [f"{each.name}: {fault}" for fault in judge.disk(self, each)]
-        return found
 
 
 def _answers(path: str) -> bool:

@@ -64,6 +64,12 @@ def serving(session_host: Host) -> Iterator[Host]:
     yield from _scenario(session_host, stages.SERVING)
 
 
+@pytest.fixture
+def mortal(session_host: Host) -> Iterator[Host]:
+    """The box with kernel and image, and with a daemon that can meet its end."""
+    yield from _scenario(session_host, stages.MORTAL)
+
+
 def _scenario(host: Host, stage: Stage) -> Iterator[Host]:
     """A box at a stage: what a scenario leaves there fails it, and the next one gets the stage anew."""
     host.enter(stage)

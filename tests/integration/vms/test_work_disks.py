@@ -5,7 +5,6 @@ import stat
 import subprocess
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from banger import errors

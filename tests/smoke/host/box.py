@@ -5,6 +5,7 @@ took to make it. There is always the bare one, with the wheel installed; each ot
 """
 
 import contextlib
+import subprocess
 import tarfile
 import tempfile
 import time
@@ -23,6 +24,9 @@ from tests.smoke.host.prepared import Prepared
 __all__ = ["CommandFailed", "Ended", "Host", "Silent", "Size", "Stage", "running"]
 
 INSTALL = "/opt/banger/bin/pip install --quiet --no-index --no-deps --force-reinstall --no-warn-script-location "
+
+COPIED = "copied"
+"""The saved state from which a copy of the disk is made."""
 
 Command = str | Sequence[str]
 
@@ -163,6 +167,20 @@ class Host:
         if self.directory is not None:
             machine.remove(self.directory)
             self.directory = None
+
+    def copy_disk(self, target: Path) -> None:
+        """A raw copy of the disk as it is now, with nothing of it in memory alone."""
+        assert self._machine is not None, "the box is not running"
+        self.run("sync", timeout=120)
+        self._machine.save(COPIED)
+        argv = ["qemu-img", "convert", "-U", "-l", f"snapshot.name={COPIED}", "-O", "raw"]
+        subprocess.run([*argv, str(self._machine.directory / "root.qcow2"), str(target)], timeout=300, check=True)
+        self._machine.monitor(f"delvm {COPIED}")
+
+    @property
+    def ready(self) -> Prepared:
+        """What the box is made of."""
+        return self._ready
 
     @property
     def version(self) -> str:

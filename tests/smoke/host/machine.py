@@ -7,7 +7,9 @@ writes lies in its own directory, whose name is short for the sake of the socket
 A machine is saved into its own root.qcow2 with its memory, and a copy of that file is resumed: by the same QEMU, with
 the same options, on a processor whose time-stamp counter runs at the same rate.
 
-In the directory: root.qcow2, console.log, qemu.log, qmp.sock, agent.sock.
+The root of a machine whose power is to be cut is `logged`: every write and every flush, in order (see `power`).
+
+In the directory: root.qcow2, console.log, qemu.log, qmp.sock, agent.sock; root.log where writes are logged.
 """
 
 import asyncio
@@ -26,6 +28,7 @@ from banger.vmm.qemu import qmp
 from banger.vmm.qemu.clock import measure_khz
 from banger.vmm.qemu.command import AGENT_PORT, CMDLINE_EMULATED
 
+LOG = "root.log"
 QEMU = "qemu-system-x86_64"
 PREPARED = "prepared"
 """The saved state that the cache holds inside root.qcow2; a session adds its own."""
@@ -73,7 +76,7 @@ def saved_disk(directory: Path, saved: Path) -> None:
 class Machine:
     """A running box in ``directory``, which holds its root.qcow2; use `end` when done. It dies with this process."""
 
-    def __init__(self, directory: Path, parts: Parts, size: Size, resume: bool = False) -> None:
+    def __init__(self, directory: Path, parts: Parts, size: Size, resume: bool = False, logged: bool = False) -> None:
         self.directory = directory
         self.agent_socket = str(directory / "agent.sock")
         with open(directory / "qemu.log", "ab") as log:
@@ -85,7 +88,7 @@ class Machine:
                     "--",
                     "nice",
                     QEMU,
-                    *options(directory, parts, size),
+                    *options(directory, parts, size, logged),
                     *(("-loadvm", PREPARED) if resume else ()),
                 ],
                 stdin=subprocess.DEVNULL,
@@ -132,7 +135,7 @@ class Machine:
         self.process.wait(30)
 
 
-def options(directory: Path, parts: Parts, size: Size) -> list[str]:
+def options(directory: Path, parts: Parts, size: Size, logged: bool = False) -> list[str]:
     """QEMU's command line."""
     record = kernel.load(str(parts.kernel))
     # a busy host makes the kernel's own measurement wrong by a factor, and its clock with it
@@ -142,7 +145,7 @@ def options(directory: Path, parts: Parts, size: Size) -> list[str]:
         "systemd.mask=serial-getty@ttyS0.service", "systemd.default_timeout_start_sec=600",
     ]  # fmt: skip
     drives = [
-        *_drive("root", directory / "root.qcow2", "qcow2"),
+        *(_logged(directory) if logged else _drive("root", directory / "root.qcow2", "qcow2")),
         *_drive("modules", parts.kernel / kernel.MODULES, "raw", read_only=True),
         *_drive("kit", parts.kit / "kit.ext4", "raw", read_only=True),
     ]
@@ -170,6 +173,23 @@ def _drive(serial: str, path: Path, format: str, read_only: bool = False) -> lis
         "-drive", f"if=none,id={serial},file={path},format={format},cache=unsafe,{mode}",
         "-device", f"virtio-blk-pci,drive={serial},serial={serial}",
     ]  # fmt: skip
+
+
+def _logged(directory: Path) -> list[str]:
+    """The root with a cache that a flush empties: what was flushed is told apart from what was not by the log.
+
+    The files themselves need no flush of this host's, whose memory outlives the emulator. No discards and no writes of
+    zeros: the log would be wrong where they meet others.
+    """
+    flushes_nothing = "cache.no-flush=on"
+    nodes = [
+        f"driver=file,node-name=image-file,filename={directory / 'root.qcow2'},{flushes_nothing}",
+        f"driver=qcow2,node-name=image,file=image-file,{flushes_nothing}",
+        f"driver=file,node-name=log,filename={directory / LOG},{flushes_nothing}",
+        "driver=blklogwrites,node-name=root,file=image,log=log,log-super-update-interval=1000000000",
+    ]
+    device = "virtio-blk-pci,drive=root,serial=root,write-cache=on,discard=off,write-zeroes=off"
+    return [word for node in nodes for word in ("-blockdev", node)] + ["-device", device]
 
 
 def tail(path: Path, size: int = 6000) -> str:
