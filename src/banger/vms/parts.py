@@ -1,6 +1,7 @@
 """What the tasks of machines work with, handed to each of them as one value."""
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -40,6 +41,14 @@ class Parts:
     """Told of every machine that has begun to run."""
     hurry: dict[str, asyncio.Event] = field(default_factory=dict)
     """By change: somebody asked an orderly stop to become a quick one."""
+
+    def prepare_directories(self) -> None:
+        """Ours alone; under root the monitors' users may pass through to what is theirs, without listing anything."""
+        paths = self.paths
+        for directory in (paths.state, paths.vms, paths.images, paths.kernels, paths.staging):
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+            if self.own_users and directory != paths.staging:
+                os.chmod(directory, 0o711)  # noqa: S103 - a way through, not a view
 
     def uid(self, record: VmRecord) -> int | None:
         """The user that the machine's monitor runs as, and that owns its files; None for ourselves."""

@@ -323,7 +323,7 @@ class VmService(Talking):
 
     async def find_lost(self) -> None:
         """Enter machines again whose rows are gone. Call it before the engine recovers."""
-        self._prepare_directories()
+        self._parts.prepare_directories()
         parts = self._parts
         ending = {each.subject_id for each in self._engine.unfinished() if each.kind in plans.TRANSIENT}
         running = await asyncio.to_thread(strays.everywhere, parts.paths)
@@ -334,7 +334,7 @@ class VmService(Talking):
 
     async def recover(self) -> None:
         """Find every machine again: serve those that run, put the end of the others on record, clear what is left."""
-        self._prepare_directories()
+        self._parts.prepare_directories()
         if refusal := await attaching.recover(self._parts):
             log.error("what an earlier daemon left on this host could not be taken over: %s", refusal)
         for record in self._machines.all():
@@ -362,14 +362,6 @@ class VmService(Talking):
                 await self._ended(record.id, record.handle, end)
             except errors.DiskFull:  # nobody could make room if that kept the daemon from starting
                 self._parts.watch.begin(record.id, record.handle)
-
-    def _prepare_directories(self) -> None:
-        """Ours alone; under root the monitors' users may pass through to what is theirs, without listing anything."""
-        paths = self._parts.paths
-        for directory in (paths.state, paths.vms, paths.images, paths.kernels, paths.staging):
-            os.makedirs(directory, mode=0o700, exist_ok=True)
-            if self._parts.own_users and directory != paths.staging:
-                os.chmod(directory, 0o711)  # noqa: S103 - a way through, not a view
 
     async def close(self) -> None:
         """Let go of everything; the machines go on."""
