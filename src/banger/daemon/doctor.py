@@ -230,11 +230,7 @@ async def _kernel(doctor: Doctor) -> Found:
 
 async def _image(doctor: Doctor) -> Found:
     name = doctor.config.default_image
-    images = doctor.images.list()
-    names = [each.name for each in images]
-    if any(each.name == name and each.work_seed is None for each in images):
-        mend = f"banger image pull --force {name}"
-        return "warn", f"{name} has no work seed: root's home in its machines begins empty", mend
+    names = [each.name for each in doctor.images.list()]
     if name in names:
         return "pass", f"{name} and {len(names) - 1} more" if len(names) > 1 else name, ""
     return "warn", f"the default image {name} is not here yet; the first machine makes it", f"banger image pull {name}"

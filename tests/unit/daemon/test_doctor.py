@@ -41,8 +41,8 @@ class Monitor:
 class Nouns:
     """A service that has these names."""
 
-    def __init__(self, *names: str, seed: object = "a seed") -> None:
-        self._found = [SimpleNamespace(name=name, release="6.1", work_seed=seed) for name in names]
+    def __init__(self, *names: str) -> None:
+        self._found = [SimpleNamespace(name=name, release="6.1") for name in names]
 
     def list(self) -> list[Any]:
         return self._found
@@ -167,12 +167,6 @@ def test_to_fix_is_to_clear_and_then_to_look(paths: Paths) -> None:
     report = asyncio.run(doctor.fix())
     assert report.fixed == [stray]
     assert {each.name: each.status for each in report.checks}["left over"] == "pass"
-
-
-def test_a_default_image_without_a_work_seed_is_a_warning(paths: Paths) -> None:
-    images = Nouns("debian-bookworm", seed=None)
-    row = examine(paths, Monitor(usable=True, accelerated=True), images, Nouns())["default image"]
-    assert (row.status, row.mend) == ("warn", "banger image pull --force debian-bookworm")
 
 
 def test_looking_changes_nothing(paths: Paths) -> None:
