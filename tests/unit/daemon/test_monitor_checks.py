@@ -1,8 +1,10 @@
 """Rows about machines that run, on a host whose /proc and control groups are directories."""
 
+import time
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from banger.api.vm import Vm
 from banger.daemon.checks import monitors
@@ -96,6 +98,8 @@ def test_a_timer_that_is_outside_of_its_machine(tmp_path: Path) -> None:
     put(tmp_path, f"proc/{900 + 101}/cgroup", "0::/\n")
     found = monitors.timers([one], RECORD, str(tmp_path))
     assert (found[0], "vm-1 runs with a timer" in found[1]) == ("warn", True)
+    just_started = replace(one, started=time.time())
+    assert monitors.timers([just_started], RECORD, str(tmp_path))[0] == "pass"
 
 
 def test_a_host_that_does_not_route(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ older banger, or on a host that refused a limit. ``root`` is where the kernel's 
 """
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from banger.api.vm import Vm
@@ -18,6 +19,9 @@ Row = Callable[[Sequence[Vm], Record | None, str], Found]
 JAILED = "firecracker"
 LEAF = ("memory.max", "pids.max", "cpu.max")
 UNSEEN = "the monitors cannot be looked at: this host hides the processes of others"
+SETTLED = 30.0
+"""Seconds after its start by which a machine is held as it will be."""
+
 _FILTER = "2"
 """What /proc tells of a process with a seccomp filter (proc(5))."""
 
@@ -79,8 +83,10 @@ def control_groups(machines: Sequence[Vm], record: Record | None, root: str = "/
 
 
 def timers(machines: Sequence[Vm], record: Record | None, root: str = "/") -> Found:
-    """The kernel's timer thread of each guest counts against its machine."""
-    machines, note = _seen([each for each in machines if each.driver == JAILED], root)
+    """The kernel's timer thread of each guest counts against its machine, soon after that has begun to run."""
+    since = time.time() - SETTLED
+    settled = [each for each in machines if each.driver == JAILED and (each.started or 0) < since]
+    machines, note = _seen(settled, root)
     owners = {f"kvm-pit/{each.pid}": each.name for each in machines}
     found = {read(root, f"/proc/{pid}/comm"): pid for pid in tasks(root)}
     loose = [name for thread, name in owners.items() if thread in found and _outside(root, found[thread])]
