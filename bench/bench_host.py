@@ -124,8 +124,9 @@ def describe(host: Host, name: str) -> None:
     jail = f"{JAILS}/{vm}/root"
     told = host.run(["curl", "-sf", "--unix-socket", f"{jail}/run/api.sock", "http://localhost/vm/config"]).stdout
     host.run(f"cp {jail}/vmlinux {jail}/initrd {jail}/modules {THERE}/")
-    host.run(f"e2image -ra {jail}/root {THERE}/root", timeout=300)
-    host.run(["e2fsck", "-fy", f"{THERE}/root"], check=False)
+    for disk in ("root", "work"):
+        host.run(f"e2image -ra {jail}/{disk} {THERE}/{disk}", timeout=300)
+        host.run(["e2fsck", "-fy", f"{THERE}/{disk}"], check=False)
     host.run(["tee", f"{THERE}/machine.json"], stdin=told.encode())
 
 

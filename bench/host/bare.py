@@ -1,8 +1,8 @@
 """Firecracker alone, on the box: ``bare.py DIRECTORY COUNT``, as root, prints the seconds until every agent answers.
 
 No jail, no helper, no limits: the least that can be done. DIRECTORY holds ``machine.json``, the configuration of a
-machine of banger's as its monitor gave it, and ``vmlinux``, ``initrd``, ``modules`` and ``root``; each of COUNT
-machines has a copy of that root and a tap, made before the clock starts.
+machine of banger's as its monitor gave it, and ``vmlinux``, ``initrd``, ``modules``, ``root`` and ``work``; each of
+COUNT machines has copies of the last two and a tap, made before the clock starts.
 """
 
 import asyncio
@@ -50,11 +50,12 @@ class Machine:
     def __init__(self, directory: Path, number: int) -> None:
         self._directory = directory
         self._socket = directory / f"vsock.{number}"
-        self._disk = directory / f"root.{number}"
+        self._disks = {name: directory / f"{name}.{number}" for name in ("root", "work")}
         self._tap = f"bare{number}"
         self._process: subprocess.Popen[bytes] | None = None
         self._configuration = directory / f"machine.{number}.json"
-        run("cp", "--sparse=always", str(directory / "root"), str(self._disk))
+        for name, path in self._disks.items():
+            run("cp", "--sparse=always", str(directory / name), str(path))
         run("ip", "tuntap", "add", self._tap, "mode", "tap")
         run("ip", "link", "set", self._tap, "up")
         told = json.loads((directory / "machine.json").read_text())
@@ -69,7 +70,8 @@ class Machine:
             "initrd_path": str(self._directory / "initrd"),
         }
         for drive in own["drives"]:
-            drive["path_on_host"] = str(self._disk if drive["drive_id"] == "root" else self._directory / "modules")
+            name = drive["drive_id"]
+            drive["path_on_host"] = str(self._disks.get(name, self._directory / name))
         own["network-interfaces"][0]["host_dev_name"] = self._tap
         own["vsock"]["uds_path"] = str(self._socket)
         return own
@@ -100,7 +102,7 @@ class Machine:
             self._process.kill()
             self._process.wait()
         run("ip", "link", "del", self._tap)
-        for path in (self._socket, self._disk, self._configuration):
+        for path in (self._socket, *self._disks.values(), self._configuration):
             path.unlink(missing_ok=True)
 
 
