@@ -63,7 +63,7 @@ from banger.disk.roots.strategy import Place
 made, top = {"qcow2": Qcow2, "copy": Copy}[sys.argv[1]](), Path(sys.argv[2])
 small = top / "small"
 small.mkdir()
-assert ctypes.CDLL(None).mount(b"tmpfs", os.fsencode(small), b"tmpfs", 0, b"size=64k") == 0
+assert ctypes.CDLL(None).mount(b"tmpfs", os.fsencode(small), b"tmpfs", 0, b"size=8k") == 0
 (top / "base").write_bytes(b"x" * (1 << 20))
 try:
     asyncio.run(made.make(Place("", str(small), str(top / "base"), 2 << 20)))

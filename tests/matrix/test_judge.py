@@ -12,7 +12,6 @@ import pytest
 
 from banger import proc
 from tests.matrix import judge
-from tests.matrix import world as worlds
 from tests.matrix.world import World, world
 
 
@@ -28,7 +27,7 @@ def made() -> Iterator[World]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worlds, "PATIENCE", 0.0)
+    monkeypatch.setattr(World, "patience", 0.0)
 
 
 def test_nothing_is_found_where_nothing_is(made: World) -> None:

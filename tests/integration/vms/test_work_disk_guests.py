@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from banger import errors
+from banger import errors, proc
 from banger.api.vm import SetVm, StopVm
 from banger.disk import work_disk
 from tests import guest_images
@@ -34,7 +34,7 @@ def disk(installation: Installation, daemon: Daemon) -> Path:
 
 
 def unmounted(path: Path) -> bool:
-    return subprocess.run(["e2fsck", "-fn", path], capture_output=True, check=False).returncode == 0
+    return subprocess.run([proc.find("e2fsck"), "-fn", path], capture_output=True, check=False).returncode == 0
 
 
 async def told(daemon: Daemon, script: str) -> str:

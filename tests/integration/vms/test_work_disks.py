@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from banger import errors
+from banger import errors, proc
 from banger.api.image import ImportImage
 from banger.api.vm import PendingVm, SetVm
 from banger.disk import copy, work_disk
@@ -28,7 +28,7 @@ def told(path: Path, request: str) -> str:
 
 
 def sound(path: Path) -> bool:
-    return subprocess.run(["e2fsck", "-fn", str(path)], capture_output=True, check=False).returncode == 0
+    return subprocess.run([proc.find("e2fsck"), "-fn", str(path)], capture_output=True, check=False).returncode == 0
 
 
 async def with_home(daemon: Daemon, directory: Path, size: int = 1 << 20) -> None:
