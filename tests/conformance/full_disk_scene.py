@@ -29,14 +29,14 @@ async def main() -> None:
     os.mkdir(small)
     Path(base).write_bytes(bytes(1 << 20))
 
-    mount(small, 64 << 10)
+    mount(small, 8 << 10)
     try:
         await overlay.create(f"{small}/disk", base)
         raise AssertionError("an overlay fitted")
     except errors.DiskFull:
         assert os.listdir(small) == [], "a part of it was left"
 
-    mount(small, 256 << 10, MS_REMOUNT)
+    mount(small, 16 << 10, MS_REMOUNT)
     await overlay.create(f"{small}/disk", base)
     driver = QemuDriver(f"{settings['directory']}/cache")
     drive = Drive(serial="root", path=f"{small}/disk", format="qcow2", backing=base)

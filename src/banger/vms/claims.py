@@ -22,7 +22,7 @@ def machines(known: Machines, paths: Paths) -> list[Machine]:
             name="" if each.worker_of else each.name,
             memory=each.memory,
             running=each.handle is not None,
-            left=max(0, each.disk_size - written(paths.vm(each.id))),
+            left=max(0, each.disk_size + each.work_disk_size - written(paths.vm(each.id))),
         )
         for each in known.all()
     ]
@@ -35,7 +35,8 @@ def of(parts: Parts, record: VmRecord, spec: object) -> Wish | None:
     if not isinstance(spec, Created) or spec.already:
         return None
     image = _image(parts, record)
-    virtual = record.disk_size or parts.settings.vm_defaults.disk_size
+    defaults = parts.settings.vm_defaults
+    root = max(record.disk_size or defaults.disk_size, image.size if image is not None else 0)
     return Wish(
         record.id,
         disk=_copied(parts, image) + (_initrd(parts, record, image) if spec.start else 0),
@@ -43,7 +44,7 @@ def of(parts: Parts, record: VmRecord, spec: object) -> Wish | None:
         machine=record.id,
         name=record.name,
         memory=record.memory if spec.start else 0,
-        virtual=max(virtual, image.size) if image is not None else virtual,
+        virtual=root + (record.work_disk_size or defaults.work_disk_size),
     )
 
 
@@ -53,14 +54,14 @@ def starting(parts: Parts, record: VmRecord) -> Wish:
     It may use the reserve: to start a machine and tidy up in it is a way to make room.
     """
     shaped = shape(record)
-    grows = shaped.disk_size > record.disk_size
+    before, after = (each.disk_size + each.work_disk_size for each in (record, shaped))
     return Wish(
         record.id,
         disk=_initrd(parts, record, _image(parts, record)),
         reserved=False,
         machine=record.id,
         memory=shaped.memory,
-        virtual=max(0, shaped.disk_size - written(parts.paths.vm(record.id))) if grows else 0,
+        virtual=max(0, after - written(parts.paths.vm(record.id))) if after > before else 0,
     )
 
 

@@ -14,6 +14,7 @@ from tests.integration.cli.terminal import OnTerminal
 
 pytestmark = pytest.mark.qemu
 SMALL = ("--image", "busybox", "--memory", "256M")
+BOTH_DISKS = (10 + 8) << 30
 
 
 def machine(room: Home, name: str) -> dict[str, object]:
@@ -25,10 +26,10 @@ def look(room: Home) -> None:
     """At two machines that run."""
     (taken,) = json.loads(room.banger("vm", "stats", "--json", "web", check=True).stdout)["stats"]
     assert taken["cpu_share"] > 0 and 64 << 20 < taken["memory_resident"] < 2 << 30
-    assert 0 < taken["disk_used"] < taken["disk_size"] == 10 << 30
+    assert 0 < taken["disk_used"] < taken["disk_size"] == BOTH_DISKS
     space = json.loads(room.banger("df", "--json", check=True).stdout)
     items = {(each["kind"], each["name"]): each for each in space["items"]}
-    assert 0 < items["machine", "web"]["real"] < items["machine", "web"]["virtual"] == 10 << 30
+    assert 0 < items["machine", "web"]["real"] < items["machine", "web"]["virtual"] == BOTH_DISKS
     assert items["image", "busybox"]["real"] > 0 and items["kernel", "debian-cloud"]["real"] > 0
     assert [each for each in items if each[0] == "unknown"] == []
     assert "machines may still write" in room.banger("system", "df", check=True).stderr
