@@ -14,6 +14,8 @@ from tests.smoke.moments import Death
 
 LIMIT = 14400 if WHOLE else 600
 
+pytestmark = pytest.mark.matrix
+
 
 @pytest.mark.timeout(LIMIT + 60, func_only=True)
 @pytest.mark.parametrize("death", moments.deaths(), ids=str)

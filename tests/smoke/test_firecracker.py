@@ -16,7 +16,7 @@ from tests.home import TREE
 from tests.smoke.host.box import Host
 
 SUITE = "/srv/suite"
-FILES = ("__init__.py", "tiny_guest.py", "vsock_echo.c", "driver_bench.py", "conformance/test_driver.py")
+FILES = ("__init__.py", "kept.py", "tiny_guest.py", "vsock_echo.c", "driver_bench.py", "conformance/test_driver.py")
 RUNNER = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "py", "pygments")
 LEXERS = {"__init__.py", "_mapping.py", "python.py", "diff.py"}
 """All that the runner shows; the other languages' are megabytes."""

@@ -20,6 +20,8 @@ from tests.smoke.host.power import Powered
 from tests.smoke.host.stages import MATRIX_ENV, PYTHON
 from tests.smoke.moments import Moment
 
+pytestmark = pytest.mark.matrix
+
 CUTS = int(os.environ.get("BANGER_MATRIX_CUTS") or (30 if WHOLE else 1))
 CUT_SECONDS = 600
 """Most for one: to reach it, to boot, to judge; a quiet machine needs a sixth."""

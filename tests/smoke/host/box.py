@@ -208,7 +208,8 @@ class Host:
 
         With ``check``, a status that is not 0 is `CommandFailed`, with all that the command said.
         """
-        assert self._line is not None, "the box is not running"
+        if self._line is None:
+            raise Silent("the box is not running")
         argv = (*line.SHELL, command) if isinstance(command, str) else tuple(command)
         try:
             ended = self._line.run(argv, user=user, env=env or {}, cwd=cwd, stdin=stdin, timeout=timeout)
@@ -226,13 +227,15 @@ class Host:
 
     def put(self, source: Path, path: str, timeout: float = 120) -> None:
         """Copy a file or directory into the box; root owns it there. The directory above ``path`` must be there."""
-        assert self._line is not None, "the box is not running"
+        if self._line is None:
+            raise Silent("the box is not running")
         parent, _, name = path.rpartition("/")
         self._line.put(line.tar_of(source, name), parent or "/", timeout)
 
     def get(self, path: str, target: Path, timeout: float = 120) -> Path:
         """Copy a file or directory of the box into the directory ``target``; where it is now."""
-        assert self._line is not None, "the box is not running"
+        if self._line is None:
+            raise Silent("the box is not running")
         with self._line.get(path, timeout) as archive:
             # an attribute, since the argument came with 3.11.4; without it, owners are kept by root alone
             archive.extraction_filter = getattr(tarfile, "data_filter", None)
