@@ -24,7 +24,8 @@ def disk(installation: Installation, daemon: Daemon) -> Path:
 
 
 def told(path: Path, request: str) -> str:
-    return subprocess.run(["debugfs", "-R", request, str(path)], capture_output=True, check=True, text=True).stdout
+    argv = [proc.find("debugfs"), "-R", request, str(path)]
+    return subprocess.run(argv, capture_output=True, check=True, text=True).stdout
 
 
 def sound(path: Path) -> bool:
