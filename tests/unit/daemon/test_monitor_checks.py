@@ -1,10 +1,9 @@
 """Rows about machines that run, on a host whose /proc and control groups are directories."""
 
-import time
+import os
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 
 from banger.api.vm import Vm
 from banger.daemon.checks import monitors
@@ -12,6 +11,7 @@ from tests.unit.daemon.test_checks import RECORD, put
 
 STATUS = "Name:\tfirecracker\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\nSeccomp:\t{seccomp}\nSeccomp_filters:\t1\n"
 LIMITS = "Limit  Soft  Hard  Units\nMax file size             {size}  {size}  bytes\nMax open files  2048 2048 files\n"
+STAT = "1 (fire cracker)) S " + "0 " * 18 + "{ticks} 0 0\n"
 LEAF = "sys/fs/cgroup/banger.slice/banger-machines.service/vm-{id}"
 
 
@@ -98,8 +98,11 @@ def test_a_timer_that_is_outside_of_its_machine(tmp_path: Path) -> None:
     put(tmp_path, f"proc/{900 + 101}/cgroup", "0::/\n")
     found = monitors.timers([one], RECORD, str(tmp_path))
     assert (found[0], "vm-1 runs with a timer" in found[1]) == ("warn", True)
-    just_started = replace(one, started=time.time())
-    assert monitors.timers([just_started], RECORD, str(tmp_path))[0] == "pass"
+    put(tmp_path, "proc/uptime", "1000.00 900.00\n")
+    put(tmp_path, f"proc/{one.pid}/stat", STAT.format(ticks=900 * os.sysconf("SC_CLK_TCK")))
+    assert monitors.timers([one], RECORD, str(tmp_path)) == found
+    put(tmp_path, f"proc/{one.pid}/stat", STAT.format(ticks=990 * os.sysconf("SC_CLK_TCK")))
+    assert monitors.timers([one], RECORD, str(tmp_path))[0] == "pass", "it has just begun"
 
 
 def test_a_host_that_does_not_route(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ older banger, or on a host that refused a limit. ``root`` is where the kernel's 
 (the machine has just ended, or the host hides the processes of others) speaks against nobody, and is said.
 """
 
+import math
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 
 from banger.api.vm import Vm
@@ -19,6 +19,7 @@ Row = Callable[[Sequence[Vm], Record | None, str], Found]
 JAILED = "firecracker"
 LEAF = ("memory.max", "pids.max", "cpu.max")
 UNSEEN = "the monitors cannot be looked at: this host hides the processes of others"
+_TICKS = os.sysconf("SC_CLK_TCK")
 SETTLED = 30.0
 """Seconds after its start by which a machine is held as it will be."""
 
@@ -84,14 +85,20 @@ def control_groups(machines: Sequence[Vm], record: Record | None, root: str = "/
 
 def timers(machines: Sequence[Vm], record: Record | None, root: str = "/") -> Found:
     """The kernel's timer thread of each guest counts against its machine, soon after that has begun to run."""
-    since = time.time() - SETTLED
-    settled = [each for each in machines if each.driver == JAILED and (each.started or 0) < since]
+    settled = [each for each in machines if each.driver == JAILED and _age(root, each) > SETTLED]
     machines, note = _seen(settled, root)
     owners = {f"kvm-pit/{each.pid}": each.name for each in machines}
     found = {read(root, f"/proc/{pid}/comm"): pid for pid in tasks(root)}
     loose = [name for thread, name in owners.items() if thread in found and _outside(root, found[thread])]
     return _judged(loose, machines, "warn", "{} with a timer of the kernel's that nothing limits",
                    "the kernel's timers count against their machines", note)  # fmt: skip
+
+
+def _age(root: str, machine: Vm) -> float:
+    """Seconds that a monitor has run, by the clock that nobody sets (proc(5): starttime)."""
+    fields = read(root, f"/proc/{machine.pid}/stat").rpartition(")")[2].split()
+    uptime = read(root, "/proc/uptime").split()
+    return float(uptime[0]) - int(fields[19]) / _TICKS if uptime and len(fields) > 19 else math.inf
 
 
 def _outside(root: str, pid: str) -> bool:
