@@ -62,7 +62,10 @@ def store(path: str) -> Found:
 
 
 def promises(facts: Facts, limits: Limits) -> Found:
-    """What machines may come to take, against what there is: one row for memory, disk and number."""
+    """What machines may come to take, against what there is: one row for memory, disk and number.
+
+    That their disks may grow beyond what is free is said, and no warning: sparse disks are made large to be forgotten.
+    """
     count = sum(1 for each in facts.machines if each.name)
     memory = sum(each.memory for each in facts.machines if each.running)
     left = sum(each.left for each in facts.machines)
@@ -76,8 +79,6 @@ def promises(facts: Facts, limits: Limits) -> Found:
     if kept > facts.free:
         detail = f"{detail}, of which {format_size(kept)} are kept in reserve: nothing new can be made"
         return "warn", detail, "free some space ('banger df' shows what takes it), or lower disk_reserve in config.toml"
-    if left > facts.free:
-        return "warn", detail, "free some space before machines need it: 'banger df' shows what takes it"
     if facts.memory is not None and memory > facts.memory:
         detail = f"{detail}; the host has {format_size(facts.memory)} of memory in all"
         return "warn", detail, "stop machines that are not needed, before all use what they may"
