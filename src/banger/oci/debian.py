@@ -85,6 +85,9 @@ _STAGES = {
 }
 """What mmdebstrap says of its progress, as far as it is worth telling."""
 
+_FULL = 64 << 10
+"""Bytes free at which a failure is the disk's: on a full one, apt may say that a signature is invalid."""
+
 
 async def build_rootfs_tar(
     suite: str,
@@ -124,7 +127,11 @@ async def build_rootfs_tar(
     argv += [f"--customize-hook={hook}" for hook in (*hooks, _inside(_NEUTRAL))] + [suite, output]
     argv += [f"deb {mirror} {suite} main"] if mirror else sources(suite, _read_sources(), _host_codename())
 
+    least = _free(scratch)
+
     def hear(line: str) -> None:
+        nonlocal least
+        least = min(least, _free(scratch))
         heard(line)
         stage = next((told for said, told in _STAGES.items() if line.startswith("I: " + said)), None)
         if stage is not None:
@@ -135,7 +142,7 @@ async def build_rootfs_tar(
     try:
         result = await proc.run(argv, env=env, cwd="/", check=False, on_line=hear)
         if result.status != 0:
-            raise complaint(result.stderr, suite, scratch)
+            raise errors.DiskFull(path=scratch) if least < _FULL else complaint(result.stderr, suite, scratch)
     except BaseException:
         if os.path.exists(output):
             os.unlink(output)
@@ -266,6 +273,11 @@ def _scratch(output: str) -> str:
             return f"/var/tmp/{name}"  # noqa: S108 - a new directory of ours, or it fails
         path = os.path.dirname(path)
     return os.path.join(beside, name)
+
+
+def _free(directory: str) -> int:
+    space = os.statvfs(directory)
+    return space.f_bavail * space.f_frsize
 
 
 def _with_sbin() -> str:

@@ -29,6 +29,9 @@ class Kind(NamedTuple):
     shell: bool = True
 
 
+BOOTED = "until [ -S /run/systemd/private ]; do sleep 0.2; done"
+"""The agent answers before systemd has begun; this waits until it is there."""
+
 KINDS = {
     "busybox": Kind(("sh", "-c", "echo $0 $(id -u) $PWD"), "sh 0 /\n", "agent"),
     "scratch": Kind(("/hello",), "hello from scratch\n", "agent", shell=False),
@@ -37,7 +40,7 @@ KINDS = {
     ),
     "debian": Kind(("bash", "-c", "dpkg --version | head -1 | cut -d' ' -f1-2; cat /proc/1/comm"),
                    "Debian 'dpkg'\ninit\n", "agent"),
-    "systemd": Kind(("sh", "-c", "cat /proc/1/comm; systemctl --version | cut -d' ' -f1 | head -1"),
+    "systemd": Kind(("sh", "-c", f"{BOOTED}; cat /proc/1/comm; systemctl --version | cut -d' ' -f1 | head -1"),
                     "systemd\nsystemd\n", "/sbin/init"),
 }  # fmt: skip
 
@@ -97,8 +100,7 @@ def test_the_agent_of_the_image_is_there_and_leaves_the_port_to_the_one_that_was
     wanted = f"{health['agent_version']}\n"
     if guest.kind.init != "agent":
         units = "banger-agent banger-network"
-        wait = "until [ -S /run/systemd/private ]; do sleep 0.2; done"
-        command = ("sh", "-c", f"{wait}; systemctl start {units}; systemctl is-active {units}")
+        command = ("sh", "-c", f"{BOOTED}; systemctl start {units}; systemctl is-active {units}")
         wanted = "inactive\ninactive\n"
     assert room.banger("exec", "-u", "0", guest.name, "--", *command).stdout == wanted
 
