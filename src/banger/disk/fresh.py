@@ -1,5 +1,5 @@
 """New files: one that becomes a file system is created, never overwritten, gone after a failure, and in the end
-durable; one that becomes part of something else has a name of its own."""
+durable; one that becomes part of something else has a name of its own; one that replaces another does so whole."""
 
 import contextlib
 import errno
@@ -30,6 +30,31 @@ def new_file(path: str) -> Iterator[int]:
         raise
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def replacing(path: str, *, durable: bool = False) -> Iterator[str]:
+    """The name of a file to make, beside ``path``: it takes that name when all went well, and is gone after a failure.
+
+    What an earlier attempt left is removed before. ``durable``: content and name survive a power cut from then on.
+    Whoever has the old file open keeps it. Raises `errors.DiskFull` and what else `errors.from_os` makes of an OSError.
+    """
+    beside = f"{path}.new"
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside)
+        yield beside
+        if durable:
+            sync(beside)
+        os.rename(beside, path)
+        if durable:
+            sync(os.path.dirname(path))
+    except BaseException as fault:
+        with contextlib.suppress(OSError):
+            os.unlink(beside)
+        if isinstance(fault, OSError):
+            raise errors.from_os(fault, path) from fault
+        raise
 
 
 def new_part(directory: str) -> tuple[int, str]:

@@ -12,12 +12,11 @@ docs/interop/qcow2.txt, version 3; numbers are big-endian)::
     cluster 3   L1 table, zeros: everything comes from the backing file; as many clusters as it takes
 """
 
-import contextlib
-import errno
 import os
 import struct
 
 from banger import errors
+from banger.disk.fresh import replacing
 
 CLUSTER_BITS = 16
 CLUSTER = 1 << CLUSTER_BITS
@@ -40,21 +39,13 @@ async def create(path: str, backing: str, size: int | None = None) -> int:
         raise errors.ImageTooSmall(size=size, needed=needed)
     if size % 512:
         raise errors.UsageError(detail=f"a disk's size is a multiple of 512 bytes, not {size}")
-    beside = f"{path}.new"
-    try:
+    with replacing(path) as beside:
         _write(beside, _clusters(os.fsencode(backing), size))
-        os.rename(beside, path)
-    except OSError as error:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(beside)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise errors.DiskFull(path=path) from None
-        raise
     return size
 
 
 def _write(path: str, clusters: list[bytes]) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         for number, content in enumerate(clusters):
             if content:

@@ -21,14 +21,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from banger import errors
-from banger.disk import copy, grow
+from banger.disk import copy
 from banger.disk.ext4 import volume
 from banger.disk.ext4.checksum import ALL_ONES, crc
 from banger.disk.ext4.data import DataArea
 from banger.disk.ext4.geometry import SMALLEST, Geometry
 from banger.disk.ext4.node import Node
 from banger.disk.ext4.superblock import MADE_AT
-from banger.disk.fresh import new_file, sync
+from banger.disk.fresh import new_file, replacing, sync
 
 NAME = "work.ext4"
 LABEL = b"banger-work"
@@ -54,22 +54,13 @@ async def make(path: str, fill: Fill, size: int, *, durable: bool) -> None:
     """Make the file, ``size`` bytes long; what an earlier attempt left is replaced.
 
     ``durable``: it survives a power cut from here on. Raises `errors.DiskFull` and what else `errors.from_os` makes of
-    it; a failure leaves no file.
+    it; after a failure all is as before.
     """
-    beside = f"{path}.new"
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(beside)
+    with replacing(path) as beside:
         await fill(beside)
         os.truncate(beside, max(size, os.path.getsize(beside)))  # never less than what is in it
         if durable:
             await asyncio.to_thread(sync, beside)
-        os.rename(beside, path)
-    except BaseException as error:
-        remove(path)
-        if isinstance(error, OSError):
-            raise errors.from_os(error, path) from error
-        raise
 
 
 def empty(size: int) -> Fill:
@@ -81,11 +72,6 @@ def _empty(path: str, size: int) -> None:
     with new_file(path) as descriptor, contextlib.closing(DataArea(descriptor, Geometry(None))) as area:
         top = Node.directory(0o700, mtime=MADE_AT * 1_000_000_000)
         volume.write(descriptor, area, top, size=size, seed="work disk", label=LABEL)
-
-
-def larger(path: str, size: int) -> None:
-    """Make it at least ``size`` bytes long. Raises what `errors.from_os` makes of it."""
-    grow.raw(path, size)
 
 
 def remove(path: str) -> None:

@@ -11,8 +11,6 @@ that directory for the caller to remove, and nothing anywhere else.
 """
 
 import asyncio
-import contextlib
-import errno
 import hashlib
 import os
 import shutil
@@ -22,6 +20,7 @@ from collections.abc import Callable
 import msgspec
 
 from banger import errors
+from banger.disk.fresh import replacing
 from banger.kernels import bzimage, initrd, modules, package
 
 BZIMAGE, VMLINUX, MODULES, INITRD, RECORD = "bzImage", "vmlinux", "modules.ext4", "initrd.cpio", "kernel.json"
@@ -182,17 +181,6 @@ def _replace_initrd(directory: str, kernel: Kernel, agent: bytes) -> Kernel:
 
 
 def _write(path: str, content: bytes) -> None:
-    """The whole content or the old one, durable: whoever has the old file open keeps it. Raises `DiskFull`."""
-    temporary = path + ".new"
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise errors.DiskFull(path=path) from None
-        raise
-    os.rename(temporary, path)
+    """The whole content or the old one, durable. Raises as `replacing`."""
+    with replacing(path, durable=True) as beside, open(beside, "xb") as file:
+        file.write(content)

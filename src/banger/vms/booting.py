@@ -10,6 +10,7 @@ import os
 import time
 
 from banger import errors
+from banger.disk.fresh import replacing
 from banger.engine.change import Report
 from banger.guest import assets
 from banger.guest.channel import Channel
@@ -58,12 +59,11 @@ class MakeInitrd(Step):
 
 
 def _join(path: str, shared: str, own: bytes) -> None:
-    with open(shared, "rb") as source, open(path + ".new", "wb") as target:
+    with replacing(path) as beside, open(shared, "rb") as source, open(beside, "xb") as target:
         os.fchmod(target.fileno(), 0o600)
         while chunk := source.read(1 << 20):
             target.write(chunk)
         target.write(own)
-    os.rename(path + ".new", path)
 
 
 class Launch(Step):
@@ -95,10 +95,7 @@ class Launch(Step):
         except errors.VmmFailed as failed:
             raise errors.VmmFailed(reason=failed.data.get("reason", ""), name=record.name) from failed
         launched = parts.machines.change(self.vm_id, handle=handle, stop_reason=None, error=None)
-        try:
-            await handles.kept(parts.paths, launched)
-        except OSError as error:
-            raise errors.from_os(error, spec.directory) from error
+        await handles.kept(parts.paths, launched)
         report.record(pid=handle.pid, start_ticks=handle.start_ticks)
 
     async def undo(self, report: Report) -> None:

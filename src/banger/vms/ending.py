@@ -132,8 +132,10 @@ async def switch_off(parts: Parts, vm_id: str) -> Exit | None:
         await driver.kill(handle)
         end = Exit(reason="killed") if was_alive else await driver.wait(handle, 5) or Exit(reason="failed")
         trim_console(parts, handle)
-        with contextlib.suppress(OSError):  # a full disk keeps no machine on; a process that is gone is not believed in
-            await handles.kept(parts.paths, parts.machines.change(vm_id, handle=None))
+        ended = parts.machines.change(vm_id, handle=None)
+        # a full disk keeps no machine on: a process that is gone is not believed in
+        with contextlib.suppress(errors.BangerError):
+            await handles.kept(parts.paths, ended)
     elif record is not None and record.jailed:
         await parts.root.perform(Sweep(vm_id=vm_id))
     else:

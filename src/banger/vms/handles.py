@@ -9,14 +9,14 @@ damaged, of another version, a link, or about another machine is as good as none
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import stat
 
 import msgspec
 
-from banger.disk.fresh import sync
+from banger import errors
+from banger.disk.fresh import replacing
 from banger.paths import Paths
 from banger.vms.record import VmRecord
 
@@ -35,22 +35,14 @@ class Handles(msgspec.Struct, frozen=True):
 
 
 def keep(paths: Paths, record: VmRecord | None) -> None:
-    """Put a machine on record beside its disk; one that has no directory has nothing to find. Raises OSError."""
+    """Put a machine on record beside its disk; one that has no directory has nothing to find. Raises `errors.DiskFull`
+    and what else `errors.from_os` makes of an OSError."""
     if record is None or not os.path.isdir(paths.vm(record.id)):
         return
-    directory = paths.vm(record.id)
-    path = os.path.join(directory, NAME)
-    try:
-        descriptor = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with replacing(os.path.join(paths.vm(record.id), NAME), durable=True) as beside:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(descriptor, "wb") as file:
             file.write(msgspec.json.encode(Handles(VERSION, record)))
-        sync(path + ".new")
-        os.replace(path + ".new", path)
-        sync(directory)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(path + ".new")
-        raise
 
 
 async def kept(paths: Paths, record: VmRecord | None) -> None:
@@ -68,7 +60,7 @@ def mend(paths: Paths, record: VmRecord) -> None:
     if read(paths, record.id) is None:
         try:
             keep(paths, record)
-        except OSError as error:
+        except errors.BangerError as error:
             log.warning("machine %s has one record only: %s", record.id, error)
 
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from banger import errors
 from banger.api.vm import PendingVm, SetVm
 from banger.config.sizes import format_size
-from banger.disk import work_disk
+from banger.disk import grow
 from banger.engine.change import Report, Spec, Task
 from banger.vmm.driver import UserNetwork
 from banger.vms import attaching, handles, roots, wanted, workdisks
@@ -103,7 +103,7 @@ class Rewrite(Step):
 
     async def _write(self, form: Form) -> None:
         changed = self.parts.machines.change(self.vm_id, pending=form.pending, nat=form.nat, peers=form.peers)
-        await _keep(self.parts, changed)
+        await handles.kept(self.parts.paths, changed)
 
 
 class Reroute(Step):
@@ -147,14 +147,7 @@ class Reshape(Step):
             await roots.of(parts, record).grow(roots.place(parts, shaped, report.operation))
         if shaped.work_disk_size > record.work_disk_size:
             report.stage("making the work disk larger")
-            work_disk.larger(workdisks.path(parts.paths, record.id), shaped.work_disk_size)
+            grow.raw(workdisks.path(parts.paths, record.id), shaped.work_disk_size)
         facts = {name: getattr(shaped, name) for name in ("vcpu", "memory", "disk_size", "work_disk_size")}
-        await _keep(parts, parts.machines.change(self.vm_id, pending=None, **facts))
-
-
-async def _keep(parts: Parts, record: VmRecord | None) -> None:
-    """The second record too: a machine that is found by it must know how large its disk is."""
-    try:
-        await handles.kept(parts.paths, record)
-    except OSError as error:
-        raise errors.from_os(error, parts.paths.vms) from error
+        # the second record too: a machine that is found by it must know how large its disk is
+        await handles.kept(parts.paths, parts.machines.change(self.vm_id, pending=None, **facts))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from banger import errors
-from banger.disk import work_disk
+from banger.disk import grow, work_disk
 from banger.disk.ext4.checksum import ALL_ONES, crc
 
 MIB = 1 << 20
@@ -72,8 +72,8 @@ def test_a_failure_leaves_no_file(path: Path, tmp_path: Path) -> None:
 
 def test_a_disk_grows_and_never_shrinks(path: Path) -> None:
     make(path)
-    work_disk.larger(str(path), 200 * MIB)
-    work_disk.larger(str(path), 100 * MIB)
+    grow.raw(str(path), 200 * MIB)
+    grow.raw(str(path), 100 * MIB)
     assert path.stat().st_size == 200 * MIB
     assert work_disk.check(str(path), 200 * MIB) is False
 

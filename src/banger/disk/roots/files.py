@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from banger import errors, proc
 from banger.disk import copy, edit, grow, overlay
+from banger.disk.fresh import replacing
 from banger.disk.guest_file import Edit
 from banger.disk.roots.strategy import Place, Root, check_size
 from banger.privileged import operations
@@ -76,18 +77,10 @@ class _Raw:
         if os.path.exists(path):
             return
         check_size(place, os.path.getsize(place.base))
-        beside = f"{path}.new"
-        _unlink(beside)
-        try:
+        with replacing(path) as beside:
             await self._fill(place.base, beside)
             os.truncate(beside, place.size)
             os.chmod(beside, 0o600)
-            os.rename(beside, path)
-        except BaseException as error:
-            _unlink(beside)
-            if isinstance(error, OSError):
-                raise errors.from_os(error, path) from error
-            raise
 
     async def attach(self, place: Place) -> Root:
         path = os.path.join(place.directory, RAW)
