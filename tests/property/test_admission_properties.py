@@ -14,7 +14,10 @@ WISHES = st.builds(
     Wish, subject=IDS, disk=ANY, reserved=st.booleans(), machine=IDS, name=st.sampled_from(["", "x", "y", "z"]),
     memory=ANY, virtual=ANY,
 )  # fmt: skip
-MACHINES = st.builds(Machine, id=IDS, name=st.sampled_from(["", "x"]), memory=ANY, running=st.booleans(), left=ANY)
+MACHINES = st.builds(
+    Machine, id=IDS, name=st.sampled_from(["", "x"]), memory=ANY, running=st.booleans(), virtual=ANY,
+    written=ANY.map(lambda count: lambda: count),
+)  # fmt: skip
 FACTS = st.builds(
     Facts, path=st.just("/state"), size=ANY, free=ANY, memory=st.none() | ANY, available=st.none() | ANY,
     machines=st.lists(MACHINES, max_size=4), claims=st.lists(WISHES, max_size=4),
@@ -45,7 +48,7 @@ def test_every_judgement_is_notices_or_an_error_that_can_be_sent(wish: Wish, fac
 @given(WISHES, FACTS, LIMITS, st.integers(0, 1 << 66))
 @example(
     Wish("a", reserved=False, machine="a", memory=2),
-    Facts("/state", 0, 0, None, None, [Machine("b", "", -1, running=True, left=0)]),
+    Facts("/state", 0, 0, None, None, [Machine("b", "", -1, running=True, virtual=0)]),
     Limits(memory=1),
     0,
 )

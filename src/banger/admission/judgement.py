@@ -7,7 +7,7 @@ admitted and said aloud: a machine's disk and memory are promises, of which most
 A fact that is not known is None and speaks against nobody; a negative amount gives nobody anything.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from banger import errors
@@ -45,8 +45,14 @@ class Machine(NamedTuple):
     name: str
     memory: int
     running: bool
-    left: int
-    """What its disk may still grow by."""
+    virtual: int
+    """What its disks can hold."""
+    written: Callable[[], int] = int
+    """What they hold already; looked at where it matters alone, of one machine after the other."""
+
+    def left(self) -> int:
+        """What they may still grow by."""
+        return max(0, self.virtual - self.written())
 
 
 class Facts(NamedTuple):
@@ -172,14 +178,22 @@ def _tight_memory(wish: Wish, facts: Facts) -> list[str]:
 
 def _promised_disk(wish: Wish, facts: Facts) -> list[str]:
     """What all machines may come to write, the one that is asked for included; only who adds to it is told."""
+    if wish.virtual <= 0:
+        return []
     known = {each.id for each in facts.machines} | {wish.machine}
-    left = sum(max(0, each.left) for each in facts.machines if each.id != wish.machine)
-    left += wish.virtual + sum(max(0, each.virtual) for each in facts.claims if each.machine not in known)
-    if wish.virtual <= 0 or left <= facts.free:
+    left = wish.virtual + sum(max(0, each.virtual) for each in facts.claims if each.machine not in known)
+    others = [each for each in facts.machines if each.id != wish.machine]
+    if left + sum(max(0, each.virtual) for each in others) <= facts.free:
+        return []
+    for each in others:
+        if left > facts.free:
+            break
+        left += each.left()
+    if left <= facts.free:
         return []
     return [
-        f"machines may come to write {format_size(left)} to their disks, and {size(facts.free)} are free: one that "
-        "finds the disk full stands still, and loses nothing"
+        f"machines may come to write more to their disks than the {size(facts.free)} that are free: one that finds "
+        "the disk full stands still, and loses nothing"
     ]
 
 

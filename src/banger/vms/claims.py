@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from functools import partial
 
 from banger import errors
 from banger.admission.judgement import Machine, Wish
@@ -22,7 +23,8 @@ def machines(known: Machines, paths: Paths) -> list[Machine]:
             name="" if each.worker_of else each.name,
             memory=each.memory,
             running=each.handle is not None,
-            left=max(0, each.disk_size + each.work_disk_size - written(paths.vm(each.id))),
+            virtual=each.disk_size + each.work_disk_size,
+            written=partial(written, paths.vm(each.id)),
         )
         for each in known.all()
     ]

@@ -10,7 +10,7 @@ from banger.admission.judgement import OWN_RESERVE, Facts, Limits, Machine, Wish
 from banger.config.sizes import GIB, MIB
 from banger.engine.failure import error_body
 
-ONE = Machine("1", "one", GIB, running=True, left=8 * GIB)
+ONE = Machine("1", "one", GIB, running=True, virtual=12 * GIB, written=lambda: 4 * GIB)
 CREATE = Wish("2", disk=30 * MIB, machine="2", name="two", memory=GIB, virtual=8 * GIB)
 
 
@@ -36,10 +36,11 @@ def test_what_fits_is_admitted_without_a_word() -> None:
 def test_a_disk_may_be_promised_and_is_said_to_be() -> None:
     tight = facts(free=10 * GIB, machines=[ONE])
     (notice,) = judge(CREATE, tight, Limits())
-    assert "16 GiB" in notice and "10 GiB are free" in notice
+    assert "more to their disks than the 10 GiB that are free" in notice
+    assert judge(CREATE, facts(free=17 * GIB, machines=[ONE]), Limits()) == [], "what is written already is not to come"
     assert judge(Wish("1", machine="1", reserved=False), tight, Limits()) == [], "who adds nothing is not told"
     other = Wish("3", machine="3", name="three", virtual=40 * GIB)
-    assert "56 GiB" in judge(CREATE, facts(machines=[ONE], claims=[other]), Limits())[0]
+    assert "50 GiB that are free" in judge(CREATE, facts(machines=[ONE], claims=[other]), Limits())[0]
 
 
 def test_less_than_is_certain_to_be_written_is_refused() -> None:

@@ -73,7 +73,7 @@ def test_a_store_that_is_damaged_inside(tmp_path: Path) -> None:
     ],
 )
 def test_promises(changed: dict[str, Any], limits: Limits, status: str, word: str) -> None:
-    one = Machine("1", "one", GIB, running=True, left=8 * GIB)
+    one = Machine("1", "one", GIB, running=True, virtual=8 * GIB)
     facts = Facts("/state", 100 * GIB, 50 * GIB, 8 * GIB, 6 * GIB, [one])._replace(**changed)
     found = own.promises(facts, limits)
     assert found[0] == status and word in found[1], found[1]

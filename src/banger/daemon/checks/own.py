@@ -68,7 +68,7 @@ def promises(facts: Facts, limits: Limits) -> Found:
     """
     count = sum(1 for each in facts.machines if each.name)
     memory = sum(each.memory for each in facts.machines if each.running)
-    left = sum(each.left for each in facts.machines)
+    left = sum(each.left() for each in facts.machines)
     parts = [f"{count} machine{'' if count == 1 else 's'}" + (f" of {limits.machines}" if limits.machines else "")]
     parts.append(f"those that run may use {format_size(memory)} of memory")
     if facts.available is not None:
