@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from banger.api.daemon import Leftover
+from banger.api.operation import Operation
 from banger.engine.engine import Engine
 from banger.vms import orphans
 from banger.vms.orphans import Changes, Orphan
@@ -11,11 +12,19 @@ from banger.vms.record import VmRecord
 
 
 class Leftovers:
-    """Of one daemon. ``take_over`` is told of every machine that is entered again while the daemon serves."""
+    """Of one daemon. ``under_way`` tells of the change that a machine is in the middle of; ``take_over`` is told of
+    every machine that is entered again while the daemon serves."""
 
-    def __init__(self, parts: Parts, engine: Engine, take_over: Callable[[VmRecord], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        engine: Engine,
+        under_way: Callable[[VmRecord], Operation | None],
+        take_over: Callable[[VmRecord], Awaitable[None]],
+    ) -> None:
         self._parts = parts
         self._engine = engine
+        self._under_way = under_way
         self._take_over = take_over
 
     async def found(self) -> list[Leftover]:
@@ -38,5 +47,5 @@ class Leftovers:
     def _changing(self, vm_id: str) -> bool:
         """Whether a machine is in the middle of a change, its own or the one that it works for."""
         record = self._parts.machines.get(vm_id)
-        subjects = [vm_id, *([record.worker_of] if record is not None and record.worker_of else [])]
-        return any(self._engine.under_way(each) is not None for each in subjects)
+        change = self._engine.under_way(vm_id) if record is None else self._under_way(record)
+        return change is not None

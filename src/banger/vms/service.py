@@ -102,7 +102,7 @@ class VmService(Talking):
             ready=self._ready,
         )
         self.workers = Workers(self._parts, self._decide)
-        self.leftovers = Leftovers(self._parts, engine, self._take_over)
+        self.leftovers = Leftovers(self._parts, engine, self._under_way, self._take_over)
         images.guard(self._machines.users_of_image)
         images.admission.know(lambda: claims.machines(self._machines, paths))
         kernels.guard(
