@@ -170,8 +170,8 @@ SETTINGS = (
     Setting("boot_timeout", "a number of seconds", 120.0, _seconds,
             "How long a guest's agent may take to answer after the machine was started."),
     Setting("auto_stop_stale_after", "0, or a number of seconds", 0.0, _limit,
-            "A machine in which no command ran, no session and no copy, through banger, for this long is stopped in "
-            "order; 0 means never. It counts anew from every start of the daemon."),
+            "A machine in which no command ran, no session, no copy and no forwarded connection, through banger, for "
+            "this long is stopped in order; 0 means never. It counts anew from every start of the daemon."),
     Setting("machine_limit", "a whole number from 0 to 100000", 0, _whole(0, 100_000),
             "How many machines there may be, running or not; 0 means any number."),
     Setting("memory_limit", NO_SIZE, 0, _size_or_zero,

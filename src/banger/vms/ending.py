@@ -142,6 +142,7 @@ async def switch_off(parts: Parts, vm_id: str) -> Exit | None:
         for stray in await asyncio.to_thread(strays.find, parts.paths, vm_id):
             proc.send_signal(stray, signal.SIGKILL)
             await proc.wait_gone(stray, STRAY_TIMEOUT)
+    await parts.forwards.release(vm_id)
     await parts.connections.drop(vm_id)
     if record is not None and record.jailed:
         await attaching.detach(parts, record)
