@@ -22,7 +22,7 @@ from banger.api.daemon import Check, Report
 from banger.api.image import CacheUse, Image, ImportImage, PullImage, RegisterImage
 from banger.api.kernel import ImportKernel, KernelInfo, PullKernel
 from banger.api.operation import Operation
-from banger.api.port import VmPorts
+from banger.api.port import Forward, Forwarded, VmPorts
 from banger.api.recipe import BuildImage
 from banger.api.vm import CreateVm, ExecVm, Health, KeepVm, SetVm, StopVm, Vm, VmStatsList
 from banger.config.settings import Config
@@ -192,6 +192,17 @@ class Vms:
     async def ports(self, ref: str) -> VmPorts:
         found = self.show(ref)
         return VmPorts(id=found.id, name=found.name, ports=[])
+
+    @contextlib.asynccontextmanager
+    async def forward(self, ref: str, wanted: Sequence[str]) -> AsyncIterator[tuple[Forwarded, asyncio.Event]]:
+        found, ended = self.show(ref), asyncio.Event()
+        note(self._state, f"forward {' '.join(wanted)}")
+        if wanted == ["1"]:
+            ended.set()
+        try:
+            yield Forwarded(name=found.name, forwards=[Forward(address="127.0.0.1", port=1, guest=2)]), ended
+        finally:
+            note(self._state, f"free {' '.join(wanted)}")
 
     async def logs(self, ref: str, follow: bool) -> AsyncIterator[bytes]:
         yield b"console\n"

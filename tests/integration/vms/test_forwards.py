@@ -159,7 +159,7 @@ async def test_who_breaks_off_is_seen_to_do_so_at_the_other_end(installation: In
 
     async def abort(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readexactly(1)
-        writer.write(b"half an ans")
+        writer.write(b"half an end")
         await writer.drain()
         await reader.readexactly(1)
         resettable(writer.get_extra_info("socket"))
@@ -176,7 +176,7 @@ async def test_who_breaks_off_is_seen_to_do_so_at_the_other_end(installation: In
         assert await seen.get() == b"whole"
         reader, writer = await asyncio.open_connection("127.0.0.1", other)
         writer.write(b"1")
-        assert await reader.readexactly(11) == b"half an ans"
+        assert await reader.readexactly(11) == b"half an end"
         writer.write(b"2")
         with pytest.raises(ConnectionResetError):
             await reader.read()
