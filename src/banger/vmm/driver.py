@@ -89,6 +89,17 @@ class TapNetwork(msgspec.Struct, frozen=True, kw_only=True, tag="tap"):
 Network = UserNetwork | TapNetwork
 
 
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a machine may have of the host beyond its size, for a monitor in a jail. 0 is no limit."""
+
+    cpu_weight: int = 100
+    """Its share of processors that are short, beside others that have 100."""
+    io_bytes: int = 0
+    """Each second, each way and for each of its disks."""
+    io_operations: int = 0
+    """As ``io_bytes``."""
+
+
 class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a driver needs to start one machine. All paths are absolute; sizes are bytes."""
 
@@ -119,6 +130,7 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
     """
     slot: int = 0
     """For a monitor in a jail: a number that no other machine of this host has, from which its user follows."""
+    limits: Limits = Limits()
 
 
 class Handle(msgspec.Struct, frozen=True, kw_only=True):

@@ -63,6 +63,9 @@ class Jail:
             tap=getattr(spec.network, "tap", None),
             vcpus=spec.vcpus,
             memory=spec.memory // _MIB,
+            cpu_weight=spec.limits.cpu_weight,
+            io_bytes=spec.limits.io_bytes,
+            io_operations=spec.limits.io_operations,
         )
         try:
             with open(spec.initrd, "rb") as initrd:

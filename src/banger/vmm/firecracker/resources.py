@@ -68,7 +68,6 @@ class Balloon(Request, frozen=True, kw_only=True):
     PATH = "/balloon"
     amount_mib: int
     deflate_on_oom: bool
-    stats_polling_interval_s: int | None = None
 
 
 class Logger(Request, frozen=True, kw_only=True):
@@ -78,14 +77,9 @@ class Logger(Request, frozen=True, kw_only=True):
     module: str | None = None
 
 
-class Metrics(Request, frozen=True, kw_only=True):
-    PATH = "/metrics"
-    metrics_path: str
-
-
 class Action(Request, frozen=True, kw_only=True):
     PATH = "/actions"
-    action_type: Literal["InstanceStart", "FlushMetrics"]
+    action_type: Literal["InstanceStart"]
 
 
 class VmState(Request, frozen=True, kw_only=True):
@@ -105,7 +99,7 @@ class Instance(Request, frozen=True, kw_only=True):
 
 
 TABLE: tuple[type[Request], ...] = (
-    MachineConfig, BootSource, BlockDevice, NetworkInterface, Vsock, Entropy, Balloon, Logger, Metrics, Action, VmState,
+    MachineConfig, BootSource, BlockDevice, NetworkInterface, Vsock, Entropy, Balloon, Logger, Action, VmState,
     Version, Instance,
 )  # fmt: skip
 """Every request there is."""
