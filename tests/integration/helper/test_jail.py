@@ -228,6 +228,14 @@ def test_a_second_launch_is_refused_and_harms_nothing(scene: Scene) -> None:
     assert not (scene.jail(SECOND)).parent.exists()
 
 
+def test_a_process_that_only_waits_to_be_reaped_keeps_no_slot(scene: Scene) -> None:
+    uid = scene.host.uid(1)
+    with subprocess.Popen(["/bin/true"], user=uid, group=uid, extra_groups=[]) as ended:
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+        assert status(ended.pid, "Uid").split() == [str(uid)] * 4
+        scene.launch()
+
+
 def test_of_two_at_once_for_one_slot_or_one_machine_one_is_launched(scene: Scene) -> None:
     same_slot = [scene.request(), scene.request(SECOND)]
     same_machine = [scene.request(), scene.request(slot=2)]
