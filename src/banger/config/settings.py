@@ -51,7 +51,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ssh_key_path: str | None
     seed_ssh_key: bool
     vmm_uid_base: int
-    cpu_weight: int
     disk_bytes_per_second: int
     disk_operations_per_second: int
     dns_address: str
@@ -199,9 +198,6 @@ SETTINGS = (
             "Whether the home of root in new machines lets the installation's ssh key in."),
     Setting("vmm_uid_base", "a whole number from 1000 to 2000000000", 900000, _whole(1000, 2_000_000_000),
             "When the daemon is root, each monitor runs as a user id of its own from here upwards."),
-    Setting("cpu_weight", "a whole number from 1 to 10000", 100, _whole(1, 10_000),
-            "What a machine in a jail gets of processors that are short, beside others that have 100. It counts from "
-            "the machine's next start."),
     Setting("disk_bytes_per_second", '0, or a size: "100M", at most "1T"', 0, _rate,
             "How much a machine in a jail may read from each of its disks in a second, and as much write to it; 0 is "
             "as fast as the host can. It counts from the machine's next start."),

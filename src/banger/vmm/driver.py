@@ -90,14 +90,13 @@ Network = UserNetwork | TapNetwork
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What a machine may have of the host beyond its size, for a monitor in a jail. 0 is no limit."""
+    """What a machine may have of the host's disks, for a monitor in a jail: each second, each way, for each of its own.
 
-    cpu_weight: int = 100
-    """Its share of processors that are short, beside others that have 100."""
+    0 is no limit.
+    """
+
     io_bytes: int = 0
-    """Each second, each way and for each of its disks."""
     io_operations: int = 0
-    """As ``io_bytes``."""
 
 
 class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -42,11 +42,7 @@ def network_word(network: Network) -> str:
 
 def limits(settings: Config) -> Limits:
     """What the settings let each machine have."""
-    return Limits(
-        cpu_weight=settings.cpu_weight,
-        io_bytes=settings.disk_bytes_per_second,
-        io_operations=settings.disk_operations_per_second,
-    )
+    return Limits(io_bytes=settings.disk_bytes_per_second, io_operations=settings.disk_operations_per_second)
 
 
 def launch_spec(

@@ -29,11 +29,11 @@ def test_the_table_and_the_typed_result_have_the_same_names() -> None:
     assert flat + nested == [setting.name for setting in SETTINGS]
 
 
-def test_what_machines_may_have_of_the_host(tmp_path: Path) -> None:
-    assert boot.limits(build({})) == Limits(cpu_weight=100, io_bytes=0, io_operations=0)
-    text = "cpu_weight = 50\ndisk_bytes_per_second = '100M'\ndisk_operations_per_second = 2000\n"
+def test_what_machines_may_have_of_the_hosts_disks(tmp_path: Path) -> None:
+    assert boot.limits(build({})) == Limits(io_bytes=0, io_operations=0)
+    text = "disk_bytes_per_second = '100M'\ndisk_operations_per_second = 2000\n"
     limits = boot.limits(load(write(tmp_path / "c.toml", text)))
-    assert limits == Limits(cpu_weight=50, io_bytes=100 * MIB, io_operations=2000)
+    assert limits == Limits(io_bytes=100 * MIB, io_operations=2000)
 
 
 def test_every_default_passes_its_own_parser() -> None:
@@ -79,7 +79,6 @@ def test_values_are_read_as_their_types(tmp_path: Path) -> None:
         ("default_imgae = 'x'", "default_imgae", "did you mean default_image?"),
         ("[vm_defaults]\nmemroy = 1", "vm_defaults.memroy", "did you mean vm_defaults.memory?"),
         ("memory = 1", "memory", "did you mean vm_defaults.memory?"),
-        ("cpu_weight = 0", "cpu_weight", "0 is not a whole number from 1 to 10000"),
         ("disk_bytes_per_second = '2T'", "disk_bytes_per_second", "'2T' is not 0, or a size"),
         ("disk_bytes_per_second = false", "disk_bytes_per_second", "False is not 0, or a size"),
         ("disk_operations_per_second = -1", "disk_operations_per_second", "-1 is not a whole number"),

@@ -15,7 +15,7 @@ from banger.vms.files import archive_of_start, machine_files
 from banger.vms.record import VmRecord
 
 PATHS = Paths("/config", "/state", "/cache", "/run")
-LIMITS = Limits(cpu_weight=50, io_bytes=1 << 20, io_operations=100)
+LIMITS = Limits(io_bytes=1 << 20, io_operations=100)
 
 
 def machine(**fields: object) -> VmRecord:

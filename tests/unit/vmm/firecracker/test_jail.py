@@ -87,8 +87,8 @@ def test_what_machines_share_is_stored_once_until_a_launch_fails(tmp_path: Path)
         (tmp_path / name).write_text(name)
     spec = LaunchSpec(
         vm_id=ID, directory=str(tmp_path), runtime=str(tmp_path), kernel=str(tmp_path / "kernel"),
-        initrd=str(tmp_path / "initrd"), cmdline=(), vcpus=1, memory=64 << 20, drives=(),
-        limits=Limits(cpu_weight=50, io_bytes=1 << 20, io_operations=100),
+        initrd=str(tmp_path / "initrd"), cmdline=(), vcpus=2, memory=64 << 20, drives=(),
+        limits=Limits(io_bytes=1 << 20, io_operations=100),
     )  # fmt: skip
 
     def launched() -> Outcome:
@@ -102,7 +102,7 @@ def test_what_machines_share_is_stored_once_until_a_launch_fails(tmp_path: Path)
         asyncio.run(jail.launch(spec, 1)).api.close()
         asked = helper.asked[-1]
         assert isinstance(asked, Launch)
-        assert (asked.cpu_weight, asked.io_bytes, asked.io_operations) == (50, 1 << 20, 100)
+        assert (asked.cpu_weight, asked.io_bytes, asked.io_operations) == (200, 1 << 20, 100)
         return [Path(each.path).name for each in helper.asked if isinstance(each, StoreFile)]
 
     assert stored() == ["kernel"]
