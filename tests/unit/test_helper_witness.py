@@ -7,7 +7,7 @@ from tests.security.helper_witness import Allowed, Judge
 ALLOWED = Allowed(
     changed=("/private",),
     written=("/state", "/dev/loop*"),
-    read=("/usr", "/proc"),
+    read=("/usr", "/proc", "/memfd:content"),
     forbidden=("/state/of-root", "/outside"),
     started=("jailer",),
 )
@@ -33,6 +33,7 @@ FINE = r"""
 1 pidfd_send_signal(11<pid:2>, SIGKILL, NULL, 0) = 0
 2 mount("none", "/x", "tmpfs", 0, NULL) = -1 EPERM (Operation not permitted)
 2 +++ exited with 0 +++
+2 openat(AT_FDCWD</>, "/proc/self/fd/6", O_RDONLY) = 7</memfd:content>(deleted)
 2 fork( <unfinished ...>
 3 execve("/proc/self/fd/9", ["jailer", "--id"], 0x7ff /* 2 vars */) = 0
 3 clone3({flags=CLONE_VM|CLONE_THREAD, exit_signal=0} <unfinished ...>
