@@ -9,6 +9,7 @@ On disk, below root's own directory, all of it on one file system:
         root, work               the machine's disks: block nodes, the slot's user, 0600
         firecracker, dev/        the jailer's: a copy of the monitor, the devices that it may open
         run/                     the slot's user, 0700: the sockets, and all that a monitor can ever write
+          metrics                a pipe for the monitor's metrics, which need not be read
           vsock.sock_1024        where the monitor brings what its guest connects to the host, while the owner listens
 
 The jailer gives its whole tree to the slot's user; `settle` takes back everything but ``run/``. A jail that exists is
@@ -34,6 +35,7 @@ NAME = "firecracker"
 """The monitor's file name, which the jailer makes a directory of."""
 
 RUN = "run"
+METRICS = f"{RUN}/metrics"
 SOCKETS = {"api": "api.sock", "vsock": "vsock.sock"}
 DOORBELL = f"{SOCKETS['vsock']}_1024"
 """Firecracker's own form: the socket of its vsock, and the port that the guest has named."""
@@ -84,6 +86,8 @@ def _furnish(parent: int, vm_id: str, uid: int) -> int:
             os.fchmod(root, 0o710)
             os.mkdir(RUN, 0o700, dir_fd=root)
             os.chown(RUN, uid, uid, dir_fd=root, follow_symlinks=False)
+            os.mkfifo(METRICS, 0o600, dir_fd=root)  # a pipe holds so much and no more: the monitor drops the rest
+            os.chown(METRICS, uid, uid, dir_fd=root, follow_symlinks=False)
             return os.dup(root)
 
 

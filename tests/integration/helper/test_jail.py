@@ -92,7 +92,7 @@ def test_it_can_write_below_run_alone(scene: Scene) -> None:
             assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (uid, 0o600)
         elif found.st_uid == uid or found.st_mode & 0o022:
             writable.add(str(path.relative_to(scene.jail())))
-    assert writable == {"run", "run/api.sock", "run/vsock.sock_1024"}
+    assert writable == {"run", "run/api.sock", "run/metrics", "run/vsock.sock_1024"}
     for name, linked in (("vmlinux", True), ("initrd", False), ("modules", True)):
         found = (scene.jail() / name).stat()
         assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (0, 0o444)

@@ -19,6 +19,7 @@ from banger.vmm.firecracker.resources import (
     Entropy,
     Logger,
     MachineConfig,
+    Metrics,
     NetworkInterface,
     Request,
     Vsock,
@@ -26,9 +27,12 @@ from banger.vmm.firecracker.resources import (
 
 KERNEL, INITRD = "/vmlinux", "/initrd"
 VSOCK = "/run/vsock.sock"
+METRICS = "/run/metrics"
+"""A pipe that nobody has to read: it holds so much and no more."""
 
 VCPU_LIMIT = 32
 MEMORY_LEAST = 32 << 20
+STATISTICS_SECONDS = 30
 
 CMDLINE = (
     *COMMON,
@@ -97,10 +101,10 @@ def requests(spec: LaunchSpec) -> Iterator[Request]:
     """All that is said to a fresh Firecracker, the last of which starts the guest.
 
     Its log goes where its output goes, the console file. What it says of each of our requests is not worth a line
-    there; how it ends is. It is not asked for metrics, which it would write for as long as it lives: what a machine
-    takes is the kernel's to tell (`banger.vms.usage`).
+    there; how it ends is.
     """
     yield Logger(level="Warning")
+    yield Metrics(metrics_path=METRICS)
     yield MachineConfig(vcpu_count=spec.vcpus, mem_size_mib=spec.memory >> 20)
     yield BootSource(kernel_image_path=KERNEL, initrd_path=INITRD, boot_args=" ".join(cmdline(spec)))
     for drive in spec.drives:
@@ -115,6 +119,6 @@ def requests(spec: LaunchSpec) -> Iterator[Request]:
         yield NetworkInterface(iface_id="eth0", host_dev_name=spec.network.tap, guest_mac=spec.network.mac)
     yield Vsock(guest_cid=vsock.GUEST_CID, uds_path=VSOCK)
     yield Entropy()
-    yield Balloon(amount_mib=0, deflate_on_oom=True)
+    yield Balloon(amount_mib=0, deflate_on_oom=True, stats_polling_interval_s=STATISTICS_SECONDS)
     yield Logger(level="Info")
     yield Action(action_type="InstanceStart")

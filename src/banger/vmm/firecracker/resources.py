@@ -68,6 +68,7 @@ class Balloon(Request, frozen=True, kw_only=True):
     PATH = "/balloon"
     amount_mib: int
     deflate_on_oom: bool
+    stats_polling_interval_s: int | None = None
 
 
 class Logger(Request, frozen=True, kw_only=True):
@@ -77,9 +78,14 @@ class Logger(Request, frozen=True, kw_only=True):
     module: str | None = None
 
 
+class Metrics(Request, frozen=True, kw_only=True):
+    PATH = "/metrics"
+    metrics_path: str
+
+
 class Action(Request, frozen=True, kw_only=True):
     PATH = "/actions"
-    action_type: Literal["InstanceStart"]
+    action_type: Literal["InstanceStart", "FlushMetrics"]
 
 
 class VmState(Request, frozen=True, kw_only=True):
@@ -99,7 +105,7 @@ class Instance(Request, frozen=True, kw_only=True):
 
 
 TABLE: tuple[type[Request], ...] = (
-    MachineConfig, BootSource, BlockDevice, NetworkInterface, Vsock, Entropy, Balloon, Logger, Action, VmState,
+    MachineConfig, BootSource, BlockDevice, NetworkInterface, Vsock, Entropy, Balloon, Logger, Metrics, Action, VmState,
     Version, Instance,
 )  # fmt: skip
 """Every request there is."""
