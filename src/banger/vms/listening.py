@@ -6,6 +6,7 @@ guest, too, has nothing of its connection any more.
 """
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
@@ -36,18 +37,19 @@ Dial = Callable[[int], Awaitable[GuestConnection]]
 
 def bind(place: Place) -> socket.socket:
     """A socket that listens there. Raises `errors.PortUnavailable`."""
-    made = socket.socket(socket.AF_INET6 if ":" in place.address else socket.AF_INET)
-    try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # an earlier daemon's connections are in no way
-        if made.family == socket.AF_INET6:
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        made.bind((place.address, place.port))
-        made.listen(BACKLOG)
-        made.setblocking(False)
-    except OSError as error:
-        made.close()
-        reason = REASONS.get(error.errno or 0, error.strerror or str(error))
-        raise errors.PortUnavailable(port=place.port, address=place.address, reason=reason) from error
+    with contextlib.ExitStack() as undoing:
+        try:
+            made = undoing.enter_context(socket.socket(socket.AF_INET6 if ":" in place.address else socket.AF_INET))
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # an earlier daemon's connections are in no way
+            if made.family == socket.AF_INET6:
+                made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            made.bind((place.address, place.port))
+            made.listen(BACKLOG)
+            made.setblocking(False)
+        except OSError as error:
+            reason = REASONS.get(error.errno or 0, error.strerror or str(error))
+            raise errors.PortUnavailable(port=place.port, address=place.address, reason=reason) from error
+        undoing.pop_all()
     return made
 
 

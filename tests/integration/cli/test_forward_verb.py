@@ -75,8 +75,8 @@ def test_ports_of_a_real_guest(room: Home) -> None:
         for_as_long_as_a_command_runs(room, later)
         held = connect(echo)
         room.banger("vm", "stop", "served", "--timeout", "5s", check=True)
-        with held, pytest.raises(ConnectionResetError):
-            held.recv(1)
+        with held, contextlib.suppress(ConnectionResetError):  # unless the guest's server ended it in order
+            assert held.recv(1) == b""
         assert all(refused(port) for port, _ in pairs)
     finally:
         room.banger("rm", "served", check=True)

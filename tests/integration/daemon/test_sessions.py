@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -49,10 +50,17 @@ def hold(client: Client) -> Iterator[object]:
     yield from reply.chunks()
 
 
+def forward(client: Client) -> Iterator[object]:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+    return client.vm_forward("one", f"{port}:9")
+
+
 SESSIONS: dict[str, Callable[[Client], Iterator[object]]] = {
     "exec": exec_,
     "console": lambda client: client.vm_logs("one", follow=True),
     "hold": hold,
+    "forward": forward,
 }
 
 
