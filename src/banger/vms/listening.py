@@ -72,6 +72,8 @@ class Listener:
         self._socket = bind(place)
         self._carried: set[asyncio.Task[None]] = set()
         self._task = asyncio.create_task(self._accept(), name=f"listening on {place}")
+        # not before the loop looks at it no more, and also where nobody waits for that
+        self._task.add_done_callback(lambda _: self._socket.close())
 
     async def close(self) -> None:
         """Free the port, and break off what came by it."""
@@ -79,19 +81,18 @@ class Listener:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._socket.close()  # not before the loop looks at it no more
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             try:
                 host, _ = await loop.sock_accept(self._socket)
+            except OSError as error:  # too many files are open, or it has ended while it waited
+                log.warning("%s: cannot accept a connection: %s", self._place, error.strerror)
+                await asyncio.sleep(1)
+                continue
+            with contextlib.suppress(OSError):  # it may have ended by now, which is seen in a moment
                 resettable(host)
-            except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    log.warning("%s: cannot accept a connection: %s", self._place, error.strerror)
-                    await asyncio.sleep(1)
-                continue  # any other has ended while it waited
             try:
                 await self._places.acquire()
             except asyncio.CancelledError:
