@@ -49,8 +49,9 @@ class MakeInitrd(Step):
                 os.chmod(path, 0o640)
         except OSError as error:
             raise errors.from_os(error, path) from error
-        report.record(assets=record.assets)
-        parts.machines.change(self.vm_id, assets=today.digest)
+        if (record.assets or image.assets) != today.digest:
+            report.record(assets=record.assets)
+            parts.machines.change(self.vm_id, assets=today.digest)
 
     async def undo(self, report: Report) -> None:
         """What the root carries is in doubt: the next start brings it again."""
