@@ -21,6 +21,7 @@ class Feed:
         self.operation = operation
         self.closed = False
         self._version = 0
+        self._readers = 0
         self._changed: asyncio.Event | None = None
         """Waited for by readers; None without any."""
         self._announced = 0.0
@@ -29,7 +30,7 @@ class Feed:
     def publish(self, operation: Operation, *, at_once: bool) -> None:
         """Replace the latest state, and wake the readers now or soon."""
         self.operation = operation
-        if at_once:
+        if at_once or not self._readers:
             self._announce()
         elif self._timer is None:
             loop = asyncio.get_running_loop()
@@ -62,16 +63,20 @@ class Feed:
 
     async def follow(self) -> AsyncGenerator[Operation, None]:
         """The state now and after every announcement, up to and including the end."""
-        while True:
-            version = self._version
-            operation = self.operation
-            yield operation
-            if operation.ended:
-                return
-            if version == self._version:
-                await self._change()
-            if self.closed and not self.operation.ended:
-                return
+        self._readers += 1
+        try:
+            while True:
+                version = self._version
+                operation = self.operation
+                yield operation
+                if operation.ended:
+                    return
+                if version == self._version:
+                    await self._change()
+                if self.closed and not self.operation.ended:
+                    return
+        finally:
+            self._readers -= 1
 
     async def ended(self) -> Operation:
         """Wait for the end, or for `close`."""
