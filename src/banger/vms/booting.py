@@ -97,7 +97,6 @@ class Launch(Step):
             raise errors.VmmFailed(reason=failed.data.get("reason", ""), name=record.name) from failed
         launched = parts.machines.change(self.vm_id, handle=handle, stop_reason=None, error=None)
         await handles.kept(parts.paths, launched)
-        report.record(pid=handle.pid, start_ticks=handle.start_ticks)
 
     async def undo(self, report: Report) -> None:
         await switch_off(self.parts, self.vm_id)
