@@ -10,12 +10,16 @@ Invariants:
   with its version number in one transaction, never edited, forward only. A copy of the file is kept before the first
   migration of an existing store (``banger.db.before-N``).
 - A store that is newer than this program is refused, not guessed at.
+- What was committed moves from the journal to the file every `MOVED` statements, in another thread and without keeping
+  anybody from committing. SQLite's own way, in the middle of a commit that then waits for the disk three times, is left
+  for a journal of `LONGEST` pages.
 - Any thread may call; statements take turns.
 """
 
 import asyncio
 import contextlib
 import contextvars
+import logging
 import os
 import sqlite3
 import threading
@@ -25,6 +29,8 @@ from typing import Any
 
 from banger import errors
 
+LOG = logging.getLogger("banger.store")
+
 MIGRATIONS = os.path.join(os.path.dirname(__file__), "migrations")
 
 UNREADABLE = (
@@ -32,6 +38,10 @@ UNREADABLE = (
     sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY,
 )  # fmt: skip
 """What SQLite says of a file that is damaged, foreign or out of reach."""
+
+MOVED, LONGEST = 500, 8000
+PAUSE = 1.0
+"""Seconds between two attempts to empty the journal while it is written to."""
 
 Row = tuple[Any, ...]
 
@@ -93,6 +103,8 @@ class Database:
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._going: deque[tuple[asyncio.Future[None], Exception | None]] = deque()
         self._syncing: asyncio.Task[None] | None = None
+        self._moved = 0
+        self._moving: asyncio.Task[None] | None = None
         self._journal = -1
         self._translated = _Translated(path)
         if read_only:
@@ -112,6 +124,7 @@ class Database:
     def _prepare(self) -> None:
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
+        self._connection.execute(f"PRAGMA wal_autocheckpoint = {LONGEST}")
         self._connection.execute("PRAGMA foreign_keys = ON")
         self._connection.execute("PRAGMA cache_size = -1024")  # KiB: records are few, memory is promised small
         present = self.version
@@ -194,6 +207,8 @@ class Database:
                     except Exception as error:
                         failed = errors.from_os(error, self.path) if isinstance(error, OSError) else error
                 self._let_go(commits, failed)
+                if self._commits - self._moved >= MOVED and self._moving is None:
+                    self._moving = asyncio.create_task(self._move())
         finally:
             self._syncing = None
 
@@ -218,6 +233,23 @@ class Database:
         if self._going:
             asyncio.get_running_loop().call_soon(self._next)
 
+    async def _move(self) -> None:
+        """Move what is in the journal until nothing came meanwhile: SQLite begins it anew then."""
+        try:
+            while self._moved != self._commits:
+                commits = self._commits
+                await asyncio.to_thread(self._checkpoint)
+                self._moved = commits
+                await asyncio.sleep(PAUSE)
+        except sqlite3.Error as error:  # the journal has it all: the next time, or SQLite itself, does it
+            LOG.warning("the journal of %s could not be emptied: %s", self.path, error)
+        finally:
+            self._moving = None
+
+    def _checkpoint(self) -> None:
+        with contextlib.closing(sqlite3.connect(self.path)) as beside:
+            beside.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
     def _sync_journal(self) -> None:
         """What is not in the journal any more has been synced by SQLite, when it was moved from there."""
         if self._journal < 0:
@@ -240,6 +272,8 @@ class Database:
             return self._connection.execute(query, values).fetchall()
 
     def close(self) -> None:
+        if self._moving is not None:
+            self._moving.cancel()
         with self._lock:
             self._connection.close()
             if self._journal >= 0:
