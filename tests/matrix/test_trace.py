@@ -20,7 +20,7 @@ ACTS = [
     Act("vm.create", "monitor", ("mkdir",), "/r/vms/"),
     Act("vm.create", "monitor", ("execve",), "fake/machine.py"),
     Act("vm.stop", "switch-off", ("rmdir",), "/r/vms/"),
-    Act("vm.delete", "files", ("unlink", "unlinkat"), "disk.qcow2"),
+    Act("vm.delete", "files", ("unlink", "unlinkat"), 'disk.qcow2"'),
     Act("vm.delete", "files", ("rmdir",), "/state/vms/"),
 ]  # fmt: skip
 

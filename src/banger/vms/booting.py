@@ -49,8 +49,9 @@ class MakeInitrd(Step):
                 os.chmod(path, 0o640)
         except OSError as error:
             raise errors.from_os(error, path) from error
-        report.record(assets=record.assets)
-        parts.machines.change(self.vm_id, assets=today.digest)
+        if (record.assets or image.assets) != today.digest:
+            report.record(assets=record.assets)
+            parts.machines.change(self.vm_id, assets=today.digest)
 
     async def undo(self, report: Report) -> None:
         """What the root carries is in doubt: the next start brings it again."""
@@ -97,7 +98,6 @@ class Launch(Step):
             raise errors.VmmFailed(reason=failed.data.get("reason", ""), name=record.name) from failed
         launched = parts.machines.change(self.vm_id, handle=handle, stop_reason=None, error=None)
         await handles.kept(parts.paths, launched)
-        report.record(pid=handle.pid, start_ticks=handle.start_ticks)
 
     async def undo(self, report: Report) -> None:
         await switch_off(self.parts, self.vm_id)

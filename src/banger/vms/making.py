@@ -94,10 +94,9 @@ class MakeDisk(_Making):
         record = self.parts.need(self.vm_id)
         try:
             os.makedirs(self.directory, mode=0o700)
-            await handles.kept(self.parts.paths, record)
             strategy = await roots.choose(self.parts, record)
-            await strategy.make(roots.place(self.parts, record))
             await handles.kept(self.parts.paths, self.parts.machines.change(self.vm_id, root=strategy.name))
+            await strategy.make(roots.place(self.parts, record))
             uid = self.parts.uid(record)
             if uid is not None:  # its monitor may find the disk and write to it, and make nothing beside it
                 for name in set(os.listdir(self.directory)) - {handles.NAME}:

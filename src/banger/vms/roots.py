@@ -25,6 +25,9 @@ async def choose(parts: Parts, record: VmRecord) -> Strategy:
     possible, forced = _possible(parts, record), parts.settings.root_strategy
     if record.worker_of:
         possible, forced = [each for each in possible if each.name != "snapshot"], "auto"
+    for each in possible:  # no further than to the first: what some of them try costs more than all the rest
+        if forced in ("auto", each.name) and await each.unavailable(paths.images, paths.vms) is None:
+            return each
     return strategy.choose(await strategy.judge(possible, paths.images, paths.vms), forced)
 
 
