@@ -53,6 +53,22 @@ def test_a_machine_whose_monitor_is_killed_is_stopped_and_starts_again(serving: 
     assert serving.banger("exec", "one", "--", "cat", "/root/kept").stdout == "kept\n"
 
 
+FILL = "mkdir -p /fill && mount -t tmpfs -o size=100% none /fill && dd if=/dev/zero of=/fill/it bs=1M count=96"
+GROUP = "/sys/fs/cgroup/banger.slice/banger-machines.service"
+
+
+def test_a_machine_that_the_host_has_no_memory_for_says_so(serving: Host) -> None:
+    group = f"{GROUP}/vm-{show(serving, 'one')['id']}"
+    serving.run(f"echo $(($(cat {group}/memory.current) + (24 << 20))) > {group}/memory.max")
+    filled = serving.banger("exec", "one", "--", "sh", "-c", FILL, timeout=120, check=False)
+    assert filled.status == 125, f"the guest got its memory: {filled.stdout}{filled.stderr}"
+    found = ended(serving)
+    assert str(found["stop_reason"]).startswith("out of memory"), found["stop_reason"]
+    assert "stopped (out of memory)" in serving.banger("vm", "list").stdout
+    serving.banger("vm", "start", "one", timeout=150)
+    assert serving.banger("exec", "one", "--", "echo", "here").stdout == "here\n"
+
+
 def test_when_the_host_goes_down_machines_are_powered_off_in_order(serving: Host) -> None:
     serving.banger("exec", "one", "--", "sh", "-c", "echo kept > /root/kept")
     serving.run(["systemctl", "stop", "banger-shutdown.service"], timeout=120)
