@@ -115,4 +115,5 @@ class MakeDisk(_Making):
 
     async def undo(self, report: Report) -> None:
         if not self.kept():
+            await handles.settled(self.parts.paths, self.vm_id)
             await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)

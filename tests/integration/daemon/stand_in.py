@@ -155,7 +155,7 @@ class Vms:
         )  # fmt: skip
         return self._engine.begin("vm.create", subject=name, subject_id=f"id-{name}", spec={"name": name})
 
-    def keep(self, ref: str, request: KeepVm) -> Vm:
+    async def keep(self, ref: str, request: KeepVm) -> Vm:
         return self.show(ref)
 
     def _begin(self, verb: str, ref: str, state: str, needed: str) -> Operation:

@@ -133,7 +133,7 @@ class Stress:
             case "list":
                 assert {each.name for each in vms.list()} <= set(MACHINES)
             case "keep":
-                vms.keep(name, KeepVm(ttl=60))
+                await vms.keep(name, KeepVm(ttl=60))
 
     async def _through(self, operation: Operation) -> None:
         """To the end of a change, or back from wherever it is by then."""
