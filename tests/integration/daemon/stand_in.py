@@ -270,6 +270,9 @@ class Images:
     def cache(self) -> CacheUse:
         return CacheUse(blobs=0, bytes=0)
 
+    async def seed_faults(self) -> dict[str, str]:
+        return {}
+
     async def prune_cache(self) -> Operation:
         raise errors.DiskFull(path="/")
 
