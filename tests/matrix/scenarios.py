@@ -287,7 +287,7 @@ BUNDLE = Source("http://127.0.0.1/x", "0" * 64, 1)
 
 def _kernel_directory(world: Witness) -> None:
     place = world.directory / "kernel"
-    place.mkdir()
+    place.mkdir(exist_ok=True)
     (place / "vmlinux").write_bytes(stub.elf() + b"Linux version 6.9.0-built-in")
 
 

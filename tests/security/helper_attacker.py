@@ -245,6 +245,7 @@ def valid_requests(known: Mapping[str, Any]) -> list[dict[str, Any]]:
         {"operation": "bridge.ensure", "arguments": {}},
         {"operation": "tap.create", "arguments": {"slot": 5}, "undo": True},
         {"operation": "rules.apply", "arguments": {"guests": []}},
+        {"operation": "rules.standing", "arguments": {"guests": []}},
         {"operation": "machine.sweep", "arguments": {"vm_id": VM_IDS[0]}},
     ]
 

@@ -284,15 +284,18 @@ def _network(host: Host) -> list[Row]:
         "mac": ("ff:ff:ff:ff:ff:ff", "02:FC:00:00:00:09", "", "02:fc:00:00:00:09 }"),
         "address": (str(network[0]), str(network[-1]), str(host.network.ip), "127.0.0.1", "0.0.0.0/0", "1.2.3.4; drop"),
     }
-    for name, values in wrong.items():
-        found += [Row("rules.apply", {"guests": [guest | {name: each}]}, "refused", " is ") for each in values]
-    found += [
-        Row("rules.apply", {"guests": [], "resolver": each}, "refused", "not a port") for each in (22, -1, 65_536)
-    ]
+    for operation in ("rules.apply", "rules.standing"):
+        for name, values in wrong.items():
+            found += [Row(operation, {"guests": [guest | {name: each}]}, "refused", " is ") for each in values]
+        found += [
+            Row(operation, {"guests": [], "resolver": each}, "refused", "not a port") for each in (22, -1, 65_536)
+        ]
+        found += [
+            Row(operation, {"guests": [guest, guest]}, "refused", "is named twice"),
+            Row(operation, {"guests": [guest | {"table": "other"}]}, "refused", "there is no 'table'"),
+        ]
     found += [Row("resolver.route", {"port": each}, "refused", "not a port") for each in (0, 53, 1023, 65_536, -1)]
     return [
         *found,
-        Row("rules.apply", {"guests": [guest, guest]}, "refused", "is named twice"),
-        Row("rules.apply", {"guests": [guest | {"table": "other"}]}, "refused", "there is no 'table'"),
         Row("resolver.route", {"port": 5353, "server": "8.8.8.8"}, "refused", "there is no 'server'"),
     ]

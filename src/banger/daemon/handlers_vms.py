@@ -30,7 +30,7 @@ async def vm_set(call: Call[SetVm]) -> Operation:
 
 
 async def vm_keep(call: Call[KeepVm]) -> Vm:
-    return call.services.vms.keep(call.ref, call.body)
+    return await call.services.vms.keep(call.ref, call.body)
 
 
 async def vm_start(call: Call[Empty]) -> Operation:

@@ -108,6 +108,7 @@ class RemoveFiles(Step):
     async def do(self, report: Report) -> None:
         report.stage("removing the disk")
         directory = self.parts.paths.vm(self.vm_id)
+        await handles.settled(self.parts.paths, self.vm_id)
         if os.path.isdir(directory):
             await asyncio.to_thread(shutil.rmtree, directory)
 

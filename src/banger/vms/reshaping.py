@@ -156,7 +156,8 @@ class Reshape(Step):
             await roots.of(parts, record).grow(roots.place(parts, shaped, report.operation))
         if shaped.work_disk_size > record.work_disk_size:
             report.stage("making the work disk larger")
-            grow.raw(workdisks.path(parts.paths, record.id), shaped.work_disk_size)
+            file = workdisks.path(parts.paths, record.id)
+            await grow.raw(file, shaped.work_disk_size, durable=not record.ephemeral)
         facts = {name: getattr(shaped, name) for name in ("vcpu", "memory", "disk_size", "work_disk_size")}
         # the second record too: a machine that is found by it must know how large its disk is
         await handles.kept(parts.paths, parts.machines.change(self.vm_id, pending=None, **facts))

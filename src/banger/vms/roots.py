@@ -45,7 +45,8 @@ def place(parts: Parts, record: VmRecord, change: str = "") -> Place:
     """Where the machine's part lies, and over what."""
     base = parts.images.rootfs(parts.images.usable(record.image_id))
     work = workdisks.path(parts.paths, record.id) if record.work_disk_size else ""
-    return Place(record.id, parts.paths.vm(record.id), base, record.disk_size, change, work)
+    directory, durable = parts.paths.vm(record.id), not record.ephemeral
+    return Place(record.id, directory, base, record.disk_size, change, work, durable)
 
 
 def drive(record: VmRecord, image: ImageRecord, paths: Paths) -> Drive:

@@ -193,7 +193,7 @@ class VmService(Talking):
             self._parts.forwards.check(record.id, publishing.targets(record, reformed.after.publish)[0])
         return self._begin(plans.SET, record, reformed)
 
-    def keep(self, ref: str, request: KeepVm) -> Vm:
+    async def keep(self, ref: str, request: KeepVm) -> Vm:
         """Begin a machine's time limit anew. Raises `errors.UsageError` where there is none, `errors.Busy`."""
         record = self._machines.find(ref)
         under_way = self._under_way(record)
@@ -209,6 +209,7 @@ class VmService(Talking):
         changed = self._machines.change(record.id, ttl=ttl, deadline=deadline)
         assert changed is not None
         self._leases.wake()
+        await handles.kept(self._parts.paths, changed)  # else a lost row would bring the old limit back
         return self._view(changed)
 
     async def start(self, ref: str) -> Operation:

@@ -155,7 +155,7 @@ class Vms:
         )  # fmt: skip
         return self._engine.begin("vm.create", subject=name, subject_id=f"id-{name}", spec={"name": name})
 
-    def keep(self, ref: str, request: KeepVm) -> Vm:
+    async def keep(self, ref: str, request: KeepVm) -> Vm:
         return self.show(ref)
 
     def _begin(self, verb: str, ref: str, state: str, needed: str) -> Operation:
@@ -280,6 +280,9 @@ class Images:
 
     def cache(self) -> CacheUse:
         return CacheUse(blobs=0, bytes=0)
+
+    async def seed_faults(self) -> dict[str, str]:
+        return {}
 
     async def prune_cache(self) -> Operation:
         raise errors.DiskFull(path="/")
