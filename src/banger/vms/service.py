@@ -30,6 +30,7 @@ from banger.vms import (
     attaching,
     claims,
     handles,
+    known,
     labels,
     lost,
     orphans,
@@ -82,7 +83,7 @@ class VmService(Talking):
     ) -> None:
         super().__init__()
         self._engine = engine
-        self._machines = Machines(records, engine.events)
+        self._machines = Machines(records, engine.events, lambda: known.tell(paths, self._machines))
         self._holds = Holds(self._unwanted, grace)
         self._leases = Leases(self._machines, self._run_out, self._occupied, settings.auto_stop_stale_after)
         self._tokens = Tokens(self._machines, self._created, engine.join)
