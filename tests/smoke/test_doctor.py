@@ -7,6 +7,7 @@ KNOWN = {
     "mmdebstrap": "not installed",
     "default image": "is not here yet",
     "mitigations": "the processor is open to",
+    "ssh": "plain ssh and scp do not know NAME.vm",
 }
 """Row -> why it is a warning in the box."""
 

@@ -240,6 +240,10 @@ async def _names(doctor: Doctor) -> Found:
     return await doctor.names.row()
 
 
+async def _ssh(doctor: Doctor) -> Found:
+    return own.ssh(doctor.paths)
+
+
 async def _version(doctor: Doctor) -> Found:
     return own.version(_record(doctor.paths))
 
@@ -309,6 +313,7 @@ ROWS: dict[str, Row] = {
     "kernel": _kernel,
     "default image": _image,
     "names": _names,
+    "ssh": _ssh,
     **{name: _of_monitors(row) for name, row in monitors.ROWS.items()},
     **{name: _of_config(row) for name, row in sizes.ROWS.items()},
 }

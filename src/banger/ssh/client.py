@@ -42,13 +42,18 @@ Host *.{DOMAIN}
     GlobalKnownHostsFile /dev/null
     StrictHostKeyChecking yes
     UpdateHostKeys no
+    ForwardAgent no
+    ForwardX11 no
 """
 
 
 def _proxy(environment: Mapping[str, str]) -> str:
     """The command of a connection; ssh has a shell run it, after putting the host's name in the place of %h."""
     moved = [f"{name}={os.path.abspath(environment[name])}" for name in MOVED if environment.get(name)]
-    words = [*(["env", *moved] if moved else []), sys.executable, "-P", "-m", "banger.cli", "internal", "ssh-proxy"]
+    script = os.path.join(os.path.dirname(sys.executable), "banger")  # which starts sooner, where it is this code's
+    installed = "PYTHONPATH" not in environment and os.access(script, os.X_OK)
+    command = [script] if installed else [sys.executable, "-P", "-m", "banger.cli"]
+    words = [*(["env", *moved] if moved else []), *command, "internal", "ssh-proxy"]
     if any(set(word) & set("\n\r\0") for word in words):
         raise _unfit(sys.executable)
     return f"{shlex.join(words).replace('%', '%%')} %h"

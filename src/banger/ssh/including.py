@@ -35,6 +35,17 @@ class Done(msgspec.Struct, frozen=True):
     text: str
 
 
+def included(paths: Paths) -> bool:
+    """Whether the user's own file includes ours, as `act` would have it. One that cannot be read does not."""
+    try:
+        with open(users_file(), "rb") as file:
+            data = file.read(LIMIT)
+        found = fence.find(data)
+    except (OSError, errors.UsageError):
+        return False
+    return found is not None and os.fsencode(f'"{paths.ssh_config}"') in data[found.start : found.end]
+
+
 def act(request: Request) -> Done:
     """Show our configuration, or include it. Raises `errors.UnsafeDirectory`, `errors.UsageError`."""
     paths = Paths.from_environment()

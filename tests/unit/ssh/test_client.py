@@ -2,6 +2,7 @@
 
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,13 +28,22 @@ def test_only_machines_are_meant_and_only_known_keys_believed() -> None:
         said["IdentityFile"] == '"/state/ssh/id_ed25519"' and said["UserKnownHostsFile"] == '"/state/ssh/known_hosts"'
     )
     assert said["StrictHostKeyChecking"] == "yes" and said["GlobalKnownHostsFile"] == "/dev/null"
-    assert said["ProxyCommand"].endswith("-m banger.cli internal ssh-proxy %h")
+    assert said["ProxyCommand"].endswith(" internal ssh-proxy %h")
 
 
 def test_which_installation_it_is_is_said() -> None:
     moved = {"BANGER_STATE_DIR": "/a b/100%", "BANGER_RUNTIME_DIR": "", "PYTHONPATH": "/src", "HOME": "/home/me"}
     proxy = client.configuration(paths("/state"), SETTINGS, moved).partition("ProxyCommand ")[2].splitlines()[0]
     assert proxy.startswith("env 'BANGER_STATE_DIR=/a b/100%%' PYTHONPATH=/src ")
+    assert proxy.endswith("-P -m banger.cli internal ssh-proxy %h")
+
+
+def test_an_installed_command_is_run_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    (tmp_path / "banger").touch(mode=0o755)
+    assert f"    ProxyCommand {tmp_path}/banger internal ssh-proxy %h\n" in client.configuration(
+        paths("/s"), SETTINGS, {}
+    )
 
 
 @pytest.mark.parametrize("state", ['/a"b', "/a\\b", "/50%", "/$HOME", "/a*", "/a\nb"])

@@ -143,8 +143,8 @@ a line. A daemon that ends ends this, with status 1.""",
         "ssh-config",
         "let plain ssh, scp, rsync and editors reach machines as NAME.vm",
         description="""\
-Prints what ssh has to know. With --install, ~/.ssh/config includes it, by three lines between marks at its beginning;
---uninstall takes them out again. All else in that file stays as it is, and each may be repeated.""",
+Prints what ssh has to know. With --install, ~/.ssh/config includes it, by three lines at its beginning; --uninstall
+takes them out again. All else in that file stays as it is, and each may be repeated.""",
         arguments=(
             Argument("--install", "include it in ~/.ssh/config", kind="flag"),
             Argument("--uninstall", "take it out of ~/.ssh/config", kind="flag"),
