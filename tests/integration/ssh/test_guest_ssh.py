@@ -23,8 +23,9 @@ SSHD = "/usr/sbin/sshd"
 @pytest.fixture(scope="module")
 def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     with stocked_room(tmp_path_factory.mktemp("ssh")) as home:
+        home.banger("ps", check=True)  # which starts the daemon
         yield home
-        home.banger("rm", *home.banger("ps", "-q").stdout.split(), "--json")
+        home.banger("vm", "delete", *home.banger("ps", "-q", check=True).stdout.split())
 
 
 def host(home: Home, program: str, *words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -87,7 +88,7 @@ def test_the_default_image(room: Home, tmp_path: Path) -> None:
         refused = host(room, "ssh", "-o", f"UserKnownHostsFile={known}", "web.vm", "true")
         assert refused.returncode == 255 and said in refused.stderr
 
-    room.banger("vm", "delete", "web", check=True)
+    room.banger("rm", "web", check=True)
     assert Path(room.paths.known_hosts).read_bytes() == b""
     gone = host(room, "ssh", "web.vm", "true")
     assert gone.returncode == 255 and b"there is no machine named 'web'" in gone.stderr
