@@ -55,6 +55,10 @@ def act(request: Request) -> Done:
     settings = load(*paths.config_files)
     if request.act == "show":
         return Done(path, False, client.configuration(paths, settings))
+    if paths.owner not in (None, os.geteuid()):  # ssh refuses to include what is neither the caller's nor root's
+        other = errors.UsageError(detail=f"the machines are uid {paths.owner}'s, and so is what ssh has to include")
+        other.advise("run this as that user; 'banger ssh NAME' works for root too")
+        raise other
     text = client.write_configuration(paths, settings)
     return Done(path, change(path, f"Include {client.quoted(paths.ssh_config)}"), text)
 

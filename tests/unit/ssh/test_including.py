@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from banger import errors
+from banger.config.settings import build
+from banger.paths import Paths
 from banger.ssh import including
 
 LINE = 'Include "/state/ssh/config"'
@@ -68,6 +70,16 @@ def test_what_is_not_certain_is_left_alone(config: Path, what: str) -> None:
     assert refused.value.code in ("unsafe_directory", "usage") and refused.value.advice
     assert os.lstat(config) == before or what == "device"
     assert os.listdir(config.parent) == ["config"]
+
+
+def test_root_does_not_include_what_is_the_owners(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    owners = Paths("/c", "/no/such/state", "/k", "/r", owner=os.geteuid() + 1)
+    monkeypatch.setattr(Paths, "from_environment", lambda: owners)
+    monkeypatch.setattr(including, "load", lambda *paths: build({}, {}))
+    before = config.read_bytes()
+    with pytest.raises(errors.UsageError, match="the machines are uid"):
+        including.act(including.Request(act="install", file=str(config)))
+    assert config.read_bytes() == before
 
 
 def test_the_file_is_where_ssh_looks(monkeypatch: pytest.MonkeyPatch) -> None:
