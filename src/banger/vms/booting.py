@@ -94,6 +94,7 @@ class Launch(Step):
             parts.kernels.get(record.kernel),
             parts.paths,
             parts.uid(record),
+            boot.limits(parts.settings),
         )
         try:
             os.makedirs(spec.runtime, mode=0o700, exist_ok=True)
