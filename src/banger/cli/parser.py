@@ -158,7 +158,8 @@ class _Reader:
         if missing:
             raise banger.errors.UsageError(detail=f"the following arguments are required: {', '.join(missing)}")
         if self._unknown:
-            raise banger.errors.UsageError(detail=f"unrecognized arguments: {' '.join(self._unknown)}")
+            where = "; another program's options follow the name" if self._verb.command == "passed" else ""
+            raise banger.errors.UsageError(detail=f"unrecognized arguments: {' '.join(self._unknown)}{where}")
 
 
 def _spelt(argument: Argument) -> str:

@@ -4,6 +4,7 @@ import shlex
 
 import pytest
 
+from banger import errors
 from banger.cli import parser
 from banger.cli.cmd_vm_ssh import arguments_of, quoted
 from banger.cli.verb import Verb
@@ -31,6 +32,11 @@ def words(*typed: str) -> list[str]:
 )
 def test_options_are_sshs_and_a_command_stays_one(typed: list[str], expected: list[str]) -> None:
     assert words(*typed) == expected
+
+
+def test_who_writes_an_option_first_is_told_where_it_belongs() -> None:
+    with pytest.raises(errors.UsageError, match="unrecognized arguments: -v; .* follow the name"):
+        words("-v", "web")
 
 
 @pytest.mark.parametrize("word", ["", "plain", "a b", "it's", "$HOME", "*", "a\nb", "é", "~", "-n", "a;b", "''"])
