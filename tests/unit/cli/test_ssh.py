@@ -35,7 +35,7 @@ def test_options_are_sshs_and_a_command_stays_one(typed: list[str], expected: li
 
 
 def test_who_writes_an_option_first_is_told_where_it_belongs() -> None:
-    with pytest.raises(errors.UsageError, match="unrecognized arguments: -v; .* follow the name"):
+    with pytest.raises(errors.UsageError, match=r"unrecognized arguments: -v; .* follow the name"):
         words("-v", "web")
 
 
