@@ -32,7 +32,8 @@ On disk::
              vms/ID/                        disk.qcow2, disk.raw or overlay; work.ext4, the guest's /root;
                                             handles.json, the second record; initrd.cpio, console.log, qemu.log
              set-aside/                     disks of machines that no record tells of; never removed
-             ssh/                           id_ed25519, id_ed25519.pub: the installation's own key; never removed
+             ssh/                           id_ed25519, id_ed25519.pub: the installation's own key; never removed;
+                                            config and known_hosts, which ssh(1) reaches machines by
              staging/                       work in progress; whatever is here at start is removed
     cache/   oci/                           what pulls have downloaded, in OCI image layout: index.json, blobs/,
                                             lock, and pull-*/ and gone-*/ for what comes and goes
@@ -199,6 +200,14 @@ class Paths:
     @property
     def ssh_key(self) -> str:
         return os.path.join(self.state, "ssh", "id_ed25519")
+
+    @property
+    def ssh_config(self) -> str:
+        return os.path.join(self.state, "ssh", "config")
+
+    @property
+    def known_hosts(self) -> str:
+        return os.path.join(self.state, "ssh", "known_hosts")
 
     @property
     def builds(self) -> str:

@@ -52,6 +52,7 @@ def records(world: "Witness") -> list[str]:
     return [
         *unended,
         *same("machine directories", names(world.paths.vms), [each.id for each in machines]),
+        *same("hosts known to ssh", _known(world), [each.name for each in machines if each.host_key]),
         *same("image directories", names(world.paths.images), [each.id for each in images]),
         *same("staging", names(world.paths.staging), []),
         *same("of the cache of downloads", names(world.paths.oci_cache, "lock", "oci-layout", "index.json"), [],
@@ -74,6 +75,14 @@ def _ports(world: "Witness", machines: list[VmRecord]) -> list[str]:
         *(f"nobody listens on the published port {port}" for port in published - listening),
         *(f"somebody listens on port {port}" for port in ({world.port} & listening) - published),
     ]
+
+
+def _known(world: "Witness") -> list[str]:
+    """The machines whose host keys ssh believes."""
+    if not os.path.exists(world.paths.known_hosts):
+        return []
+    with open(world.paths.known_hosts, encoding="ascii") as file:
+        return sorted(line.split(".vm ")[0] for line in file)
 
 
 def _runtime_names(world: "World") -> list[str]:

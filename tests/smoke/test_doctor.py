@@ -6,6 +6,7 @@ KNOWN = {
     "advisories": "CVE-2026-1386",
     "mmdebstrap": "not installed",
     "mitigations": "the processor is open to",
+    "ssh": "plain ssh and scp do not know NAME.vm",
 }
 """Row -> why it is a warning in the box."""
 

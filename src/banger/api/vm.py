@@ -111,6 +111,8 @@ class Vm(msgspec.Struct, frozen=True, kw_only=True):
 
     Begins with ``expired:`` or ``unused:`` where a time limit ended it.
     """
+    host_key: str | None = None
+    """The public host key of its ssh server, as known_hosts(5) has it; from its first start on."""
     error: str | None = None
     """What is wrong with it: why it did not come up, or why the host has stopped it while it runs."""
     operation: str | None = None

@@ -41,6 +41,7 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
             ("time limit", limit(vm, now)),
             ("driver", f"{vm['driver']} ({vm['machine']})" if vm.get("machine") else vm["driver"]),
             ("address", vm.get("address")),
+            ("host key", vm.get("host_key")),
             ("reaches", _reaches(vm)),
             ("published", _published(vm)),
             ("pid", vm.get("pid")),

@@ -68,7 +68,7 @@ def _after_verb(verb: Verb, before: Sequence[str], current: str, names: Names) -
             positionals += 1
     if awaited is not None:
         yield from _values(awaited, current, names)
-    elif verb.command == "required" and positionals:
+    elif verb.command in ("required", "passed") and positionals:
         return
     elif current.startswith("-"):
         used = {each.name for flag, each in options.items() if flag in before and each.kind not in ("env", "list")}

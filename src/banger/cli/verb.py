@@ -79,7 +79,8 @@ JSON = Argument("--json", "print one JSON document instead of text", kind="flag"
 class Verb:
     """A row. ``path`` is what is typed; the module is ``cmd_`` and the path.
 
-    ``command`` says what may follow ``--``: nothing, a guest command (``optional``) or must (``required``). With
+    ``command`` says what may follow ``--``: nothing, a guest command (``optional``) or must (``required``);
+    ``passed`` is for words of another program, all that follow the first positional, ``--`` included. With
     ``guest`` the exit status is the guest command's, and banger's own failures are 125 and above.
     """
 
@@ -125,7 +126,12 @@ class Verb:
         words = ["banger", self.path]
         words += ["[OPTIONS]"] if self.options else []
         words += [each.usage for each in self.positionals]
-        words += {"": [], "optional": ["[-- COMMAND...]"], "required": ["[--] COMMAND..."]}[self.command]
+        words += {
+            "": [],
+            "optional": ["[-- COMMAND...]"],
+            "required": ["[--] COMMAND..."],
+            "passed": ["[OPTIONS]", "[-- COMMAND...]"],
+        }[self.command]
         return " ".join(words)
 
 

@@ -256,6 +256,10 @@ async def _names(doctor: Doctor) -> Found:
     return await doctor.names.row()
 
 
+async def _ssh(doctor: Doctor) -> Found:
+    return own.ssh(doctor.paths)
+
+
 async def _version(doctor: Doctor) -> Found:
     return own.version(_record(doctor.paths))
 
@@ -312,7 +316,6 @@ ROWS: dict[str, Row] = {
     "skopeo": _tool("skopeo", "warn", "images cannot be pulled from registries"),
     "mmdebstrap": _tool("mmdebstrap", "warn", "Debian images cannot be built"),
     "newuidmap": _tool("newuidmap", "warn", "Debian images cannot be built without root"),
-    "ssh": _tool("ssh", "warn", "machines cannot be logged in to over their network"),
     "subordinate ids": _subordinate_ids,
     "guest agent": _agent,
     "machines' disks": _roots,
@@ -328,6 +331,7 @@ ROWS: dict[str, Row] = {
     "work seeds": _work_seeds,
     "names": _names,
     "network rules": _network_rules,
+    "ssh": _ssh,
     **{name: _of_monitors(row) for name, row in monitors.ROWS.items()},
     **{name: _of_config(row) for name, row in sizes.ROWS.items()},
 }

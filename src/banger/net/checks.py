@@ -30,8 +30,8 @@ def names(problem: str, listening: Collection[Address], routed: bool) -> Found:
     reason = f": {problem}" if problem else ""
     return (
         "warn",
-        f"names are not routed{reason}; 'banger exec' and 'banger cp' work without them",
-        f"{RECIPES} has a recipe for each resolver",
+        f"names are not routed{reason}; 'banger exec', 'banger cp' and 'banger ssh' work without them",
+        f"{RECIPES} has a recipe for each resolver; 'banger ssh-config --install' lets ssh do without one",
     )
 
 

@@ -15,6 +15,7 @@ from banger.engine.change import Report
 from banger.guest import assets
 from banger.guest.channel import Channel
 from banger.log import printable
+from banger.ssh import host_keys
 from banger.vmm.driver import Exit
 from banger.vms import boot, files, handles, workdisks
 from banger.vms.deadline import Deadline
@@ -43,7 +44,8 @@ class MakeInitrd(Step):
         record = parts.need(self.vm_id)
         image = parts.images.get(record.image_id)
         today = assets.load(parts.images.agent)
-        archive = await files.archive_of_start(record, image, parts.images.rootfs(image), today)
+        ssh = await self._ssh() if files.wants_host_key(record) else None
+        archive = await files.archive_of_start(record, image, parts.images.rootfs(image), today, ssh)
         shared = await parts.kernels.initrd(record.kernel)
         try:
             await asyncio.to_thread(_join, self.path, shared, archive)
@@ -53,14 +55,24 @@ class MakeInitrd(Step):
                 os.chmod(self.path, 0o640)
         except OSError as error:
             raise errors.from_os(error, self.path) from error
+        brought = {}
         if (record.assets or image.assets) != today.digest:
-            report.record(assets=record.assets)
-            parts.machines.change(self.vm_id, assets=today.digest)
+            brought["assets"] = today.digest
+        if ssh is not None and ssh.host_key is not None:
+            brought["host_key"] = ssh.host_key.public
+        if brought:
+            report.record(assets=record.assets, host_key=record.host_key)
+            parts.machines.change(self.vm_id, **brought)
+
+    async def _ssh(self) -> files.Ssh:
+        host_key = await host_keys.make(self.parts.paths.staging)
+        allowed = await self.parts.images.seeds.key()
+        return files.Ssh(host_key, allowed.public if allowed is not None else "")
 
     async def undo(self, report: Report) -> None:
         """What the root carries is in doubt: the next start brings it again."""
-        if "assets" in self.recorded:
-            self.parts.machines.change(self.vm_id, assets=self.recorded["assets"])
+        if self.recorded:
+            self.parts.machines.change(self.vm_id, **self.recorded)
 
 
 def _join(path: str, shared: str, own: bytes) -> None:

@@ -63,6 +63,8 @@ class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Ports of the host that lead into it while it runs."""
     assets: str = ""
     """Digest of the guest assets that its root has had since its last start; empty while it has those of its image."""
+    host_key: str = ""
+    """The public half of its sshd's host key; empty until a start has brought it one."""
     slot: int = 0
     """Smallest number that no other machine had: under root, the monitor's uid follows from it."""
     handle: Handle | None = None
@@ -113,6 +115,7 @@ def view(record: VmRecord, operation: str | None, published: Sequence[Forward] =
         started=record.started,
         stopped=record.stopped,
         stop_reason=record.stop_reason,
+        host_key=record.host_key or None,
         error=record.error,
         operation=operation,
     )
@@ -121,9 +124,13 @@ def view(record: VmRecord, operation: str | None, published: Sequence[Forward] =
 class Machines:
     """The machines on record. All methods are short and synchronous: what happens between awaits is one step."""
 
-    def __init__(self, records: Records[VmRecord], events: Events | None = None) -> None:
+    def __init__(
+        self, records: Records[VmRecord], events: Events | None = None, keys: Callable[[], None] | None = None
+    ) -> None:
         self._records = records
         self._events = events
+        self._keys = keys
+        """Told whenever the machines with a host key are others."""
 
     def all(self) -> list[VmRecord]:
         """Oldest first."""
@@ -143,6 +150,8 @@ class Machines:
         """Take the name. Raises `errors.AlreadyExists` when another machine has it."""
         self._records.insert(record)
         self._tell(record, record.state)
+        if record.host_key:
+            self._tell_keys()
 
     def change(self, vm_id: str, **facts: object) -> VmRecord | None:
         """Replace fields of a record; None when the machine is gone by now."""
@@ -153,6 +162,8 @@ class Machines:
         self._records.replace(changed)
         if changed.state != record.state:
             self._tell(changed, changed.state)
+        if changed.host_key != record.host_key:
+            self._tell_keys()
         return changed
 
     def forget(self, vm_id: str) -> None:
@@ -160,6 +171,12 @@ class Machines:
         self._records.delete(vm_id)
         if record is not None:
             self._tell(record, "deleted")
+            if record.host_key:
+                self._tell_keys()
+
+    def _tell_keys(self) -> None:
+        if self._keys is not None:
+            self._keys()
 
     def _tell(self, record: VmRecord, state: str) -> None:
         """Workers are the business of the change that they work for."""

@@ -30,6 +30,7 @@ from banger.vms import (
     attaching,
     claims,
     handles,
+    known,
     labels,
     lost,
     orphans,
@@ -84,7 +85,7 @@ class VmService(Talking):
     ) -> None:
         super().__init__()
         self._engine = engine
-        self._machines = Machines(records, engine.events)
+        self._machines = Machines(records, engine.events, lambda: known.tell(paths, self._machines))
         self._holds = Holds(self._unwanted, grace)
         self._leases = Leases(self._machines, self._run_out, self._occupied, settings.auto_stop_stale_after)
         self._tokens = Tokens(self._machines, self._created, engine.join)
@@ -185,8 +186,7 @@ class VmService(Talking):
         return record
 
     async def set(self, ref: str, request: SetVm) -> Operation:
-        """Change what a machine is. Raises `errors.UsageError`, also for a disk that would shrink, and
-        `errors.PortUnavailable`."""
+        """Change what a machine is. Raises `errors.UsageError` (no disk shrinks), `errors.PortUnavailable`."""
         record = self._machines.find(ref)
         reformed = reshaping.decide(record, request)
         if record.state == "running":
@@ -344,9 +344,8 @@ class VmService(Talking):
         ending = {each.subject_id for each in self._engine.unfinished() if each.kind in plans.TRANSIENT}
         running = await asyncio.to_thread(strays.everywhere, parts.paths)
         gone = sorted((lost.there(parts.paths) | set(running)) - {each.id for each in self._machines.all()})
-        await orphans.clear(
-            [orphans.lost_machine(parts, vm_id, running.get(vm_id, []), vm_id in ending) for vm_id in gone]
-        )
+        found = [orphans.lost_machine(parts, each, running.get(each, []), each in ending) for each in gone]
+        await orphans.clear(found)
 
     async def recover(self) -> None:
         """Find every machine again: serve those that run, put the end of the others on record, clear what is left."""

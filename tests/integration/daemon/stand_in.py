@@ -3,7 +3,8 @@
 Started as a process by `Daemon`; the real services have tests of their own. Its machines are the records in its store,
 and the commands of a guest are these words:
 
-- ``cat``: writes its stdin to its stdout; ``count N``: writes N frames; ``exit N``, ``signal N``
+- ``cat``, and ``/bin/sh`` whatever it is told: writes its stdin to its stdout; ``count N``: writes N frames;
+  ``exit N``, ``signal N``
 - ``stuck``: reads nothing and ends when it is killed, which it notes in the file ``killed`` in the state directory
 """
 
@@ -73,7 +74,7 @@ class Command:
 
     async def output(self) -> AsyncIterator[tuple[int, bytes]]:
         word, *rest = self._argv
-        if word == "cat":
+        if word in ("cat", "/bin/sh"):
             while (data := await self._pipe.get()) is not None:
                 yield 1, data
         elif word == "count":

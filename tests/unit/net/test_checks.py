@@ -14,8 +14,8 @@ def test_names() -> None:
     status, detail, mend = checks.names("resolved does not run", [SERVER], False)
     assert status == "warn"
     assert detail.startswith("names are not routed: resolved does not run;")
-    assert "banger exec" in detail
-    assert mend.startswith("docs/howto/resolve-names.md")
+    assert "banger exec" in detail and "banger ssh" in detail
+    assert mend.startswith("docs/howto/resolve-names.md") and "ssh-config --install" in mend
     status, detail, _ = checks.names("port 42069: in use", [], False)
     assert (status, detail) == ("warn", "names are not answered: port 42069: in use")
 

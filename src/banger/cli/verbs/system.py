@@ -139,6 +139,23 @@ a line. A daemon that ends ends this, with status 1.""",
         arguments=(Argument("--json", "print one JSON document a line", kind="flag"),),
         examples=("banger events", "banger events --json"),
     ),
+    Verb(
+        "ssh-config",
+        "let plain ssh, scp, rsync and editors reach machines as NAME.vm",
+        description="""\
+Prints what ssh has to know. With --install, ~/.ssh/config includes it, by three lines at its beginning; --uninstall
+takes them out again. All else in that file stays as it is, and each may be repeated.""",
+        arguments=(
+            Argument("--install", "include it in ~/.ssh/config", kind="flag"),
+            Argument("--uninstall", "take it out of ~/.ssh/config", kind="flag"),
+            Argument("--file", "another file than ~/.ssh/config", metavar="FILE", complete="file"),
+        ),
+        examples=(
+            "banger ssh-config --install          # then: ssh web.vm",
+            "banger ssh-config >machines.conf     # then: ssh -F machines.conf web.vm",
+            "banger ssh-config --uninstall",
+        ),
+    ),
     Verb("version", "show the version", arguments=(JSON,), examples=("banger version",)),
     Verb(
         "completion",
@@ -193,6 +210,12 @@ daemon is needed.""",
             *_BUNDLE,
         ),
         examples=("banger internal make-kernel-bundle --from ./out --name mine --out mine.tar.zst",),
+        hidden=True,
+    ),
+    Verb(
+        "internal ssh-proxy",
+        "be the connection under an ssh to a machine",
+        arguments=(Argument("HOST", "NAME.vm"),),
         hidden=True,
     ),
     Verb(

@@ -245,6 +245,32 @@ Options for banger come before the machine's name; everything after the name, or
             guest=True,
         ),
         Verb(
+            "vm ssh",
+            "log in to a machine with this host's ssh",
+            description="""\
+What follows the name are ssh's own options; words after -- are a command, which runs there as it is written here. The
+key is banger's, the machine's host key is known, and no network is needed. The image needs an ssh server; 'banger exec'
+works without one. 'banger ssh-config --install' lets plain ssh, scp, rsync and editors reach NAME.vm in the same way.
+
+The exit status is ssh's: the command's own, or 255.""",
+            arguments=(
+                Argument(
+                    "VM",
+                    "name of a machine, or the beginning of its id; root unless it is USER@VM",
+                    metavar="[USER@]VM",
+                    complete="vm",
+                ),
+            ),
+            examples=(
+                "banger ssh web",
+                "banger ssh web -- systemctl --failed",
+                "banger ssh web -N -L 8080:localhost:80",
+            ),
+            aliases=("ssh",),
+            command="passed",
+            guest=True,
+        ),
+        Verb(
             "vm cp",
             "copy files into a machine or out of it",
             description="""\
