@@ -61,13 +61,7 @@ sed -i '0,/"name": "[^"]*"/s//"name": "debian-cloud"/' debian-cloud/kernel.json
 def _make_mortal(host: Host) -> None:
     """A daemon that can meet its end at an instant, and all that is made with the first machine."""
     with tempfile.TemporaryDirectory() as scratch:
-        for pattern in (
-            "*.py",
-            "matrix/*.py",
-            "smoke/__init__.py",
-            "smoke/host/__init__.py",
-            "smoke/host/inventory.py",
-        ):
+        for pattern in PROGRAMS:
             for path in (TREE / "tests").glob(pattern):
                 target = Path(scratch) / path.relative_to(TREE)
                 target.parent.mkdir(parents=True, exist_ok=True)
