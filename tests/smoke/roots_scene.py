@@ -237,37 +237,54 @@ def foreign(scene: Scene) -> None:
 
 
 def unread(scene: Scene) -> None:
-    """udev, blkid and LVM leave machines' disks alone; without the rules they would not."""
+    """udev, blkid and LVM leave machines' disks alone; without the rules they would not.
+
+    A raw file is what shows it: its loop device holds the guest's own bytes, LVM's label among them.
+    """
     rules = Path(udev.PATH)
-    asked = scene.snapshot(ONE)
+    asked = RawDisk(vm_id=ONE, file=str(scene.file("raw", SIZE)))
     device = path_of(scene.do(asked))
     shell(f"pvcreate -qq -y {device} && vgcreate -qq guestvg {device} && lvcreate -qq -an -Zn -n inside -l 4 guestvg")
     scene.undo(asked)
 
     def seen() -> tuple[bool, bool]:
         """Whether udev has looked into one of the devices, and whether the guest's volume became active."""
+        shell("rm -rf /run/lvm/pvs_online /run/lvm/vgs_online; udevadm settle")
         made = scene.do(asked)
         shell("udevadm settle")
         looked = "ID_FS_TYPE" in "".join(
             shell(f"udevadm info --query=property {each} || true")
             for each in (made.values["device"], *(f"/dev/block/{n}" for n in made.values["loops"]))  # type: ignore[attr-defined]
         )
-        active = "guestvg-inside" in shell("dmsetup ls")
+        active = activated()
         shell("vgchange -qq -an guestvg", check=False)
         scene.undo(asked)
         shell("udevadm settle")
         return looked, active
 
     try:
-        unguarded = seen()
         rules.parent.mkdir(exist_ok=True)
         rules.write_text(udev.rules(scene.host))
         shell("udevadm control --reload")
         assert seen() == (False, False)
-        assert unguarded[0], "this host has no udev that looks"
+        rules.unlink()
+        shell("udevadm control --reload")
+        assert seen() == (True, True), "this host has no udev that looks, or no LVM that activates what it is shown"
     finally:
         rules.unlink(missing_ok=True)
-        shell("udevadm control --reload; udevadm settle")
+        shell("udevadm control --reload; udevadm settle; systemctl reset-failed 'lvm-activate-*' || true")
+
+
+def activated() -> bool:
+    """Whether the guest's volume is active, once nothing is about to activate it any more."""
+    for _ in range(60):
+        if "guestvg-inside" in shell("dmsetup ls"):
+            return True
+        if not shell("systemctl list-units --no-legend --state=active,activating 'lvm-activate-*'; systemctl list-jobs"
+                     " --no-legend 'lvm-activate-*'"):  # fmt: skip
+            return False
+        time.sleep(0.5)
+    return False
 
 
 def clone(scene: Scene) -> None:

@@ -1,7 +1,15 @@
 """The jail of a running machine, looked at from outside by root."""
 
+from banger.system import units
 from tests.smoke.host.box import Host
 from tests.smoke.machines import show
+
+NUMBERS = {
+    "CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_FOWNER": 3, "CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7,
+    "CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13, "CAP_SYS_CHROOT": 18, "CAP_SYS_PTRACE": 19, "CAP_SYS_ADMIN": 21,
+    "CAP_MKNOD": 27,
+}  # fmt: skip
+"""As <linux/capability.h> numbers them."""
 
 
 def status(host: Host, pid: int) -> dict[str, str]:
@@ -19,6 +27,9 @@ def test_a_monitor_can_do_as_little_as_possible(serving: Host) -> None:
     assert found["Groups"] == ""
     assert [found[name] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")] == ["0000000000000000"] * 4
     assert found["NoNewPrivs"] == "1"
+    # What it could regain by a program of root's, if NoNewPrivs did not keep it from that: the jailer needs these to
+    # make the jail, and no process can give them up for another.
+    assert int(found["CapBnd"], 16) == sum(1 << NUMBERS[each] for each in units.CAPABILITIES)
     for task in serving.run(["ls", f"/proc/{pid}/task"]).stdout.split():
         assert "Seccomp:\t2" in serving.read(f"/proc/{pid}/task/{task}/status")
 

@@ -80,7 +80,7 @@ def _is_coming() -> bool:
     except errors.BangerError:
         return False
     found = dict(line.partition("=")[::2] for line in said.splitlines())
-    return found.get("ActiveState") in ("activating", "reloading") or bool(found.get("Job"))
+    return found.get("ActiveState") in ("activating", "deactivating") or bool(found.get("Job"))
 
 
 def _make_private(directory: str) -> None:

@@ -13,11 +13,16 @@ from tests.smoke.host.image import OWNER
 INSTALL = ("/opt/banger/bin/banger", "system", "install", "--owner", OWNER)
 
 
+CONFIG = 'default_image = "busybox"\n'
+"""The administrator's settings: the default image is one that the box can have."""
+
+
 def _install(host: Host) -> None:
+    host.run("mkdir /etc/banger && cat > /etc/banger/config.toml", stdin=CONFIG.encode())
     host.run(INSTALL, timeout=900)
 
 
-def _stock(host: Host) -> None:
+def stock(host: Host) -> None:
     """The kernel as a pull would have left it, and an image by a pull."""
     release = host.run("jq -r .name /kit/kernel/kernel.json").stdout.strip()
     target = f"/var/lib/banger/kernels/{release}"
@@ -75,6 +80,6 @@ def _make_mortal(host: Host) -> None:
 
 
 INSTALLED = Stage("installed", _install)
-STOCKED = Stage("stocked", _stock, INSTALLED)
+STOCKED = Stage("stocked", stock, INSTALLED)
 SERVING = Stage("serving", _serve, STOCKED)
 MORTAL = Stage("mortal", _make_mortal, STOCKED)
