@@ -123,7 +123,7 @@ def test_processors_ports_and_what_is_pruned(serving: Host) -> None:
     assert processors(serving) == "2\n"
     serving.banger("exec", "one", "--", "httpd", "-p", "22")
     listening = serving.banger("vm", "ports", "one").stdout
-    assert re.search(r"tcp\s.*\bone\.vm:22\b", listening), listening
+    assert re.search(r"\btcp6?\s.*\bone\.vm:22\b", listening), listening
     serving.banger("vm", "prune", "--force", timeout=90)
     assert serving.banger("vm", "list", "--quiet").stdout == "one\n"
     serving.banger("vm", "set", "one", "--vcpu", "1")

@@ -46,16 +46,20 @@ def backing(device):
         return file.read().strip()
 
 def packet_filter():
-    # tables, and the elements of sets and maps that are not traffic's to fill
+    # tables, and the elements of sets and maps
     tables, elements = [], []
     for each in json.loads(said("nft", "-j", "list", "ruleset") or "{}").get("nftables", ()):
         ((kind, found),) = each.items()
         if kind == "table":
             tables.append(f"{found['family']} {found['name']}")
-        elif kind in ("set", "map") and "dynamic" not in found.get("flags", ()):
+        elif kind in ("set", "map"):
             place = f"{found['family']} {found['table']} {found['name']}"
-            elements += [f"{place} {spelled(element)}" for element in found.get("elem", ())]
+            elements += [f"{place} {spelled(each)}" for each in found.get("elem", ()) if not of_traffic(each)]
     return tables, elements
+
+def of_traffic(element):
+    # it has a state: a rule has put it there
+    return isinstance(element, dict) and "elem" in element
 
 def spelled(element):
     if isinstance(element, dict) and "concat" in element:
@@ -117,6 +121,8 @@ POOL = 4
 """Taps that are made ahead of time (`tap_pool_size`, whose default nothing in the box changes). Up to twice as many
 stay idle, those of the smallest slots, beside that of a machine of the stage's."""
 
+IDLE = f"tap-fc-({'|'.join(map(str, range(2 * POOL + 1)))})"
+
 
 class Standing(NamedTuple):
     """What an installation keeps for machines to come: by name, and at most so many."""
@@ -130,7 +136,8 @@ STANDING = (
     Standing("network link", r"br-fc", 1),
     Standing("address", r"br-fc \S+", 1),
     Standing("route", r".* dev br-fc .*", 4),
-    Standing("network link", rf"tap-fc-({'|'.join(map(str, range(2 * POOL + 1)))})", 2 * POOL + 1),
+    Standing("network link", IDLE, 2 * POOL + 1),
+    Standing("route", rf".* dev {IDLE} .*", 2 * POOL + 1),
     Standing("nft table", r"(bridge|inet) banger", 2),
     Standing("setting", r"net\.ipv4\.(ip_forward|conf\.[^.]+\.forwarding)=1", 9),
     Standing("setting", r"net\.ipv4\.conf\.all\.accept_redirects=.", 1),
@@ -144,7 +151,8 @@ STANDING = (
 """What may come. The scenario that uninstalls sees that it goes."""
 
 GOING = (
-    ("network link", r"tap-fc-\d+"),
+    ("network link", IDLE),
+    ("route", rf".* dev {IDLE} .*"),
     ("setting", r"net\.ipv4\..*"),
     ("file", r"/var/lib/banger/banger\.db-(shm|wal)"),
 )
