@@ -91,7 +91,7 @@ def test_what_a_machine_leaves_behind_is_found_among_what_an_installation_keeps(
     for kind in (
         f"mapper device fc-rootfs-{vm_id}",
         "nft element bridge banger guests tap-fc-0",
-        "process firecracker",
+        "process /firecracker",
     ):
         assert any(each.startswith(f"gone: {kind}") for each in found), (kind, found)
     serving.spend()
