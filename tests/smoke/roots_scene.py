@@ -17,7 +17,7 @@ from pathlib import Path
 
 from banger.disk.roots.files import Clone
 from banger.disk.roots.snapshot import Snapshot as Snapshots
-from banger.helper import mapper, udev
+from banger.helper import loop, mapper, udev
 from banger.helper.disk import Disks, RawDisk, RemoveDisk
 from banger.helper.ext4 import Ext4Read, Ext4Write, SnapshotCheck
 from banger.helper.guest_file import GuestFile
@@ -239,26 +239,28 @@ def foreign(scene: Scene) -> None:
 def unread(scene: Scene) -> None:
     """udev, blkid and LVM leave machines' disks alone; without the rules they would not.
 
-    A raw file is what shows it: its loop device holds the guest's own bytes, LVM's label among them.
+    What LVM is shown is the loop device of a raw file, before device-mapper has it: the guest's own bytes.
     """
-    rules = Path(udev.PATH)
-    asked = RawDisk(vm_id=ONE, file=str(scene.file("raw", SIZE)))
-    device = path_of(scene.do(asked))
+    rules, raw = Path(udev.PATH), scene.file("raw", SIZE)
+    asked = scene.snapshot(ONE)
+    device = shell(f"losetup --show --find {raw}").strip()
     shell(f"pvcreate -qq -y {device} && vgcreate -qq guestvg {device} && lvcreate -qq -an -Zn -n inside -l 4 guestvg")
-    scene.undo(asked)
+    shell(f"udevadm settle; vgchange -qq -an guestvg; losetup --detach {device}; udevadm settle")
 
     def seen() -> tuple[bool, bool]:
-        """Whether udev has looked into one of the devices, and whether the guest's volume became active."""
-        shell("rm -rf /run/lvm/pvs_online /run/lvm/vgs_online; udevadm settle")
+        """Whether udev has looked into one of a disk's devices, and whether the guest's volume became active."""
         made = scene.do(asked)
         shell("udevadm settle")
         looked = "ID_FS_TYPE" in "".join(
             shell(f"udevadm info --query=property {each} || true")
             for each in (made.values["device"], *(f"/dev/block/{n}" for n in made.values["loops"]))  # type: ignore[attr-defined]
         )
-        active = activated()
-        shell("vgchange -qq -an guestvg", check=False)
         scene.undo(asked)
+        shell("rm -rf /run/lvm/pvs_online /run/lvm/vgs_online; udevadm settle")
+        with open(raw, "r+b") as file, loop.attach(file.fileno()):
+            shell("udevadm settle")
+            active = activated()
+            shell("vgchange -qq -an guestvg", check=False)
         shell("udevadm settle")
         return looked, active
 
