@@ -26,7 +26,7 @@ from banger.config.settings import Config
 from banger.daemon import private
 from banger.daemon.wiring import Wire, unwire, wire
 from banger.paths import Paths
-from banger.privileged.installation import NOTIFY_SOCKET, READY, STOPPING, notify
+from banger.privileged.installation import readiness
 
 LOG = logging.getLogger("banger.daemon")
 
@@ -77,10 +77,10 @@ def run(paths: Paths, parts: Wire) -> None:
 
 def _supervisor() -> Callable[[str], None]:
     """What tells systemd how we are. Its address is ours alone: no child inherits it."""
-    environment = {NOTIFY_SOCKET: os.environ.pop(NOTIFY_SOCKET, "")}
+    environment = {readiness.VARIABLE: os.environ.pop(readiness.VARIABLE, "")}
 
     def tell(state: str) -> None:
-        if reason := notify(environment, state):
+        if reason := readiness.notify(environment, state):
             LOG.warning("systemd was not told %s: %s", state, reason)
 
     return tell
@@ -111,12 +111,12 @@ async def _serve(
             await serve(
                 build(services),
                 listener,
-                ready=lambda: tell(READY),
+                ready=lambda: tell(readiness.READY),
                 stopping=services.stopping,
                 farewell=FAREWELL_SECONDS,
             )
     finally:
-        tell(STOPPING)
+        tell(readiness.STOPPING)
         services.stopping.set()
         await unwire(services)
         LOG.info("bangerd %d ends; machines go on", os.getpid())

@@ -1,24 +1,11 @@
 """The helper as those see it who install, start and examine it."""
 
-from banger.helper import udev
+from banger.helper import readiness, udev
 from banger.helper.host import TOOL_UIDS, BadRecord, Host, load
 from banger.helper.ping import Ping
-from banger.helper.readiness import READY, STOPPING, notify
-from banger.helper.readiness import VARIABLE as NOTIFY_SOCKET
 from banger.privileged.client import Helper
 
-__all__ = [
-    "NOTIFY_SOCKET",
-    "READY",
-    "STOPPING",
-    "BadRecord",
-    "Host",
-    "load",
-    "notify",
-    "ping",
-    "udev",
-    "user_ids",
-]
+__all__ = ["BadRecord", "Host", "load", "ping", "readiness", "udev", "user_ids"]
 
 PATIENCE = 5.0
 """Seconds that a helper which is being started may take until it listens."""
