@@ -56,6 +56,9 @@ SYSTEM_CONFIG = "/etc/banger/config.toml"
 
 RECORD_LIMIT = 1 << 16
 
+SERVICE = "bangerd.service"
+"""The unit of the system installation's daemon."""
+
 BUILDER_VARIABLE = "BANGER_BUILDER"
 """Tells the daemon of a system installation where builds are done for it (`banger.oci.debian_client`)."""
 

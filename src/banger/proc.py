@@ -131,6 +131,29 @@ async def run(
     return Result(status, stdout, stderr)
 
 
+def ask(argv: Sequence[str], *, timeout: float) -> str:
+    """What a program that only tells something says, for who has no event loop to wait in.
+
+    Raises `errors.ToolMissing`, `errors.TimedOut`, `errors.ToolFailed`.
+    """
+    tool = os.path.basename(argv[0])
+    try:
+        done = subprocess.run(
+            [find(argv[0]), *argv[1:]],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=environment(),
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise errors.TimedOut(what=tool, seconds=timeout) from None
+    if done.returncode != 0:
+        detail = printable(done.stderr.decode("utf-8", "replace").strip()[-400:] or "no message")
+        raise errors.ToolFailed(tool=tool, status=f"status {done.returncode}", detail=detail)
+    return done.stdout.decode("utf-8", "replace")
+
+
 class _SaidTooMuch(Exception):
     """A child went beyond the limit that `run` was given."""
 

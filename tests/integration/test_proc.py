@@ -47,6 +47,16 @@ def test_what_comes_piece_by_piece_reaches_the_child_as_it_comes() -> None:
     assert said == ["one", "two"] and done.stdout == b"one\ntwo\n"
 
 
+def test_one_that_only_tells_something_is_asked_without_an_event_loop() -> None:
+    assert proc.ask(["printenv", "LANG"], timeout=60) == "C.UTF-8\n"
+    with pytest.raises(errors.ToolFailed, match=r"status 3.*why"):
+        proc.ask(["sh", "-c", "echo why >&2; exit 3"], timeout=60)
+    with pytest.raises(errors.TimedOut):
+        proc.ask(["sleep", "600"], timeout=0.1)
+    with pytest.raises(errors.ToolMissing):
+        proc.ask(["no-such-program"], timeout=60)
+
+
 @pytest.mark.parametrize("program", [["cat"], ["sleep", "600"], ["true"]])
 def test_what_keeps_the_input_from_coming_ends_the_child_and_is_raised(program: list[str]) -> None:
     async def broken() -> AsyncIterator[bytes]:

@@ -71,16 +71,15 @@ def mortal(session_host: Host) -> Iterator[Host]:
 
 
 def _scenario(host: Host, stage: Stage) -> Iterator[Host]:
-    """A box at a stage: what a scenario leaves there fails it, and the next one gets the stage anew."""
+    """A box at a stage: what is not as it was in the end fails the scenario, and the next one gets the stage anew."""
     host.enter(stage)
-    before = host.inventory()
     yield host
     if host.lost or not host.alive:
         return
-    left = host.left_since(before)
-    if left or host.inventory().gone_since(before):
+    changed = host.changes()
+    if changed:
         host.fresh()
-    assert not left, "left behind in the box: " + "; ".join(left[:40])
+    assert not changed, "the box is not as it was: " + "; ".join(changed[:40])
 
 
 @pytest.hookimpl(wrapper=True)

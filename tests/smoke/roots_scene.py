@@ -17,7 +17,7 @@ from pathlib import Path
 
 from banger.disk.roots.files import Clone
 from banger.disk.roots.snapshot import Snapshot as Snapshots
-from banger.helper import mapper, udev
+from banger.helper import loop, mapper, udev
 from banger.helper.disk import Disks, RawDisk, RemoveDisk
 from banger.helper.ext4 import Ext4Read, Ext4Write, SnapshotCheck
 from banger.helper.guest_file import GuestFile
@@ -237,37 +237,56 @@ def foreign(scene: Scene) -> None:
 
 
 def unread(scene: Scene) -> None:
-    """udev, blkid and LVM leave machines' disks alone; without the rules they would not."""
-    rules = Path(udev.PATH)
+    """udev, blkid and LVM leave machines' disks alone; without the rules they would not.
+
+    What LVM is shown is the loop device of a raw file, before device-mapper has it: the guest's own bytes.
+    """
+    rules, raw = Path(udev.PATH), scene.file("raw", SIZE)
     asked = scene.snapshot(ONE)
-    device = path_of(scene.do(asked))
+    device = shell(f"losetup --show --find {raw}").strip()
     shell(f"pvcreate -qq -y {device} && vgcreate -qq guestvg {device} && lvcreate -qq -an -Zn -n inside -l 4 guestvg")
-    scene.undo(asked)
+    shell(f"udevadm settle; vgchange -qq -an guestvg; losetup --detach {device}; udevadm settle")
 
     def seen() -> tuple[bool, bool]:
-        """Whether udev has looked into one of the devices, and whether the guest's volume became active."""
+        """Whether udev has looked into one of a disk's devices, and whether the guest's volume became active."""
         made = scene.do(asked)
         shell("udevadm settle")
         looked = "ID_FS_TYPE" in "".join(
             shell(f"udevadm info --query=property {each} || true")
             for each in (made.values["device"], *(f"/dev/block/{n}" for n in made.values["loops"]))  # type: ignore[attr-defined]
         )
-        active = "guestvg-inside" in shell("dmsetup ls")
-        shell("vgchange -qq -an guestvg", check=False)
         scene.undo(asked)
+        shell("rm -rf /run/lvm/pvs_online /run/lvm/vgs_online; udevadm settle")
+        with open(raw, "r+b") as file, loop.attach(file.fileno()):
+            shell("udevadm settle")
+            active = activated()
+            shell("vgchange -qq -an guestvg", check=False)
         shell("udevadm settle")
         return looked, active
 
     try:
-        unguarded = seen()
         rules.parent.mkdir(exist_ok=True)
         rules.write_text(udev.rules(scene.host))
         shell("udevadm control --reload")
         assert seen() == (False, False)
-        assert unguarded[0], "this host has no udev that looks"
+        rules.unlink()
+        shell("udevadm control --reload")
+        assert seen() == (True, True), "this host has no udev that looks, or no LVM that activates what it is shown"
     finally:
         rules.unlink(missing_ok=True)
-        shell("udevadm control --reload; udevadm settle")
+        shell("udevadm control --reload; udevadm settle; systemctl reset-failed 'lvm-activate-*' || true")
+
+
+def activated() -> bool:
+    """Whether the guest's volume is active, once nothing is about to activate it any more."""
+    for _ in range(60):
+        if "guestvg-inside" in shell("dmsetup ls"):
+            return True
+        if not shell("systemctl list-units --no-legend --state=active,activating 'lvm-activate-*'; systemctl list-jobs"
+                     " --no-legend 'lvm-activate-*'"):  # fmt: skip
+            return False
+        time.sleep(0.5)
+    return False
 
 
 def clone(scene: Scene) -> None:

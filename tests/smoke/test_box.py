@@ -6,6 +6,7 @@ import pytest
 
 from tests.smoke.host.box import CommandFailed, Host
 from tests.smoke.host.image import OWNER
+from tests.smoke.machines import show
 
 LITTER = """\
 set -e
@@ -17,6 +18,8 @@ ip address add 192.0.2.1/24 dev litter0
 ip link set litter0 up
 ip netns add litter
 nft add table ip litter
+nft 'add set ip litter known { type ipv4_addr; elements = { 192.0.2.7 }; }'
+rm /etc/profile.d/host.sh
 mkdir /var/tmp/litter /sys/fs/cgroup/litter
 mount -t tmpfs litter /var/tmp/litter
 useradd --system litter
@@ -24,9 +27,22 @@ setsid sleep 987 >/dev/null 2>&1 &
 """
 
 KINDS = {
-    "process sleep 987", "loop device loop0", "mapper device litter", "network link litter0",
-    "address litter0 192.0.2.1", "network namespace litter", "nft table ip litter", "mount /var/tmp/litter",
+    "process sleep 987", "loop device /var/tmp/litter.img", "mapper device litter", "network link litter0",
+    "address litter0 192.0.2.1", "network namespace litter", "nft table ip litter",
+    "nft element ip litter known 192.0.2.7", "mount /var/tmp/litter",
     "cgroup /sys/fs/cgroup/litter", "file /var/tmp/litter.img",
+}  # fmt: skip
+
+LEFTOVERS = """\
+set -e
+nft 'add element bridge banger guests { "tap-fc-2" . 02:fc:ac:10:00:04 . 172.16.0.4 }'
+nft 'add element inet banger nat { 172.16.0.4 }'
+ip tuntap add tap-fc-600 mode tap
+mkdir /run/banger/vms/0123456789abcdef
+"""
+LEFT = {
+    "nft element bridge banger guests tap-fc-2 . 02:fc:ac:10:00:04 . 172.16.0.4",
+    "nft element inet banger nat 172.16.0.4", "network link tap-fc-600", "file /run/banger/vms/0123456789abcdef",
 }  # fmt: skip
 
 
@@ -53,10 +69,32 @@ def test_files_come_and_go(host: Host, tmp_path: Path) -> None:
 
 
 def test_what_is_left_behind_is_found_and_a_fresh_box_has_none_of_it(host: Host) -> None:
-    before = host.inventory()
     boot = host.read("/proc/sys/kernel/random/boot_id")
     host.run(LITTER)
-    assert set(host.left_since(before, patience=0)) >= KINDS
+    found = host.changes(patience=0)
+    assert {each.removeprefix("left behind: ") for each in found} >= KINDS
+    assert "gone: file /etc/profile.d/host.sh" in found
     host.fresh()
-    assert host.left_since(before) == []
+    assert host.changes() == []
     assert host.read("/proc/sys/kernel/random/boot_id") == boot
+
+
+def test_what_a_machine_leaves_behind_is_found_among_what_an_installation_keeps(serving: Host) -> None:
+    """A rule, a tap beyond the pool, a socket's directory; and its own process and devices where they are gone."""
+    vm_id = show(serving, "one")["id"]
+    serving.run(LEFTOVERS)
+    assert set(serving.changes(patience=0)) == {f"left behind: {each}" for each in LEFT}
+    serving.fresh()
+    serving.banger("vm", "stop", "one", timeout=90)
+    found = serving.changes(patience=0)
+    assert all(each.startswith("gone: ") for each in found), found
+    for kind in (
+        f"mapper device fc-rootfs-{vm_id}",
+        "nft element bridge banger guests tap-fc-0",
+        "process /firecracker",
+    ):
+        assert any(each.startswith(f"gone: {kind}") for each in found), (kind, found)
+    serving.spend()
+    assert serving.changes() == []
+    serving.fresh()
+    assert serving.changes() == []

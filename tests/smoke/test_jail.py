@@ -1,11 +1,17 @@
 """The jail of a running machine, looked at from outside by root."""
 
 from banger.paths import SYSTEM_CONFIG
-from banger.system.units import DAEMON_SERVICE
+from banger.system import units
 from tests.smoke.host.box import Host
 from tests.smoke.machines import show
 
 SETTINGS = b'disk_bytes_per_second = "1G"\ndisk_operations_per_second = 100_000\n'
+NUMBERS = {
+    "CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_FOWNER": 3, "CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7,
+    "CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13, "CAP_SYS_CHROOT": 18, "CAP_SYS_PTRACE": 19, "CAP_SYS_ADMIN": 21,
+    "CAP_MKNOD": 27,
+}  # fmt: skip
+"""As <linux/capability.h> numbers them."""
 
 
 def status(host: Host, pid: int) -> dict[str, str]:
@@ -23,6 +29,9 @@ def test_a_monitor_can_do_as_little_as_possible(serving: Host) -> None:
     assert found["Groups"] == ""
     assert [found[name] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")] == ["0000000000000000"] * 4
     assert found["NoNewPrivs"] == "1"
+    # What it could regain by a program of root's, if NoNewPrivs did not keep it from that: the jailer needs these to
+    # make the jail, and no process can give them up for another.
+    assert int(found["CapBnd"], 16) == sum(1 << NUMBERS[each] for each in units.CAPABILITIES)
     for task in serving.run(["ls", f"/proc/{pid}/task"]).stdout.split():
         assert "Seccomp:\t2" in serving.read(f"/proc/{pid}/task/{task}/status")
 
@@ -54,7 +63,7 @@ def test_what_the_settings_say_is_in_the_kernel(stocked: Host) -> None:
     """A machine's disks are limited, the root and the work disk alike; the kernel tells which devices they are."""
     stocked.run(["tee", SYSTEM_CONFIG], stdin=SETTINGS)
     try:
-        stocked.run(["systemctl", "restart", DAEMON_SERVICE])
+        stocked.run(["systemctl", "restart", units.DAEMON_SERVICE])
         stocked.banger("run", "--detach", "--name", "two", "--vcpu", "2", "--image", "busybox", timeout=180)
         vm = show(stocked, "two")
         group = f"/sys/fs/cgroup/banger.slice/banger-machines.service/vm-{vm['id']}"
@@ -67,4 +76,4 @@ def test_what_the_settings_say_is_in_the_kernel(stocked: Host) -> None:
         stocked.banger("vm", "delete", "two", timeout=120)
     finally:
         stocked.run(["rm", SYSTEM_CONFIG])
-        stocked.run(["systemctl", "restart", DAEMON_SERVICE])
+        stocked.run(["systemctl", "restart", units.DAEMON_SERVICE])

@@ -53,6 +53,7 @@ def test_the_host_knows_a_machine_by_its_name(serving: Host) -> None:
     assert serving.run(["getent", "ahostsv4", "none.vm"], check=False).status == 2
     asked = ["dig", "+short", "-p", "42069", "@127.0.0.1"]
     assert serving.run([*asked, "-x", address]).stdout == "one.vm.\n"
+    serving.spend()
     serving.banger("vm", "stop", "one", timeout=90)
     assert serving.run([*asked, "one.vm"]).stdout == ""
 

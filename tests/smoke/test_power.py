@@ -15,6 +15,7 @@ from tests.matrix.slices import SEED, WHOLE
 from tests.smoke import moments
 from tests.smoke.host import inventory, stages
 from tests.smoke.host.box import Host
+from tests.smoke.host.image import OWNER
 from tests.smoke.host.inventory import Inventory
 from tests.smoke.host.power import Powered
 from tests.smoke.host.stages import MATRIX_ENV, PYTHON
@@ -25,6 +26,8 @@ pytestmark = pytest.mark.matrix
 CUTS = int(os.environ.get("BANGER_MATRIX_CUTS") or (30 if WHOLE else 1))
 CUT_SECONDS = 600
 """Most for one: to reach it, to boot, to judge; a quiet machine needs a sixth."""
+EARLY = ("banger", "vm", "list")
+"""What the owner asks while the host comes up: it waits for the service, and is answered."""
 PATIENCE = 15.0
 """How long what is on its way out may take to be gone."""
 
@@ -58,7 +61,7 @@ class Site:
         """Cut the power there; what is wrong after the next boot."""
         reached = json.loads(self.program("reach", moment.document()))
         self.box.cut()
-        self.box.boot()
+        self.box.boot(EARLY, user=OWNER)
         faults: list[str] = json.loads(self.program("judge", {**moment.document(), "reached": reached}))
         return faults or self._left()
 

@@ -9,11 +9,14 @@ from banger.text import printable
 def run(arguments: Namespace, terminal: Terminal) -> int:
     done = uninstall.uninstall(purge=arguments.purge, force=arguments.force)
     if arguments.json:
-        terminal.document({"stopped": done.stopped, "kept": done.kept, "left": done.left})
+        terminal.document({"installed": done.installed, "stopped": done.stopped, "kept": done.kept, "left": done.left})
         return 1 if done.left else 0
     if done.stopped:
         terminal.say(f"stopped: {', '.join(done.stopped)}")
-    terminal.print("banger is no service of this host any more")
+    if done.installed:
+        terminal.print("banger is no service of this host any more")
+    else:
+        terminal.print("banger is not installed as a service of this host: there is nothing to uninstall")
     if done.kept:
         terminal.say(f"kept: {', '.join(done.kept)}; 'sudo banger system uninstall --purge' removes them")
     for each in done.left:

@@ -4,6 +4,8 @@ Start: umask, private runtime directory, lock, socket, store, recovery, serve. T
 ended: who connects early waits for an answer instead of being turned away. End (SIGTERM, SIGINT, ``daemon stop``): no
 new connections, streams break off, changes under way stop where they are for the next daemon, machines go on.
 
+systemd, where it has started us, is told once we serve, and when we end (sd_notify(3)).
+
 The log goes to stderr; who starts a daemon on demand points that at ``bangerd.log``.
 """
 
@@ -17,7 +19,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from banger import errors, log
 from banger.config.loader import load
@@ -25,6 +27,7 @@ from banger.config.settings import Config
 from banger.daemon import private
 from banger.daemon.wiring import Wire, unwire, wire
 from banger.paths import Paths
+from banger.privileged.installation import readiness
 
 LOG = logging.getLogger("banger.daemon")
 
@@ -59,6 +62,7 @@ def run(paths: Paths, parts: Wire) -> None:
     _more_files()
     os.umask(0o077)
     os.chdir("/")
+    tell = _supervisor()
     config = load(*paths.config_files)
     log.configure(config.log_level)
     _adopt_loggers()
@@ -67,13 +71,24 @@ def run(paths: Paths, parts: Wire) -> None:
     try:
         listener = private.listen(paths.socket)
         try:
-            asyncio.run(_serve(paths, config, parts, listener))
+            asyncio.run(_serve(paths, config, parts, listener, tell))
         finally:
             listener.close()
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(paths.socket)
     finally:
         lock.release()
+
+
+def _supervisor() -> Callable[[str], None]:
+    """What tells systemd how we are. Its address is ours alone: no child inherits it."""
+    environment = {readiness.VARIABLE: os.environ.pop(readiness.VARIABLE, "")}
+
+    def tell(state: str) -> None:
+        if reason := readiness.notify(environment, state):
+            LOG.warning("systemd was not told %s: %s", state, reason)
+
+    return tell
 
 
 def _return_memory() -> None:
@@ -94,7 +109,9 @@ def _more_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-async def _serve(paths: Paths, config: Config, parts: Wire, listener: socket.socket) -> None:
+async def _serve(
+    paths: Paths, config: Config, parts: Wire, listener: socket.socket, tell: Callable[[str], None]
+) -> None:
     services = await parts(paths, config)
     try:
         with _signals(services.stopping):
@@ -104,8 +121,15 @@ async def _serve(paths: Paths, config: Config, parts: Wire, listener: socket.soc
             gc.collect()
             gc.freeze()  # what start-up made stays: the collector need not look at it again
             LOG.info("bangerd %d serves %s", os.getpid(), paths.socket)
-            await serve(build(services), listener, services.stopping, FAREWELL_SECONDS)
+            await serve(
+                build(services),
+                listener,
+                ready=lambda: tell(readiness.READY),
+                stopping=services.stopping,
+                farewell=FAREWELL_SECONDS,
+            )
     finally:
+        tell(readiness.STOPPING)
         services.stopping.set()
         await unwire(services)
         LOG.info("bangerd %d ends; machines go on", os.getpid())

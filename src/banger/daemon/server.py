@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -15,8 +15,9 @@ from banger.daemon.peer import PeerProtocol, StreamProtocol
 class _Server(uvicorn.Server):
     """Ends when ``stopping`` is set. Sleeps when there is nothing to do."""
 
-    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], stopping: asyncio.Event) -> None:
         super().__init__(config)
+        self._ready = ready
         self._stopping = stopping
 
     @contextlib.contextmanager
@@ -24,11 +25,19 @@ class _Server(uvicorn.Server):
         yield  # they are the daemon's
 
     async def main_loop(self) -> None:
+        self._ready()
         await self._stopping.wait()
 
 
-async def serve(app: ASGIApp, listener: socket.socket, stopping: asyncio.Event, farewell: int) -> None:
-    """Serve until ``stopping`` is set, then for at most ``farewell`` seconds more."""
+async def serve(
+    app: ASGIApp,
+    listener: socket.socket,
+    *,
+    ready: Callable[[], None],
+    stopping: asyncio.Event,
+    farewell: int,
+) -> None:
+    """Serve until ``stopping`` is set, then for at most ``farewell`` seconds more. ``ready`` is called once it does."""
     config = uvicorn.Config(
         app,
         http=PeerProtocol,
@@ -47,4 +56,4 @@ async def serve(app: ASGIApp, listener: socket.socket, stopping: asyncio.Event, 
         timeout_keep_alive=60,
         timeout_graceful_shutdown=farewell,
     )
-    await _Server(config, stopping).serve(sockets=[listener])
+    await _Server(config, ready, stopping).serve(sockets=[listener])

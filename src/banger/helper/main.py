@@ -13,7 +13,7 @@ import stat
 import sys
 from collections.abc import Mapping, Sequence
 
-from . import host, journal, nftables, registry
+from . import host, journal, nftables, readiness, registry
 from .server import Server
 
 FIRST = 3
@@ -48,10 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with listener:
         nftables.preload()
         server = Server(listener, allowed, registry.BY_NAME)
-        notify(environment, "READY=1")
+        _tell(environment, readiness.READY)
         journal.tell(outcome="serving", owner=allowed.owner_uid, operations=len(registry.BY_NAME))
         server.run()
-        notify(environment, "STOPPING=1")
+        _tell(environment, readiness.STOPPING)
     return 0
 
 
@@ -116,13 +116,6 @@ def _remove_stale(path: str) -> None:
     raise CannotStart(f"somebody listens on {path} already")
 
 
-def notify(environment: Mapping[str, str], state: str) -> None:
-    """Tell systemd, where it wants to be told. What cannot be told is no failure of ours."""
-    address = environment.get("NOTIFY_SOCKET", "")
-    if not address.startswith(("/", "@")):
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-        try:
-            sender.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
-        except OSError as error:
-            journal.tell(outcome="systemd was not told", reason=str(error.strerror))
+def _tell(environment: Mapping[str, str], state: str) -> None:
+    if reason := readiness.notify(environment, state):
+        journal.tell(outcome="systemd was not told", reason=reason)

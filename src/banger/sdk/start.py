@@ -1,6 +1,7 @@
 """Find the daemon, or start it: the first command on a machine needs no set-up, and no service.
 
-Where banger is installed as a system service, its owner's and root's commands only find it.
+Where banger is installed as a system service, its owner's and root's commands only find it: they wait for one that
+systemd is about to start, as at the host's boot, and start none.
 
 One client at a time starts it (``start.lock``); the others wait and find it. The daemon outlives the client, in a
 session of its own, with its output appended to its log.
@@ -12,12 +13,15 @@ import time
 
 from banger import errors
 from banger.api import routes
-from banger.paths import Paths
+from banger.paths import SERVICE, Paths
 from banger.sdk import connection, transport
 from banger.text import printable
 
 PATIENCE = 30.0
 """How long a starting daemon may take until it answers, in seconds."""
+
+SERVICE_PATIENCE = 90.0
+"""How long one that systemd starts may take; a host that boots has other things to start as well."""
 
 PASSED_ON = ("BANGER_", "XDG_", "PYTHON")
 """Variables that say where the daemon keeps things and where its code is; the rest is rebuilt by `banger.proc`."""
@@ -43,8 +47,7 @@ def ensure(paths: Paths) -> None:
     Raises `errors.DaemonUnreachable` with the last line of the daemon's log, and `errors.UnsafeDirectory`.
     """
     if paths.system:
-        if not answers(paths.socket, PATIENCE):
-            raise connection.unreachable(paths.socket, "the service is not running")
+        _await_service(paths)
         return
     _make_private(paths.runtime)
     os.makedirs(paths.state, mode=0o700, exist_ok=True)
@@ -55,6 +58,29 @@ def ensure(paths: Paths) -> None:
             _start(paths)
     finally:
         os.close(lock)
+
+
+def _await_service(paths: Paths) -> None:
+    deadline = time.monotonic() + SERVICE_PATIENCE
+    while not answers(paths.socket, PATIENCE):
+        coming = _is_coming()
+        if not coming and not answers(paths.socket, PATIENCE):  # it may have come in between
+            raise connection.unreachable(paths.socket, "the service is not running")
+        if time.monotonic() > deadline:
+            raise connection.unreachable(paths.socket, f"it did not answer within {SERVICE_PATIENCE:.0f} s")
+        time.sleep(0.2)
+
+
+def _is_coming() -> bool:
+    """Whether systemd starts the service now, or is about to: at boot, or after an end that was none of its own."""
+    from banger import proc
+
+    try:
+        said = proc.ask(["systemctl", "show", "--property=ActiveState,Job", SERVICE], timeout=10)
+    except errors.BangerError:
+        return False
+    found = dict(line.partition("=")[::2] for line in said.splitlines())
+    return found.get("ActiveState") in ("activating", "deactivating") or bool(found.get("Job"))
 
 
 def _make_private(directory: str) -> None:

@@ -25,6 +25,8 @@ DAEMON_CGROUP = f"/sys/fs/cgroup/system.slice/{units.DAEMON_SERVICE}"
 class Removed(NamedTuple):
     """What became of it."""
 
+    installed: bool
+    """There was an installation, or what an unfinished removal had left of one."""
     stopped: list[str]
     """Machines that were running."""
     kept: list[str]
@@ -42,7 +44,8 @@ def uninstall(*, purge: bool, force: bool) -> Removed:
     found = record.read()
     if found is None and not os.path.lexists(HELPER):
         host = Host(owner_uid=0, owner_gid=0)
-        return Removed([], _settle(host, purge and os.path.isdir(host.state) and os.stat(host.state).st_uid != 0), [])
+        owned = os.path.isdir(host.state) and os.stat(host.state).st_uid != 0
+        return Removed(False, [], _settle(host, purge and owned), [])
     host = found or Host(owner_uid=0, owner_gid=0)
     machines = running(host)
     if machines and not force:
@@ -60,7 +63,7 @@ def uninstall(*, purge: bool, force: bool) -> Removed:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(RECORD)
     _remove_empty(CONFIG)
-    return Removed(machines, kept, left)
+    return Removed(True, machines, kept, left)
 
 
 def _settle(host: Host, purge: bool) -> list[str]:

@@ -23,7 +23,7 @@ A comment in a unit says why a restriction has the value that it has; the doctor
 
 from collections.abc import Mapping
 
-from banger.paths import BUILDER_VARIABLE
+from banger.paths import BUILDER_VARIABLE, SERVICE
 from banger.system.layout import CACHE, COMMAND, DAEMON, HELPER, PYTHON, VENV
 from banger.system.record import Record
 
@@ -32,7 +32,7 @@ SLICE = "banger.slice"
 MACHINES = "banger-machines.service"
 HELPER_SOCKET = "bangerd-root.socket"
 HELPER_SERVICE = "bangerd-root.service"
-DAEMON_SERVICE = "bangerd.service"
+DAEMON_SERVICE = SERVICE
 BUILD_SOCKET = "bangerd-build.socket"
 BUILD_SERVICE = "bangerd-build@.service"
 SHUTDOWN = "banger-shutdown.service"
@@ -286,7 +286,9 @@ After=network.target {HELPER_SERVICE} {MACHINES}
 Wants={HELPER_SERVICE} {MACHINES} {BUILD_SOCKET}
 
 [Service]
-Type=simple
+Type=notify
+# What an earlier daemon left is seen to before it serves, and takes as long as it takes.
+TimeoutStartSec=infinity
 User={record.owner}
 {f"SupplementaryGroups={' '.join(groups)}" if groups else "# There is no group for /dev/kvm on this host."}
 ExecStart={DAEMON}

@@ -40,6 +40,22 @@ def test_it_ends_in_order_and_leaves_no_socket(daemon: Daemon) -> None:
     daemon.process = None
 
 
+def test_who_has_started_it_is_told_once_it_serves(installation: Daemon) -> None:
+    """As systemd starts it (sd_notify(3)); what it starts itself is not given the address."""
+    address = installation.paths.runtime + "-notified"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(address)
+        told.settimeout(PATIENCE)
+        installation.env["NOTIFY_SOCKET"] = address
+        installation.process = installation.launch()
+        assert told.recv(100) == b"READY=1"
+        assert installation.get("/v1/daemon")[0] == 200
+        assert installation.end(signal.SIGTERM) == 0
+        assert told.recv(100) == b"STOPPING=1"
+    installation.start()  # nobody listens there any more, which is no hindrance
+    assert "systemd was not told READY=1: Connection refused" in installation.log.read_text()
+
+
 def test_a_second_daemon_names_the_first(daemon: Daemon) -> None:
     assert daemon.process is not None
     assert f"daemon_running: a daemon is already running here (pid {daemon.process.pid})" in failure(daemon)

@@ -74,9 +74,10 @@ class Host:
         self.said: list[str] = []
         self.lost = False
         """It hangs: no further answer is waited for."""
-        self._stages: list[Stage] = []
-        """Those that are saved in this box."""
+        self._stages: dict[Stage, Inventory] = {}
+        """Those that are saved in this box, with what the box held then."""
         self.stage = BARE
+        self._spent = False
 
     # -- its life -----------------------------------------------------------------------------------------------------
 
@@ -100,8 +101,9 @@ class Host:
         self.put(self._wheel, f"/root/{self._wheel.name}")
         self.run(f"{INSTALL} /root/{self._wheel.name} && rm /root/{self._wheel.name}", timeout=300)
         installed = time.monotonic()
+        self._stages = {BARE: self._settled()}
         self._machine.save(BARE.name)
-        self._stages, self.stage = [BARE], BARE
+        self._begin(BARE)
         self.said.append(
             f"resumed in {answered - begun:.1f} s, banger installed in {installed - answered:.1f} s, "
             f"saved in {time.monotonic() - installed:.1f} s"
@@ -127,7 +129,7 @@ class Host:
         """Be at a stage: saved states are gone back to, others are made, after the stages that they build on."""
         if self.lost or not self.alive:
             self.fresh()
-        if self.stage == stage:
+        if self.stage == stage and not self._spent:
             return
         if stage in self._stages:
             self._go_back(stage)
@@ -138,9 +140,9 @@ class Host:
         stage.make(self)
         made = time.monotonic()
         assert self._machine is not None
+        self._stages[stage] = self._settled()
         self._machine.save(stage.name)
-        self._stages.append(stage)
-        self.stage = stage
+        self._begin(stage)
         self.said.append(f"stage {stage.name} made in {made - begun:.1f} s, saved in {time.monotonic() - made:.1f} s")
 
     def _go_back(self, stage: "Stage") -> None:
@@ -149,8 +151,11 @@ class Host:
         self._let_go()
         self._machine.go_back(stage.name)
         self._attach(self._machine)
-        self.stage = stage
+        self._begin(stage)
         self.said.append(f"back at stage {stage.name} in {time.monotonic() - begun:.1f} s")
+
+    def _begin(self, stage: "Stage") -> None:
+        self.stage, self._spent = stage, False
 
     def _let_go(self) -> None:
         if self._line is not None:
@@ -271,3 +276,30 @@ class Host:
             if not left or time.monotonic() > deadline:
                 return left
             time.sleep(0.5)
+
+    def spend(self) -> None:
+        """What the stage has is this scenario's to take away: only what it leaves behind is judged."""
+        self._spent = True
+
+    def changes(self, patience: float = 15) -> list[str]:
+        """What is not as it was when the stage began, in words; what is on its way gets ``patience`` seconds."""
+        before, exact = self._stages[self.stage], self.stage is BARE
+        deadline = time.monotonic() + patience
+        while True:
+            now = self.inventory()
+            found = [f"left behind: {each}" for each in now.new_since(before, standing=exact)]
+            if not self._spent:
+                found += [f"gone: {each}" for each in now.gone_since(before, standing=exact)]
+            if not found or time.monotonic() > deadline:
+                return found
+            time.sleep(0.5)
+
+    def _settled(self) -> Inventory:
+        """What the box holds when nothing comes and goes any more."""
+        before = self.inventory()
+        for _ in range(20):
+            now = self.inventory()
+            if not now.new_since(before) and not now.gone_since(before):
+                break
+            before = now
+        return before

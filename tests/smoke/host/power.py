@@ -17,7 +17,7 @@ import random
 import struct
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +27,10 @@ from tests.smoke.host.machine import LOG, Machine
 from tests.smoke.host.prepared import Prepared
 
 SECTOR = 512
+SPEAKING = (
+    "for i in $(seq 600); do [ -S /run/systemd/private -a -S /run/dbus/system_bus_socket ] && break; sleep 0.1; done"
+)
+"""Waits until systemd can be asked, by root and by everybody."""
 MAGIC, FLUSH, DISCARD = 0x6A736677736872, 1, 4
 _HEAD, _ENTRY = struct.Struct("<QQQI"), struct.Struct("<4Q")
 
@@ -57,8 +61,11 @@ class Powered:
         self._machine: Machine | None = None
         self._line: Line | None = None
 
-    def boot(self) -> float:
-        """Switch it on; how long it took until the system was up."""
+    def boot(self, first: Sequence[str] = (), user: str | None = None) -> float:
+        """Switch it on; how long it took until the system was up.
+
+        ``first`` is a command that is run while it comes up, as soon as systemd can be spoken to.
+        """
         begun = time.monotonic()
         directory = prepared.run_directory()
         argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(self._disk), "-F", "raw"]
@@ -68,14 +75,30 @@ class Powered:
         self._machine.listening()
         self._line = Line()
         self._line.attach(self._machine.agent_socket, machine.BOOT_SECONDS)
+        if first:
+            self.run(SPEAKING)
+            self._run(tuple(first), user=user, timeout=machine.BOOT_SECONDS)
         self.run(prepared.SETTLED + prepared.PREPARE, timeout=machine.BOOT_SECONDS)
         return time.monotonic() - begun
 
     def run(self, command: str, *, stdin: bytes | None = None, timeout: float = 120, check: bool = True) -> Ended:
         """A line of bash, by root."""
+        return self._run((*line.SHELL, command), stdin=stdin, timeout=timeout, check=check)
+
+    def _run(
+        self,
+        argv: tuple[str, ...],
+        *,
+        user: str | None = None,
+        stdin: bytes | None = None,
+        timeout: float = 120,
+        check: bool = True,
+    ) -> Ended:
         assert self._line is not None, "the box is off"
-        ended = self._line.run((*line.SHELL, command), user=None, env={}, cwd="/", stdin=stdin, timeout=timeout)
-        assert not check or ended.status == 0, f"{command}\nended with {ended.status}:\n{ended.stdout}{ended.stderr}"
+        ended = self._line.run(argv, user=user, env={}, cwd="/", stdin=stdin, timeout=timeout)
+        assert not check or ended.status == 0, (
+            f"{' '.join(argv)}\nended with {ended.status}:\n{ended.stdout}{ended.stderr}"
+        )
         return ended
 
     def cut(self) -> Cut:

@@ -13,11 +13,16 @@ from tests.smoke.host.image import OWNER
 INSTALL = ("/opt/banger/bin/banger", "system", "install", "--owner", OWNER)
 
 
+CONFIG = 'default_image = "busybox"\n'
+"""The administrator's settings: the default image is one that the box can have."""
+
+
 def _install(host: Host) -> None:
+    host.run("mkdir /etc/banger && cat > /etc/banger/config.toml", stdin=CONFIG.encode())
     host.run(INSTALL, timeout=900)
 
 
-def _stock(host: Host) -> None:
+def stock(host: Host) -> None:
     """The kernel as a pull would have left it, and an image by a pull."""
     release = host.run("jq -r .name /kit/kernel/kernel.json").stdout.strip()
     target = f"/var/lib/banger/kernels/{release}"
@@ -61,13 +66,7 @@ sed -i '0,/"name": "[^"]*"/s//"name": "debian-cloud"/' debian-cloud/kernel.json
 def _make_mortal(host: Host) -> None:
     """A daemon that can meet its end at an instant, and all that is made with the first machine."""
     with tempfile.TemporaryDirectory() as scratch:
-        for pattern in (
-            "*.py",
-            "matrix/*.py",
-            "smoke/__init__.py",
-            "smoke/host/__init__.py",
-            "smoke/host/inventory.py",
-        ):
+        for pattern in PROGRAMS:
             for path in (TREE / "tests").glob(pattern):
                 target = Path(scratch) / path.relative_to(TREE)
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -81,6 +80,6 @@ def _make_mortal(host: Host) -> None:
 
 
 INSTALLED = Stage("installed", _install)
-STOCKED = Stage("stocked", _stock, INSTALLED)
+STOCKED = Stage("stocked", stock, INSTALLED)
 SERVING = Stage("serving", _serve, STOCKED)
 MORTAL = Stage("mortal", _make_mortal, STOCKED)

@@ -1,10 +1,12 @@
 """What a host must have, judged without a host."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from banger import errors
+from banger.privileged.installation import Host
 from banger.system import checks, environment
 from banger.system.checks import Finding
 
@@ -52,3 +54,25 @@ def test_what_somebody_else_can_change_is_not_roots(tmp_path: Path) -> None:
     (tmp_path / "loose").mkdir()
     (tmp_path / "loose").chmod(0o777)
     assert environment.not_roots(str(tmp_path / "loose")) != ""
+
+
+@pytest.mark.parametrize(("flags", "said"), [(os.ST_NODEV, "nodev"), (os.ST_NODEV | os.ST_NOEXEC, "nodev and noexec")])
+def test_jails_need_devices_and_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: int, said: str
+) -> None:
+    """A place that is still to be made is judged by what is above it."""
+    real = os.statvfs
+    monkeypatch.setattr(
+        os, "statvfs", lambda path: _flagged(real(path), flags) if path == str(tmp_path) else real(path)
+    )
+    host = Host(owner_uid=1, owner_gid=1, private=f"{tmp_path}/lib/banger-root")
+    (found,) = [each for each in checks.examine(host) if "jails" in each.text]
+    assert found.required
+    assert found.text == f"jails cannot be in {host.private}: its file system is mounted {said}"
+    assert found.mend == f"mount another file system at {host.private}"
+
+
+def _flagged(found: os.statvfs_result, flags: int) -> os.statvfs_result:
+    fields = list(found)
+    fields[8] = flags
+    return os.statvfs_result(fields)
