@@ -133,7 +133,7 @@ async def test_an_offline_edit_makes_the_same_of_an_image_that_has_none(
     plain = tmp_path / "plain.ext4"
     build_image([LayerSource(str(tmp_path / "layer.tar"), "layer")], str(plain), size=SIZE, seed="sha256:0")
     async with installation.daemon() as daemon:
-        await edit.apply(str(plain), assets.load(daemon.images.agent).files)
+        await edit.apply(str(plain), assets.load(daemon.images.agent).files, scratch=str(tmp_path))
         made = await make(daemon, tmp_path / "made.tar", content)
         images = [Ext4Image(each, tmp_path) for each in (str(plain), daemon.images.rootfs(made))]
     for image in images:
