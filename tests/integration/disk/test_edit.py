@@ -359,7 +359,13 @@ def test_file_systems_of_other_makers(tmp_path: Path, form: tuple[str, ...]) -> 
     image = tmp_path / "image"
     made(image, *form, size=32 << 20)
     files = [GuestFile(f"/many/a-name-that-takes-room-{number:04}", b"x" * number) for number in range(200)]
-    asyncio.run(edit.apply(str(image), [*files, GuestFile("/link", target="t" * 100), Directory("/d", 0o700, 1, 2)], scratch=str(tmp_path)))
+    asyncio.run(
+        edit.apply(
+            str(image),
+            [*files, GuestFile("/link", target="t" * 100), Directory("/d", 0o700, 1, 2)],
+            scratch=str(tmp_path),
+        )
+    )
     again = [GuestFile(each.path, b"again", uid=3) for each in files[::2]]
     asyncio.run(edit.apply(str(image), [*again, Remove("/link"), Remove("/d"), GuestFile("/f")], scratch=str(tmp_path)))
     Ext4Image(image, tmp_path).check()
