@@ -109,14 +109,21 @@ the place of its single values. A recipe that was carried out before costs nothi
             description="""\
 The file holds an ext4 file system and stays yours: machines only ever read it, and deleting the image leaves it where
 it is. It is checked first; machines start as long as it does not change. 'banger image promote' makes it an image that
-no longer needs the file.""",
+no longer needs the file.
+
+Two options change the file itself, in place. Whoever cannot do without it keeps a copy: when the daemon or the host
+dies meanwhile, the file may be left half edited.""",
             arguments=(
                 Argument("NAME", "name of the image"),
                 Argument("--rootfs", "the file", metavar="FILE", required=True, complete="file"),
                 Argument("--kernel", "what its machines boot", metavar="KERNEL", complete="kernel"),
-                Argument("--root-owned", "first give to root what is yours in it; changes the file", kind="flag"),
                 Argument(
-                    "--guest-assets", "first put the guest's part of banger into it; changes the file", kind="flag"
+                    "--root-owned", "first give to root what is yours in it; changes the file in place", kind="flag"
+                ),
+                Argument(
+                    "--guest-assets",
+                    "first put the guest's part of banger into it; changes the file in place",
+                    kind="flag",
                 ),
                 JSON,
             ),
