@@ -168,7 +168,7 @@ MADE = lines(f"image {NAME}")
 
 def wanted(**fields: object) -> Wanted:
     """Of no image that there is."""
-    plain: dict[str, object] = {"id": "0" * 16, "name": NAME, "kind": "oci", "source": "oci:/x:y", "least": SIZE}
+    plain: dict[str, object] = {"id": "0" * 16, "name": NAME, "kind": "oci", "source": "oci:/x:y"}
     return msgspec.convert({**plain, **fields}, Wanted)
 
 

@@ -1,5 +1,6 @@
 """Every image carries the guest assets, on top of whatever it brings and without changing what it has."""
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import pytest
 from banger.api.image import ImportImage, PullImage
 from banger.disk import edit
 from banger.guest import assets
+from banger.images import sources
 from banger.images.record import ImageRecord
 from banger.oci.build import LayerSource, build_image
 from tests import guest_images
@@ -170,6 +172,43 @@ async def test_the_same_content_gives_the_same_bytes(installation: Installation,
             digests.append(_of(daemon.images.rootfs(record)))
             await daemon.done(await daemon.images.delete("made"))
     assert digests[0] == digests[1]
+
+
+@scenario
+async def test_the_size_follows_from_the_content_and_from_no_setting(
+    installation: Installation, tmp_path: Path
+) -> None:
+    """Large enough for a machine of the built-in size, and no setting makes other bytes."""
+    (tmp_path / "made.tar").write_bytes(Tar().file("a", b"b" * 70_000).bytes())
+    digests = []
+    for number, size in enumerate((2 << 30, 20 << 30)):
+        async with installation.daemon(**{"vm_defaults.disk_size": size}) as daemon:
+            request = ImportImage(path=str(tmp_path / "made.tar"), name=f"made-{number}")
+            await daemon.done(await daemon.images.import_archive(request))
+            record = daemon.images.find(request.name)
+            assert record.fitted and record.size == sources.LEAST == 8 << 30
+            digests.append(_sparse(daemon.images.rootfs(record)))
+            request = ImportImage(path=str(tmp_path / "made.tar"), name=f"asked-{number}", size=record.size)
+            await daemon.done(await daemon.images.import_archive(request))
+            asked = daemon.images.find(request.name)
+            assert (asked.fitted, asked.size) == (False, record.size), "its groups begin with another number of blocks"
+            assert not os.path.samefile(daemon.images.rootfs(asked), daemon.images.rootfs(record))
+            for name in (record.name, asked.name):
+                await daemon.done(await daemon.images.delete(name))
+    assert digests[0] == digests[1]
+
+
+def _sparse(path: str) -> bytes:
+    """As `_of`, of the bytes that are not holes, and where they are."""
+    found = hashlib.sha256(str(os.path.getsize(path)).encode())
+    with open(path, "rb") as file:
+        end = 0
+        with contextlib.suppress(OSError):  # there are holes alone
+            while True:
+                begin = os.lseek(file.fileno(), end, os.SEEK_DATA)
+                end = os.lseek(file.fileno(), begin, os.SEEK_HOLE)
+                found.update(str(begin).encode() + os.pread(file.fileno(), end - begin, begin))
+    return found.digest()
 
 
 def _of(path: str) -> bytes:

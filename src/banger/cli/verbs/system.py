@@ -183,7 +183,10 @@ daemon is needed.""",
             Argument("--arch", "amd64 (the default) or arm64", metavar="ARCH"),
             Argument("--kernel-ref", "the kernel that its machines boot", metavar="KERNEL"),
             Argument(
-                "--size", "size of its file system; as large as needed when left out", kind="size", metavar="SIZE"
+                "--size",
+                "size of its file system; 1.5 times its content and at least 1G when left out",
+                kind="size",
+                metavar="SIZE",
             ),
         ),
         examples=("docker export box | banger internal make-bundle --rootfs-tar - --name box --out box.tar.zst",),
