@@ -24,15 +24,18 @@ from typing import Any
 
 from banger.api.image import ImportImage, PullImage, RegisterImage
 from banger.api.operation import Operation
+from banger.bundles.pack import Packed
 from banger.engine import run as engine_run
 from banger.images.record import RECORD, ROOTFS
 from banger.store.operations import Operations
 from banger.store.records import Records
+from tests import web
+from tests.home import BANGER
 from tests.installation import MIB, Daemon, Installation
 
 SIZE = 64 * MIB
 NAME = "victim"
-KINDS = {"replace": "image.pull", "directory": "image.import"}
+KINDS = {"replace": "image.pull", "bundle": "image.pull", "directory": "image.import"}
 """Of scenes that are not named as their change is."""
 
 FILES = ("rename", "replace", "link", "chmod", "fsync", "unlink", "makedirs", "mkdir")
@@ -111,8 +114,20 @@ class Scene:
         self.temporary = directory / "temporary"
         self.temporary.mkdir()
         os.environ["TMPDIR"] = tempfile.tempdir = str(self.temporary)  # nothing of a change belongs there
+        if kind == "bundle":
+            self.publish()
         self.log = directory / "boundaries"
         self.settled = asyncio.run(self._prepare())
+
+    def publish(self) -> None:
+        """A catalog that has the archive as a bundle, which the product's own program makes of it."""
+        out = self.directory / "victim.tar.zst"
+        argv = ["--rootfs-tar", str(self.directory / "archive.tar"), "--name", NAME, "--size", "64M", "--out", str(out)]
+        made = subprocess.run([*BANGER, "internal", "make-bundle", *argv, "--json"], check=True, capture_output=True)
+        catalogs = Path(self.installation.paths.catalogs)
+        catalogs.mkdir(parents=True)
+        entry = web.Bundle(b"", Packed(**json.loads(made.stdout))).entry(NAME, str(out))
+        (catalogs / "own.toml").write_text(entry)
 
     async def _prepare(self) -> dict[str, str]:
         async with self.installation.daemon() as daemon:
@@ -130,7 +145,10 @@ class Scene:
     async def register(self, daemon: Daemon, *, changed: bool = False) -> Operation:
         """The owner's file, as its owner made it; ``changed`` by the change itself."""
         path = self.directory / "own.ext4"
-        shutil.copyfile(self.directory / "rootfs.ext4", path)
+        with (self.directory / "rootfs.ext4").open("rb") as source, path.open("wb") as target:
+            while block := source.read(4096):  # holes stay holes
+                target.seek(4096, os.SEEK_CUR) if block.count(0) == 4096 else target.write(block)
+            target.truncate()
         return await daemon.images.register(
             RegisterImage(name=NAME, path=str(path), root_owned=changed, assets=changed)
         )
@@ -142,6 +160,8 @@ class Scene:
         if self.kind == "directory":
             request = ImportImage(path=f"{self.directory}/tree", name=NAME, size=SIZE, directory=True)
             return await daemon.images.import_archive(request)
+        if self.kind == "bundle":
+            return await daemon.images.pull(PullImage(reference=NAME))
         if self.kind == "register":
             return await self.register(daemon, changed=True)
         if self.kind == "promote":

@@ -82,9 +82,13 @@ def test_a_change_that_is_cancelled_at_every_second_boundary(directory: Path, ki
 
 
 @pytest.mark.parametrize(
-    ("kind", "place", "kibibytes"), [("pull", "cache", 64), ("import", "state", 96), ("replace", "state", 16)]
-)
+    ("kind", "place", "kibibytes"),
+    [
+        ("pull", "cache", 64), ("import", "state", 96), ("replace", "state", 16), ("bundle", "state", 96),
+        ("promote", "state", 64), ("register", "state", 32), ("make-bundle", "made", 192),
+    ],
+)  # fmt: skip
 def test_a_disk_that_is_full_at_every_stage(directory: Path, kind: str, place: str, kibibytes: int) -> None:
-    """Of the cache, or of the database, the staging area and the images together."""
+    """Of the cache; of the database, the staging area and the images together; or of where a bundle is made."""
     ends = play("full_scene", str(directory), kind, place, str(kibibytes << 10), namespace=("unshare", "-Urm"))
     assert ends.count("full") > 2 and ends[-1] == "done"
