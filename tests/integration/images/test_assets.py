@@ -1,6 +1,5 @@
 """Every image carries the guest assets, on top of whatever it brings and without changing what it has."""
 
-import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from banger.images import sources
 from banger.images.record import ImageRecord
 from banger.oci.build import LayerSource, build_image
 from tests import guest_images
-from tests.ext4_image import Ext4Image
+from tests.ext4_image import Ext4Image, content
 from tests.guest_images import EPOCH, Tar
 from tests.installation import MIB, Daemon, Installation, scenario
 
@@ -187,7 +186,7 @@ async def test_the_size_follows_from_the_content_and_from_no_setting(
             await daemon.done(await daemon.images.import_archive(request))
             record = daemon.images.find(request.name)
             assert record.fitted and record.size == sources.LEAST == 8 << 30
-            digests.append(_sparse(daemon.images.rootfs(record)))
+            digests.append(content(daemon.images.rootfs(record)))
             request = ImportImage(path=str(tmp_path / "made.tar"), name=f"asked-{number}", size=record.size)
             await daemon.done(await daemon.images.import_archive(request))
             asked = daemon.images.find(request.name)
@@ -196,19 +195,6 @@ async def test_the_size_follows_from_the_content_and_from_no_setting(
             for name in (record.name, asked.name):
                 await daemon.done(await daemon.images.delete(name))
     assert digests[0] == digests[1]
-
-
-def _sparse(path: str) -> bytes:
-    """As `_of`, of the bytes that are not holes, and where they are."""
-    found = hashlib.sha256(str(os.path.getsize(path)).encode())
-    with open(path, "rb") as file:
-        end = 0
-        with contextlib.suppress(OSError):  # there are holes alone
-            while True:
-                begin = os.lseek(file.fileno(), end, os.SEEK_DATA)
-                end = os.lseek(file.fileno(), begin, os.SEEK_HOLE)
-                found.update(str(begin).encode() + os.pread(file.fileno(), end - begin, begin))
-    return found.digest()
 
 
 def _of(path: str) -> bytes:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.digests import named
+from tests.ext4_image import sound
 from tests.guest_images import Tar, compress
 
 NOISE = os.urandom(3_000_000)
@@ -75,6 +76,7 @@ def built(
         ["unshare", "-U", "--", *argv] if user else argv, input=json.dumps({**request, "output": str(output)}).encode(),
         env=environment, check=True, stdout=subprocess.DEVNULL, timeout=120, umask=int(variables.get("UMASK", "22"), 8),
     )  # fmt: skip
+    sound(output)
     return hashlib.sha256(output.read_bytes()).hexdigest()
 
 
