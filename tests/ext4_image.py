@@ -143,7 +143,7 @@ _SOUND: set[bytes] = set()
 
 
 def sound(path: Path | str) -> None:
-    """As `Ext4Image.check`, once for the same content. Raises FileNotFoundError; who removes it later does not matter."""
+    """As `Ext4Image.check`, once for the same content. Raises FileNotFoundError; it may be removed meanwhile."""
     with open(path, "rb") as file:
         known = content(file.name)
         if known not in _SOUND:
