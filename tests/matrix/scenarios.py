@@ -6,6 +6,7 @@ itself tells the tasks; a run compares them with those that the real change has 
 """
 
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -211,6 +212,23 @@ def _register(world: Witness) -> Operation:
     return world.client.image_register(RegisterImage(name=NAME, path=f"{world.directory}/rootfs.ext4"))
 
 
+def _spare(world: Witness) -> None:
+    _rootfs(world)
+    shutil.copyfile(world.directory / "rootfs.ext4", world.directory / "spare.ext4")
+
+
+def _register_changed(world: Witness) -> Operation:
+    """A file that its owner has made anew: a death in an edit may have left it half edited."""
+    shutil.copyfile(world.directory / "spare.ext4", world.directory / "rootfs.ext4")
+    path = f"{world.directory}/rootfs.ext4"
+    return world.client.image_register(RegisterImage(name=NAME, path=path, root_owned=True, assets=True))
+
+
+def _tree(world: Witness) -> None:
+    (world.directory / "tree/etc").mkdir(parents=True)
+    (world.directory / "tree/etc/content").write_bytes(b"content" * 50_000)
+
+
 def _registered(world: Witness) -> None:
     world.quiet()
     found = [each for each in world.client.image_list().images if each.name == NAME]
@@ -227,6 +245,13 @@ def images() -> list[Scenario]:
             kind="image.import", sample=wanted(kind="archive"), ready=without_image, adds=MADE,
             begin=lambda world: world.client.image_import(
                 ImportImage(path=f"{world.directory}/tiny.tar", name=NAME, size=SIZE)
+            ),
+        ),
+        Scenario(
+            kind="image.import", variant="directory", sample=wanted(kind="directory"), supplies=_tree,
+            ready=without_image, adds=MADE,
+            begin=lambda world: world.client.image_import(
+                ImportImage(path=f"{world.directory}/tree", name=NAME, size=SIZE, directory=True)
             ),
         ),
         Scenario(
@@ -248,6 +273,10 @@ def images() -> list[Scenario]:
         Scenario(
             kind="image.register", sample=Registered(wanted=wanted(kind="file")), supplies=_rootfs,
             ready=without_image, begin=_register, adds=MADE,
+        ),
+        Scenario(
+            kind="image.register", variant="root-owned", supplies=_spare, ready=without_image, adds=MADE,
+            sample=Registered(wanted=wanted(kind="file"), root_owned=True, assets=True), begin=_register_changed,
         ),
         Scenario(
             kind="image.promote", sample=Registered(wanted=wanted(kind="file"), promoted="0" * 16), supplies=_rootfs,
