@@ -204,7 +204,7 @@ def _join(world: Witness) -> Operation:
 def _rootfs(world: Witness) -> None:
     (world.directory / "tree/etc").mkdir(parents=True)
     path = world.directory / "rootfs.ext4"
-    argv = ["mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-d", str(world.directory / "tree"), str(path), "32M"]
+    argv = ["mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-d", f"{world.directory}/tree", str(path), "32M"]
     subprocess.run(argv, check=True, env=TOOLS, timeout=60, capture_output=True)
 
 
@@ -214,19 +214,23 @@ def _register(world: Witness) -> Operation:
 
 def _spare(world: Witness) -> None:
     _rootfs(world)
-    shutil.copyfile(world.directory / "rootfs.ext4", world.directory / "spare.ext4")
+    (world.directory / "rootfs.ext4").rename(world.directory / "spare.ext4")
 
 
 def _register_changed(world: Witness) -> Operation:
     """A file that its owner has made anew: a death in an edit may have left it half edited."""
-    shutil.copyfile(world.directory / "spare.ext4", world.directory / "rootfs.ext4")
-    path = f"{world.directory}/rootfs.ext4"
+    path = str(shutil.copyfile(world.directory / "spare.ext4", world.directory / "rootfs.ext4"))
     return world.client.image_register(RegisterImage(name=NAME, path=path, root_owned=True, assets=True))
 
 
 def _tree(world: Witness) -> None:
-    (world.directory / "tree/etc").mkdir(parents=True)
-    (world.directory / "tree/etc/content").write_bytes(b"content" * 50_000)
+    (world.directory / "tree").mkdir()
+    (world.directory / "tree/content").write_bytes(b"content" * 50_000)
+
+
+def _import(world: Witness, source: str = "tiny.tar") -> Operation:
+    request = ImportImage(path=f"{world.directory}/{source}", name=NAME, size=SIZE, directory=source == "tree")
+    return world.client.image_import(request)
 
 
 def _registered(world: Witness) -> None:
@@ -242,17 +246,11 @@ def images() -> list[Scenario]:
     """All that makes or removes an image, but builds."""
     return [
         Scenario(
-            kind="image.import", sample=wanted(kind="archive"), ready=without_image, adds=MADE,
-            begin=lambda world: world.client.image_import(
-                ImportImage(path=f"{world.directory}/tiny.tar", name=NAME, size=SIZE)
-            ),
+            kind="image.import", sample=wanted(kind="archive"), ready=without_image, begin=_import, adds=MADE,
         ),
         Scenario(
             kind="image.import", variant="directory", sample=wanted(kind="directory"), supplies=_tree,
-            ready=without_image, adds=MADE,
-            begin=lambda world: world.client.image_import(
-                ImportImage(path=f"{world.directory}/tree", name=NAME, size=SIZE, directory=True)
-            ),
+            ready=without_image, adds=MADE, begin=lambda world: _import(world, "tree"),
         ),
         Scenario(
             kind="image.pull", variant="layers", sample=wanted(), supplies=_layout, ready=without_image, begin=_pull,
