@@ -182,15 +182,15 @@ class Paths:
 
     @property
     def images(self) -> str:
-        return os.path.join(self.state, "images")
+        return f"{self.state}/images"
 
     @property
     def kernels(self) -> str:
-        return os.path.join(self.state, "kernels")
+        return f"{self.state}/kernels"
 
     @property
     def vms(self) -> str:
-        return os.path.join(self.state, "vms")
+        return f"{self.state}/vms"
 
     @property
     def set_aside(self) -> str:
@@ -221,13 +221,13 @@ class Paths:
         return os.path.join(self.cache, "probe")
 
     def image(self, image_id: str) -> str:
-        return os.path.join(self.images, image_id)
+        return f"{self.state}/images/{image_id}"
 
     def kernel(self, name: str) -> str:
-        return os.path.join(self.kernels, name)
+        return f"{self.state}/kernels/{name}"
 
     def vm(self, vm_id: str) -> str:
-        return os.path.join(self.vms, vm_id)
+        return f"{self.state}/vms/{vm_id}"
 
     def vm_runtime(self, vm_id: str) -> str:
-        return os.path.join(self.runtime, "vms", vm_id)
+        return f"{self.runtime}/vms/{vm_id}"

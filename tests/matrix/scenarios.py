@@ -29,6 +29,7 @@ from banger.images.registering import Registered
 from banger.kernels.making import Made
 from banger.vmm import stub
 from banger.vms.plans import Changed, Created
+from banger.vms.published import Published
 from banger.vms.record import VmRecord
 from banger.vms.reshaping import Form, Reformed
 from tests import guest_images, web
@@ -108,13 +109,26 @@ def record(jailed: bool = False) -> VmRecord:
 
 def _set(jailed: bool) -> Reformed:
     """The network of a machine in a jail changes too; any other's always reaches the outside."""
-    return Reformed("0" * 16, Form(None, False, False), Form(PendingVm(vcpu=2), jailed, False))
+    ports = (Published("127.0.0.1", 1, 1),)
+    return Reformed("0" * 16, Form(None, False, False), Form(PendingVm(vcpu=2), jailed, False, ports))
+
+
+def _reform(world: Witness) -> Operation:
+    vm = world.client.vm_show(MACHINE)
+    there = [str(each.port) for each in vm.published]
+    wanted = SetVm(unpublish=there) if there else SetVm(publish=[f"{world.port}:80"])
+    rerouted = not vm.nat if world.driver == "firecracker" else None
+    return world.client.vm_set(MACHINE, msgspec.structs.replace(wanted, vcpu=2, nat=rerouted))
 
 
 def _larger(world: Witness) -> None:
     world.machine("stopped")
     vm = world.client.vm_show(MACHINE)
-    wanted = SetVm(disk_size=vm.disk_size + 4 * MIB, work_disk_size=vm.work_disk_size + 4 * MIB)
+    wanted = SetVm(
+        disk_size=vm.disk_size + 4 * MIB,
+        work_disk_size=vm.work_disk_size + 4 * MIB,
+        publish=[] if vm.published else [f"{world.port}:80"],
+    )
     world.done(world.client.vm_set(MACHINE, wanted))
 
 
@@ -144,11 +158,12 @@ def machines(jailed: bool = False) -> list[Scenario]:
         ),
         Scenario(
             kind="vm.set", sample=_set(jailed), machine=True, ready=lambda world: world.machine("running"),
-            begin=lambda world: world.client.vm_set(MACHINE, SetVm(vcpu=2)),
+            begin=_reform,
         ),
         Scenario(
-            kind="vm.start", variant="larger", sample=msgspec.structs.replace(changed, reshaped=True), adds=RUNNING,
-            removes=STOPPED, machine=True, ready=_larger, begin=lambda world: world.client.vm_start(MACHINE),
+            kind="vm.start", variant="larger", adds=RUNNING,
+            sample=msgspec.structs.replace(changed, reshaped=True, published=True), removes=STOPPED, machine=True,
+            ready=_larger, begin=lambda world: world.client.vm_start(MACHINE),
         ),
         Scenario(
             kind="vm.stop", variant="at rest", sample=msgspec.structs.replace(changed, already="so"), machine=True,
@@ -299,7 +314,7 @@ BUNDLE = Source("http://127.0.0.1/x", "0" * 64, 1)
 
 def _kernel_directory(world: Witness) -> None:
     place = world.directory / "kernel"
-    place.mkdir()
+    place.mkdir(exist_ok=True)
     (place / "vmlinux").write_bytes(stub.elf() + b"Linux version 6.9.0-built-in")
 
 

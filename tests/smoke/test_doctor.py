@@ -5,7 +5,6 @@ from tests.smoke.host.box import Host
 KNOWN = {
     "advisories": "CVE-2026-1386",
     "mmdebstrap": "not installed",
-    "default image": "is not here yet",
     "mitigations": "the processor is open to",
 }
 """Row -> why it is a warning in the box."""

@@ -13,6 +13,7 @@ import ctypes
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -29,6 +30,9 @@ LOG = logging.getLogger("banger.daemon")
 
 M_MMAP_THRESHOLD = -3
 LARGE_BLOCK = 128 << 10
+
+FILES = 65536
+"""How many may be open at a time, where the host lets us."""
 
 FAREWELL_SECONDS = 2
 """How long an end waits for replies that are on their way."""
@@ -52,6 +56,7 @@ def main() -> int:
 def run(paths: Paths, parts: Wire) -> None:
     """Be the daemon of an installation until told to end. Raises `errors.BangerError` when that is not possible."""
     _return_memory()
+    _more_files()
     os.umask(0o077)
     os.chdir("/")
     config = load(*paths.config_files)
@@ -79,6 +84,14 @@ def _return_memory() -> None:
     """
     with contextlib.suppress(AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
+
+
+def _more_files() -> None:
+    """Each connection that is forwarded into a machine is a file; the usual soft limit is for programs with few."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 async def _serve(paths: Paths, config: Config, parts: Wire, listener: socket.socket) -> None:

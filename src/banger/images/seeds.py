@@ -136,6 +136,17 @@ def noted(directory: str) -> Note | None:
         return None
 
 
+async def fault(rootfs: str) -> str:
+    """Why a root file system can have no seed; empty where it can."""
+    try:
+        await _home(rootfs)
+    except errors.UnusableDisk as unusable:
+        return unusable.message
+    except OSError as error:
+        return f"{rootfs}: {error.strerror}"
+    return ""
+
+
 def view(directory: str) -> WorkSeed | None:
     """An image's seed as clients see it."""
     note = noted(directory)

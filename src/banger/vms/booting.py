@@ -32,6 +32,11 @@ class MakeInitrd(Step):
 
     name = "initrd"
 
+    def __init__(self, parts: Parts, vm_id: str) -> None:
+        super().__init__(parts, vm_id)
+        self.path = os.path.join(parts.paths.vm(vm_id), boot.INITRD)
+        self.resource = Made("file", self.path)
+
     async def do(self, report: Report) -> None:
         parts = self.parts
         report.stage("making the initrd")
@@ -40,17 +45,17 @@ class MakeInitrd(Step):
         today = assets.load(parts.images.agent)
         archive = await files.archive_of_start(record, image, parts.images.rootfs(image), today)
         shared = await parts.kernels.initrd(record.kernel)
-        path = os.path.join(parts.paths.vm(record.id), boot.INITRD)
         try:
-            await asyncio.to_thread(_join, path, shared, archive)
+            await asyncio.to_thread(_join, self.path, shared, archive)
             uid = parts.uid(record)
             if uid is not None:
-                os.chown(path, -1, uid)
-                os.chmod(path, 0o640)
+                os.chown(self.path, -1, uid)
+                os.chmod(self.path, 0o640)
         except OSError as error:
-            raise errors.from_os(error, path) from error
-        report.record(assets=record.assets)
-        parts.machines.change(self.vm_id, assets=today.digest)
+            raise errors.from_os(error, self.path) from error
+        if (record.assets or image.assets) != today.digest:
+            report.record(assets=record.assets)
+            parts.machines.change(self.vm_id, assets=today.digest)
 
     async def undo(self, report: Report) -> None:
         """What the root carries is in doubt: the next start brings it again."""
@@ -86,6 +91,7 @@ class Launch(Step):
             parts.kernels.get(record.kernel),
             parts.paths,
             parts.uid(record),
+            boot.limits(parts.settings),
         )
         try:
             os.makedirs(spec.runtime, mode=0o700, exist_ok=True)
@@ -96,7 +102,6 @@ class Launch(Step):
             raise errors.VmmFailed(reason=failed.data.get("reason", ""), name=record.name) from failed
         launched = parts.machines.change(self.vm_id, handle=handle, stop_reason=None, error=None)
         await handles.kept(parts.paths, launched)
-        report.record(pid=handle.pid, start_ticks=handle.start_ticks)
 
     async def undo(self, report: Report) -> None:
         await switch_off(self.parts, self.vm_id)

@@ -4,15 +4,17 @@ A record is replaced as a whole, never changed in place. `state` says what was l
 as running may have died since, which `watch` and the daemon's start set right.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
+from banger.api.port import Forward
 from banger.api.vm import PendingVm, Vm, VmState
 from banger.engine.events import Events
 from banger.store.records import Records
 from banger.vmm.driver import Handle, Network, TapNetwork, UserNetwork
 from banger.vms.deadline import Deadline
+from banger.vms.published import Published
 
 
 class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +59,8 @@ class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
     peers: bool = False
     host: bool = False
     """What its network reaches, where it is banger's own: see `banger.net.service.Guest`."""
+    publish: tuple[Published, ...] = ()
+    """Ports of the host that lead into it while it runs."""
     assets: str = ""
     """Digest of the guest assets that its root has had since its last start; empty while it has those of its image."""
     slot: int = 0
@@ -76,7 +80,7 @@ def shape(record: VmRecord) -> VmRecord:
     return msgspec.structs.replace(record, **{name: value for name, value in pending.items() if value is not None})
 
 
-def view(record: VmRecord, operation: str | None) -> Vm:
+def view(record: VmRecord, operation: str | None, published: Sequence[Forward] = ()) -> Vm:
     """The machine as clients see it; one that does not run is already as it will be."""
     running = record.handle if record.state == "running" else None
     pending = record.pending if record.state == "running" else None
@@ -103,6 +107,7 @@ def view(record: VmRecord, operation: str | None) -> Vm:
         address=record.network.address.partition("/")[0] if record.network else None,
         nat=isinstance(record.network, UserNetwork) or (record.network is not None and record.nat),
         peers=isinstance(record.network, TapNetwork) and record.peers,
+        published=list(published),
         pid=running.pid if running else None,
         created=record.created,
         started=record.started,

@@ -22,7 +22,7 @@ from banger.api.daemon import Check, Report
 from banger.api.image import CacheUse, Image, ImportImage, PullImage, RegisterImage
 from banger.api.kernel import ImportKernel, KernelInfo, PullKernel
 from banger.api.operation import Operation
-from banger.api.port import VmPorts
+from banger.api.port import Forward, Forwarded, VmPorts
 from banger.api.recipe import BuildImage
 from banger.api.vm import CreateVm, ExecVm, Health, KeepVm, SetVm, StopVm, Vm, VmStatsList
 from banger.config.settings import Config
@@ -155,7 +155,7 @@ class Vms:
         )  # fmt: skip
         return self._engine.begin("vm.create", subject=name, subject_id=f"id-{name}", spec={"name": name})
 
-    def keep(self, ref: str, request: KeepVm) -> Vm:
+    async def keep(self, ref: str, request: KeepVm) -> Vm:
         return self.show(ref)
 
     def _begin(self, verb: str, ref: str, state: str, needed: str) -> Operation:
@@ -192,6 +192,17 @@ class Vms:
     async def ports(self, ref: str) -> VmPorts:
         found = self.show(ref)
         return VmPorts(id=found.id, name=found.name, ports=[])
+
+    @contextlib.asynccontextmanager
+    async def forward(self, ref: str, wanted: Sequence[str]) -> AsyncIterator[tuple[Forwarded, asyncio.Event]]:
+        found, ended = self.show(ref), asyncio.Event()
+        note(self._state, f"forward {' '.join(wanted)}")
+        if wanted == ["1"]:
+            ended.set()
+        try:
+            yield Forwarded(name=found.name, forwards=[Forward(address="127.0.0.1", port=1, guest=2)]), ended
+        finally:
+            note(self._state, f"free {' '.join(wanted)}")
 
     async def logs(self, ref: str, follow: bool) -> AsyncIterator[bytes]:
         yield b"console\n"
@@ -269,6 +280,9 @@ class Images:
 
     def cache(self) -> CacheUse:
         return CacheUse(blobs=0, bytes=0)
+
+    async def seed_faults(self) -> dict[str, str]:
+        return {}
 
     async def prune_cache(self) -> Operation:
         raise errors.DiskFull(path="/")

@@ -84,6 +84,9 @@ async def test_an_image_without_a_home_has_an_empty_one(installation: Installati
         assert daemon.images.show("loop").work_seed is None
         with pytest.raises(errors.UnusableDisk, match="too many symbolic links"):
             await daemon.images.work_seed(looped.id)
+        assert {name: "too many" in fault for name, fault in (await daemon.images.seed_faults()).items()} == {
+            "loop": True
+        }
 
 
 @scenario
