@@ -9,8 +9,6 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -23,7 +21,6 @@ from banger.api.vm import PendingVm, SetVm
 from banger.builds.plans import Building
 from banger.bundles.pack import Packed
 from banger.bundles.receive import Source
-from banger.engine.change import Spec
 from banger.images.making import Removed, Wanted
 from banger.images.registering import Registered
 from banger.kernels.making import Made
@@ -36,61 +33,11 @@ from tests import guest_images, web
 from tests.home import BANGER
 from tests.installation import MIB
 from tests.matrix.judge import TOOLS
-from tests.matrix.witness import IMAGE, MACHINE, PATIENCE, Witness
+from tests.matrix.scenario import Scenario, lines
+from tests.matrix.witness import IMAGE, MACHINE, Witness
 
 SIZE = 64 * MIB
 NAME, KERNEL = "made", "own"
-
-Facts = frozenset[str]
-
-
-def lines(*facts: str) -> Facts:
-    return frozenset(facts)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scenario:
-    """``adds`` and ``removes`` are what the change makes of the facts; ``undone`` are other ends that are right too.
-
-    Each of ``undone`` is what goes and what comes; the facts as they were are always right where a change is undone,
-    unless ``onward``: then the change only goes forward, and undoing it leaves what its tasks have done.
-    """
-
-    kind: str
-    variant: str = ""
-    sample: object
-    ready: Callable[[Witness], None]
-    begin: Callable[[Witness], Operation]
-    adds: Facts = frozenset()
-    removes: Facts = frozenset()
-    undone: Sequence[tuple[Facts, Facts]] = ()
-    onward: bool = False
-    machine: bool = False
-    """It is about a machine: its driver matters."""
-    guest: bool = False
-    """It needs a real guest."""
-    seconds: float = PATIENCE
-    """How long the way to its last instant may take."""
-    supplies: Callable[[Witness], None] = field(default=lambda world: None)
-    """Made once, before the first daemon."""
-
-    @property
-    def name(self) -> str:
-        return f"{self.kind} {self.variant}".strip()
-
-    @property
-    def spec(self) -> Spec:
-        found: Spec = msgspec.to_builtins(self.sample)
-        return found
-
-    def after(self, before: Facts) -> Facts:
-        return before - self.removes | self.adds
-
-    def allowed(self, before: Facts) -> list[Facts]:
-        """What is right where the change was undone."""
-        if self.onward:
-            return [self.after(before)]
-        return [before, *(before - gone | came for gone, came in self.undone)]
 
 
 # -- machines ---------------------------------------------------------------------------------------------------------
