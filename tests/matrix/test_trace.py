@@ -9,7 +9,8 @@ import pytest
 from banger.images import making, seeds
 from banger.vms import ending
 from tests.matrix import acts, listing, trace
-from tests.matrix.scenarios import Scenario, by_name
+from tests.matrix.scenario import Scenario
+from tests.matrix.scenarios import by_name
 from tests.matrix.trace import Act, Change, Promise
 from tests.matrix.witness import IMAGE
 from tests.matrix.world import World, world

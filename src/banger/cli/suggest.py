@@ -39,7 +39,7 @@ def _first_words() -> Iterator[Suggestion]:
     for verb in VERBS:
         if not verb.hidden:
             yield from ((name, verb.summary) for name in (verb.path, *verb.aliases) if " " not in name)
-    yield from ((group.name, group.summary) for group in GROUPS)
+    yield from ((group.name, group.summary) for group in GROUPS if not group.hidden)
     yield "help", "explain a group or a verb"
 
 

@@ -136,15 +136,23 @@ class Verb:
 
 
 class Group:
-    """Verbs that share a first word, and the page that introduces them."""
+    """Verbs that share a first word, and the page that introduces them. A hidden one is only shown when asked for."""
 
-    __slots__ = ("description", "examples", "name", "summary", "verbs")
+    __slots__ = ("description", "examples", "hidden", "name", "summary", "verbs")
 
     def __init__(
-        self, name: str, summary: str, description: str, examples: "Sequence[str]", verbs: "Sequence[Verb]"
+        self,
+        name: str,
+        summary: str,
+        description: str,
+        examples: "Sequence[str]",
+        verbs: "Sequence[Verb]",
+        *,
+        hidden: bool = False,
     ) -> None:
         self.name = name
         self.summary = summary
         self.description = description
         self.examples = tuple(examples)
         self.verbs = tuple(verbs)
+        self.hidden = hidden

@@ -217,7 +217,7 @@ SETTINGS = (
     Setting("vm_defaults.memory", SIZE, None, _size,
             "Memory of a machine; unset means an eighth of the host's, at least 512 MiB and at most 8 GiB."),
     Setting("vm_defaults.disk_size", SIZE, BUILT_IN["disk_size"], _size,
-            "Size of a machine's root disk. It is sparse: only what is written takes space."),
+            "Size of a machine's root disk, at least its image's. It is sparse: only what is written takes space."),
     Setting("vm_defaults.work_disk_size", SIZE, BUILT_IN["work_disk_size"], _size,
             "Size of a machine's work disk, which the guest has on /root. It is sparse as well."),
     Setting("vm_defaults.host_loopback", "true or false", False, _truth,

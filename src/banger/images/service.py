@@ -286,8 +286,7 @@ class ImageService:
         return self._new(name, "oci", source, request.size)
 
     def _new(self, name: str, kind: Origin, source: str, size: int | None) -> Wanted:
-        least = self._settings.vm_defaults.disk_size
-        return Wanted(id=secrets.token_hex(8), name=name, kind=kind, source=source, size=size or 0, least=least)
+        return Wanted(id=secrets.token_hex(8), name=name, kind=kind, source=source, size=size or 0)
 
     def _check_free(self, name: str) -> None:
         if self._records.by_name(_name(name)) is not None:
