@@ -19,6 +19,7 @@ from banger.store.database import Database
 from banger.store.records import Records
 from banger.vmm.driver import Handle
 from banger.vms import handles, lost
+from banger.vms.forwards import Forwards
 from banger.vms.record import Machines, VmRecord
 
 ID, OTHER = "00000000000000a1", "00000000000000a2"
@@ -57,6 +58,10 @@ class Connections:
         pass
 
 
+def never(*asked: object) -> Any:
+    raise AssertionError(asked)
+
+
 class Scene:
     """A machine's directory with its second record, and an empty database."""
 
@@ -67,7 +72,7 @@ class Scene:
         self.machines = machines
         self.parts: Any = SimpleNamespace(
             machines=machines, paths=self.paths, privileged=self.root, root=self.root, network=None,
-            connections=Connections(),
+            connections=Connections(), forwards=Forwards(never, never, never),
         )  # fmt: skip
         console = os.path.join(self.paths.vm(ID), "console.log")
         mine = me()
