@@ -54,14 +54,14 @@ PROMISES = {
     SMALL: (
         Promise(UMOCI, OURS, "at least", 5, 7),
         Promise(SEED, OURS, "at least", 4, 6),
-        Promise(REGISTRY, PULLED, "at least", 4, 6),
-        Promise(UNCHECKED, FLOOR, "at most", 2, 1.8),
+        Promise(REGISTRY, PULLED, "at least", 4, 5),
+        Promise(UNCHECKED, FLOOR, "at most", 1.8, 1.5),
     ),
     LARGE: (
         Promise(UMOCI, OURS, "at least", 6, 7.5),
         Promise(SEED, OURS, "at least", 6, 8),
-        Promise(REGISTRY, PULLED, "at least", 5, 7),
-        Promise(UNCHECKED, FLOOR, "at most", 2, 1.5),
+        Promise(REGISTRY, PULLED, "at least", 5.5, 7),
+        Promise(UNCHECKED, FLOOR, "at most", 1.5, 1.3),
     ),
     MANY: (Promise(SEED, OURS, "at least", 20, 20),),
     SECOND: (Promise(UMOCI, OURS, "at least", 15, 25), Promise(UMOCI, COLD, "at least", 8, 15)),
