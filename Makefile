@@ -22,7 +22,7 @@ matrix: ## run the whole crash matrix, some 20 hours; ARGS="-k NAME" picks some
 smoke: ## run the scenarios in the emulated host; ONE=name picks some
 	@$(PYTHON) scripts/suite.py --group smoke $(if $(ONE),-k $(ONE)) $(ARGS)
 
-attacks: ## attack the root helper with 100,000 requests (root; half an hour); COUNT=n
+attacks: ## attack the root helper with 100,000 requests (root; a quarter of an hour); COUNT=n
 	@$(PYTHON) scripts/setup.py test
 	@BANGER_ATTACKS=$(or $(COUNT),100000) .venv/bin/python -m pytest tests/security/test_helper_attacks.py -q -s
 

@@ -2,7 +2,9 @@
 
 Each bench is a module ``bench_NAME`` with a function ``measure(place)`` that returns findings; one that needs neither
 the default kernel nor the default image says ``STOCKED = False``. They are printed, and written to
-``bench/results/NAME.json`` with the machine that they hold for. The status is 1 when a promise was not kept.
+``bench/results/NAME.json`` with the machine that they hold for. The status is 1 when a promise was not kept. A bench of
+which a part can be measured alone has a function ``part(name)``, the part that a finding of that name is of; findings
+of other parts stay in the file as ``earlier``, with the machine of their own run.
 """
 
 import importlib
@@ -13,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.home import make_home, passable
@@ -74,10 +76,27 @@ def main(arguments: Sequence[str]) -> int:
         for finding in findings:
             print(finding.line(), dict(finding.detail) or "", flush=True)
             kept = kept and finding.kept
-        RESULTS.mkdir(exist_ok=True)
-        document = {"machine": machine(), "findings": [{**each._asdict(), "kept": each.kept} for each in findings]}
-        (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
+        write(RESULTS / f"{name}.json", findings, getattr(importlib.import_module(f"bench.bench_{name}"), "part", None))
     return 0 if kept else 1
+
+
+def write(path: Path, findings: Sequence[Finding], part: Callable[[str], str] | None) -> None:
+    """Put findings down; of an earlier run those of parts that were not measured now stay."""
+    rows = [{**each._asdict(), "kept": each.kept} for each in findings]
+    document: dict[str, object] = {"machine": machine(), "findings": rows}
+    if part is not None and path.exists():
+        measured = {part(each.name) for each in findings}
+        older = json.loads(path.read_text())
+        runs = [
+            {
+                "machine": run["machine"],
+                "findings": [row for row in run["findings"] if part(row["name"]) not in measured],
+            }
+            for run in (older, *older.get("earlier", []))
+        ]
+        document["earlier"] = [run for run in runs if run["findings"]]
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -107,3 +107,11 @@ bool dial_pump(struct stream *s)
         s->started_due = true;
     return true;
 }
+
+/* Whoever is at the other end is told that this was no end in order. */
+void dial_reset(struct stream *s)
+{
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+
+    setsockopt(s->out[0].open ? s->out[0].watch.fd : s->in.watch.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}

@@ -181,6 +181,9 @@ static bool send_some(struct stream *s, struct outlet *out, int channel)
         out->watch.in = false;
         if (may_stop(s, out, true))
             outlet_close(out);
+    } else if (n < 0 && errno != EINTR && s->operation == OP_DIAL) {
+        stream_refuse(s, FAILED, "the connection broke: %s", strerror(errno));
+        out->eof_due = false; /* it is not whole */
     } else if (!(n < 0 && errno == EINTR)) {
         outlet_close(out); /* the end, or EIO: a terminal whose last process is gone */
     }

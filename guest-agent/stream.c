@@ -12,11 +12,12 @@
 #include <unistd.h>
 
 static struct stream streams[MAX_STREAMS];
+static struct stream *end = streams; /* behind the last that is used */
 static struct stream overflow; /* answers the request for which there was no room */
 
 static struct stream *by_id(uint32_t id)
 {
-    for (struct stream *s = streams; s < streams + MAX_STREAMS; s++)
+    for (struct stream *s = streams; s < end; s++)
         if (s->used && !s->silent && s->id == id)
             return s;
     return NULL;
@@ -24,7 +25,7 @@ static struct stream *by_id(uint32_t id)
 
 struct stream *stream_by_pid(pid_t pid)
 {
-    for (struct stream *s = streams; s < streams + MAX_STREAMS; s++)
+    for (struct stream *s = streams; s < end; s++)
         if (s->used && s->pid == pid)
             return s;
     return NULL;
@@ -32,7 +33,7 @@ struct stream *stream_by_pid(pid_t pid)
 
 bool session_is_read(const struct session *session)
 {
-    for (struct stream *s = streams; s < streams + MAX_STREAMS; s++)
+    for (struct stream *s = streams; s < end; s++)
         if (s->used && s->session == session)
             return true;
     return false;
@@ -46,14 +47,22 @@ static void reset(struct stream *s, uint32_t id)
     s->in.watch.fd = s->out[0].watch.fd = s->out[1].watch.fd = s->report.fd = s->terminal = -1;
 }
 
-static struct stream *take(uint32_t id)
+static struct stream *take(uint32_t id, bool connection)
 {
-    for (struct stream *s = streams; s < streams + MAX_STREAMS; s++)
-        if (!s->used) {
-            reset(s, id);
-            return s;
-        }
-    return NULL;
+    struct stream *s = NULL;
+    int alike = 0;
+
+    for (struct stream *each = streams; each < streams + MAX_STREAMS; each++)
+        if (each->used)
+            alike += (each->operation == OP_DIAL) == connection;
+        else if (!s)
+            s = each;
+    if (!s || alike >= (connection ? MAX_CONNECTIONS : MAX_REQUESTS))
+        return NULL;
+    reset(s, id);
+    if (s >= end)
+        end = s + 1;
+    return s;
 }
 
 static void drop_descriptors(struct stream *s)
@@ -72,6 +81,8 @@ static void release(struct stream *s)
     drop_descriptors(s);
     free(s->request);
     memset(s, 0, sizeof *s);
+    while (end > streams && !end[-1].used)
+        end--;
 }
 
 /* -- ends --------------------------------------------------------------------------------------------------------- */
@@ -191,6 +202,8 @@ static void abandon(struct stream *s)
         }
         s->kill_at = now_ms() + GRACE_MS;
     }
+    if (s->operation == OP_DIAL && !s->in.eof)
+        dial_reset(s);
     drop_descriptors(s);
     if (!s->pid && !s->end_due) {
         s->request_size = 0;
@@ -200,7 +213,7 @@ static void abandon(struct stream *s)
 
 void streams_abandon(void)
 {
-    for (struct stream *s = streams; s < streams + MAX_STREAMS; s++)
+    for (struct stream *s = streams; s < end; s++)
         if (s->used) {
             abandon(s);
             s->silent = true;
@@ -218,7 +231,7 @@ static void kill_late(struct stream *s)
 /* Only where the agent itself ends: on a test's host. */
 void streams_kill(void)
 {
-    for (struct stream *s = streams; s < streams + MAX_STREAMS; s++)
+    for (struct stream *s = streams; s < end; s++)
         if (s->used && s->pid)
             kill_late(s);
 }
@@ -228,7 +241,7 @@ int64_t streams_timers(int64_t now)
 {
     int64_t next = 0;
 
-    for (struct stream *s = streams; s < streams + MAX_STREAMS; s++) {
+    for (struct stream *s = streams; s < end; s++) {
         if (!s->used)
             continue;
         if (s->timeout_at && now >= s->timeout_at) {
@@ -289,26 +302,28 @@ static void open_stream(struct stream *s, int operation)
     }
 }
 
-static void refuse_overflow(uint32_t id)
+static void refuse_overflow(uint32_t id, bool connection)
 {
     uint8_t *at = port_begin();
 
     if (!at)
         return;
     reset(&overflow, id);
-    stream_refuse(&overflow, LIMIT, "more than %d requests at a time", MAX_STREAMS);
+    stream_refuse(&overflow, LIMIT, "more than %d %s at a time", connection ? MAX_CONNECTIONS : MAX_REQUESTS,
+                  connection ? "connections" : "requests");
     port_commit(END, 0, id, describe_end(&overflow, at));
 }
 
 static void open_frame(int kind, int operation, uint32_t id, const uint8_t *payload, uint32_t size)
 {
     struct stream *s = by_id(id);
+    bool connection = kind == OPEN && operation == OP_DIAL;
 
     if (s && s->operation)
         return; /* an id in use */
-    if (!s && !(s = take(id))) {
+    if (!s && !(s = take(id, connection))) {
         if (kind == OPEN)
-            refuse_overflow(id);
+            refuse_overflow(id, connection);
         return;
     }
     if (s->end_due)
@@ -416,11 +431,12 @@ static bool pump(struct stream *s)
 bool streams_pump(void)
 {
     static unsigned first; /* each turn begins with another stream, so that none takes the port for itself */
+    unsigned count = (unsigned)(end - streams);
     bool busy = false;
 
     first++;
-    for (unsigned i = 0; i < MAX_STREAMS; i++) {
-        struct stream *s = &streams[(first + i) % MAX_STREAMS];
+    for (unsigned i = 0; i < count; i++) {
+        struct stream *s = &streams[(first + i) % count];
         if (s->used && (s->operation || s->end_due))
             busy |= pump(s);
     }

@@ -7,7 +7,9 @@
 #include "agent.h"
 #include "wire.h"
 
-#define MAX_STREAMS 64
+#define MAX_REQUESTS 64      /* streams of everything but connections, */
+#define MAX_CONNECTIONS 256 /* which have places of their own: neither keeps the other out */
+#define MAX_STREAMS (MAX_REQUESTS + MAX_CONNECTIONS)
 #define GRACE_MS 2000  /* between asking a process to end and killing it */
 #define LINGER_MS 100  /* for output of processes that a command left behind */
 #define ERROR_SIZE 512
@@ -91,6 +93,7 @@ void transfer_open(struct stream *s);
 void listeners_open(struct stream *s);
 void dial_open(struct stream *s);
 bool dial_pump(struct stream *s);
+void dial_reset(struct stream *s);
 void machine_open(struct stream *s);
 void session_detach(struct stream *s);
 void session_list(struct stream *s);

@@ -7,12 +7,16 @@
 Nothing is mounted, and no root is needed. debugfs is driven by a script, one process for each question.
 """
 
+import contextlib
+import hashlib
+import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+_PIECE = 1 << 20
 _LISTED = re.compile(rb"/(\d+)/(\d{6})/(-?\d+)/(-?\d+)/(.+?)/(\d*)/\n", re.DOTALL)
 _TIME = re.compile(rb"mtime: 0x([0-9a-f]{8}):([0-9a-f]{8})")
 _XATTR = re.compile(rb"^  (\S+) \((\d+)\)", re.MULTILINE)
@@ -132,6 +136,35 @@ class Ext4Image:
         answers = done.stdout.split(b"debugfs: ")[1:]
         assert len(answers) == len(questions), (done.stdout[-2000:], done.stderr[-2000:])
         return [answer.partition(b"\n")[2] for answer in answers]
+
+
+_SOUND: set[bytes] = set()
+"""What of `content` was checked."""
+
+
+def sound(path: Path | str) -> None:
+    """As `Ext4Image.check`, once for the same content. Raises FileNotFoundError; it may be removed meanwhile."""
+    with open(path, "rb") as file:
+        known = content(file.name)
+        if known not in _SOUND:
+            held = f"/proc/{os.getpid()}/fd/{file.fileno()}"
+            done = subprocess.run([_tool("e2fsck"), "-fn", held], capture_output=True, text=True, timeout=300)
+            assert done.returncode == 0, f"{path}: {done.stdout[-3000:]}{done.stderr}"
+            _SOUND.add(known)
+
+
+def content(path: Path | str) -> bytes:
+    """A digest of a file's size, of its bytes that are not holes, and of where they are."""
+    found = hashlib.sha256(str(os.path.getsize(path)).encode())
+    with open(path, "rb") as file, contextlib.suppress(OSError):  # ENXIO: holes alone follow
+        end = 0
+        while True:
+            begin = os.lseek(file.fileno(), end, os.SEEK_DATA)
+            end = os.lseek(file.fileno(), begin, os.SEEK_HOLE)
+            found.update(f"{begin}-{end}".encode())
+            for at in range(begin, end, _PIECE):
+                found.update(os.pread(file.fileno(), min(_PIECE, end - at), at))
+    return found.digest()
 
 
 def _id(pattern: bytes, text: bytes) -> int:

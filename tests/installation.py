@@ -46,6 +46,7 @@ from banger.vmm.drivers import Drivers
 from banger.vmm.fake.driver import AGENT_VARIABLE, FakeDriver
 from banger.vms.record import VmRecord
 from banger.vms.service import VmService
+from tests.ext4_image import sound
 from tests.kept import build_cache
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -92,8 +93,13 @@ class Daemon:
         self.vms = vms
 
     async def done(self, operation: Operation) -> Operation:
-        """Wait for the end of a change; raises its error."""
-        return await self.engine.join(operation.id)
+        """Wait for the end of a change; raises its error. Images that there are then pass e2fsck."""
+        ended = await self.engine.join(operation.id)
+        if operation.kind.startswith("image."):
+            for image in (each for each in self.images.list() if each.managed):
+                with contextlib.suppress(FileNotFoundError):  # it may be removed meanwhile
+                    sound(image.rootfs)
+        return ended
 
     async def create(self, name: str = "one", **fields: Any) -> Operation:
         """A small machine of the tiny image, through to its end."""

@@ -1,7 +1,8 @@
 """A host's installation for tests of jails: real jailer, real control groups, directories of its own. Root's.
 
 A machine's limits need controllers that systemd's hosts have in the unified hierarchy and other machines may not; a
-scene asks for those that there are. That they all are set is seen in the box (tests/smoke).
+scene asks for those that there are but io, which stays with its parent. That they all are set is seen in the box
+(tests/smoke/test_jail.py), that the kernel has what was set in tests/integration/helper/test_cgroup.py.
 """
 
 import contextlib
@@ -123,6 +124,8 @@ def make_scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     directory = Path(tempfile.mkdtemp(prefix="jails-", dir=build_cache()))
     parent = hierarchy() / f"banger-test-{directory.name}"
     parent.mkdir()
+    for each in cgroup.CONTROLLERS:
+        (parent / "cgroup.subtree_control").write_text(f"+{each}")
     scene = Scene(
         Host(
             owner_uid=OWNER,

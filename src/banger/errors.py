@@ -300,6 +300,14 @@ class LimitReached(BangerError):
     hint = "{setting} in config.toml sets the limit"
 
 
+class PortUnavailable(BangerError):
+    """``port`` of the host's ``address`` cannot be listened on; ``reason`` says why."""
+
+    code, http, exit_status = "port_unavailable", 409, 4
+    template = "port {port} of {address} cannot be used: {reason}"
+    hint = "choose another port of this host, as in 18080:80; of a machine that is there, 'banger vm set' changes them"
+
+
 class NetworkFull(BangerError):
     code, http, exit_status = "network_full", 507, 1
     template = "the guests' network {network} has addresses for {count} machines, and not for one more"

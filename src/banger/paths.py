@@ -32,7 +32,8 @@ On disk::
              vms/ID/                        disk.qcow2, disk.raw or overlay; work.ext4, the guest's /root;
                                             handles.json, the second record; initrd.cpio, console.log, qemu.log
              set-aside/                     disks of machines that no record tells of; never removed
-             ssh/                           id_ed25519, id_ed25519.pub: the installation's own key; never removed
+             ssh/                           id_ed25519, id_ed25519.pub: the installation's own key; never removed;
+                                            config and known_hosts, which ssh(1) reaches machines by
              staging/                       work in progress; whatever is here at start is removed
     cache/   oci/                           what pulls have downloaded, in OCI image layout: index.json, blobs/,
                                             lock, and pull-*/ and gone-*/ for what comes and goes
@@ -185,15 +186,15 @@ class Paths:
 
     @property
     def images(self) -> str:
-        return os.path.join(self.state, "images")
+        return f"{self.state}/images"
 
     @property
     def kernels(self) -> str:
-        return os.path.join(self.state, "kernels")
+        return f"{self.state}/kernels"
 
     @property
     def vms(self) -> str:
-        return os.path.join(self.state, "vms")
+        return f"{self.state}/vms"
 
     @property
     def set_aside(self) -> str:
@@ -202,6 +203,14 @@ class Paths:
     @property
     def ssh_key(self) -> str:
         return os.path.join(self.state, "ssh", "id_ed25519")
+
+    @property
+    def ssh_config(self) -> str:
+        return os.path.join(self.state, "ssh", "config")
+
+    @property
+    def known_hosts(self) -> str:
+        return os.path.join(self.state, "ssh", "known_hosts")
 
     @property
     def builds(self) -> str:
@@ -224,13 +233,13 @@ class Paths:
         return os.path.join(self.cache, "probe")
 
     def image(self, image_id: str) -> str:
-        return os.path.join(self.images, image_id)
+        return f"{self.state}/images/{image_id}"
 
     def kernel(self, name: str) -> str:
-        return os.path.join(self.kernels, name)
+        return f"{self.state}/kernels/{name}"
 
     def vm(self, vm_id: str) -> str:
-        return os.path.join(self.vms, vm_id)
+        return f"{self.state}/vms/{vm_id}"
 
     def vm_runtime(self, vm_id: str) -> str:
-        return os.path.join(self.runtime, "vms", vm_id)
+        return f"{self.runtime}/vms/{vm_id}"

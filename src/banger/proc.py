@@ -33,7 +33,7 @@ PACKAGES = {
     "debugfs": "e2fsprogs", "mke2fs": "e2fsprogs", "e2fsck": "e2fsprogs", "resize2fs": "e2fsprogs", "dpkg-deb": "dpkg",
     "apt-get": "apt", "apt-cache": "apt", "newuidmap": "uidmap", "depmod": "kmod", "lz4": "lz4", "xz": "xz-utils",
     "unshare": "util-linux", "setpriv": "util-linux",
-    "unsquashfs": "squashfs-tools", "prlimit": "util-linux", "ssh-keygen": "openssh-client",
+    "unsquashfs": "squashfs-tools", "prlimit": "util-linux", "ssh": "openssh-client", "ssh-keygen": "openssh-client",
 }  # fmt: skip
 """Which Debian package brings each host tool."""
 

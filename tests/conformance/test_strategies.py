@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from banger import errors
+from banger.disk import work_disk
 from banger.disk.roots import strategy
 from banger.disk.roots.all import NAMES, for_devices, for_files
 from banger.disk.roots.files import Clone, Copy, Qcow2
@@ -51,6 +53,22 @@ def test_a_clone_takes_no_space_of_its_own(sharing: Path) -> None:
         asyncio.run(Clone().make(strategy.Place("", str(sharing / f"{number}"), str(base), 200 << 20)))
     os.sync()
     assert free - os.statvfs(sharing).f_bavail * os.statvfs(sharing).f_frsize < 50 << 20
+
+
+@pytest.mark.root
+def test_work_disks_share_the_blocks_of_their_seed(sharing: Path) -> None:
+    seed = sharing / "seed"
+    seed.write_bytes(os.urandom(60 << 20))
+    os.sync()
+    free = shutil.disk_usage(sharing).free
+    for number in range(4):
+        path = str(sharing / f"{number}.ext4")
+        asyncio.run(work_disk.make(path, work_disk.clone(str(seed)), 200 << 20, durable=True))
+        assert os.path.getsize(path) == 200 << 20
+    os.sync()
+    assert free - shutil.disk_usage(sharing).free < 30 << 20
+    with open(path, "rb") as made:
+        assert made.read(60 << 20) == seed.read_bytes()
 
 
 FULL = """

@@ -25,7 +25,8 @@ from banger.kernels import kernel
 from tests.matrix import jailed, judge
 from tests.matrix.jailed import HALT, POWER, Jailed
 from tests.matrix.judge import Failed, names
-from tests.matrix.scenarios import STOPPED, Facts
+from tests.matrix.scenario import Facts
+from tests.matrix.scenarios import STOPPED
 from tests.matrix.scene import Before, Combination, again, judged, planned, prepared
 from tests.matrix.witness import MACHINE
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from banger import proc
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from tests.matrix.world import World
 
 KEPT = b"what the guest wrote is here\n"
+LISTEN = "0A"
+"""A state of /proc/net/tcp."""
+
 TOOLS = {"PATH": "/usr/sbin:/sbin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 
 
@@ -48,6 +52,7 @@ def records(world: "Witness") -> list[str]:
     return [
         *unended,
         *same("machine directories", names(world.paths.vms), [each.id for each in machines]),
+        *same("hosts known to ssh", _known(world), [each.name for each in machines if each.host_key]),
         *same("image directories", names(world.paths.images), [each.id for each in images]),
         *same("staging", names(world.paths.staging), []),
         *same("of the cache of downloads", names(world.paths.oci_cache, "lock", "oci-layout", "index.json"), [],
@@ -55,9 +60,29 @@ def records(world: "Witness") -> list[str]:
         *(f"image {each.name} is not whole" for each in images if not _whole(world, each)),
         *(f"{each.name} has no work disk" for each in machines if each.work_disk_size and not os.path.exists(
             os.path.join(world.paths.vm(each.id), work_disk.NAME))),
+        *_ports(world, machines),
         *(f"kernel {each} is not whole" for each in names(world.paths.kernels)
           if not os.path.exists(f"{world.paths.kernels}/{each}/{KERNEL_RECORD}")),
     ]  # fmt: skip
+
+
+def _ports(world: "Witness", machines: list[VmRecord]) -> list[str]:
+    """What machines that run publish is listened on, and their port by nobody else."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    listening = {int(line[1].partition(":")[2], 16) for line in lines if line[3] == LISTEN}
+    published = {each.port for machine in machines if machine.state == "running" for each in machine.publish}
+    return [
+        *(f"nobody listens on the published port {port}" for port in published - listening),
+        *(f"somebody listens on port {port}" for port in ({world.port} & listening) - published),
+    ]
+
+
+def _known(world: "Witness") -> list[str]:
+    """The machines whose host keys ssh believes."""
+    if not os.path.exists(world.paths.known_hosts):
+        return []
+    with open(world.paths.known_hosts, encoding="ascii") as file:
+        return sorted(line.split(".vm ")[0] for line in file)
 
 
 def _runtime_names(world: "World") -> list[str]:

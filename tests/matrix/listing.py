@@ -12,7 +12,8 @@ from banger.daemon.wiring import unwire, wire
 from banger.engine.change import Kind
 from banger.paths import Paths
 from tests.matrix.instants import Planned
-from tests.matrix.scenarios import Scenario, all_scenarios, machines
+from tests.matrix.scenario import Scenario
+from tests.matrix.scenarios import all_scenarios, machines
 
 ROOMS = ("banger.vms", "banger.images", "banger.kernels", "banger.builds")
 """Where tasks are."""

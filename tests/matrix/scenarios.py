@@ -6,10 +6,9 @@ itself tells the tasks; a run compares them with those that the real change has 
 """
 
 import json
+import shutil
 import subprocess
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -22,73 +21,23 @@ from banger.api.vm import PendingVm, SetVm
 from banger.builds.plans import Building
 from banger.bundles.pack import Packed
 from banger.bundles.receive import Source
-from banger.engine.change import Spec
 from banger.images.making import Removed, Wanted
 from banger.images.registering import Registered
 from banger.kernels.making import Made
 from banger.vmm import stub
 from banger.vms.plans import Changed, Created
+from banger.vms.published import Published
 from banger.vms.record import VmRecord
 from banger.vms.reshaping import Form, Reformed
 from tests import guest_images, web
 from tests.home import BANGER
 from tests.installation import MIB
 from tests.matrix.judge import TOOLS
-from tests.matrix.witness import IMAGE, MACHINE, PATIENCE, Witness
+from tests.matrix.scenario import Scenario, lines
+from tests.matrix.witness import IMAGE, MACHINE, Witness
 
 SIZE = 64 * MIB
 NAME, KERNEL = "made", "own"
-
-Facts = frozenset[str]
-
-
-def lines(*facts: str) -> Facts:
-    return frozenset(facts)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scenario:
-    """``adds`` and ``removes`` are what the change makes of the facts; ``undone`` are other ends that are right too.
-
-    Each of ``undone`` is what goes and what comes; the facts as they were are always right where a change is undone,
-    unless ``onward``: then the change only goes forward, and undoing it leaves what its tasks have done.
-    """
-
-    kind: str
-    variant: str = ""
-    sample: object
-    ready: Callable[[Witness], None]
-    begin: Callable[[Witness], Operation]
-    adds: Facts = frozenset()
-    removes: Facts = frozenset()
-    undone: Sequence[tuple[Facts, Facts]] = ()
-    onward: bool = False
-    machine: bool = False
-    """It is about a machine: its driver matters."""
-    guest: bool = False
-    """It needs a real guest."""
-    seconds: float = PATIENCE
-    """How long the way to its last instant may take."""
-    supplies: Callable[[Witness], None] = field(default=lambda world: None)
-    """Made once, before the first daemon."""
-
-    @property
-    def name(self) -> str:
-        return f"{self.kind} {self.variant}".strip()
-
-    @property
-    def spec(self) -> Spec:
-        found: Spec = msgspec.to_builtins(self.sample)
-        return found
-
-    def after(self, before: Facts) -> Facts:
-        return before - self.removes | self.adds
-
-    def allowed(self, before: Facts) -> list[Facts]:
-        """What is right where the change was undone."""
-        if self.onward:
-            return [self.after(before)]
-        return [before, *(before - gone | came for gone, came in self.undone)]
 
 
 # -- machines ---------------------------------------------------------------------------------------------------------
@@ -107,13 +56,26 @@ def record(jailed: bool = False) -> VmRecord:
 
 def _set(jailed: bool) -> Reformed:
     """The network of a machine in a jail changes too; any other's always reaches the outside."""
-    return Reformed("0" * 16, Form(None, False, False), Form(PendingVm(vcpu=2), jailed, False))
+    ports = (Published("127.0.0.1", 1, 1),)
+    return Reformed("0" * 16, Form(None, False, False), Form(PendingVm(vcpu=2), jailed, False, ports))
+
+
+def _reform(world: Witness) -> Operation:
+    vm = world.client.vm_show(MACHINE)
+    there = [str(each.port) for each in vm.published]
+    wanted = SetVm(unpublish=there) if there else SetVm(publish=[f"{world.port}:80"])
+    rerouted = not vm.nat if world.driver == "firecracker" else None
+    return world.client.vm_set(MACHINE, msgspec.structs.replace(wanted, vcpu=2, nat=rerouted))
 
 
 def _larger(world: Witness) -> None:
     world.machine("stopped")
     vm = world.client.vm_show(MACHINE)
-    wanted = SetVm(disk_size=vm.disk_size + 4 * MIB, work_disk_size=vm.work_disk_size + 4 * MIB)
+    wanted = SetVm(
+        disk_size=vm.disk_size + 4 * MIB,
+        work_disk_size=vm.work_disk_size + 4 * MIB,
+        publish=[] if vm.published else [f"{world.port}:80"],
+    )
     world.done(world.client.vm_set(MACHINE, wanted))
 
 
@@ -143,11 +105,12 @@ def machines(jailed: bool = False) -> list[Scenario]:
         ),
         Scenario(
             kind="vm.set", sample=_set(jailed), machine=True, ready=lambda world: world.machine("running"),
-            begin=lambda world: world.client.vm_set(MACHINE, SetVm(vcpu=2)),
+            begin=_reform,
         ),
         Scenario(
-            kind="vm.start", variant="larger", sample=msgspec.structs.replace(changed, reshaped=True), adds=RUNNING,
-            removes=STOPPED, machine=True, ready=_larger, begin=lambda world: world.client.vm_start(MACHINE),
+            kind="vm.start", variant="larger", adds=RUNNING,
+            sample=msgspec.structs.replace(changed, reshaped=True, published=True), removes=STOPPED, machine=True,
+            ready=_larger, begin=lambda world: world.client.vm_start(MACHINE),
         ),
         Scenario(
             kind="vm.stop", variant="at rest", sample=msgspec.structs.replace(changed, already="so"), machine=True,
@@ -168,7 +131,7 @@ MADE = lines(f"image {NAME}")
 
 def wanted(**fields: object) -> Wanted:
     """Of no image that there is."""
-    plain: dict[str, object] = {"id": "0" * 16, "name": NAME, "kind": "oci", "source": "oci:/x:y", "least": SIZE}
+    plain: dict[str, object] = {"id": "0" * 16, "name": NAME, "kind": "oci", "source": "oci:/x:y"}
     return msgspec.convert({**plain, **fields}, Wanted)
 
 
@@ -203,12 +166,33 @@ def _join(world: Witness) -> Operation:
 def _rootfs(world: Witness) -> None:
     (world.directory / "tree/etc").mkdir(parents=True)
     path = world.directory / "rootfs.ext4"
-    argv = ["mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-d", str(world.directory / "tree"), str(path), "32M"]
+    argv = ["mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-d", f"{world.directory}/tree", str(path), "32M"]
     subprocess.run(argv, check=True, env=TOOLS, timeout=60, capture_output=True)
 
 
 def _register(world: Witness) -> Operation:
     return world.client.image_register(RegisterImage(name=NAME, path=f"{world.directory}/rootfs.ext4"))
+
+
+def _spare(world: Witness) -> None:
+    _rootfs(world)
+    (world.directory / "rootfs.ext4").rename(world.directory / "spare.ext4")
+
+
+def _register_changed(world: Witness) -> Operation:
+    """A file that its owner has made anew: a death in an edit may have left it half edited."""
+    path = str(shutil.copyfile(world.directory / "spare.ext4", world.directory / "rootfs.ext4"))
+    return world.client.image_register(RegisterImage(name=NAME, path=path, root_owned=True, assets=True))
+
+
+def _tree(world: Witness) -> None:
+    (world.directory / "tree").mkdir()
+    (world.directory / "tree/content").write_bytes(b"content" * 50_000)
+
+
+def _import(world: Witness, source: str = "tiny.tar") -> Operation:
+    request = ImportImage(path=f"{world.directory}/{source}", name=NAME, size=SIZE, directory=source == "tree")
+    return world.client.image_import(request)
 
 
 def _registered(world: Witness) -> None:
@@ -224,10 +208,11 @@ def images() -> list[Scenario]:
     """All that makes or removes an image, but builds."""
     return [
         Scenario(
-            kind="image.import", sample=wanted(kind="archive"), ready=without_image, adds=MADE,
-            begin=lambda world: world.client.image_import(
-                ImportImage(path=f"{world.directory}/tiny.tar", name=NAME, size=SIZE)
-            ),
+            kind="image.import", sample=wanted(kind="archive"), ready=without_image, begin=_import, adds=MADE,
+        ),
+        Scenario(
+            kind="image.import", variant="directory", sample=wanted(kind="directory"), supplies=_tree,
+            ready=without_image, adds=MADE, begin=lambda world: _import(world, "tree"),
         ),
         Scenario(
             kind="image.pull", variant="layers", sample=wanted(), supplies=_layout, ready=without_image, begin=_pull,
@@ -248,6 +233,10 @@ def images() -> list[Scenario]:
         Scenario(
             kind="image.register", sample=Registered(wanted=wanted(kind="file")), supplies=_rootfs,
             ready=without_image, begin=_register, adds=MADE,
+        ),
+        Scenario(
+            kind="image.register", variant="root-owned", supplies=_spare, ready=without_image, adds=MADE,
+            sample=Registered(wanted=wanted(kind="file"), root_owned=True, assets=True), begin=_register_changed,
         ),
         Scenario(
             kind="image.promote", sample=Registered(wanted=wanted(kind="file"), promoted="0" * 16), supplies=_rootfs,
@@ -272,7 +261,7 @@ BUNDLE = Source("http://127.0.0.1/x", "0" * 64, 1)
 
 def _kernel_directory(world: Witness) -> None:
     place = world.directory / "kernel"
-    place.mkdir()
+    place.mkdir(exist_ok=True)
     (place / "vmlinux").write_bytes(stub.elf() + b"Linux version 6.9.0-built-in")
 
 

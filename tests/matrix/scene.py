@@ -25,7 +25,8 @@ from tests.matrix.damage import BOTH, DAMAGES, EACH, FULL, TWICE
 from tests.matrix.instants import Instant, Planned
 from tests.matrix.judge import Failed
 from tests.matrix.mortal import Aim
-from tests.matrix.scenarios import Facts, Scenario, by_name
+from tests.matrix.scenario import Facts, Scenario
+from tests.matrix.scenarios import by_name
 from tests.matrix.witness import MACHINE, Witness
 from tests.matrix.world import World, world
 

@@ -3,13 +3,15 @@
 What starts and ends the daemon is not here: a `World` forks one after another, a host has one as a service (`jailed`).
 """
 
+import contextlib
 import io
 import os
+import random
+import socket
 import tarfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from banger.api.operation import Operation
@@ -31,6 +33,14 @@ PATIENCE = 20.0
 """How long what is about to end may take to be gone."""
 
 
+def free_port() -> int:
+    """One that nothing has, and that no connection is given by the kernel."""
+    for port in random.sample(range(20000, 30000), 100):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise Failed("this host has no port left")
+
+
 class Witness(ABC):
     """``directory`` is for what scenarios bring along."""
 
@@ -42,6 +52,8 @@ class Witness(ABC):
         self.driver = driver
         self.written: set[str] = set()
         """Machines whose disk holds the file `KEPT`."""
+        self.port = free_port()
+        """For machines to publish."""
         self.client = Client(paths.socket, start=False, timeout=240)
 
     # -- daemons ------------------------------------------------------------------------------------------------------
@@ -124,7 +136,7 @@ class Witness(ABC):
 
     # -- what there is ------------------------------------------------------------------------------------------------
 
-    @contextmanager
+    @contextlib.contextmanager
     def store(self) -> Iterator[Database]:
         """The database, read beside the daemon."""
         database = Database(self.paths.database, read_only=True)

@@ -1,7 +1,11 @@
 """What somebody who has taken over the owner's account does to the helper: sends requests, and changes files.
 
-Also a program, for a host with an installation: ``helper_attacker RECORD COUNT SEED``, as the owner, prints what came
-of it. It knows of no machine there, but whatever the operations let the owner do to the network, it does.
+It has a machine of its own among those requests (`helper_machines`), and may try the gates by hand first
+(`helper_gates`).
+
+Also a program, for a host with an installation: ``helper_attacker RECORD COUNT SEED [gates]``, as the owner, prints
+what came of it. Of machines that are there already it knows the processes and the slots; whatever the operations let
+the owner do to the network, it does.
 """
 
 import contextlib
@@ -11,18 +15,22 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from banger.helper import protocol
 from banger.helper.host import Host, load
+from banger.helper.process import start_ticks
 from banger.helper.snapshot import layout
-from tests.security.helper_requests import VM_IDS, Request, Requests
+from tests.security.helper_gates import tried
+from tests.security.helper_machines import DISK, LARGER, Asked, Busy, OwnMachine, Unperformed
+from tests.security.helper_requests import VM_IDS, Request, Requests, framed
 
 OUTSIDE = "/srv/outside"
 SIZE = 1 << 20
@@ -30,44 +38,128 @@ PATIENCE = 120.0
 SHARED = ("bridge.ensure", "rules.apply")
 """What works on the one bridge: another request may take it away at that moment, and then it fails."""
 LISTS = ("disk.list", "machine.list")
+LIFE = 150
+"""Requests between two lives of the attacker's own machine."""
 PING = {"operation": "helper.ping"}
 
 
-def attack(host: Host, seed: int, count: int, known: Mapping[str, Any]) -> dict[str, Any]:
-    """Send ``count`` requests and, at the end, a ping; what came of them."""
-    valid = valid_requests(known)
-    requests = Requests(seed, pools(host, known), valid)
-    answers: Counter[str] = Counter(dict.fromkeys(("values", "refused", "failed", "nothing"), 0))
-    performed, unperformed = set(), []
+class Attacker:
+    """One account that sends requests, and what came of them."""
+
+    def __init__(self, host: Host, seed: int, known: dict[str, Any], opened: Mapping[str, int]) -> None:
+        self._host = host
+        self._known = known
+        self._opened = opened
+        self.own = OwnMachine(self._asked, host, known, seed)
+        self._pools = dict(pools(host, known))
+        self._requests = Requests(seed, self._pools, valid_requests(known))
+        self.answers: Counter[str] = Counter(dict.fromkeys(("values", "refused", "failed", "nothing"), 0))
+        self.performed: set[str] = set()
+        self.unperformed: list[str] = []
+        self.lives = 0
+
+    def attack(self, count: int) -> None:
+        """Send ``count`` requests and, at the end, a ping; now and then live a life."""
+        for number in range(count):
+            if number % LIFE == 0:
+                self.live()
+            self._send(self._requests.next())
+        self._send(Request(protocol.frame(PING), (), "helper.ping"))
+
+    def live(self) -> None:
+        """A life of the own machine, which is named by what follows."""
+        try:
+            self.own.live()
+            self.lives += 1
+        except Busy:
+            pass
+        except Unperformed as failure:
+            self.unperformed.append(str(failure))
+        strangers = [(pid, start_ticks(pid) or 0) for pid in self._known["pids"]]
+        own = self.own.process
+        self._pools["process"] = [*[own] * (1 + len(strangers) // 2), *strangers]
+        for name, values in named(self.own).items():
+            self._pools[name] = [*values, *pools(self._host, self._known).get(name, ())]
+
+    def gates(self) -> dict[str, list[list[str]]]:
+        """How the requests written by hand are answered, while the own machine lives."""
+        self.live()
+        return tried(self._asked, self._host, self._known, self.own)
+
+    def _asked(self, request: Mapping[str, Any], kinds: Sequence[str]) -> Asked:
+        reply, received = exchanged(self._host.socket, Request(framed(request), tuple(kinds)), self._opened)
+        self.answers[next(iter(reply))] += 1
+        return reply, received
+
+    def _send(self, request: Request) -> None:
+        reply = exchange(self._host.socket, request, self._opened)
+        self.answers[next(iter(reply))] += 1
+        if request.valid and "values" in reply:
+            self.performed.add(request.valid)
+        elif request.valid and not reply.get("busy") and not ("failed" in reply and request.valid in SHARED):
+            self.unperformed.append(f"{request.valid}: {reply}")
+
+
+def named(own: OwnMachine) -> dict[str, list[Any]]:
+    """What names an attacker's own machine, by field."""
+    pid, ticks = own.process
+    return {
+        "vm_id": [own.vm_id],
+        "pid": [pid],
+        "start_ticks": [ticks],
+        "slot": [own.slot],
+        "kernel": [own.launch.kernel],
+    }
+
+
+def attack(host: Host, seed: int, count: int, known: dict[str, Any], *, gates: bool = False) -> dict[str, Any]:
+    """What came of ``count`` requests; with ``gates`` also of those written by hand, which come first."""
     with descriptors(known["files"]) as opened:
-        for number in range(count + 1):
-            request = requests.next() if number < count else Request(protocol.frame(PING), (), "helper.ping")
-            reply = exchange(host.socket, request, opened)
-            answers[next(iter(reply))] += 1
-            if request.valid and "values" in reply:
-                performed.add(request.valid)
-            elif request.valid and not reply.get("busy") and not ("failed" in reply and request.valid in SHARED):
-                unperformed.append(f"{request.valid}: {reply}")
-    return {"answers": answers, "valid": sorted(performed), "unperformed": unperformed}
+        attacker = Attacker(host, seed, known, opened)
+        tried = attacker.gates() if gates else {}
+        attacker.attack(count)
+    return {
+        "answers": attacker.answers,
+        "valid": sorted(attacker.performed | attacker.own.performed),
+        "unperformed": attacker.unperformed,
+        "lives": attacker.lives,
+        "ended": attacker.own.ended,
+        "gates": tried,
+    }
 
 
-def make_files(directory: Path) -> str:
-    """The owner's own files, and what an owner can make that leads elsewhere; the digest of ``kernel``."""
+def make_files(directory: Path) -> dict[str, str]:
+    """The owner's own files, and what an owner can make that leads elsewhere; the digests of those to be stored."""
     for each in (directory, directory / "vms", directory / "race", directory / "race" / "inner"):
         each.mkdir()
-    kernel = b"kernel" * 1000
-    (directory / "kernel").write_bytes(kernel)
+    stored = {name: name.encode() * 1000 for name in ("kernel", "boot")}
+    for name, content in stored.items():
+        (directory / name).write_bytes(content)
+    (directory / "short").write_bytes(bytes(511))
+    for name in ("own-base", "own-raw"):
+        argv = ["/sbin/mke2fs", "-q", "-t", "ext4", str(directory / name), f"{DISK >> 10}k"]
+        subprocess.run(argv, check=True, capture_output=True, timeout=60)
+    for name, head in (("own-overlay", b""), ("own-junk", b"junk")):
+        (directory / name).write_bytes(head)
+        os.truncate(directory / name, layout(DISK, LARGER).file)
     for name in ("base", "disk", "overlay", "new\nline", "race/inner/disk"):
         with open(directory / name, "wb") as file:
             file.truncate(layout(SIZE, 2 * SIZE).file if name == "overlay" else SIZE)
     os.mkfifo(directory / "fifo")
     (directory / "link").symlink_to(f"{OUTSIDE}/secret")
     (directory / "directory-link").symlink_to(OUTSIDE)
-    return hashlib.sha256(kernel).hexdigest()
+    return {name: hashlib.sha256(content).hexdigest() for name, content in stored.items()}
 
 
 def exchange(path: str, request: Request, opened: Mapping[str, int]) -> Mapping[str, Any]:
-    """The reply; a frame that is not whole is ended, so that nobody waits for its rest."""
+    """The reply, without what came with it."""
+    reply, received = exchanged(path, request, opened)
+    protocol.close_all(received)
+    return reply
+
+
+def exchanged(path: str, request: Request, opened: Mapping[str, int]) -> Asked:
+    """The reply, and its descriptors; a frame that is not whole is ended, so that nobody waits for its rest."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(PATIENCE)
         connection.connect(path)
@@ -77,10 +169,8 @@ def exchange(path: str, request: Request, opened: Mapping[str, int]) -> Mapping[
         try:
             body, received = protocol.receive(connection, PATIENCE)
         except protocol.Lost:
-            return {"nothing": ""}
-        protocol.close_all(received)
-        reply: Mapping[str, Any] = json.loads(body)
-        return reply
+            return {"nothing": ""}, []
+        return json.loads(body), list(received)
 
 
 @contextlib.contextmanager
@@ -112,7 +202,9 @@ def pools(host: Host, known: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
         "path file base overlay source image disk": paths(host, known["files"]),
         "sha256 kernel": [digest, "0" * 64, "", "../" + digest, digest.upper()],
         "name tap": ["tap-fc-1", "tap-fc-2", "tap-fc-3", "tap-fc-77", "tap9", "eth9", "lo", "br0", host.bridge, "a/b"],
+        "start_ticks": [*(start_ticks(pid) or 0 for pid in known["pids"]), 0, -1, 1 << 62],
         "slot": [0, 1, 2, 3, 4, host.uid_count - 1, host.uid_count, -1, -host.first_uid, 1 << 31],
+        "process": [(pid, start_ticks(pid) or 0) for pid in known["pids"]],
         "pid": [*known["pids"], 0, -1, 2, 1 << 22, 1 << 40],
         "signal": ["TERM", "KILL", "STOP", "9", ""],
         "socket": ["api", "vsock", "../run/api", "", "/"],
@@ -121,6 +213,8 @@ def pools(host: Host, known: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
         "mac": ["02:fc:ac:10:00:02", "02:fc:ac:10:00:03", "ff:ff:ff:ff:ff:ff", "", "02:FC:AC:10:00:02"],
         "port resolver": [42_069, 0, 22, 53, 65_536, -1],
         "vcpus": [1, 2, 0, 10_000],
+        "cpu_weight": [100, 1, 0, 10_001],
+        "io_bytes io_operations": [0, 1 << 20, -1, 1 << 41],
         "memory": [128, 512, 0, 1 << 40],
     }
     return {name: values for names, values in every.items() for name in names.split()}
@@ -151,6 +245,7 @@ def valid_requests(known: Mapping[str, Any]) -> list[dict[str, Any]]:
         {"operation": "bridge.ensure", "arguments": {}},
         {"operation": "tap.create", "arguments": {"slot": 5}, "undo": True},
         {"operation": "rules.apply", "arguments": {"guests": []}},
+        {"operation": "rules.standing", "arguments": {"guests": []}},
         {"operation": "machine.sweep", "arguments": {"vm_id": VM_IDS[0]}},
     ]
 
@@ -183,12 +278,30 @@ def ask(host: Host, request: Mapping[str, Any]) -> dict[str, Any]:
     return dict(reply["values"])
 
 
-def tidy(host: Host, vm_ids: set[str], digest: str) -> None:
-    """Take back what there is of these machines, and the stored file."""
+def bystanders(host: Host) -> tuple[list[int], list[int]]:
+    """The processes and the slots of machines that run."""
+    found = [ask(host, {"operation": "machine.inspect", "arguments": {"vm_id": each}}) for each in machines(host)]
+    pids = [each["pid"] for one in found for each in one["processes"]]
+    return pids, [one["uid"] - host.first_uid for one in found if one["uid"] is not None]
+
+
+def programs() -> set[int]:
+    """The processes that are no threads of the kernel's."""
+    found = set()
+    for name in os.listdir("/proc"):
+        with contextlib.suppress(OSError):
+            if name.isdecimal() and Path("/proc", name, "cmdline").read_bytes():
+                found.add(int(name))
+    return found
+
+
+def tidy(host: Host, vm_ids: set[str], digests: Iterable[str]) -> None:
+    """Take back what there is of these machines, and the stored files."""
     for vm_id in vm_ids:
         for name in ("machine.sweep", "disk.remove"):
             ask(host, {"operation": name, "arguments": {"vm_id": vm_id}})
-    ask(host, {"operation": "store.fill", "arguments": {"path": "", "sha256": digest}, "undo": True})
+    for digest in digests:
+        ask(host, {"operation": "store.fill", "arguments": {"path": "", "sha256": digest}, "undo": True})
 
 
 def main() -> None:
@@ -196,18 +309,19 @@ def main() -> None:
     host = load(record)
     others = machines(host)
     files = Path(host.state, f"attack-{os.getpid()}")
-    digest = make_files(files)
-    pids = [int(name) for name in os.listdir("/proc") if name.isdecimal()]
-    known = {"files": str(files), "kernel": digest, "pids": pids}
+    digests = make_files(files)
+    monitors, slots = bystanders(host)
+    pids = [*monitors, *sorted(programs() - set(monitors))]
+    known = {"files": str(files), "pids": pids, "slots": slots, **digests}
     swapper = os.fork()
     if swapper == 0:
         swap(str(files))
     try:
-        print(json.dumps(attack(host, seed, count, known)))
+        print(json.dumps(attack(host, seed, count, known, gates=sys.argv[4:] == ["gates"])))
     finally:
         os.kill(swapper, signal.SIGKILL)
         os.waitpid(swapper, 0)
-        tidy(host, machines(host) - others, digest)
+        tidy(host, machines(host) - others, digests.values())
         shutil.rmtree(files)
 
 

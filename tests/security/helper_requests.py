@@ -72,6 +72,8 @@ class Requests:
         for each in dataclasses.fields(kind):
             if each.default is dataclasses.MISSING or self._random.random() < 0.7:
                 made[each.name] = self._field(each.name, hints[each.name])
+        if {"pid", "start_ticks"} <= made.keys() and self._random.random() < 0.7:
+            made["pid"], made["start_ticks"] = self._random.choice(self._pools["process"])
         if made and self._random.random() < 0.03:
             made.pop(self._random.choice(list(made)))
         if self._random.random() < 0.03:

@@ -2,12 +2,14 @@
 
 Run by test_helper_attacks under ``unshare --mount --net --pid``. The host that the helper sees is ours: /sys, /dev and
 /tmp are made anew, what is written to /etc, /usr or /var lands in an overlay where it is found, the network is empty
-but for interfaces and rules of somebody else's, and the only processes are the scene's. Prints one JSON object: what
-the witness saw, what of the host changed, and how the helper fared.
+but for interfaces and rules of somebody else's, and the only processes are the scene's. One of them is the monitor of a
+machine that lives already, the bystander: its process and slot are known to the attackers, its id is not, so nothing of
+it may be touched. Prints one JSON object: what the witness saw, what of the host changed, and how the helper fared.
 """
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import signal
@@ -17,14 +19,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+import traceback
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from banger.helper import cgroup
 from banger.helper.host import Host
+from banger.helper.process import start_ticks
 from banger.privileged import archive
-from tests.security.helper_attacker import OUTSIDE, SIZE, attack, swap
+from tests.released import released
+from tests.security.helper_attacker import OUTSIDE, SIZE, Attacker, attack, descriptors, machines, swap, tidy
 from tests.security.helper_attacker import make_files as attacker_files
 from tests.security.helper_requests import VM_IDS
 from tests.security.helper_witness import TRACED, Judge, allowed
@@ -36,6 +43,9 @@ UPPER = Path("/mnt")
 LOG = UPPER / "log"
 COVERED = ("/etc", "/usr", "/var", "/root", "/home", "/opt", "/boot")
 ATTACKERS = 3
+GROUPS = Path("/sys/fs/cgroup")
+BYSTANDER = 1
+"""The attacker's number that nobody bears but who has the bystander launched."""
 
 HOST = Host(
     owner_uid=OWNER,
@@ -50,6 +60,7 @@ HOST = Host(
 ALLOWED = allowed(
     HOST,
     read=("/srv/bangerd-root.pyz", "/srv/install.json"),
+    started=("jailer", "firecracker"),
     forbidden=(OUTSIDE, *(f"/srv/state/{name}" for name in ("of-root", "hard-link", "mounted", "bound"))),
 )
 
@@ -75,7 +86,9 @@ def make_host() -> None:
             for each in (upper, work):
                 each.mkdir(parents=True)
             mount("overlay", name, "-o", f"lowerdir={name},upperdir={upper},workdir={work}")
+    run("umount", "--recursive", "--lazy", "/sys")
     mount("sysfs", "/sys")
+    mount("cgroup2", str(GROUPS))
     mount("tmpfs", "/tmp")
     make_devices()
     run("ip", "link", "set", "lo", "up")
@@ -98,8 +111,45 @@ def make_devices() -> None:
         os.chmod(f"/dev/{name}", 0o666 if name in ("null", "zero", "random", "urandom") else 0o600)
 
 
-def make_files(zipapp: bytes) -> str:
-    """The installation, the owner's files, and what is none of theirs; the digest of ``kernel``."""
+def make_groups() -> list[str]:
+    """The control group of machines; those of its controllers that this kernel lets us have."""
+    for name in ("scene", os.path.relpath(os.path.dirname(HOST.cgroup), GROUPS)):
+        (GROUPS / name).mkdir()
+    (GROUPS / "scene" / "cgroup.procs").write_text(str(os.getpid()))  # groups with processes hand no controllers on
+    found = [each for each in cgroup.CONTROLLERS if each in (GROUPS / "cgroup.controllers").read_text().split()]
+    for path in (GROUPS, Path(HOST.cgroup).parent):
+        (path / "cgroup.subtree_control").write_text(" ".join(f"+{each}" for each in found))
+    return found
+
+
+LESS = """
+CONTROLLERS = {controllers}
+_all = limits
+
+
+def limits(*values):
+    return {{name: value for name, value in _all(*values).items() if name.partition(".")[0] in CONTROLLERS}}
+"""
+
+
+def with_limits_of(zipapp: bytes, controllers: list[str]) -> bytes:
+    """The helper as it is shipped, but for limits that this kernel has no controllers for."""
+    if set(controllers) == set(cgroup.CONTROLLERS):
+        return zipapp
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(zipapp)) as shipped, zipfile.ZipFile(made, "w") as archive:
+        for entry in shipped.infolist():
+            less = LESS.format(controllers=tuple(controllers)) if entry.filename.endswith("/cgroup.py") else ""
+            archive.writestr(entry, shipped.read(entry) + less.encode())
+    return made.getvalue()
+
+
+def make_files(zipapp: bytes, programs: dict[str, bytes]) -> dict[str, str]:
+    """The installation, the owner's files, and what is none of theirs; the digests of those to be stored."""
+    os.mkdir(os.path.dirname(HOST.firecracker))
+    for path in map(Path, (HOST.firecracker, HOST.jailer)):
+        path.write_bytes(programs[path.name])
+        path.chmod(0o755)
     Path("/srv/bangerd-root.pyz").write_bytes(zipapp)
     Path("/srv/install.json").write_text(json.dumps({each: getattr(HOST, each) for each in HOST.__dataclass_fields__}))
     outside, state = Path(OUTSIDE), Path(HOST.state)
@@ -107,7 +157,7 @@ def make_files(zipapp: bytes) -> str:
     (outside / "inner").mkdir(parents=True)
     (outside / "secret").write_text("secret")
     (outside / "inner" / "disk").write_bytes(bytes(SIZE))
-    kernel = attacker_files(state)
+    digests = attacker_files(state)
     for path in [state, *state.rglob("*")]:
         os.chown(path, OWNER, OWNER, follow_symlinks=False)
     (state / "of-root").write_text("root's")
@@ -118,7 +168,7 @@ def make_files(zipapp: bytes) -> str:
     mount("tmpfs", str(state / "mounted"))
     (state / "mounted" / "secret").write_text("secret")
     run("mount", "--bind", str(outside), str(state / "bound"))
-    return kernel
+    return digests
 
 
 # -- what must not change ---------------------------------------------------------------------------------------------
@@ -156,18 +206,21 @@ def described(path: Path) -> str:
 # -- the scene --------------------------------------------------------------------------------------------------------
 
 
+HELPER = ("/usr/bin/python3", "-IS", "/srv/bangerd-root.pyz", "--record", "/srv/install.json")
+
+
 class Helper:
     """The helper under strace, the witness in a thread."""
 
-    def __init__(self) -> None:
-        self.judge = Judge(ALLOWED)
+    def __init__(self, forbidden: Iterable[str]) -> None:
+        self.judge = Judge(ALLOWED._replace(forbidden=(*ALLOWED.forbidden, *forbidden)))
         reader, writer = os.pipe()
         with open(LOG, "wb") as log:
             self._strace = subprocess.Popen(
                 [
                     *("strace", "-f", "--seccomp-bpf", "--decode-fds=path,pidfd", "-s", "64", "-e", "signal=none"),
                     *("-e", f"trace={','.join(TRACED)}", "-o", f"/proc/self/fd/{writer}"),
-                    *("/usr/bin/python3", "-IS", "/srv/bangerd-root.pyz", "--record", "/srv/install.json"),
+                    *HELPER,
                 ],
                 stderr=log,
                 pass_fds=[writer],
@@ -220,6 +273,8 @@ def as_owner(act: Callable[[], Any]) -> tuple[int, int]:
             with open(writer, "w") as answer:
                 json.dump(act(), answer)
             status = 0
+        except Exception:
+            traceback.print_exc()
         finally:
             os._exit(status)
     os.close(writer)
@@ -249,16 +304,40 @@ def victims() -> Iterator[dict[str, int]]:
             each.wait()
 
 
+def launched(known: dict[str, Any]) -> dict[str, Any]:
+    """The bystander, by a helper that nobody watches; what there is to know of it."""
+
+    def launch() -> dict[str, Any]:
+        with descriptors(known["files"]) as opened:
+            attacker = Attacker(HOST, BYSTANDER, {**known, "pids": []}, opened)
+            attacker.live()
+        assert not attacker.unperformed, attacker.unperformed
+        return {"vm_id": attacker.own.vm_id, "slot": attacker.own.slot, "pid": attacker.own.process[0]}
+
+    with subprocess.Popen(HELPER) as helper:
+        try:
+            wait_for(lambda: can_connect(HOST.socket))
+            found: dict[str, Any] = answered(as_owner(launch))
+        finally:
+            helper.terminate()
+    return found | {"since": start_ticks(found["pid"])}
+
+
 def main() -> None:
     requests, seed = int(sys.argv[1]), int(sys.argv[2])
     os.umask(0o022)
-    zipapp = archive.content()  # the checkout may be where the scene's own /tmp will be
+    # The checkout and the build cache may be where the scene's own /tmp will be.
+    zipapp, programs = archive.content(), {each.name: each.read_bytes() for each in released().iterdir()}
     make_host()
-    kernel = make_files(zipapp)
+    digests = make_files(with_limits_of(zipapp, make_groups()), programs)
+    known: dict[str, Any] = {"files": HOST.state, **digests}
+    bystander = launched(known)
+    of_bystander = [f"{HOST.jails}/firecracker/{bystander['vm_id']}", f"{HOST.cgroup}/vm-{bystander['vm_id']}"]
     with victims() as pids:
-        helper = Helper()
-        known = {"files": HOST.state, "kernel": kernel, "pids": [*pids.values(), helper.pid, os.getpid(), 1]}
-        found = [attacked(max(100, requests // 20), seed, known)]
+        helper = Helper(of_bystander)
+        known["pids"] = [*pids.values(), bystander["pid"], helper.pid, os.getpid(), 1]
+        known["slots"] = [bystander["slot"]]
+        found = [attacked(max(100, requests // 20), seed, known, gates=True)]
         memory, before = helper.memory(), inventory()
         swapper, _ = as_owner(lambda: swap(HOST.state))
         share = -(-requests // ATTACKERS)
@@ -268,6 +347,7 @@ def main() -> None:
         os.waitpid(swapper, 0)
         last = attacked(0, 0, known)
         grown, after = helper.memory() - memory, inventory()
+        answered(as_owner(lambda: tidy(HOST, machines(HOST) - {bystander["vm_id"]}, digests.values())))
     status = helper.end()
     changed = {name: (before.get(name), after.get(name)) for name in before.keys() | after.keys()}
     report = {
@@ -283,13 +363,17 @@ def main() -> None:
         "crashes": [line for line in LOG.read_text().splitlines() if '"crashed"' in line][:10],
         "swaps": Path(HOST.state, "race", "swaps").stat().st_size,
         "last": last["answers"],
+        "gates": found[0]["gates"],
+        "lives": sum(each["lives"] for each in found),
+        "ended": sum(each["ended"] for each in found),
+        "bystander": start_ticks(bystander["pid"]) == bystander["since"],
     }
     print(json.dumps(report))
 
 
-def attacked(count: int, seed: int, known: dict[str, Any]) -> Any:
+def attacked(count: int, seed: int, known: dict[str, Any], *, gates: bool = False) -> Any:
     """One attack to its end."""
-    return answered(as_owner(partial(attack, HOST, seed, count, known)))
+    return answered(as_owner(partial(attack, HOST, seed, count, known, gates=gates)))
 
 
 if __name__ == "__main__":

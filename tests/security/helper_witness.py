@@ -21,13 +21,14 @@ BY_PATH = {
 BY_DESCRIPTOR = {"fchmod", "fchown", "ftruncate", "fsetxattr"}
 SIGNALS = {"kill", "tkill", "tgkill", "pidfd_send_signal"}
 PROGRAMS = {"execve", "execveat"}
+BIRTHS = {"clone", "clone3", "fork", "vfork"}
 NEVER = {
     "mount", "move_mount", "pivot_root", "chroot", "setns", "unshare", "ptrace", "process_vm_writev", "init_module",
     "finit_module", "delete_module", "kexec_load", "kexec_file_load", "reboot", "sethostname", "setdomainname",
     "settimeofday", "clock_settime", "swapon", "swapoff", "acct", "quotactl", "bpf", "perf_event_open", "ioperm",
     "iopl", "open_by_handle_at", "mount_setattr", "fsmount", "open_tree",
 }  # fmt: skip
-TRACED = sorted(OPENS | BY_PATH | BY_DESCRIPTOR | SIGNALS | PROGRAMS | NEVER)
+TRACED = sorted(OPENS | BY_PATH | BY_DESCRIPTOR | SIGNALS | PROGRAMS | BIRTHS | NEVER)
 
 _LINE = re.compile(r"(\d+) +(\w+)\((.*)\) += (-?\d+|\?)(?:<(.*?)>(?:\(deleted\))?)?( .*)?$")
 _UNFINISHED = re.compile(r"(\d+) +(.*?) ?<unfinished \.\.\.>$")
@@ -53,9 +54,9 @@ class Allowed(NamedTuple):
 READ = (
     "/usr", "/lib*", "/proc", "/sys", "/dev/urandom", "/dev/random", "/etc/ld.so.cache", "/etc/iproute2",
     "/etc/localtime", "/etc/locale.alias", "/etc/nsswitch.conf", "/etc/passwd", "/etc/group", "/etc/protocols",
-    "/etc/services", "/etc/ssl/openssl.cnf",
+    "/etc/services", "/etc/ssl/openssl.cnf", "/etc/e2fsck.conf", "/etc/blkid.conf", "/run/blkid", "/memfd:content",
 )  # fmt: skip
-"""What Python and the tools read anywhere."""
+"""What Python and the tools read anywhere; the last is what the helper itself hands to debugfs."""
 
 
 def allowed(
@@ -79,6 +80,8 @@ class Judge:
         self._pending: dict[str, str] = {}
         self._pids: set[str] = set()
         self._started: set[str] = set()
+        self._early: dict[str, list[str]] = {}
+        """Lines of processes whose birth has not been told yet, since their parents were held up in it."""
         self._opened: dict[tuple[str, str], str] = {}
         """Process and its path of a descriptor -> what was opened: some files have no other name."""
         self.violations: list[str] = []
@@ -88,11 +91,22 @@ class Judge:
     def feed(self, lines: Iterable[str]) -> None:
         """Judge them in order."""
         for line in lines:
-            self._line(line.rstrip("\n"))
+            pid = line.partition(" ")[0]
+            if not self._pids:
+                self._pids.add(pid)  # the first is the helper
+            if pid in self._pids:
+                self._line(pid, line.rstrip("\n"))
+            else:
+                self._early.setdefault(pid, []).append(line.rstrip("\n"))
+        for pid in list(self._early):
+            self._born(pid)
 
-    def _line(self, line: str) -> None:
-        pid = line.partition(" ")[0]
+    def _born(self, pid: str) -> None:
         self._pids.add(pid)
+        for line in self._early.pop(pid, ()):
+            self._line(pid, line)
+
+    def _line(self, pid: str, line: str) -> None:
         if line.endswith("<unfinished ...>"):
             found = _UNFINISHED.match(line)
             if found:
@@ -108,7 +122,11 @@ class Judge:
             return
         self.calls += 1
         _, name, arguments, result, opened, _ = found.groups()
-        if result in ("-1", "?") or pid in self._started:
+        if name in BIRTHS and result not in ("-1", "?", "0"):
+            if pid in self._started:
+                self._started.add(result)
+            self._born(result)
+        if result in ("-1", "?") or pid in self._started or name in BIRTHS:
             return
         if name in PROGRAMS and _opened(arguments) and _program(arguments) in self._allowed.started:
             self._started.add(pid)
@@ -126,6 +144,8 @@ class Judge:
             return bool(places) and all(self._within(each, self._allowed.changed) for each in places)
         if name in BY_DESCRIPTOR:
             place = _DESCRIPTOR.match(arguments)
+            if place is not None and name == "fchmod" and place[1].startswith("socket:["):
+                return True  # the mode that its name will get, if it ever has one
             return place is not None and self._within(place[1], self._allowed.changed)
         if name in SIGNALS:
             target = re.match(r"-?(\d+)(?:<(?:pid:)?(\d+).*?>)?", arguments)

@@ -16,6 +16,7 @@ from banger import errors
 from banger.images import sources
 from banger.images.downloads import Downloads
 from banger.oci import transport
+from tests.ext4_image import sound
 from tests.guest_images import Tar
 from tests.reports import Silent
 from tests.security.hostile_registry import CONFIG, Answer, HostileRegistry, cut, described, digest, endless
@@ -53,6 +54,7 @@ async def _pull(registry: HostileRegistry, directory: Path) -> None:
 
 def pulled(registry: HostileRegistry, directory: Path) -> bytes:
     asyncio.run(_pull(registry, directory))
+    sound(directory / "image")
     data = (directory / "image").read_bytes()
     (directory / "image").unlink()
     return data

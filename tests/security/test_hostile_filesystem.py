@@ -207,7 +207,7 @@ def test_a_superblock_that_lies(tmp_path: Path, at: int, form: str, value: int) 
     before = path.read_bytes()
     refused(path, tmp_path, "")
     with pytest.raises(errors.UnusableDisk):
-        asyncio.run(edit.apply(str(path), [GuestFile("/a")]))
+        asyncio.run(edit.apply(str(path), [GuestFile("/a")], scratch=str(tmp_path)))
     assert path.read_bytes() == before
 
 

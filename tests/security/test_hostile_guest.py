@@ -278,7 +278,7 @@ def test_a_guest_that_ends_nothing_that_was_closed_is_cut_off(tmp_path: Path) ->
     async def host(path: str) -> None:
         channel = await Channel.attach(partial(sockets.connect, path), timeout=30)
         with pytest.raises(errors.ProtocolViolation):
-            for _ in range(400):
+            for _ in range(800):
                 command = await channel.exec(YES)
                 await command.kill()
         assert channel.closed

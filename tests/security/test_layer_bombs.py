@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import io
+import os
 import struct
 import tarfile
 import zlib
@@ -14,7 +15,7 @@ from banger import errors
 from banger.disk.ext4 import htree, volume
 from banger.oci import builder, layer, tree
 from banger.oci import header as headers
-from banger.oci.build import BuildReport
+from banger.oci.build import BuildReport, LayerSource
 from tests.ext4_image import Ext4Image
 from tests.guest_images import Tar
 from tests.security.archive_mutations import entry, header, record
@@ -39,6 +40,22 @@ def zeros_as_file(size: int) -> bytes:
     return b"".join(parts)
 
 
+def empty_files(path: Path, count: int) -> LayerSource:
+    """A gzip of ``count`` empty files, a thousand to a directory that no entry names."""
+    plain = header(b"", b"0", 0)
+    least = int(plain[148:154], 8)
+    packer = zlib.compressobj(1, wbits=31)
+    with path.open("wb") as file:
+        for first in range(0, count, 1000):
+            names = [b"d%04d/f%03d" % divmod(number, 1000) for number in range(first, min(first + 1000, count))]
+            blocks = [
+                name.ljust(100, b"\0") + plain[100:148] + b"%06o" % (least + sum(name)) + plain[154:] for name in names
+            ]
+            file.write(packer.compress(b"".join(blocks)))
+        file.write(packer.compress(bytes(1024)) + packer.flush())
+    return LayerSource(path=str(path), name="sha256:0")
+
+
 def test_decompression_bomb_takes_no_memory_and_no_disk(tmp_path: Path) -> None:
     report = in_child(tmp_path, zeros_as_file(512 << 20), memory=400 << 20)
     assert report.content == 512 << 20
@@ -51,6 +68,25 @@ def test_too_many_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for number in range(101):
         archive.file(f"f{number}")
     assert refused(tmp_path, archive.bytes(), reason="too many entries") == "f100"
+
+
+def test_a_million_empty_files(tmp_path: Path) -> None:
+    layer_of_many = empty_files(tmp_path / "many", 1_000_000)
+    made = builder.build_in_child([layer_of_many], str(tmp_path / "image"), seed="attack", memory=2 << 30)
+    report = asyncio.run(made)
+    assert report.inodes == 1_000_000 + 1000 + 2
+    assert report.allocated < 400 << 20
+    image = Ext4Image(tmp_path / "image", tmp_path)
+    image.check()
+    assert int(image.header()["Inode count"]) - int(image.header()["Free inodes"]) == report.inodes + 9
+
+
+def test_one_file_more_than_is_allowed(tmp_path: Path) -> None:
+    too_many = empty_files(tmp_path / "many", layer.ENTRY_LIMIT + 1)
+    with pytest.raises(errors.UnsafeLayer, match="too many entries") as refusal:
+        asyncio.run(builder.build_in_child([too_many], str(tmp_path / "image"), seed="attack", memory=2 << 30))
+    assert refusal.value.data["entry"] == "d1048/f576"
+    assert os.listdir(tmp_path) == ["many"]
 
 
 def test_too_much_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

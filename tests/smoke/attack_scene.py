@@ -74,9 +74,9 @@ def outside() -> Iterator[None]:
         subprocess.run(["rm", "-r", OUTSIDE], check=True)
 
 
-def attacked(host: Host, count: int, seed: int) -> dict[str, Any]:
+def attacked(host: Host, count: int, seed: int, *more: str) -> dict[str, Any]:
     """One attack to its end; what came of it, by the attacker's account."""
-    argv = [sys.executable, "-m", "tests.security.helper_attacker", sys.argv[1], str(count), str(seed)]
+    argv = [sys.executable, "-m", "tests.security.helper_attacker", sys.argv[1], str(count), str(seed), *more]
     done = subprocess.run(argv, user=host.owner_uid, group=host.owner_gid, extra_groups=[], capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
     found: dict[str, Any] = json.loads(done.stdout)
@@ -117,7 +117,7 @@ def main() -> None:
         before = files()
         witness = Witness(host, pid)
         try:
-            first = attacked(host, WARM, seed)
+            first = attacked(host, WARM, seed, "gates")
             lean = memory()
             found = attacked(host, count, seed + 1)
             grown = memory() - lean
@@ -137,6 +137,9 @@ def main() -> None:
         "unperformed": (first["unperformed"] + found["unperformed"])[:10],
         "answers": found["answers"],
         "valid": found["valid"],
+        "lives": first["lives"] + found["lives"],
+        "gates": {name: len(rows) for name, rows in first["gates"].items()},
+        "open": [row for rows in first["gates"].values() for row in rows if row[-1]],
         "same": main_pid() == pid,
         "grown": grown,
         "memory": lean,

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from banger.engine.change import Kind
 from tests.matrix import instants, listing
 from tests.matrix.instants import Instant
-from tests.matrix.scenarios import DEAR, Scenario, all_scenarios
+from tests.matrix.scenario import Scenario
+from tests.matrix.scenarios import DEAR, all_scenarios
 from tests.matrix.slices import SEED, WHOLE
 
 VICTIMS = ("daemon", "helper", "monitor")

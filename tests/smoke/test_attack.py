@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from banger.helper import registry
 from tests.home import TREE
 from tests.smoke.host.box import Host
 from tests.smoke.host.image import OTHER
@@ -22,9 +23,13 @@ LIMIT = 300 + REQUESTS
 PLACE, PYTHON = "/opt/scene", "/opt/banger/bin/python"
 FILES = (
     "__init__.py", "smoke/attack_scene.py",
-    *(f"security/helper_{each}.py" for each in ("attacker", "requests", "witness")),
+    *(f"security/helper_{each}.py" for each in ("attacker", "gates", "machines", "requests", "witness")),
 )  # fmt: skip
 KNOCK = "import socket, sys; sys.exit(socket.socket(socket.AF_UNIX).connect_ex('/run/banger-root/bangerd-root.sock'))"
+OF_MACHINES = {
+    *(f"machine.{each}" for each in ("launch", "inspect", "connect", "contain", "signal", "sweep")),
+    *("snapshot.create", "snapshot.check", "disk.attach", "disk.remove", "ext4.write", "ext4.read"),
+}  # fmt: skip
 REFUSED = 13
 """EACCES."""
 
@@ -59,6 +64,8 @@ def test_nothing_happens_outside_the_gates(scene: Host) -> None:
     assert report["unperformed"] == [], "what is right is done, whatever else is asked"
     assert sum(report["answers"].values()) > REQUESTS
     assert min(report["answers"].values()) > 0, "every kind of answer was met"
+    assert report["open"] == [] and set(report["gates"]) == set(registry.BY_NAME), "each operation has a list"
+    assert report["lives"] > 1 and set(report["valid"]) >= OF_MACHINES, "its own machine was there to be named"
     assert {"helper.ping", "store.fill", "rules.apply"} <= set(report["valid"])
     assert report["calls"] > REQUESTS and report["programs"]["ip"] > 0, "the witness was there"
     assert report["same"] and report["grown"] < 1024, "KiB"

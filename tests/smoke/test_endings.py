@@ -1,7 +1,7 @@
 """A monitor that is killed: while its machine runs, and at every moment of a start."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -51,6 +51,35 @@ def test_a_machine_whose_monitor_is_killed_is_stopped_and_starts_again(serving: 
     serving.banger("vm", "start", "one", timeout=150)
     assert boot_id(serving, "one") != boot
     assert serving.banger("exec", "one", "--", "cat", "/root/kept").stdout == "kept\n"
+
+
+def test_a_guest_that_turns_itself_off_is_noticed(
+    serving: Host, record_property: Callable[[str, object], None]
+) -> None:
+    console = f"/var/lib/banger/vms/{show(serving, 'one')['id']}/console.log"
+    serving.banger("exec", "one", "--", "poweroff", "-f", check=False)
+    found = ended(serving)
+    assert found["stop_reason"] == "powered off"
+    said = float(serving.run(["stat", "--format=%.9Y", console]).stdout)
+    record_property(
+        "seconds from a guest's last word to its end on record", round(float(str(found["stopped"])) - said, 2)
+    )
+
+
+FILL = "mkdir -p /fill && mount -t tmpfs -o size=100% none /fill && dd if=/dev/zero of=/fill/it bs=1M count=96"
+GROUP = "/sys/fs/cgroup/banger.slice/banger-machines.service"
+
+
+def test_a_machine_that_the_host_has_no_memory_for_says_so(serving: Host) -> None:
+    group = f"{GROUP}/vm-{show(serving, 'one')['id']}"
+    serving.run(f"echo $(($(cat {group}/memory.current) + (24 << 20))) > {group}/memory.max")
+    filled = serving.banger("exec", "one", "--", "sh", "-c", FILL, timeout=120, check=False)
+    assert filled.status == 125, f"the guest got its memory: {filled.stdout}{filled.stderr}"
+    found = ended(serving)
+    assert str(found["stop_reason"]).startswith("out of memory"), found["stop_reason"]
+    assert "stopped (out of memory)" in serving.banger("vm", "list").stdout
+    serving.banger("vm", "start", "one", timeout=150)
+    assert serving.banger("exec", "one", "--", "echo", "here").stdout == "here\n"
 
 
 def test_when_the_host_goes_down_machines_are_powered_off_in_order(serving: Host) -> None:

@@ -1,9 +1,11 @@
 """The jail of a running machine, looked at from outside by root."""
 
+from banger.paths import SYSTEM_CONFIG
 from banger.system import units
 from tests.smoke.host.box import Host
 from tests.smoke.machines import show
 
+SETTINGS = b'disk_bytes_per_second = "1G"\ndisk_operations_per_second = 100_000\n'
 NUMBERS = {
     "CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_FOWNER": 3, "CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7,
     "CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13, "CAP_SYS_CHROOT": 18, "CAP_SYS_PTRACE": 19, "CAP_SYS_ADMIN": 21,
@@ -53,3 +55,25 @@ def test_a_monitor_has_limits(serving: Host) -> None:
     for limit in ("memory.max", "pids.max", "cpu.max"):
         value = serving.read(f"/sys/fs/cgroup{cgroup}/{limit}").split()[0]
         assert value != "max", limit
+    for limit, value in (("memory.swap.max", "0"), ("cpu.weight", "100")):
+        assert serving.read(f"/sys/fs/cgroup{cgroup}/{limit}").strip() == value, limit
+
+
+def test_what_the_settings_say_is_in_the_kernel(stocked: Host) -> None:
+    """A machine's disks are limited, the root and the work disk alike; the kernel tells which devices they are."""
+    stocked.run(["tee", SYSTEM_CONFIG], stdin=SETTINGS)
+    try:
+        stocked.run(["systemctl", "restart", units.DAEMON_SERVICE])
+        stocked.banger("run", "--detach", "--name", "two", "--vcpu", "2", "--image", "busybox", timeout=180)
+        vm = show(stocked, "two")
+        group = f"/sys/fs/cgroup/banger.slice/banger-machines.service/vm-{vm['id']}"
+        assert stocked.read(f"{group}/cpu.weight").strip() == "200"
+        disks = f"grep --files-with-matches -- '-{vm['id']}$' /sys/block/dm-*/dm/uuid | sed s,dm/uuid,dev, | xargs cat"
+        numbers = stocked.run(disks).stdout.split()
+        assert len(numbers) == 2
+        rates = f"rbps={1 << 30} wbps={1 << 30} riops=100000 wiops=100000"
+        assert set(stocked.read(f"{group}/io.max").splitlines()) == {f"{number} {rates}" for number in numbers}
+        stocked.banger("vm", "delete", "two", timeout=120)
+    finally:
+        stocked.run(["rm", SYSTEM_CONFIG])
+        stocked.run(["systemctl", "restart", units.DAEMON_SERVICE])

@@ -7,7 +7,7 @@ from tests.security.helper_witness import Allowed, Judge
 ALLOWED = Allowed(
     changed=("/private",),
     written=("/state", "/dev/loop*"),
-    read=("/usr", "/proc"),
+    read=("/usr", "/proc", "/memfd:content"),
     forbidden=("/state/of-root", "/outside"),
     started=("jailer",),
 )
@@ -15,6 +15,7 @@ FINE = r"""
 1 execve("/usr/bin/python3", ["/usr/bin/python3", "-IS"], 0x7ff /* 9 vars */) = 0
 1 openat(AT_FDCWD</>, "/usr/lib/x.py", O_RDONLY|O_CLOEXEC) = 3</usr/lib/x.py>
 1 openat(AT_FDCWD</>, "/etc/shadow", O_RDONLY) = -1 EACCES (Permission denied)
+1 clone(child_stack=NULL, flags=CLONE_CHILD_SETTID|SIGCHLD, child_tidptr=0x7f0) = 2
 2 openat(5</state>, "link", O_RDONLY|O_PATH|O_NOFOLLOW) = 6</state/link>
 2 openat(AT_FDCWD</>, "/proc/self/fd/6", O_RDWR|O_CLOEXEC) = 7</state/disk>
 2 openat(9</private>, ".", O_WRONLY|O_TMPFILE, 0600) = 10</private/#47>(deleted)
@@ -32,7 +33,15 @@ FINE = r"""
 1 pidfd_send_signal(11<pid:2>, SIGKILL, NULL, 0) = 0
 2 mount("none", "/x", "tmpfs", 0, NULL) = -1 EPERM (Operation not permitted)
 2 +++ exited with 0 +++
+2 openat(AT_FDCWD</>, "/proc/self/fd/6", O_RDONLY) = 7</memfd:content>(deleted)
+2 fork( <unfinished ...>
 3 execve("/proc/self/fd/9", ["jailer", "--id"], 0x7ff /* 2 vars */) = 0
+3 clone3({flags=CLONE_VM|CLONE_THREAD, exit_signal=0} <unfinished ...>
+4 openat(AT_FDCWD</>, "/etc/passwd", O_RDWR) = 3</jail/etc/passwd>
+3 <... clone3 resumed> => {parent_tid=[4]}, 88) = 4
+2 <... fork resumed>) = 3
+2 fchmod(11<socket:[10259738]>, 0600) = 0
+1 pidfd_send_signal(11<pid:3>, SIGKILL, NULL, 0) = 0
 3 mount("none", "/x", "tmpfs", 0, NULL) = 0
 """
 WRONG = [
@@ -55,6 +64,9 @@ WRONG = [
     "1 pidfd_send_signal(11<pid:4711>, SIGTERM, NULL, 0) = 0",
     '1 mount("none", "/x", "tmpfs", 0, NULL) = 0',
     "1 setns(5<net:[4026]>, CLONE_NEWNET) = 0",
+    "1 fork() = 2\n2 fork() = 3\n3 kill(4711, SIGKILL) = 0",
+    "1 fork() = -1 EAGAIN (Resource temporarily unavailable)\n1 kill(2, SIGKILL) = 0",
+    '1 fork() = 2\n4711 mount("none", "/x") = 0',
     '1 execve("/bin/sh", ["sh", "-c"], 0x7ff /* 2 vars */) = 0',
     '1 execve("/proc/self/fd/9", ["sh", "-c"], 0x7ff /* 2 vars */) = 0',
     '1 execve("/tmp/jailer", ["jailer"], 0x7ff /* 2 vars */) = 0',

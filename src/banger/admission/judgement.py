@@ -68,7 +68,9 @@ class Facts(NamedTuple):
     """What new programs can have of it without swapping."""
     machines: Sequence[Machine] = ()
     claims: Sequence[Wish] = ()
-    """Changes under way, with what of their disk is yet to be written."""
+    """Changes under way."""
+    written: Callable[[Wish], int] = lambda claim: 0
+    """What of a claim's disk is there already; looked at where it matters alone."""
 
 
 class Limits(NamedTuple):
@@ -151,6 +153,9 @@ def _disk(wish: Wish, facts: Facts, limits: Limits) -> None:
     kept = reserve(facts.size, limits) if wish.reserved else 0
     needed = max(0, wish.disk) + sum(max(0, each.disk) for each in facts.claims)
     if not (needed or kept) or needed + kept <= facts.free:
+        return
+    needed = max(0, wish.disk) + sum(max(0, each.disk - facts.written(each)) for each in facts.claims)
+    if needed + kept <= facts.free:
         return
     if kept > facts.size:
         reason = f"disk_reserve is {format_size(kept)}, and the disk that holds {facts.path} has {size(facts.size)}"

@@ -54,11 +54,14 @@ class Admission:
         """What there is now."""
         size, free = disk(self._state)
         total, available = memory(self._root)
-        return Facts(self._state, size, free, total, available, self._machines(), self._under_way())
+        claims = self._under_way()
+        return Facts(
+            self._state, size, free, total, available, self._machines(), claims, lambda claim: written(claim.place)
+        )
 
     def _under_way(self) -> list[Wish]:
         self._claims = {subject: each for subject, each in self._claims.items() if self._lasts(subject)}
-        return [each._replace(disk=max(0, each.disk - written(each.place))) for each in self._claims.values()]
+        return list(self._claims.values())
 
 
 def disk(path: str) -> tuple[int, int]:
@@ -74,8 +77,8 @@ def memory(root: str = "/") -> tuple[int | None, int | None]:
             lines = file.read(1 << 16).splitlines()
     except OSError:
         return None, None
-    found = {name: _kibibytes(value) for name, colon, value in (line.partition(b":") for line in lines) if colon}
-    total, available = found.get(b"MemTotal"), found.get(b"MemAvailable")
+    found = {name: value for name, colon, value in (line.partition(b":") for line in lines) if colon}
+    total, available = (_kibibytes(found.get(name, b"")) for name in (b"MemTotal", b"MemAvailable"))
     if total is None or available is None or available > total:
         available = None
     return total or None, available

@@ -22,17 +22,42 @@ class Port(msgspec.Struct, frozen=True, kw_only=True):
     """The name as the guest tells it, made printable. None of both where no process has the socket, or the guest does
     not show whose it is."""
     endpoint: str | None = None
-    """How the host reaches it: ``NAME.vm:PORT``."""
+    """How the host reaches it: ``NAME.vm:PORT``, or where that is not so, the first of ``forwards``."""
     unreachable: Unreachable | None = None
     """Why there is no endpoint."""
     scheme: Literal["http", "https"] | None = None
     """What it speaks, where that was found out: asked are ports that more than the guest itself can reach."""
     link: str | None = None
-    """The endpoint for a browser, where it has a scheme."""
+    """What a browser takes, where it has a scheme; by a port of the host if one is forwarded, since that needs no
+    name."""
+    forwards: list[str] = []
+    """Addresses and ports of the host that are forwarded to it: ``127.0.0.1:8080``. What ``NAME.vm`` stands for is told
+    by the endpoint."""
+
+
+class Forward(msgspec.Struct, frozen=True, kw_only=True):
+    """A port of the host that leads into a machine.
+
+    It leads to what listens on the port ``guest`` there, on the loopback or on all addresses.
+    """
+
+    address: str
+    port: int
+    guest: int
+    error: str | None = None
+    """Why nobody listens on it although the machine runs."""
+
+
+class Forwarded(msgspec.Struct, frozen=True, kw_only=True):
+    """What is forwarded for as long as the connection that asked for it stays open."""
+
+    name: str
+    """Of the machine."""
+    forwards: list[Forward]
 
 
 class VmPorts(msgspec.Struct, frozen=True, kw_only=True):
-    """What listens in one machine. All of it comes from the guest."""
+    """What listens in one machine. All of it comes from the guest, but for what is forwarded."""
 
     id: str
     name: str
@@ -41,3 +66,5 @@ class VmPorts(msgspec.Struct, frozen=True, kw_only=True):
     ports: list[Port]
     complete: bool = True
     """False when there were more sockets than an agent tells of, or when looking took it too long."""
+    forwards: list[Forward] = []
+    """Every port of the host that leads into the machine, whether anything listens at its end or not."""

@@ -141,6 +141,14 @@ VM_HEALTH = Route("vm_health", "GET /v1/vms/{ref}/health", "Ask a machine's agen
 VM_PORTS = Route(
     "vm_ports", "GET /v1/vms/{ref}/ports", "What listens in a machine, and how to reach it", reply="port.VmPorts"
 )
+VM_FORWARD = Route(
+    "vm_forward",
+    "GET /v1/vms/{ref}/forward",
+    "Forward ports of the host into a machine for as long as this stays open",
+    reply="port.Forwarded",
+    stream="ndjson",
+    query=("port",),
+)
 VM_LOGS = Route("vm_logs", "GET /v1/vms/{ref}/logs", "A machine's console", stream="bytes", query=("follow",))
 VM_EXEC = Route(
     "vm_exec",

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from banger.api.operation import ErrorBody
+from banger.api.port import Forward
 
 VmState = Literal["created", "running", "stopped", "error"]
 
@@ -24,6 +25,9 @@ class CreateVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Reach the outside through the host, where machines have an address of their own on the host's bridge."""
     peers: bool | None = None
     """Reach, and be reached by, the other machines on that bridge that ask for it as well."""
+    publish: list[str] = []
+    """Ports of the host that lead into it while it runs, written ``[ADDRESS:]PORT[:GUEST]``; bound to 127.0.0.1 where
+    no address is given."""
     env: dict[str, str] = {}
     """Set for every command that is executed in the machine."""
     labels: dict[str, str] = {}
@@ -50,7 +54,8 @@ class PendingVm(msgspec.Struct, frozen=True, kw_only=True):
 class SetVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Change a machine; what is None stays as it is.
 
-    The network changes at once. Processors, memory and disks of a machine that runs wait for its next start.
+    The network and the published ports change at once. Processors, memory and disks of a machine that runs wait for its
+    next start.
     """
 
     vcpu: int | None = None
@@ -61,6 +66,10 @@ class SetVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Likewise."""
     nat: bool | None = None
     peers: bool | None = None
+    publish: list[str] = []
+    """Published in addition, as in `CreateVm`."""
+    unpublish: list[str] = []
+    """Not published any more; their connections end. What is not written, such as the address, may be any."""
 
 
 class Vm(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +100,8 @@ class Vm(msgspec.Struct, frozen=True, kw_only=True):
     address: str | None = None
     nat: bool = False
     peers: bool = False
+    published: list[Forward] = []
+    """Ports of the host that lead into it while it runs."""
     pid: int | None = None
     created: float
     started: float | None = None
@@ -100,6 +111,8 @@ class Vm(msgspec.Struct, frozen=True, kw_only=True):
 
     Begins with ``expired:`` or ``unused:`` where a time limit ended it.
     """
+    host_key: str | None = None
+    """The public host key of its ssh server, as known_hosts(5) has it; from its first start on."""
     error: str | None = None
     """What is wrong with it: why it did not come up, or why the host has stopped it while it runs."""
     operation: str | None = None

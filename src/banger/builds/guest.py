@@ -174,6 +174,6 @@ class Clean(GuestStep):
         elif work.base is not None:
             work.init = work.base.init
         if work.built.ssh and work.init is None:
-            report.notice("the image has no init: nothing starts its ssh server")
+            report.notice("the image has no init: nothing starts its ssh server, and 'banger ssh' needs nothing to")
         work.material.assets = self.workers.assets(self.vm_id)
         await channel.sync()

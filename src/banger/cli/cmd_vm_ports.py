@@ -3,6 +3,7 @@
 import banger
 from banger.api import routes
 from banger.cli import targets
+from banger.cli.cmd_vm_show import place
 from banger.sdk.client import Client
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
@@ -38,7 +39,7 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
     if arguments.json:
         terminal.document({"machines": [_result(reference, outcome) for reference, outcome in outcomes]})
     elif found or not failures:
-        terminal.table([row(each["name"], port) for each in found for port in each["ports"]], COLUMNS)
+        terminal.table([each for machine in found for each in rows(machine)], COLUMNS)
     for each in found:
         if not each["complete"]:
             terminal.say(f"{each['name']} has more sockets than are shown")
@@ -49,6 +50,21 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
     return 0
 
 
+def rows(machine: "dict[str, Any]") -> "list[dict[str, object]]":
+    """What the table shows of one machine; ports of the host that lead to nothing at the end."""
+    name = machine["name"]
+    listening = {port["port"] for port in machine["ports"] if port["protocol"].startswith("tcp")}
+    idle: dict[int, list[str]] = {}
+    for each in machine.get("forwards", ()):
+        if each["guest"] not in listening:
+            idle.setdefault(each["guest"], []).append(place(each))
+    nobody = {"name": name, "protocol": "tcp", "process": "(nothing listens)"}
+    return [
+        *(row(name, port) for port in machine["ports"]),
+        *({**nobody, "port": guest, "endpoint": ", ".join(ways)} for guest, ways in idle.items()),
+    ]
+
+
 def row(name: str, port: "dict[str, Any]") -> "dict[str, object]":
     """What the table shows of one socket."""
     process = port["process"] or ("?" if port["pid"] else None)
@@ -56,8 +72,14 @@ def row(name: str, port: "dict[str, Any]") -> "dict[str, object]":
         **port,
         "name": name,
         "process": process and f"{process} ({port['pid']})",
-        "endpoint": port["endpoint"] or REASONS.get(port["unreachable"]),
+        "endpoint": _endpoints(port) or REASONS.get(port["unreachable"]),
     }
+
+
+def _endpoints(port: "dict[str, Any]") -> str:
+    """By name, where there is a way by it, and by ports of the host."""
+    ways = [port["endpoint"], *port.get("forwards", ())]
+    return ", ".join(dict.fromkeys(each for each in ways if each))
 
 
 def _wanted(client: Client, references: "Sequence[str]") -> "list[tuple[str, str | banger.errors.BangerError]]":

@@ -19,6 +19,8 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
         "nat": _either(arguments, "nat"),
         "peers": _either(arguments, "peers"),
     }
+    if arguments.publish or arguments.unpublish:
+        request |= {"publish": arguments.publish, "unpublish": arguments.unpublish}
     if all(value is None for value in request.values()):
         raise banger.errors.UsageError(detail="say what is to change; see 'banger help vm set'")
     return each_vm(arguments, terminal, routes.VM_SET, request)

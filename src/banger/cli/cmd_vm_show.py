@@ -41,7 +41,9 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
             ("time limit", limit(vm, now)),
             ("driver", f"{vm['driver']} ({vm['machine']})" if vm.get("machine") else vm["driver"]),
             ("address", vm.get("address")),
+            ("host key", vm.get("host_key")),
             ("reaches", _reaches(vm)),
+            ("published", _published(vm)),
             ("pid", vm.get("pid")),
             ("created", _ago(vm["created"], now)),
             ("started", _ago(vm.get("started"), now)),
@@ -83,6 +85,23 @@ def _pending(vm: "dict[str, Any]") -> str | None:
 def _reaches(vm: "dict[str, Any]") -> str | None:
     found = [word for word, allowed in (("outside", vm.get("nat")), ("peers", vm.get("peers"))) if allowed]
     return ", ".join(found) or None
+
+
+def _published(vm: "dict[str, Any]") -> str | None:
+    """The ports of this host, each with the guest's, and why it does not work if it does not."""
+    return ", ".join(map(forward, vm.get("published", ()))) or None
+
+
+def forward(told: "dict[str, Any]") -> str:
+    """One of `banger.api.port.Forward`: ``127.0.0.1:8080 -> 80``."""
+    way = f"{place(told)} -> {told['guest']}"
+    return f"{way} ({told['error']})" if told["error"] else way
+
+
+def place(told: "dict[str, Any]") -> str:
+    """Where the host listens."""
+    address = told["address"]
+    return f"[{address}]:{told['port']}" if ":" in address else f"{address}:{told['port']}"
 
 
 def _ago(moment: float | None, now: float) -> str | None:

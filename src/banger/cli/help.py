@@ -28,7 +28,7 @@ def overall() -> str:
     shortcuts = [
         (next(alias for alias in verb.aliases if " " not in alias), f"{verb.summary} ({verb.path})") for verb in daily
     ]
-    groups = [(group.name, group.summary) for group in GROUPS]
+    groups = [(group.name, group.summary) for group in GROUPS if not group.hidden]
     single = [(verb.path, verb.summary) for verb in VERBS if " " not in verb.path]
     return "\n".join(
         [
@@ -45,7 +45,7 @@ def overall() -> str:
 
 def of_group(group: Group) -> str:
     """What a group is for, its 80 % command, its verbs, and what comes next."""
-    verbs = [(verb.path, verb.summary) for verb in group.verbs if not verb.hidden]
+    verbs = [(verb.path, verb.summary) for verb in group.verbs if group.hidden or not verb.hidden]
     return "\n".join(
         [
             f"Usage: banger {group.name} VERB [OPTIONS] ...",

@@ -30,6 +30,7 @@ def request(arguments: "Namespace", *, start: bool = True, ephemeral: bool = Fal
         "work_disk_size": arguments.work_disk,
         "nat": arguments.nat or None,
         "peers": arguments.peers or None,
+        "publish": arguments.publish,
         "env": arguments.env,
         "labels": arguments.label,
         "ttl": arguments.ttl,

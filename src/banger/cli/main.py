@@ -121,7 +121,7 @@ def _unknown(group: Group | None, word: str) -> "banger.errors.UsageError":
 
     prefix = f"{group.name} " if group else ""
     known = [name.removeprefix(prefix) for verb in VERBS if not verb.hidden for name in (verb.path, *verb.aliases)]
-    known += [] if group else [each.name for each in GROUPS]
+    known += [] if group else [each.name for each in GROUPS if not each.hidden]
     near = difflib.get_close_matches(word, known, 1)
     guess = f"; do you mean 'banger {prefix}{near[0]}'?" if near else f"; see 'banger {prefix}--help'"
     return banger.errors.UsageError(detail=f"there is no verb 'banger {prefix}{printable(word, 40)}'{guess}")

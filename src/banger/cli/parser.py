@@ -1,7 +1,8 @@
 """From words to values, by the row of the one verb that was chosen.
 
 Words after ``--`` are a guest command and are never looked at. A verb that requires a command also ends its own
-options at its first positional argument, as `docker exec` does: ``banger exec web ls -l``.
+options at its first positional argument, as `docker exec` does: ``banger exec web ls -l``. One that passes its words
+on to another program does so too, and keeps the ``--`` among them.
 
 Options are written as everywhere: ``--name X``, ``--name=X``, ``-n X``, ``-nX``, ``-it`` for ``-i -t``. They are never
 abbreviated, and may stand between positional arguments. A value may begin with a hyphen when it is a number or has a
@@ -26,8 +27,10 @@ def split(verb: Verb, words: "Sequence[str]") -> tuple[list[str], list[str]]:
             return list(words[:position]), list(words[position + 1 :])
         if word.startswith("-") and word != "-":
             position += 2 if word in valued or _ends_valued(word, valued) else 1
-        elif verb.command == "required":
+        elif verb.command in ("required", "passed"):
             rest = list(words[position + 1 :])
+            if verb.command == "passed":
+                return list(words[: position + 1]), rest
             return list(words[: position + 1]), rest[1:] if rest[:1] == ["--"] else rest
         else:
             position += 1
@@ -155,7 +158,8 @@ class _Reader:
         if missing:
             raise banger.errors.UsageError(detail=f"the following arguments are required: {', '.join(missing)}")
         if self._unknown:
-            raise banger.errors.UsageError(detail=f"unrecognized arguments: {' '.join(self._unknown)}")
+            where = "; another program's options follow the name" if self._verb.command == "passed" else ""
+            raise banger.errors.UsageError(detail=f"unrecognized arguments: {' '.join(self._unknown)}{where}")
 
 
 def _spelt(argument: Argument) -> str:

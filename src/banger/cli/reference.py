@@ -17,7 +17,8 @@ def command_line() -> str:
         "",
     ]
     for group in GROUPS:
-        lines += _group(group)
+        if not group.hidden:
+            lines += _group(group)
     lines += ["## Others", ""]
     for verb in VERBS:
         if " " not in verb.path:

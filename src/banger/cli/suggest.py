@@ -39,7 +39,7 @@ def _first_words() -> Iterator[Suggestion]:
     for verb in VERBS:
         if not verb.hidden:
             yield from ((name, verb.summary) for name in (verb.path, *verb.aliases) if " " not in name)
-    yield from ((group.name, group.summary) for group in GROUPS)
+    yield from ((group.name, group.summary) for group in GROUPS if not group.hidden)
     yield "help", "explain a group or a verb"
 
 
@@ -68,7 +68,7 @@ def _after_verb(verb: Verb, before: Sequence[str], current: str, names: Names) -
             positionals += 1
     if awaited is not None:
         yield from _values(awaited, current, names)
-    elif verb.command == "required" and positionals:
+    elif verb.command in ("required", "passed") and positionals:
         return
     elif current.startswith("-"):
         used = {each.name for flag, each in options.items() if flag in before and each.kind not in ("env", "list")}

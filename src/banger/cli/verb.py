@@ -79,7 +79,8 @@ JSON = Argument("--json", "print one JSON document instead of text", kind="flag"
 class Verb:
     """A row. ``path`` is what is typed; the module is ``cmd_`` and the path.
 
-    ``command`` says what may follow ``--``: nothing, a guest command (``optional``) or must (``required``). With
+    ``command`` says what may follow ``--``: nothing, a guest command (``optional``) or must (``required``);
+    ``passed`` is for words of another program, all that follow the first positional, ``--`` included. With
     ``guest`` the exit status is the guest command's, and banger's own failures are 125 and above.
     """
 
@@ -125,20 +126,33 @@ class Verb:
         words = ["banger", self.path]
         words += ["[OPTIONS]"] if self.options else []
         words += [each.usage for each in self.positionals]
-        words += {"": [], "optional": ["[-- COMMAND...]"], "required": ["[--] COMMAND..."]}[self.command]
+        words += {
+            "": [],
+            "optional": ["[-- COMMAND...]"],
+            "required": ["[--] COMMAND..."],
+            "passed": ["[OPTIONS]", "[-- COMMAND...]"],
+        }[self.command]
         return " ".join(words)
 
 
 class Group:
-    """Verbs that share a first word, and the page that introduces them."""
+    """Verbs that share a first word, and the page that introduces them. A hidden one is only shown when asked for."""
 
-    __slots__ = ("description", "examples", "name", "summary", "verbs")
+    __slots__ = ("description", "examples", "hidden", "name", "summary", "verbs")
 
     def __init__(
-        self, name: str, summary: str, description: str, examples: "Sequence[str]", verbs: "Sequence[Verb]"
+        self,
+        name: str,
+        summary: str,
+        description: str,
+        examples: "Sequence[str]",
+        verbs: "Sequence[Verb]",
+        *,
+        hidden: bool = False,
     ) -> None:
         self.name = name
         self.summary = summary
         self.description = description
         self.examples = tuple(examples)
         self.verbs = tuple(verbs)
+        self.hidden = hidden

@@ -16,7 +16,7 @@ import msgspec
 from banger import errors
 from banger.config import defaults
 from banger.config.defaults import BUILT_IN, Sized
-from banger.config.sizes import MIB, format_size, parse_size
+from banger.config.sizes import MIB, TIB, format_size, parse_size
 
 
 class VmDefaults(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +51,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ssh_key_path: str | None
     seed_ssh_key: bool
     vmm_uid_base: int
+    disk_bytes_per_second: int
+    disk_operations_per_second: int
     dns_address: str
     dns_port: int
     default_dns: str
@@ -130,6 +132,12 @@ def _size_or_zero(value: object) -> int:
     return 0 if value in (0, "0") and value is not False else _size(value)
 
 
+def _rate(value: object) -> int:
+    if (rate := _size_or_zero(value)) > TIB:
+        raise ValueError
+    return rate
+
+
 def _factor(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0.1 <= value <= 1000:
         raise ValueError
@@ -170,8 +178,8 @@ SETTINGS = (
     Setting("boot_timeout", "a number of seconds", 120.0, _seconds,
             "How long a guest's agent may take to answer after the machine was started."),
     Setting("auto_stop_stale_after", "0, or a number of seconds", 0.0, _limit,
-            "A machine in which no command ran, no session and no copy, through banger, for this long is stopped in "
-            "order; 0 means never. It counts anew from every start of the daemon."),
+            "A machine in which no command ran, no session, no copy and no forwarded connection, through banger, for "
+            "this long is stopped in order; 0 means never. It counts anew from every start of the daemon."),
     Setting("machine_limit", "a whole number from 0 to 100000", 0, _whole(0, 100_000),
             "How many machines there may be, running or not; 0 means any number."),
     Setting("memory_limit", NO_SIZE, 0, _size_or_zero,
@@ -186,10 +194,16 @@ SETTINGS = (
             "The archive that kernels and Debian images come from; unset means the one that the host's apt uses."),
     Setting("ssh_key_path", "an absolute path, or one that begins with ~/", None, _absolute,
             "The installation's ssh key, made when it is missing; unset means ssh/id_ed25519 in the state directory."),
-    Setting("seed_ssh_key", "true or false", False, _truth,
-            "Whether the home of root in new machines lets the installation's ssh key in."),
+    Setting("seed_ssh_key", "true or false", True, _truth,
+            "Whether new machines let the installation's ssh key in. 'banger ssh' uses it."),
     Setting("vmm_uid_base", "a whole number from 1000 to 2000000000", 900000, _whole(1000, 2_000_000_000),
             "When the daemon is root, each monitor runs as a user id of its own from here upwards."),
+    Setting("disk_bytes_per_second", '0, or a size: "100M", at most "1T"', 0, _rate,
+            "How much a machine in a jail may read from each of its disks in a second, and as much write to it; 0 is "
+            "as fast as the host can. It counts from the machine's next start."),
+    Setting("disk_operations_per_second", "a whole number from 0 to 1000000000", 0, _whole(0, 1_000_000_000),
+            "How many reads a machine in a jail may make of each of its disks in a second, and as many writes; 0 is "
+            "any number. It counts from the machine's next start."),
     Setting("dns_address", "an IPv4 address", "127.0.0.1", _ipv4,
             "Where the daemon answers for NAME.vm on the host. Guests with a network of their own ask at its gateway."),
     Setting("dns_port", "0, or a whole number from 1024 to 65535", 42069, _port,
@@ -203,7 +217,7 @@ SETTINGS = (
     Setting("vm_defaults.memory", SIZE, None, _size,
             "Memory of a machine; unset means an eighth of the host's, at least 512 MiB and at most 8 GiB."),
     Setting("vm_defaults.disk_size", SIZE, BUILT_IN["disk_size"], _size,
-            "Size of a machine's root disk. It is sparse: only what is written takes space."),
+            "Size of a machine's root disk, at least its image's. It is sparse: only what is written takes space."),
     Setting("vm_defaults.work_disk_size", SIZE, BUILT_IN["work_disk_size"], _size,
             "Size of a machine's work disk, which the guest has on /root. It is sparse as well."),
     Setting("vm_defaults.host_loopback", "true or false", False, _truth,

@@ -233,11 +233,31 @@ async def _image(doctor: Doctor) -> Found:
     names = [each.name for each in doctor.images.list()]
     if name in names:
         return "pass", f"{name} and {len(names) - 1} more" if len(names) > 1 else name, ""
-    return "warn", f"the default image {name} is not here yet; the first machine makes it", f"banger image pull {name}"
+    if name in [each.name for each in doctor.images.catalog().entries]:
+        return "pass", f"{name} is in a catalog; the first machine fetches it", ""
+    detail = f"the default image {name} is neither here nor in a catalog"
+    return "warn", detail, f"banger image pull {name}, or set default_image in config.toml"
+
+
+async def _work_seeds(doctor: Doctor) -> Found:
+    """Images whose machines begin with an empty /root, because the image's own cannot be read."""
+    faults = await doctor.images.seed_faults()
+    if not faults:
+        return "pass", "every image can give its machines its own /root", ""
+    detail = "; ".join(f"{name}: {reason}" for name, reason in faults.items())
+    return "warn", f"machines begin with an empty /root: {detail}", "pull or import the image again"
+
+
+async def _network_rules(doctor: Doctor) -> Found:
+    return await doctor.names.rules()
 
 
 async def _names(doctor: Doctor) -> Found:
     return await doctor.names.row()
+
+
+async def _ssh(doctor: Doctor) -> Found:
+    return own.ssh(doctor.paths)
 
 
 async def _version(doctor: Doctor) -> Found:
@@ -308,7 +328,10 @@ ROWS: dict[str, Row] = {
     "left over": _left_over,
     "kernel": _kernel,
     "default image": _image,
+    "work seeds": _work_seeds,
     "names": _names,
+    "network rules": _network_rules,
+    "ssh": _ssh,
     **{name: _of_monitors(row) for name, row in monitors.ROWS.items()},
     **{name: _of_config(row) for name, row in sizes.ROWS.items()},
 }

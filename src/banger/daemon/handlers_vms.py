@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import msgspec
+
 from banger.api.daemon import Empty
 from banger.api.operation import Operation
 from banger.api.port import VmPorts
 from banger.api.vm import CreateVm, DeleteVm, Health, KeepVm, KillVm, SetVm, StopVm, Vm, VmList, VmStatsList
 from banger.daemon.call import Call
-from banger.daemon.reply import BYTES, TAR, Stream
+from banger.daemon.reply import BYTES, NDJSON, TAR, Stream
 
 
 async def vm_list(call: Call[None]) -> VmList:
@@ -28,7 +30,7 @@ async def vm_set(call: Call[SetVm]) -> Operation:
 
 
 async def vm_keep(call: Call[KeepVm]) -> Vm:
-    return call.services.vms.keep(call.ref, call.body)
+    return await call.services.vms.keep(call.ref, call.body)
 
 
 async def vm_start(call: Call[Empty]) -> Operation:
@@ -61,6 +63,18 @@ async def vm_health(call: Call[None]) -> Health:
 
 async def vm_ports(call: Call[None]) -> VmPorts:
     return await call.services.vms.ports(call.ref)
+
+
+async def vm_forward(call: Call[None]) -> Stream:
+    vms = call.services.vms
+    machine = vms.show(call.ref).id
+
+    async def held() -> AsyncIterator[bytes]:
+        async with vms.forward(machine, call.texts("port")) as (forwarded, ended):
+            yield msgspec.json.encode(forwarded) + b"\n"
+            await ended.wait()
+
+    return Stream(held(), NDJSON, call.services.stopping)
 
 
 async def vm_logs(call: Call[None]) -> Stream:

@@ -15,6 +15,7 @@ import ctypes
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -32,6 +33,9 @@ LOG = logging.getLogger("banger.daemon")
 
 M_MMAP_THRESHOLD = -3
 LARGE_BLOCK = 128 << 10
+
+FILES = 65536
+"""How many may be open at a time, where the host lets us."""
 
 FAREWELL_SECONDS = 2
 """How long an end waits for replies that are on their way."""
@@ -55,6 +59,7 @@ def main() -> int:
 def run(paths: Paths, parts: Wire) -> None:
     """Be the daemon of an installation until told to end. Raises `errors.BangerError` when that is not possible."""
     _return_memory()
+    _more_files()
     os.umask(0o077)
     os.chdir("/")
     tell = _supervisor()
@@ -94,6 +99,14 @@ def _return_memory() -> None:
     """
     with contextlib.suppress(AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
+
+
+def _more_files() -> None:
+    """Each connection that is forwarded into a machine is a file; the usual soft limit is for programs with few."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 async def _serve(

@@ -46,5 +46,9 @@ class Names:
         problem = self.problem or (self.network.names_problem if self.network is not None else "")
         return checks.names(problem, listening, bool(listening) and await checks.routed(listening))
 
+    async def rules(self) -> checks.Found:
+        """For the doctor: whether the packet filter stands as it should. Raises what asking root raises."""
+        return checks.rules(await self.network.standing() if self.network is not None else None)
+
     async def close(self) -> None:
         await self.server.close()

@@ -19,6 +19,11 @@ QUERY: dict[str, tuple[dict[str, object], str, bool]] = {
         False,
     ),
     "vm": ({"type": "array", "items": {"type": "string"}}, "A machine, by name or id; repeated, each of them", False),
+    "port": (
+        {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        "A port of the host and the guest's, as `[ADDRESS:]PORT[:GUEST]`; repeated, each of them",
+        True,
+    ),
     "path": ({"type": "string"}, "An absolute path in the machine", True),
 }
 """Schema, meaning and necessity of every query parameter."""

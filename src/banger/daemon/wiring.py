@@ -4,6 +4,7 @@ Order matters: services register their kinds of changes with the engine, the eng
 left, and only then do the services look at what is there.
 """
 
+import logging
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from banger.daemon.names import Names
     from banger.privileged.runner import Privileged
     from banger.vms.record import Machines
+
+LOG = logging.getLogger("banger.daemon")
 
 Wire = Callable[[Paths, Config], Awaitable[Services]]
 
@@ -66,6 +69,7 @@ async def wire(paths: Paths, config: Config) -> Services:
         images.recover()
         kernels.recover()
         await vms.recover()
+        _configure_ssh(paths, config, Machines(machines))
         await names.start()
     except BaseException:
         database.close()
@@ -82,6 +86,18 @@ async def wire(paths: Paths, config: Config) -> Services:
         started=time.time(),
         close=database.close,
     )
+
+
+def _configure_ssh(paths: Paths, config: Config, machines: "Machines") -> None:
+    """Write down how ssh(1) reaches machines, and which it knows; where that cannot be, all else works."""
+    from banger.ssh import client
+    from banger.vms import known
+
+    known.tell(paths, machines)
+    try:
+        client.write_configuration(paths, config)
+    except errors.BangerError as failed:
+        LOG.warning("ssh is not configured for machines: %s", failed.message)
 
 
 def _names(config: Config, machines: "Machines", privileged: "Privileged | None") -> "Names":

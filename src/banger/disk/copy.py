@@ -22,12 +22,10 @@ async def copy(source: str, destination: str, *, durable: bool = True) -> None:
     try:
         writing = os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            if not await asyncio.to_thread(_clone, reading, writing):
-                size = os.fstat(reading).st_size
-                os.ftruncate(writing, size)
-                at = 0
-                while at < size:
-                    at = await asyncio.to_thread(_copy, reading, writing, at, size)
+            size = os.fstat(reading).st_size
+            at = await asyncio.to_thread(_begin, reading, writing, size)
+            while at < size:
+                at = await asyncio.to_thread(_copy, reading, writing, at, size)
             if durable:
                 await asyncio.to_thread(os.fsync, writing)
         except BaseException:
@@ -58,6 +56,14 @@ def _clone(reading: int, writing: int) -> bool:
         fcntl.ioctl(writing, FICLONE, reading)
         return True
     return False
+
+
+def _begin(reading: int, writing: int, size: int) -> int:
+    """A clone, or the first step of a copy; returns where to go on."""
+    if _clone(reading, writing):
+        return size
+    os.ftruncate(writing, size)
+    return _copy(reading, writing, 0, size)
 
 
 def _copy(reading: int, writing: int, at: int, size: int) -> int:

@@ -20,17 +20,17 @@ from banger.text import printable
 __all__ = ["Entry", "Inode", "apply", "check", "listing", "read", "resolve", "stat"]
 
 
-async def apply(image: str, edits: Sequence[Edit], *, when: int = MADE_AT, scratch: str | None = None) -> None:
+async def apply(image: str, edits: Sequence[Edit], *, scratch: str, when: int = MADE_AT) -> None:
     """Carry out ``edits``, in any order: a file replaces a file or link, missing parents are made (root's, 0755).
 
-    ``scratch`` is where the contents wait for debugfs: the system's temporary directory unless given. Raises
-    `errors.UsageError` for a path that cannot be edited offline, `errors.UnusableDisk`, `errors.DiskFull`.
+    ``scratch`` is a directory where the contents wait for debugfs, one that is swept when this process dies meanwhile.
+    Raises `errors.UsageError` for a path that cannot be edited offline, `errors.UnusableDisk`, `errors.DiskFull`.
     """
     for each in edits:
         if isinstance(each, GuestFile) and each.source is not None and not os.path.isfile(each.source):
             raise errors.NoSuchPath(path=each.source, kind="file")
     try:
-        with tempfile.TemporaryDirectory(prefix="banger-edit-", dir=scratch) as directory:
+        with tempfile.TemporaryDirectory(prefix="edit-", dir=scratch) as directory:
 
             def place(number: int, content: bytes) -> str:
                 path = os.path.join(directory, str(number))

@@ -16,7 +16,7 @@ import os
 import struct
 
 from banger import errors
-from banger.disk.fresh import replacing
+from banger.disk import lasting
 
 CLUSTER_BITS = 16
 CLUSTER = 1 << CLUSTER_BITS
@@ -28,10 +28,11 @@ _HEADER = ">4sIQIIQIIQQIIQQQQII"
 _FORMAT_EXTENSION = 0xE2792ACA
 
 
-async def create(path: str, backing: str, size: int | None = None) -> int:
+async def create(path: str, backing: str, size: int | None = None, *, durable: bool = False) -> int:
     """Create an empty overlay of ``size`` bytes (the image's own size unless given); returns its size.
 
-    Raises `errors.ImageTooSmall` for less than the image holds, `errors.DiskFull`; a failure leaves no file.
+    ``durable``: it survives a power cut from here on. Raises `errors.ImageTooSmall` for less than the image holds,
+    `errors.DiskFull`; a failure leaves no file.
     """
     needed = os.path.getsize(backing)
     size = needed if size is None else size
@@ -39,7 +40,7 @@ async def create(path: str, backing: str, size: int | None = None) -> int:
         raise errors.ImageTooSmall(size=size, needed=needed)
     if size % 512:
         raise errors.UsageError(detail=f"a disk's size is a multiple of 512 bytes, not {size}")
-    with replacing(path) as beside:
+    async with lasting.replacing(path, durable=durable) as beside:
         _write(beside, _clusters(os.fsencode(backing), size))
     return size
 

@@ -21,14 +21,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from banger import errors
-from banger.disk import copy
+from banger.disk import copy, lasting
 from banger.disk.ext4 import volume
 from banger.disk.ext4.checksum import ALL_ONES, crc
 from banger.disk.ext4.data import DataArea
 from banger.disk.ext4.geometry import SMALLEST, Geometry
 from banger.disk.ext4.node import Node
 from banger.disk.ext4.superblock import MADE_AT
-from banger.disk.fresh import new_file, replacing, sync
+from banger.disk.fresh import new_file
 
 NAME = "work.ext4"
 LABEL = b"banger-work"
@@ -56,11 +56,9 @@ async def make(path: str, fill: Fill, size: int, *, durable: bool) -> None:
     ``durable``: it survives a power cut from here on. Raises `errors.DiskFull` and what else `errors.from_os` makes of
     it; after a failure all is as before.
     """
-    with replacing(path) as beside:
+    async with lasting.replacing(path, durable=durable) as beside:
         await fill(beside)
         os.truncate(beside, max(size, os.path.getsize(beside)))  # never less than what is in it
-        if durable:
-            await asyncio.to_thread(sync, beside)
 
 
 def empty(size: int) -> Fill:

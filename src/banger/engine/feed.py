@@ -21,19 +21,24 @@ class Feed:
         self.operation = operation
         self.closed = False
         self._version = 0
-        self._changed = asyncio.Event()
+        self._readers = 0
+        self._changed: asyncio.Event | None = None
+        """Waited for by readers; None without any."""
         self._announced = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def publish(self, operation: Operation, *, at_once: bool) -> None:
         """Replace the latest state, and wake the readers now or soon."""
         self.operation = operation
-        loop = asyncio.get_running_loop()
-        wait = self._announced + INTERVAL - loop.time()
-        if at_once or wait <= 0:
+        if at_once or not self._readers:
             self._announce()
         elif self._timer is None:
-            self._timer = loop.call_later(wait, self._announce)
+            loop = asyncio.get_running_loop()
+            wait = self._announced + INTERVAL - loop.time()
+            if wait <= 0:
+                self._announce()
+            else:
+                self._timer = loop.call_later(wait, self._announce)
 
     def _announce(self) -> None:
         if self._timer is not None:
@@ -41,8 +46,15 @@ class Feed:
             self._timer = None
         self._announced = asyncio.get_running_loop().time()
         self._version += 1
-        self._changed.set()
-        self._changed = asyncio.Event()
+        changed, self._changed = self._changed, None
+        if changed is not None:
+            changed.set()
+
+    async def _change(self) -> None:
+        """Wait for the next announcement."""
+        if self._changed is None:
+            self._changed = asyncio.Event()
+        await self._changed.wait()
 
     def close(self) -> None:
         """End the readers although the change has not ended: the daemon is about to end."""
@@ -51,19 +63,23 @@ class Feed:
 
     async def follow(self) -> AsyncGenerator[Operation, None]:
         """The state now and after every announcement, up to and including the end."""
-        while True:
-            version, changed = self._version, self._changed
-            operation = self.operation
-            yield operation
-            if operation.ended:
-                return
-            if version == self._version:
-                await changed.wait()
-            if self.closed and not self.operation.ended:
-                return
+        self._readers += 1
+        try:
+            while True:
+                version = self._version
+                operation = self.operation
+                yield operation
+                if operation.ended:
+                    return
+                if version == self._version:
+                    await self._change()
+                if self.closed and not self.operation.ended:
+                    return
+        finally:
+            self._readers -= 1
 
     async def ended(self) -> Operation:
         """Wait for the end, or for `close`."""
         while not (self.operation.ended or self.closed):
-            await self._changed.wait()
+            await self._change()
         return self.operation

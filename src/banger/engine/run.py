@@ -48,6 +48,8 @@ class Run:
         self._store = store
         self._tasks = tasks
         self._states = list(states)
+        self._unsaved: dict[int, TaskState] = {}
+        """Those of the states that are not on record yet."""
         self._step: asyncio.Task[None] | None = None
         self._current = "begin"
         self._cancelled = False
@@ -99,11 +101,12 @@ class Run:
                     continue
                 self._current = task.name
                 self._show(state="running", step=task.name, stage="", progress=None)
-                self._commit({position: "doing"})
+                self._come_to(position, "doing")
+                self._save(self.operation)
                 await self._store.durable()
                 await self._run_step(task.do(_StepReport(self, position)))
                 self._phase(task.name)
-                self._states[position] = "done"
+                self._come_to(position, "done")
             await self._end("done", None)
         except Exception as error:
             await self._go_back(error)
@@ -134,9 +137,10 @@ class Run:
             task = self._tasks[position]
             self._show(step=task.name, stage=f"undoing {task.name}")
             try:
-                await self._try_commit({position: "undoing"})
+                self._come_to(position, "undoing")
+                await self._try_commit()
                 await self._run_step(task.undo(_StepReport(self, position)), undo=True)
-                self._states[position] = "undone"
+                self._come_to(position, "undone")
             except Exception as error:
                 self._log.error("undo of %s failed", task.name, exc_info=error)
                 failed[position] = error
@@ -183,21 +187,23 @@ class Run:
         seconds, self._mark = now - self._mark, now
         self._elapsed += seconds
         self._show(phases=[*self.operation.phases, Phase(name=name, seconds=seconds)])
-        self._log.info("%s: %s (%d ms)", self.kind.name, name, seconds * 1000)
+        self._log.debug("%s: %s (%d ms)", self.kind.name, name, seconds * 1000)
 
     def _show(self, **changes: object) -> None:
         self.feed.publish(replace(self.operation, **changes), at_once=True)
 
-    def _commit(self, states: Mapping[int, TaskState]) -> None:
-        """Put tasks' new states on record, with all that has been finished since the last commit."""
-        for position, state in states.items():
-            self._states[position] = state
-        self._store.save(self.operation, dict(enumerate(self._states)))
+    def _come_to(self, position: int, state: TaskState) -> None:
+        self._states[position] = self._unsaved[position] = state
 
-    async def _try_commit(self, states: Mapping[int, TaskState]) -> None:
-        """As `_commit`, on the way back: a record that cannot be written must not keep anything from being removed."""
+    def _save(self, operation: Operation) -> None:
+        """Put a change on record, with all states that its tasks have come to since that succeeded last."""
+        self._store.save(operation, self._unsaved)
+        self._unsaved = {}
+
+    async def _try_commit(self) -> None:
+        """On the way back: a record that cannot be written must not keep anything from being removed."""
         try:
-            self._commit(states)
+            self._save(self.operation)
             await self._store.durable()
         except Exception as error:
             self._log.error("the record cannot be written", exc_info=error)
@@ -212,18 +218,18 @@ class Run:
             error=body,
             finished=self.operation.started + self._elapsed,
         )
-        states: dict[int, TaskState] = dict(enumerate(self._states))
         if state == "done":
-            self._store.save(operation, states)  # a failure here goes back: what is not on record is not done
+            self._save(operation)  # a failure here goes back: what is not on record is not done
             await self._store.durable()
         else:
             try:
-                self._store.save(operation, states)
+                self._save(operation)
                 await self._store.durable()
             except Exception as error:
                 self._log.error("the end cannot be recorded; the next start will see to it", exc_info=error)
         told = f"{state}: {body.message}" if body else state
-        self._log.info("%s %s: %s", self.kind.name, printable(operation.subject), printable(told))
+        spent = ", ".join(f"{each.name} {each.seconds * 1000:.0f} ms" for each in operation.phases)
+        self._log.info("%s %s: %s (%s)", self.kind.name, printable(operation.subject), printable(told), spent)
         self.tell_end(operation)
         self.feed.publish(operation, at_once=True)
 

@@ -8,12 +8,14 @@ The units act only where the agent was not process 1 before the image's init. Th
 which boots they start; when they start in such a boot is their own business (they have no default dependencies).
 """
 
+import functools
 import hashlib
 import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from banger import errors
+from banger.disk import stamp
 from banger.disk.ext4.superblock import MADE_AT
 from banger.disk.guest_file import GuestFile
 
@@ -55,8 +57,17 @@ def load(agent: str) -> Assets:
 
     Raises what `errors.from_os` makes of a file that cannot be read.
     """
-    files = [GuestFile(AGENT, _read(agent), 0o755)]
-    files += [GuestFile(path, _read(os.path.join(_HERE, "image", name)), mode) for path, mode, name in FILES]
+    sources = [(AGENT, 0o755, agent), *((path, mode, os.path.join(_HERE, "image", name)) for path, mode, name in FILES)]
+    try:
+        return _load(tuple((*source, stamp.of(source[2])) for source in sources))
+    except OSError as error:
+        raise errors.from_os(error, error.filename or agent) from error
+
+
+@functools.lru_cache(maxsize=2)
+def _load(sources: tuple[tuple[str, int, str, stamp.Stamp], ...]) -> Assets:
+    """From path in the guest, mode, path here and the state of the file there; read once for each of these."""
+    files = [GuestFile(path, _read(source), mode) for path, mode, source, _ in sources]
     files += [GuestFile(path, target=target) for path, target in LINKS]
     return Assets(tuple(files), _digest(files))
 
@@ -88,8 +99,5 @@ def _digest(files: Sequence[GuestFile]) -> str:
 
 
 def _read(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise errors.from_os(error, path) from error
+    with open(path, "rb") as file:
+        return file.read()

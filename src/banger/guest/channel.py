@@ -32,8 +32,8 @@ FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 5.0
 """SYNC is repeated in pauses that grow from one to the other: what is sent before the guest listens waits in line."""
 
-UNENDED_LIMIT = 256
-"""Closed streams that the guest may leave without an END before it is cut off."""
+UNENDED_LIMIT = 512
+"""Closed streams that the guest may leave without an END before it is cut off: all connections, and as many more."""
 
 
 Connect = Callable[[], Awaitable[socket.socket]]

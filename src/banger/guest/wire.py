@@ -34,6 +34,9 @@ WINDOW = 256 * 1024
 MAX_REQUEST = 256 * 1024
 """The largest request, gathered from PART frames and the OPEN frame."""
 
+CONNECTIONS = 256
+"""How many an agent makes at a time; streams of all other kinds have places of their own."""
+
 SYNC = struct.Struct("<16sQHHI")
 SYNC_MAGIC = b"\xff\xfe\xfd\xfcBANGER-SYNC\n"
 SYNC_COUNT = MAX_FRAME // SYNC.size + 2

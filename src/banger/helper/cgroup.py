@@ -10,7 +10,7 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from . import grammar
 from .host import Host
@@ -51,15 +51,15 @@ def limits(memory: int, vcpus: int, weight: int) -> dict[str, str]:
     }
 
 
-def io_limit(device: str, octets: int, operations: int) -> dict[str, str]:
-    """The limit on a block device (``major:minor``), each way and each second; 0 is none."""
-    wanted = [f"rbps={octets}", f"wbps={octets}"] if octets else []
-    wanted += [f"riops={operations}", f"wiops={operations}"] if operations else []
-    return {"io.max": " ".join([device, *wanted])} if wanted else {}
+def io_limits(devices: Sequence[str], octets: int, operations: int) -> dict[str, str]:
+    """The limit on each block device (``major:minor``), each way and each second; 0 is none. A line for each."""
+    wanted = f" rbps={octets} wbps={octets}" if octets else ""
+    wanted += f" riops={operations} wiops={operations}" if operations else ""
+    return {"io.max": "\n".join(device + wanted for device in devices)} if wanted and devices else {}
 
 
 def make(host: Host, vm_id: str, wanted: Mapping[str, str]) -> int:
-    """Make the leaf, or take the empty one that is there, and set its limits.
+    """Make the leaf, or take the empty one that is there, and set its limits; the kernel takes a line at a time.
 
     Gives its ``cgroup.procs``, open; the caller closes it. Raises `Failed`.
     """
@@ -72,7 +72,8 @@ def make(host: Host, vm_id: str, wanted: Mapping[str, str]) -> int:
         _mkdir(path)
     for name, value in wanted.items():
         try:
-            _write(os.path.join(path, name), value)
+            for line in value.splitlines():
+                _write(os.path.join(path, name), line)
         except OSError as error:
             if name not in _OPTIONAL or not isinstance(error, FileNotFoundError):
                 raise Failed(f"{name} cannot be set to {value!r}: {error.strerror}") from None

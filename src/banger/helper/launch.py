@@ -120,9 +120,9 @@ class Launch(Operation):
         try:
             if monitor.of_user(uid):
                 raise Refused(f"the slot is taken: uid {uid} has a process")
-            device = self._fill(host, root, uid, initrd)
+            devices = self._fill(host, root, uid, initrd)
             with connection.listen(root, uid) as doorbell:
-                values, api = self._start(host, root, uid, device, console)
+                values, api = self._start(host, root, uid, devices, console)
                 return Outcome(values, (doorbell.detach(), api))
         except BaseException as error:
             _swept(host, self.vm_id, error)
@@ -135,15 +135,14 @@ class Launch(Operation):
     def undo(self, host: Host) -> None:
         sweep(host, self.vm_id)
 
-    def _fill(self, host: Host, root: int, uid: int, initrd: int) -> str | None:
-        """Put the machine's files and its disks into the jail; the root's ``major:minor``."""
+    def _fill(self, host: Host, root: int, uid: int, initrd: int) -> list[str]:
+        """Put the machine's files and its disks into the jail; each disk's ``major:minor``."""
         store.link(host, self.kernel, root, "vmlinux")
         store.take(initrd, root, "initrd")
         for each in self.files:
             store.link(host, each.sha256, root, each.name)
-        if self.work:
-            self._node(root, uid, "work", mapper.find(self.vm_id, work=True))
-        return self._node(root, uid, "root", mapper.find(self.vm_id)) if self.device else None
+        wanted = [("root", False)] * self.device + [("work", True)] * self.work
+        return [self._node(root, uid, name, mapper.find(self.vm_id, work=work)) for name, work in wanted]
 
     def _node(self, root: int, uid: int, name: str, device: mapper.Device | None) -> str:
         if device is None:
@@ -153,12 +152,11 @@ class Launch(Operation):
         return device.number
 
     def _start(
-        self, host: Host, root: int, uid: int, device: str | None, console: int
+        self, host: Host, root: int, uid: int, devices: Sequence[str], console: int
     ) -> tuple[dict[str, object], int]:
         """The monitor, settled in; a connection to its API."""
         wanted = cgroup.limits(self.memory, self.vcpus, self.cpu_weight)
-        if device is not None:
-            wanted |= cgroup.io_limit(device, self.io_bytes, self.io_operations)
+        wanted |= cgroup.io_limits(devices, self.io_bytes, self.io_operations)
         group = cgroup.make(host, self.vm_id, wanted)
         begin = os.fstat(console).st_size
         try:

@@ -13,6 +13,8 @@ from . import cgroup, jail, process
 from .host import Host
 
 _IDS = re.compile(rb"\nUid:((?:\t\d+){4})\nGid:((?:\t\d+){4})\n")
+_ENDED = re.compile(rb"\nState:\t[ZX].*\nThreads:\t[01]\n", re.DOTALL)
+"""A process that waits to be reaped, with all of its threads: it acts no more."""
 _PAGE = 4096
 
 
@@ -71,7 +73,8 @@ def _fits(host: Host, vm_id: str, root: int, pid: int, seen: process.Seen) -> bo
 def _users(pid: int) -> set[int]:
     """Every user and group id that the process acts with; empty when it has ended."""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/status", "rb", buffering=0) as file:
-        found = _IDS.search(file.read(_PAGE))
-        if found:
+        status = file.read(_PAGE)
+        found = _IDS.search(status)
+        if found and not _ENDED.search(status):
             return set(map(int, (found[1] + found[2]).split()))
     return set()

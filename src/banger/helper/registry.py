@@ -10,7 +10,7 @@ from .launch import Launch, Sweep
 from .operation import Operation
 from .ping import Ping
 from .resolver import Resolver
-from .rules import Rules
+from .rules import Rules, Standing
 from .signalling import Signal
 from .snapshot import Snapshot
 from .store import StoreFile
@@ -36,6 +36,7 @@ OPERATIONS: tuple[type[Operation], ...] = (
     Bridge,
     Tap,
     Rules,
+    Standing,
     Resolver,
 )
 """In the order of the documentation."""

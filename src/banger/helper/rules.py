@@ -103,6 +103,12 @@ class Rules(Operation):
                 missing.add(each.tap)
         return sorted(missing)
 
+    def _missing(self, host: Host) -> list[str]:
+        """The taps that are not on the bridge."""
+        ports = links.ports(host.bridge) if self.guests else {}
+        there = {tap for tap, port in ports.items() if port.ours}
+        return sorted({each.tap for each in self.guests} - there)
+
     def undo(self, host: Host) -> None:
         forwarding.restore(host)
         if not nftables.installed():
@@ -112,6 +118,36 @@ class Rules(Operation):
         if gone:
             nftables.run(gone)
         kept.forget(host, RECORD)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing(Rules):
+    """Tell whether these rules are in force, and nothing else is in our tables. Nothing is changed.
+
+    ``edited`` are the families whose table is gone or is not the one that was made; ``current`` says whether what was
+    made last is what is asked for; ``missing`` are taps that are not on the bridge.
+    """
+
+    NAME: ClassVar[str] = "rules.standing"
+    GATE: ClassVar[str] = "What `rules.apply` refuses. It looks at our tables and at the ports of our bridge alone."
+
+    def describe(self) -> str:
+        return f"look at the rules of {len(self.guests)} guests"
+
+    def execute(self, host: Host, descriptors: object = ()) -> Outcome:
+        self.validate(host)
+        known = kept.read(host, RECORD)
+        made = known.get("digests", {})
+        digests, found = _listed()
+        mark = hashlib.sha256(ruleset.skeleton(host, self.resolver).encode()).hexdigest()
+        edited = [family for family in TABLES if digests.get(family) != made.get(family)]
+        if not edited and known.get("elements") not in (None, _digest(found)):
+            edited = ["elements"]
+        current = known.get("text") == mark and found == ruleset.elements(self.guests)
+        return Outcome({"edited": edited, "current": current, "missing": self._missing(host)})
+
+    def undo(self, host: Host) -> None:
+        """Looking changes nothing."""
 
 
 def _listed() -> tuple[dict[str, str], Elements]:

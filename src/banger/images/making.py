@@ -22,7 +22,6 @@ from banger.images.downloads import Downloads
 from banger.images.record import RECORD, ROOTFS, ImageRecord, Origin
 from banger.images.seeds import Seeds
 from banger.oci import debian, index
-from banger.oci.build import BuildReport
 from banger.paths import Paths
 from banger.store.records import Records
 
@@ -40,8 +39,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     kind: Origin
     source: str
     size: int = 0
-    """Of the file system; 0 stands for ``least``, or more where the content needs it."""
-    least: int
+    """Of the file system; 0 stands for one that follows from the content."""
     suite: str = ""
     packages: tuple[str, ...] = ()
     mirror: str | None = None
@@ -173,22 +171,23 @@ class Build(Fetch):
 
     def _twin(self) -> ImageRecord | None:
         """An image of the same content and size, written by the same code: its file can be shared."""
-        material, size = self.material, self.wanted.size or self.wanted.least
-        same = (material.digest, sources.WRITER, material.assets, size)
+        material = self.material
+        same = (material.digest, sources.WRITER, material.assets, self.wanted.size)
         for each in self.records.list():
-            if (each.digest, each.writer, each.assets, each.size) == same:
+            if (each.digest, each.writer, each.assets, 0 if each.fitted else each.size) == same:
                 return each
         return None
 
     async def _written(self, rootfs: str, report: Report) -> ImageRecord:
         wanted, material = self.wanted, self.material
+        places = {"indexes": self.paths.layer_indexes, "home": os.path.join(self.directory, ROOTFS)}
         try:
-            built = await self._fitted(rootfs, report)
+            built = await sources.write(material, rootfs, wanted.size or None, report, **places)
         except errors.DamagedBlob:
             if wanted.kind != "oci":  # it is not ours to fetch again, nor to remove
                 raise errors.SourceUnavailable(reference=wanted.source, reason="it changed while it was read") from None
             await sources.refetch(material, wanted.source, report)
-            built = await self._fitted(rootfs, report)
+            built = await sources.write(material, rootfs, wanted.size or None, report, **places)
         if built.skipped and wanted.kind == "directory":
             report.notice(f"left out: {built.skipped} devices, sockets, fifos and mounted file systems")
         return self._record(material.digest or built.digest, built.init, built.size)
@@ -210,20 +209,10 @@ class Build(Fetch):
             kernel=wanted.kernel,
             steps=material.steps,
             size=size,
+            fitted=not wanted.size,
             created=time.time(),
             key=self.key,
         )
-
-    async def _fitted(self, rootfs: str, report: Report) -> BuildReport:
-        """Written with the size that was asked for, or else with the least that holds the content."""
-        wanted = self.wanted
-        places = {"indexes": self.paths.layer_indexes, "home": os.path.join(self.directory, ROOTFS)}
-        try:
-            return await sources.write(self.material, rootfs, wanted.size or wanted.least, report, **places)
-        except errors.ImageTooSmall:
-            if wanted.size:
-                raise
-            return await sources.write(self.material, rootfs, None, report, **places)
 
     def _own(self, twin: ImageRecord) -> ImageRecord:
         wanted = self.wanted

@@ -40,7 +40,7 @@ class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
     writer: int
     """Version of the code that wrote the root file system."""
     assets: str = ""
-    """Digest of the guest assets in it, empty for none. Same digest, writer, assets and size: same bytes."""
+    """Digest of the guest assets in it, empty for none. Same digest, writer, assets and size asked for: same bytes."""
     architecture: str
     init: str | None = None
     config: ImageConfig = ImageConfig()
@@ -51,6 +51,8 @@ class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
     stamp: Stamp | None = None
     """Of the file at ``path``, as it was looked at."""
     size: int
+    fitted: bool = False
+    """Nobody asked for that size: it follows from the content."""
     created: float
     steps: tuple[Step, ...] = ()
     """How it was made, oldest first."""

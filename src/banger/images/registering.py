@@ -114,7 +114,7 @@ class _FromFile(Present):
         """Put the guest's part of banger into a file system; the digest of what it is."""
         report.stage("putting the guest's part of banger into it")
         today = assets.load(self.agent)
-        await edit.apply(rootfs, today.files)
+        await edit.apply(rootfs, today.files, scratch=self.staging)
         return today.digest
 
 

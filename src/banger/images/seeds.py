@@ -76,10 +76,13 @@ class Seeds:
         self._turns: dict[str, asyncio.Lock] = {}
 
     async def key(self) -> KeyPair | None:
-        """The key that seeds let in, made at the first need; None when the settings do not ask for it."""
+        """The key that seeds let in, made at the first need; None when the settings, or this host, have no ssh."""
         if not self._settings.seed_ssh_key:
             return None
-        return await keys.ensure(self._settings.ssh_key_path or self._paths.ssh_key)
+        try:
+            return await keys.ensure(self._settings.ssh_key_path or self._paths.ssh_key)
+        except errors.ToolMissing:
+            return None
 
     async def make(self, rootfs: str, directory: str) -> None:
         """Write seed and note into ``directory``, which nobody reads yet.
@@ -134,6 +137,17 @@ def noted(directory: str) -> Note | None:
         return note if os.path.exists(os.path.join(directory, SEED)) else None
     except (OSError, msgspec.DecodeError):
         return None
+
+
+async def fault(rootfs: str) -> str:
+    """Why a root file system can have no seed; empty where it can."""
+    try:
+        await _home(rootfs)
+    except errors.UnusableDisk as unusable:
+        return unusable.message
+    except OSError as error:
+        return f"{rootfs}: {error.strerror}"
+    return ""
 
 
 def view(directory: str) -> WorkSeed | None:

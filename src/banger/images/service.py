@@ -25,7 +25,7 @@ from banger.disk import staging
 from banger.engine.change import Kind, Recovery, Report, Spec, Task
 from banger.engine.engine import Engine
 from banger.engine.sharing import Sharing
-from banger.images import choosing, claims, making, receiving, registering
+from banger.images import choosing, claims, making, receiving, registering, seeds
 from banger.images.downloads import Downloads
 from banger.images.making import STAGING, Removed, Wanted
 from banger.images.pulling import Join, Prune
@@ -138,6 +138,15 @@ class ImageService:
         Whoever opens it may keep it open: it is only ever replaced. Raises `errors.NotFound`, `errors.UnusableDisk`.
         """
         return await self.seeds.current(image_id, self.rootfs(self.get(image_id)))
+
+    async def seed_faults(self) -> dict[str, str]:
+        """Images that can have no work seed, and why. Reads only, and only what has none yet."""
+        found: dict[str, str] = {}
+        for each in self._records.list():
+            if seeds.noted(self._paths.image(each.id)) is None:
+                fault = await seeds.fault(self.rootfs(each))
+                found |= {each.name: fault} if fault else {}
+        return found
 
     async def write_home(self, image_id: str, output: str, size: int) -> None:
         """Write the new file ``output`` as the seed would be if it had ``size`` bytes. Raises as `work_seed`."""
@@ -277,8 +286,7 @@ class ImageService:
         return self._new(name, "oci", source, request.size)
 
     def _new(self, name: str, kind: Origin, source: str, size: int | None) -> Wanted:
-        least = self._settings.vm_defaults.disk_size
-        return Wanted(id=secrets.token_hex(8), name=name, kind=kind, source=source, size=size or 0, least=least)
+        return Wanted(id=secrets.token_hex(8), name=name, kind=kind, source=source, size=size or 0)
 
     def _check_free(self, name: str) -> None:
         if self._records.by_name(_name(name)) is not None:

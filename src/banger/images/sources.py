@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from banger import errors, worker
 from banger.api.image import ImageConfig, Step
 from banger.api.operation import Progress
+from banger.config.defaults import BUILT_IN
 from banger.engine.change import Report
 from banger.guest import assets
 from banger.images.downloads import Downloads
@@ -25,8 +26,12 @@ from banger.oci.layer import LayerSource
 from banger.oci.manifest import HistoryEntry
 from banger.oci.progress import Notice
 
-WRITER = 1
+WRITER = 2
 """Grows when the same layers would be written as other bytes. The guest assets have a digest of their own."""
+
+LEAST = BUILT_IN["disk_size"]
+"""Of a file system whose size follows from its content: what machines have unless somebody says otherwise, so that no
+guest has to grow it at its first start. It is sparse. No setting changes it: the same layers are the same bytes."""
 
 STEPS, STEP_LENGTH = 256, 300
 """Most lines of a history that are kept, and of their characters."""
@@ -221,8 +226,9 @@ async def write(
 ) -> BuildReport:
     """Write the file system, which will be found at ``home``; ``indexes`` tell which layers images here hold already.
 
-    Layers that are still coming are read as they come. Raises `errors.ImageTooSmall` when ``size`` does not hold the
-    content, and what `arrived` does."""
+    Without ``size`` it gets 1.5 times its content, and `LEAST` at least. Layers that are still coming are read as they
+    come. Raises `errors.ImageTooSmall` when ``size`` does not hold the content, and what `arrived` does.
+    """
     tell = _teller(report)
     known = material.layers
     coming = material.coming
@@ -244,6 +250,7 @@ async def write(
         [*known, *material.top],
         output,
         size=size,
+        least=LEAST,
         seed=seed if coming is not None else material.digest,
         progress=progress,
         indexes=indexes,

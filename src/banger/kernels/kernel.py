@@ -11,6 +11,7 @@ that directory for the caller to remove, and nothing anywhere else.
 """
 
 import asyncio
+import functools
 import hashlib
 import os
 import shutil
@@ -20,6 +21,7 @@ from collections.abc import Callable
 import msgspec
 
 from banger import errors
+from banger.disk import stamp
 from banger.disk.fresh import replacing
 from banger.kernels import bzimage, initrd, modules, package
 
@@ -54,13 +56,19 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load(directory: str) -> Kernel:
-    """Read a kernel's record. Raises `errors.NotAKernel`."""
+    """A kernel's record. Raises `errors.NotAKernel`."""
     path = os.path.join(directory, RECORD)
     try:
-        with open(path, "rb") as file:
-            return msgspec.json.decode(file.read(1 << 20), type=Kernel)
+        return _read(path, stamp.of(path))
     except (OSError, msgspec.DecodeError) as error:
         raise errors.NotAKernel(path=directory, reason=f"its record cannot be read ({error})") from None
+
+
+@functools.lru_cache(maxsize=64)
+def _read(path: str, state: stamp.Stamp) -> Kernel:
+    """The record in one of its states; each change of a machine looks at it several times."""
+    with open(path, "rb") as file:
+        return msgspec.json.decode(file.read(1 << 20), type=Kernel)
 
 
 async def pull(staging: str, agent: str, progress: Progress, name: str | None = None) -> Kernel:
@@ -90,11 +98,17 @@ async def import_directory(
 async def refresh_initrd(directory: str, agent: str) -> Kernel:
     """Put another agent into a kernel's initrd, in place and at once; the same agent changes nothing."""
     kernel = load(directory)
+    if _digest(agent, stamp.of(agent)) == kernel.agent:
+        return kernel
     with open(agent, "rb") as file:
         content = file.read()
-    if hashlib.sha256(content).hexdigest() == kernel.agent:
-        return kernel
     return await asyncio.to_thread(_replace_initrd, directory, kernel, content)
+
+
+@functools.lru_cache(maxsize=4)
+def _digest(path: str, state: stamp.Stamp) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 async def _assemble(source: str, staging: str, agent: str, origin: str, name: str | None, progress: Progress) -> Kernel:

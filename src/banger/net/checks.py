@@ -5,7 +5,7 @@ A row is status, detail and how to mend it. Pure, but for `routed`.
 
 import asyncio
 import socket
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from ipaddress import IPv4Network
 from typing import Literal
 
@@ -30,8 +30,8 @@ def names(problem: str, listening: Collection[Address], routed: bool) -> Found:
     reason = f": {problem}" if problem else ""
     return (
         "warn",
-        f"names are not routed{reason}; 'banger exec' and 'banger cp' work without them",
-        f"{RECIPES} has a recipe for each resolver",
+        f"names are not routed{reason}; 'banger exec', 'banger cp' and 'banger ssh' work without them",
+        f"{RECIPES} has a recipe for each resolver; 'banger ssh-config --install' lets ssh do without one",
     )
 
 
@@ -45,6 +45,25 @@ def addresses(guests: IPv4Network, known: Iterable[HostNetwork], bridge: str) ->
     free = plan.suggestion(networks, guests.prefixlen)
     mend = f"install with another network, such as {free}" if free else "free a private network on this host"
     return "warn", f"the guests' network {guests} overlaps {named}: guests do not reach what is there", mend
+
+
+def rules(standing: Mapping[str, object] | None) -> Found:
+    """Whether the packet filter is as it was made, for the guests that there are. ``standing`` is what root sees."""
+    if standing is None:
+        return "pass", "no machine has needed the guests' network yet", ""
+    faults = [f"the table {each} banger is gone or was edited" for each in _names(standing, "edited")]
+    faults = ["elements of our sets were edited"] if _names(standing, "edited") == ["elements"] else faults
+    if not faults and not standing.get("current"):
+        faults = ["the rules are not those of the machines that run"]
+    faults += [f"{each} is not on the bridge" for each in _names(standing, "missing")]
+    if faults:
+        return "warn", "; ".join(faults), "sudo banger system restart (machines go on, and the rules are made anew)"
+    return "pass", "the packet filter's rules are those that were made, for the machines that run", ""
+
+
+def _names(standing: Mapping[str, object], key: str) -> list[str]:
+    found = standing.get(key)
+    return [str(each) for each in found] if isinstance(found, list | tuple) else []
 
 
 async def routed(listening: Collection[Address]) -> bool:

@@ -6,10 +6,11 @@ machines that start at once cost a few transactions; and each waits for one that
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -19,7 +20,7 @@ from banger.net import plan
 from banger.net.nameserver import Server
 from banger.net.plan import Plan
 from banger.net.pool import TapPool
-from banger.privileged.operations import Bridge, GuestRule, Resolver, Rules, Tap
+from banger.privileged.operations import Bridge, GuestRule, Resolver, Rules, Standing, Tap
 from banger.privileged.runner import Privileged
 
 log = logging.getLogger("banger.net")
@@ -157,6 +158,20 @@ class GuestNetwork:
             except errors.BangerError as error:
                 log.warning("names stay routed: %s", error.message)
 
+    async def standing(self) -> Mapping[str, object] | None:
+        """What root sees of the rules that should be in force (`operations.Standing`); None before they are needed.
+
+        Only looks, between two changes. Raises what operations raise.
+        """
+        while self._opened:
+            async with self._turn:
+                if self._next is None:
+                    wanted = Standing(guests=self._rules(), resolver=self._resolver())
+                    return (await self._privileged.perform(wanted)).values
+            with contextlib.suppress(errors.BangerError):
+                await asyncio.shield(self._next)
+        return None
+
     # -- how --------------------------------------------------------------------------------------------------------
 
     async def _open(self, change: str = "") -> None:
@@ -205,15 +220,20 @@ class GuestNetwork:
     async def _apply(self) -> Sequence[str]:
         async with self._turn:
             self._next = None
-            asks = str(self.plan.bridge.ip) in map(str, self._server.addresses)
-            rules = Rules(guests=tuple(map(self._rule, self._guests.values())), resolver=self._port if asks else 0)
-            outcome = await self._privileged.perform(rules)
+            outcome = await self._privileged.perform(Rules(guests=self._rules(), resolver=self._resolver()))
         repaired = outcome.values["repaired"]
         if repaired:
             log.warning("the packet filter's tables had been edited by hand, and are put right: %s", repaired)
         missing = outcome.values["missing"]
         assert isinstance(missing, list)
         return missing
+
+    def _rules(self) -> tuple[GuestRule, ...]:
+        return tuple(map(self._rule, self._guests.values()))
+
+    def _resolver(self) -> int:
+        """The port that guests' questions go to; 0 while nobody listens on the bridge."""
+        return self._port if str(self.plan.bridge.ip) in map(str, self._server.addresses) else 0
 
     def _rule(self, guest: Guest) -> GuestRule:
         return GuestRule(

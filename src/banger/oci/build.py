@@ -67,6 +67,7 @@ def build_image(
     output: str,
     *,
     size: int | None = None,
+    least: int = volume.DEFAULT_LEAST,
     seed: str | Arrival,
     progress: Progress = silent,
     indexes: str = "",
@@ -74,8 +75,8 @@ def build_image(
 ) -> BuildReport:
     """Write the image of ``layers`` (oldest first) to the new file ``output``.
 
-    Without ``size`` it gets 1.5 times its content, at least 1 GiB. ``seed`` (the manifest's digest) decides the UUID;
-    an `Arrival` brings it after the layers, which need not be there yet.
+    Without ``size`` it gets 1.5 times its content, and ``least`` bytes at least. ``seed`` (the manifest's digest)
+    decides the UUID; an `Arrival` brings it after the layers, which need not be there yet.
     With ``indexes``, a directory, layers that were read before are not read again (`index`); ``home`` is where the
     image will be found later. The bytes are the same either way.
 
@@ -91,7 +92,7 @@ def build_image(
                 contextlib.ExitStack() as opened,
                 contextlib.closing(DataArea(descriptor, Geometry(size))) as area,
             ):
-                return _Build(descriptor, area, layers, size, seed, progress, shelf, opened).run()
+                return _Build(descriptor, area, layers, size, least, seed, progress, shelf, opened).run()
             os.ftruncate(descriptor, 0)
         raise AssertionError("without indexes, nothing is copied")
 
@@ -103,6 +104,7 @@ class _Build:
         area: DataArea,
         layers: Sequence[LayerSource],
         size: int | None,
+        least: int,
         seed: str | Arrival,
         progress: Progress,
         shelf: Shelf,
@@ -112,6 +114,7 @@ class _Build:
         self._base = layers[0] if layers and layers[0].directory else None
         self._layers = layers if self._base is None else layers[1:]
         self._size = size
+        self._least = least
         self._seed = seed
         self._progress = progress
         self._area = area
@@ -150,7 +153,7 @@ class _Build:
             self._area.release(content)
         self._progress("write", 0, None)
         seed = (self._seed if isinstance(self._seed, str) else self._seed.seed()) + base.digest
-        summary = volume.write(self._descriptor, self._area, tree.root, size=self._size, seed=seed)
+        summary = volume.write(self._descriptor, self._area, tree.root, size=self._size, least=self._least, seed=seed)
         nature = probe.examine(tree, self._area)
         for number, aside in self._fresh.items():
             self._shelf.keep(self._layers[number], scanned[number], live, self._descriptor, aside)

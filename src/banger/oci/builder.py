@@ -8,6 +8,7 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 
 from banger import errors, worker
+from banger.disk.ext4.volume import DEFAULT_LEAST
 from banger.oci.build import BuildReport, LayerSource
 from banger.oci.child import MEMORY_LIMIT, Request, encoded
 from banger.oci.progress import Progress, silent
@@ -23,6 +24,7 @@ async def build_in_child(
     output: str,
     *,
     size: int | None = None,
+    least: int = DEFAULT_LEAST,
     seed: str | Callable[[], Awaitable[str]],
     progress: Progress = silent,
     memory: int = MEMORY_LIMIT,
@@ -40,7 +42,7 @@ async def build_in_child(
     if os.path.lexists(output):
         raise errors.AlreadyExists(kind="file", name=output)
     known, later = (seed, None) if isinstance(seed, str) else (None, seed)
-    request = Request(list(layers), output, known, size, memory, indexes, home, staging)
+    request = Request(list(layers), output, known, size, memory, indexes, home, staging, least)
     try:
         return await (begun or begin()).ask(encoded(request), BuildReport, progress, later=later)
     except BaseException as fault:

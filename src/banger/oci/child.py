@@ -12,6 +12,7 @@ import sys
 from typing import NamedTuple
 
 from banger import errors, serving
+from banger.disk.ext4.volume import DEFAULT_LEAST
 from banger.oci.arrival import Arrival
 from banger.oci.build import BuildReport, LayerSource, build_image
 from banger.serving import Progress
@@ -37,6 +38,7 @@ class Request(NamedTuple):
     home: str = ""
     staging: str = ""
     """Where the files of layers grow that are on their way."""
+    least: int = DEFAULT_LEAST
 
 
 def encoded(request: Request) -> dict[str, object]:
@@ -71,6 +73,7 @@ def _build(request: Request, progress: Progress) -> BuildReport:
         request.layers,
         request.output,
         size=request.size,
+        least=request.least,
         seed=request.seed if request.seed is not None else Arrival(sys.stdin.buffer, request.staging, request.layers),
         progress=progress,
         indexes=request.indexes,

@@ -5,6 +5,7 @@ for everywhere but on this host's loopback. `_COMPLAINTS` maps what it says to e
 may mend.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -67,6 +68,15 @@ async def run(arguments: Sequence[str], *, timeout: float | None = None) -> proc
 def tls(reference: Reference, option: str = "--tls-verify") -> list[str]:
     """The option that lets a registry on loopback speak plain HTTP."""
     return [f"{option}=false"] if reference.loopback else []
+
+
+def source(reference: Reference) -> list[str]:
+    """The options of a copy that say how to speak to the source.
+
+    A Docker daemon is asked where DOCKER_HOST says, which skopeo does not look at, or at its usual socket.
+    """
+    host = os.environ.get("DOCKER_HOST", "") if reference.transport == "docker-daemon" else ""
+    return [*tls(reference, "--src-tls-verify"), *([f"--src-daemon-host={host}"] if host else [])]
 
 
 def silence(reference: Reference) -> Complaint:

@@ -250,7 +250,7 @@ class _Fetch:
         return [
             *("--tmpdir", staging, "--override-os", os_name, "--override-arch", architecture, "copy"),
             *("--dest-shared-blob-dir", self._cache.blobs, "--dest-oci-accept-uncompressed-layers"),
-            *skopeo.tls(self._reference, "--src-tls-verify"),
+            *skopeo.source(self._reference),
             *(wanted.source, f"oci:{staging}:{_TAG}"),
         ]
 

@@ -12,7 +12,7 @@ from banger.helper.launch import Launch, StoredFile, Sweep
 from banger.helper.operation import Refused
 from banger.helper.ping import Ping
 from banger.helper.resolver import Resolver
-from banger.helper.rules import Rules
+from banger.helper.rules import Rules, Standing
 from banger.helper.ruleset import GuestRule
 from banger.helper.signalling import Signal
 from banger.helper.snapshot import Layout, Snapshot, layout
@@ -40,6 +40,7 @@ __all__ = [
     "Signal",
     "Snapshot",
     "SnapshotCheck",
+    "Standing",
     "StoreFile",
     "StoredFile",
     "Sweep",

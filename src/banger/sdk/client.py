@@ -14,7 +14,7 @@ from banger.sdk.transport import Reply, Transport, encoded, not_understood, targ
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any, Self, TypeVar
 
     from banger.api.catalog import CatalogList
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from banger.api.image import CacheUse, Image, ImageList, ImportImage, PullImage, RegisterImage
     from banger.api.kernel import ImportKernel, KernelInfo, KernelList, PullKernel
     from banger.api.operation import Operation
-    from banger.api.port import VmPorts
+    from banger.api.port import Forwarded, VmPorts
     from banger.api.recipe import BuildImage
     from banger.api.routes import Route
     from banger.api.space import Space
@@ -113,7 +113,9 @@ class Client:
     def _call(
         self, route: "Route", kind: "type[T]", ref: str = "", request: object = None, query: "Query | None" = None
     ) -> "T":
-        return _decoder(kind)(self._ask(route, ref, request, query))
+        from banger.sdk.decoding import decoder
+
+        return decoder(kind)(self._ask(route, ref, request, query))
 
     def _begin(self, route: "Route", ref: str = "", request: object = None) -> "Operation":
         from banger.api.operation import Operation
@@ -131,7 +133,9 @@ class Client:
 
         if isinstance(operation, change.Change):
             return change.follow(self, operation, change.read)
-        return change.follow(self, operation, _decoder(type(operation)))
+        from banger.sdk.decoding import decoder
+
+        return change.follow(self, operation, decoder(type(operation)))
 
     def wait(self, operation: "Either") -> "Either":
         """Wait for the end of a change. Raises its error when it failed, `errors.Cancelled` when it was cancelled."""
@@ -284,6 +288,16 @@ class Client:
 
         return self._call(routes.VM_PORTS, VmPorts, ref)
 
+    def vm_forward(self, ref: str, *ports: str) -> "Iterator[Forwarded]":
+        """Forward ports of this host into a machine, written ``[ADDRESS:]PORT[:GUEST]``, until the iterator is closed.
+
+        It tells once where the host listens, and ends when the machine does. Raises `errors.WrongState`,
+        `errors.PortUnavailable`, `errors.UsageError`; `errors.DaemonUnreachable` in the end when the daemon has ended.
+        """
+        from banger.sdk import forwarding
+
+        return forwarding.hold(self, ref, ports)
+
     def vm_logs(self, ref: str, *, follow: bool = False) -> "Iterator[bytes]":
         """The machine's console as bytes of the guest's making; with ``follow``, for as long as it runs."""
         query = {"follow": "true"} if follow else None
@@ -383,18 +397,3 @@ class Client:
     def kernel_delete(self, ref: str) -> "Operation":
         """Delete a kernel. Raises `errors.InUse` while machines boot from it."""
         return self._begin(routes.KERNEL_DELETE, ref)
-
-
-def _decoder(kind: "type[T]") -> "Callable[[bytes], T]":
-    """What reads structures of a kind."""
-    import msgspec
-
-    decoder = msgspec.json.Decoder(kind)
-
-    def decode(document: bytes) -> "T":
-        try:
-            return decoder.decode(document)
-        except msgspec.MsgspecError as error:
-            raise not_understood(error) from error
-
-    return decode

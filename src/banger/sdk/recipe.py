@@ -96,7 +96,7 @@ TOP = (
     Key("systemd", "true or false", _truth, "Install systemd, so that machines of the image boot it."),
     Key("ssh", "true or false", _truth, "Install an ssh server. Each machine makes host keys of its own."),
     Key("size", 'a size: "4G", or a whole number of MiB', _size,
-        "Size of the file system; as large as needed when left out."),
+        "Size of the file system; 1.5 times its content and at least 8G when left out, and on a base its machine's."),
     Key("mirror", "a string", _text, "The archive that a suite's packages come from."),
 )  # fmt: skip
 FILE = (

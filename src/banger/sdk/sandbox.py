@@ -57,7 +57,8 @@ class Sandbox:
 
     ``image`` and ``kernel`` are names (the defaults when left out; made first where they are missing), ``vcpu`` is
     a number of processors, ``memory``, ``disk_size`` and ``work_disk_size`` (of the disk on ``/root``) are bytes or
-    texts such as ``"512M"``, ``nat`` and ``peers`` say what its network reaches, ``env`` is set for every command,
+    texts such as ``"512M"``, ``nat`` and ``peers`` say what its network reaches,
+    ``publish`` which ports of the host lead into it (``"8080:80"``), ``env`` is set for every command,
     ``labels`` are to find it by. After ``ttl`` seconds it is ended, whatever this program does (`keep_alive`). ``keep``
     leaves the machine behind at the end. ``client`` is used instead of one of its own. ``watch`` is called with every
     step of creating the machine.
@@ -78,6 +79,7 @@ class Sandbox:
         work_disk_size: int | str | None = None,
         nat: bool | None = None,
         peers: bool | None = None,
+        publish: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
         ttl: float | None = None,
@@ -97,6 +99,7 @@ class Sandbox:
             work_disk_size=parse_size(work_disk_size) if isinstance(work_disk_size, str) else work_disk_size,
             nat=nat,
             peers=peers,
+            publish=list(publish),
             env=dict(env or {}),
             labels=dict(labels or {}),
             ttl=ttl,

@@ -10,19 +10,26 @@ Invariants:
   with its version number in one transaction, never edited, forward only. A copy of the file is kept before the first
   migration of an existing store (``banger.db.before-N``).
 - A store that is newer than this program is refused, not guessed at.
+- What was committed moves from the journal to the file every `MOVED` statements, in another thread and without keeping
+  anybody from committing. SQLite's own way, in the middle of a commit that then waits for the disk three times, is left
+  for a journal of `LONGEST` pages.
 - Any thread may call; statements take turns.
 """
 
 import asyncio
 import contextlib
 import contextvars
+import logging
 import os
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from banger import errors
+
+LOG = logging.getLogger("banger.store")
 
 MIGRATIONS = os.path.join(os.path.dirname(__file__), "migrations")
 
@@ -31,6 +38,10 @@ UNREADABLE = (
     sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY,
 )  # fmt: skip
 """What SQLite says of a file that is damaged, foreign or out of reach."""
+
+MOVED, LONGEST = 500, 8000
+PAUSE = 1.0
+"""Seconds between two attempts to empty the journal while it is written to."""
 
 Row = tuple[Any, ...]
 
@@ -63,6 +74,24 @@ def migrations() -> list[tuple[int, str]]:
     return found
 
 
+class _Translated:
+    """SQLite's own words for a full disk and for a damaged file become errors that users can act on."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, sqlite3.DatabaseError):
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest refines it
+            if code == sqlite3.SQLITE_FULL:
+                raise errors.DiskFull(path=self._path) from error
+            if code in UNREADABLE:
+                raise errors.StoreUnreadable(path=self._path, reason=str(error)) from error
+
+
 class Database:
     """One open store. ``read_only`` opens an existing one without creating, migrating or checkpointing it."""
 
@@ -71,16 +100,20 @@ class Database:
         self._lock = threading.RLock()
         self._waits = True
         self._commits = self._synced = 0
-        self._syncing: asyncio.Future[None] | None = None
-        self._going = asyncio.Lock()
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._going: deque[tuple[asyncio.Future[None], Exception | None]] = deque()
+        self._syncing: asyncio.Task[None] | None = None
+        self._moved = 0
+        self._moving: asyncio.Task[None] | None = None
         self._journal = -1
+        self._translated = _Translated(path)
         if read_only:
             quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-            with self._translated():
+            with self._translated:
                 self._connection = sqlite3.connect(f"file:{quoted}?mode=ro", uri=True, check_same_thread=False)
             self._connection.isolation_level = None
             return
-        with self._translated():
+        with self._translated:
             self._connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
             try:
                 self._prepare()
@@ -91,6 +124,7 @@ class Database:
     def _prepare(self) -> None:
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
+        self._connection.execute(f"PRAGMA wal_autocheckpoint = {LONGEST}")
         self._connection.execute("PRAGMA foreign_keys = ON")
         self._connection.execute("PRAGMA cache_size = -1024")  # KiB: records are few, memory is promised small
         present = self.version
@@ -121,22 +155,9 @@ class Database:
         return int(version)
 
     @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        """SQLite's own words for a full disk and for a damaged file become errors that users can act on."""
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest refines it
-            if code == sqlite3.SQLITE_FULL:
-                raise errors.DiskFull(path=self.path) from error
-            if code in UNREADABLE:
-                raise errors.StoreUnreadable(path=self.path, reason=str(error)) from error
-            raise
-
-    @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """What is executed inside is on disk as a whole when this ends, or not at all when it raises."""
-        with self._lock, self._translated():
+        with self._lock, self._translated:
             self._set_waiting()
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -150,7 +171,7 @@ class Database:
 
     def execute(self, statement: str, values: Sequence[object] = ()) -> int:
         """Run one statement; outside of a transaction it is one by itself. Returns how many rows it changed."""
-        with self._lock, self._translated():
+        with self._lock, self._translated:
             self._set_waiting()
             changed = self._connection.execute(statement, values).rowcount
             self._commits += 1
@@ -164,24 +185,70 @@ class Database:
             self._waits = waits
 
     async def durable(self) -> None:
-        """Return once all that was committed before is on disk. Raises `errors.DiskFull`."""
-        wanted = self._commits
-        while self._synced < wanted:
-            if self._syncing is None:
-                self._syncing = asyncio.ensure_future(self._sync())
-            await asyncio.shield(self._syncing)
-        async with self._going:  # one after another, others being served in between
-            await asyncio.sleep(0)
+        """Return once all that was committed before is on disk. Raises `errors.DiskFull`.
+
+        Those who wait go on one in a turn of the loop, others being served in between.
+        """
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((self._commits, waiting))
+        if self._syncing is None:
+            self._syncing = asyncio.create_task(self._sync())
+        await waiting
 
     async def _sync(self) -> None:
-        commits = self._commits
+        """Sync for those who wait, again and again until nobody does."""
         try:
-            await asyncio.to_thread(self._sync_journal)
-            self._synced = max(self._synced, commits)
-        except OSError as error:
-            raise errors.from_os(error, self.path) from error
+            while self._waiting:
+                commits, failed = self._commits, None
+                if self._synced < self._waiting[-1][0]:
+                    try:
+                        await asyncio.to_thread(self._sync_journal)
+                        self._synced = max(self._synced, commits)
+                    except Exception as error:
+                        failed = errors.from_os(error, self.path) if isinstance(error, OSError) else error
+                self._let_go(commits, failed)
+                if self._commits - self._moved >= MOVED and self._moving is None:
+                    self._moving = asyncio.create_task(self._move())
         finally:
             self._syncing = None
+
+    def _let_go(self, commits: int, failed: Exception | None) -> None:
+        """Those whose commits were synced go on, or are told why they were not."""
+        resting = not self._going
+        while self._waiting and self._waiting[0][0] <= commits:
+            self._going.append((self._waiting.popleft()[1], failed))
+        if resting:
+            self._next()
+
+    def _next(self) -> None:
+        """Let one go on in this turn of the loop, and the others in those to come."""
+        while self._going:
+            waiting, failed = self._going.popleft()
+            if not waiting.done():
+                if failed is not None:
+                    waiting.set_exception(failed)
+                else:
+                    waiting.set_result(None)
+                break
+        if self._going:
+            asyncio.get_running_loop().call_soon(self._next)
+
+    async def _move(self) -> None:
+        """Move what is in the journal until nothing came meanwhile: SQLite begins it anew then."""
+        try:
+            while self._moved != self._commits:
+                commits = self._commits
+                await asyncio.to_thread(self._checkpoint)
+                self._moved = commits
+                await asyncio.sleep(PAUSE)
+        except sqlite3.Error as error:  # the journal has it all: the next time, or SQLite itself, does it
+            LOG.warning("the journal of %s could not be emptied: %s", self.path, error)
+        finally:
+            self._moving = None
+
+    def _checkpoint(self) -> None:
+        with contextlib.closing(sqlite3.connect(self.path)) as beside:
+            beside.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _sync_journal(self) -> None:
         """What is not in the journal any more has been synced by SQLite, when it was moved from there."""
@@ -196,15 +263,17 @@ class Database:
 
     def execute_many(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
         """Run one statement for each of ``rows``; meant for use inside a transaction."""
-        with self._lock, self._translated():
+        with self._lock, self._translated:
             self._connection.executemany(statement, rows)
 
     def rows(self, query: str, values: Sequence[object] = ()) -> list[Row]:
         """All rows of a query."""
-        with self._lock, self._translated():
+        with self._lock, self._translated:
             return self._connection.execute(query, values).fetchall()
 
     def close(self) -> None:
+        if self._moving is not None:
+            self._moving.cancel()
         with self._lock:
             self._connection.close()
             if self._journal >= 0:

@@ -14,6 +14,9 @@ from banger.store.database import Database
 
 TaskState = Literal["planned", "doing", "done", "undoing", "undone"]
 
+_LAST = "\U0010ffff"
+"""Sorts behind all that ids consist of."""
+
 KEPT = 200
 """How many ended changes are kept at most."""
 
@@ -118,8 +121,8 @@ class Operations:
     def beginning_with(self, prefix: str) -> list[Operation]:
         """Ended changes whose id begins so, at most two."""
         rows = self._database.rows(
-            "SELECT document FROM operations WHERE finished IS NOT NULL AND substr(id, 1, ?) = ? LIMIT 2",
-            (len(prefix), prefix),
+            "SELECT document FROM operations WHERE id >= ? AND id < ? AND finished IS NOT NULL LIMIT 2",
+            (prefix, prefix + _LAST),
         )
         return [self._operation.decode(document) for (document,) in rows]
 

@@ -89,6 +89,16 @@ class TapNetwork(msgspec.Struct, frozen=True, kw_only=True, tag="tap"):
 Network = UserNetwork | TapNetwork
 
 
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a machine may have of the host's disks, for a monitor in a jail: each second, each way, for each of its own.
+
+    0 is no limit.
+    """
+
+    io_bytes: int = 0
+    io_operations: int = 0
+
+
 class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a driver needs to start one machine. All paths are absolute; sizes are bytes."""
 
@@ -119,6 +129,7 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
     """
     slot: int = 0
     """For a monitor in a jail: a number that no other machine of this host has, from which its user follows."""
+    limits: Limits = Limits()
 
 
 class Handle(msgspec.Struct, frozen=True, kw_only=True):

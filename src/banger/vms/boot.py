@@ -3,10 +3,11 @@
 import os
 import re
 
+from banger.config.settings import Config
 from banger.images.record import ImageRecord
 from banger.kernels import kernel as kernels
 from banger.paths import Paths
-from banger.vmm.driver import Drive, LaunchSpec, Network
+from banger.vmm.driver import Drive, LaunchSpec, Limits, Network
 from banger.vms import roots, workdisks
 from banger.vms.record import VmRecord
 
@@ -39,8 +40,13 @@ def network_word(network: Network) -> str:
     return f"{network.address},{network.gateway}"
 
 
+def limits(settings: Config) -> Limits:
+    """What the settings let each machine have."""
+    return Limits(io_bytes=settings.disk_bytes_per_second, io_operations=settings.disk_operations_per_second)
+
+
 def launch_spec(
-    record: VmRecord, image: ImageRecord, kernel: kernels.Kernel, paths: Paths, uid: int | None
+    record: VmRecord, image: ImageRecord, kernel: kernels.Kernel, paths: Paths, uid: int | None, limits: Limits
 ) -> LaunchSpec:
     """Everything that the driver needs, from files that exist by now."""
     directory, kernel_directory = paths.vm(record.id), paths.kernel(kernel.name)
@@ -63,4 +69,5 @@ def launch_spec(
         network=record.network,
         uid=uid,
         slot=record.slot,
+        limits=limits,
     )

@@ -15,6 +15,7 @@ from banger.engine.change import Report
 from banger.guest import assets
 from banger.guest.channel import Channel
 from banger.log import printable
+from banger.ssh import host_keys
 from banger.vmm.driver import Exit
 from banger.vms import boot, files, handles, workdisks
 from banger.vms.deadline import Deadline
@@ -32,30 +33,46 @@ class MakeInitrd(Step):
 
     name = "initrd"
 
+    def __init__(self, parts: Parts, vm_id: str) -> None:
+        super().__init__(parts, vm_id)
+        self.path = os.path.join(parts.paths.vm(vm_id), boot.INITRD)
+        self.resource = Made("file", self.path)
+
     async def do(self, report: Report) -> None:
         parts = self.parts
         report.stage("making the initrd")
         record = parts.need(self.vm_id)
         image = parts.images.get(record.image_id)
         today = assets.load(parts.images.agent)
-        archive = await files.archive_of_start(record, image, parts.images.rootfs(image), today)
+        ssh = await self._ssh() if files.wants_host_key(record) else None
+        archive = await files.archive_of_start(record, image, parts.images.rootfs(image), today, ssh)
         shared = await parts.kernels.initrd(record.kernel)
-        path = os.path.join(parts.paths.vm(record.id), boot.INITRD)
         try:
-            await asyncio.to_thread(_join, path, shared, archive)
+            await asyncio.to_thread(_join, self.path, shared, archive)
             uid = parts.uid(record)
             if uid is not None:
-                os.chown(path, -1, uid)
-                os.chmod(path, 0o640)
+                os.chown(self.path, -1, uid)
+                os.chmod(self.path, 0o640)
         except OSError as error:
-            raise errors.from_os(error, path) from error
-        report.record(assets=record.assets)
-        parts.machines.change(self.vm_id, assets=today.digest)
+            raise errors.from_os(error, self.path) from error
+        brought = {}
+        if (record.assets or image.assets) != today.digest:
+            brought["assets"] = today.digest
+        if ssh is not None and ssh.host_key is not None:
+            brought["host_key"] = ssh.host_key.public
+        if brought:
+            report.record(assets=record.assets, host_key=record.host_key)
+            parts.machines.change(self.vm_id, **brought)
+
+    async def _ssh(self) -> files.Ssh:
+        host_key = await host_keys.make(self.parts.paths.staging)
+        allowed = await self.parts.images.seeds.key()
+        return files.Ssh(host_key, allowed.public if allowed is not None else "")
 
     async def undo(self, report: Report) -> None:
         """What the root carries is in doubt: the next start brings it again."""
-        if "assets" in self.recorded:
-            self.parts.machines.change(self.vm_id, assets=self.recorded["assets"])
+        if self.recorded:
+            self.parts.machines.change(self.vm_id, **self.recorded)
 
 
 def _join(path: str, shared: str, own: bytes) -> None:
@@ -86,6 +103,7 @@ class Launch(Step):
             parts.kernels.get(record.kernel),
             parts.paths,
             parts.uid(record),
+            boot.limits(parts.settings),
         )
         try:
             os.makedirs(spec.runtime, mode=0o700, exist_ok=True)
@@ -96,7 +114,6 @@ class Launch(Step):
             raise errors.VmmFailed(reason=failed.data.get("reason", ""), name=record.name) from failed
         launched = parts.machines.change(self.vm_id, handle=handle, stop_reason=None, error=None)
         await handles.kept(parts.paths, launched)
-        report.record(pid=handle.pid, start_ticks=handle.start_ticks)
 
     async def undo(self, report: Report) -> None:
         await switch_off(self.parts, self.vm_id)

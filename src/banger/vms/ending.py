@@ -108,6 +108,7 @@ class RemoveFiles(Step):
     async def do(self, report: Report) -> None:
         report.stage("removing the disk")
         directory = self.parts.paths.vm(self.vm_id)
+        await handles.settled(self.parts.paths, self.vm_id)
         if os.path.isdir(directory):
             await asyncio.to_thread(shutil.rmtree, directory)
 
@@ -142,6 +143,7 @@ async def switch_off(parts: Parts, vm_id: str) -> Exit | None:
         for stray in await asyncio.to_thread(strays.find, parts.paths, vm_id):
             proc.send_signal(stray, signal.SIGKILL)
             await proc.wait_gone(stray, STRAY_TIMEOUT)
+    await parts.forwards.release(vm_id)
     await parts.connections.drop(vm_id)
     if record is not None and record.jailed:
         await attaching.detach(parts, record)

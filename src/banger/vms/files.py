@@ -1,11 +1,14 @@
 """The files that make an image one particular machine, as data.
 
 They reach the guest in its initrd; the loader copies them onto the root before anything of the image has run. They
-are given until a first start has succeeded: from then on they belong to the guest, which may have changed them.
+are given until a first start has succeeded: from then on they belong to the guest, which may have changed them. Those
+for ssh go to every machine of somebody's own, whatever its image has: an sshd that is installed later finds them.
 
 The guest assets (`banger.guest.assets`) are in the image already. A machine whose root carries others than this host's
 gets these at its next start, by the same way; no start fails for want of them.
 """
+
+from typing import NamedTuple
 
 from banger import errors
 from banger.disk import edit
@@ -13,6 +16,8 @@ from banger.disk.guest_file import GuestFile
 from banger.guest.assets import Assets
 from banger.images.record import ImageRecord
 from banger.kernels import initrd
+from banger.ssh import host_keys
+from banger.ssh.host_keys import HostKey
 from banger.vmm.driver import Network
 from banger.vms.record import VmRecord
 
@@ -22,17 +27,35 @@ _TMPFS = (("/run", "mode=0755,nosuid,nodev"), ("/tmp", "mode=1777,nosuid,nodev")
 _DROPPED = ("/", "/home", "/var", "none", "swap", *(place for place, _ in _TMPFS))
 _DEVICES = ("/dev/", "UUID=", "LABEL=", "PARTUUID=", "PARTLABEL=", "ID=")
 
-_SSHD = b"""\
+AUTHORIZED = "/etc/ssh/banger_authorized_keys"
+"""Lets the installation's key in as any user; root has it on the work disk as well (`banger.images.seeds`)."""
+
+_SSHD = f"""\
 # banger: root comes in by key, nobody by password
 PermitRootLogin prohibit-password
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitEmptyPasswords no
-AuthorizedKeysFile .ssh/authorized_keys
+AuthorizedKeysFile .ssh/authorized_keys {AUTHORIZED}
 """
 
 
-async def archive_of_start(record: VmRecord, image: ImageRecord, rootfs: str, today: Assets) -> bytes:
+class Ssh(NamedTuple):
+    """What a machine's sshd is given."""
+
+    host_key: HostKey | None
+    allowed: str
+    """A line of authorized_keys, empty for none."""
+
+
+def wants_host_key(record: VmRecord) -> bool:
+    """Whether the next start brings one: the first does, and one of a machine that has none yet."""
+    return not record.worker_of and (record.started is None or not record.host_key)
+
+
+async def archive_of_start(
+    record: VmRecord, image: ImageRecord, rootfs: str, today: Assets, ssh: Ssh | None = None
+) -> bytes:
     """What the next start of a machine has to bring along, for its initrd. ``rootfs`` is the image's file system.
 
     Raises `errors.UnusableDisk`.
@@ -42,7 +65,9 @@ async def archive_of_start(record: VmRecord, image: ImageRecord, rootfs: str, to
     if record.started is None:
         files = machine_files(record.name, record.network, init)
         if init is not None:
-            files += system_files(await _fstab(rootfs))
+            files.append(GuestFile("/etc/fstab", own_fstab(await _fstab(rootfs))))
+    if ssh is not None:
+        files += ssh_files(ssh)
     archive = initrd.machine_archive(files)
     if (record.assets or image.assets) != today.digest:
         archive += initrd.machine_archive(today.files, initrd.ASSETS)
@@ -56,12 +81,16 @@ async def _fstab(rootfs: str) -> bytes:
         return b""
 
 
-def system_files(fstab: bytes) -> list[GuestFile]:
-    """Where the image's init brings a system up: its file systems, and how its sshd lets people in."""
-    return [
-        GuestFile("/etc/fstab", own_fstab(fstab)),
-        GuestFile("/etc/ssh/sshd_config.d/99-banger.conf", _SSHD),
-    ]
+def ssh_files(ssh: Ssh) -> list[GuestFile]:
+    """How a machine's sshd proves what it is, and how it lets people in."""
+    said, files = _SSHD, []
+    if ssh.host_key is not None:
+        said += f"HostKey {host_keys.PRIVATE}\n"
+        files.append(GuestFile(host_keys.PRIVATE, ssh.host_key.private, 0o600))
+        files.append(GuestFile(host_keys.PUBLIC, f"{ssh.host_key.public}\n".encode()))
+    if ssh.allowed:
+        files.append(GuestFile(AUTHORIZED, f"{ssh.allowed}\n".encode()))
+    return [*files, GuestFile("/etc/ssh/sshd_config.d/99-banger.conf", said.encode())]
 
 
 def own_fstab(fstab: bytes) -> bytes:

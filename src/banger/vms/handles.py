@@ -12,6 +12,7 @@ import asyncio
 import logging
 import os
 import stat
+import weakref
 
 import msgspec
 
@@ -25,6 +26,9 @@ log = logging.getLogger("banger.vms")
 NAME = "handles.json"
 VERSION = 1
 LIMIT = 1 << 20
+
+_turns: "weakref.WeakValueDictionary[str, asyncio.Lock]" = weakref.WeakValueDictionary()
+"""By directory, for as long as somebody writes there."""
 
 
 class Handles(msgspec.Struct, frozen=True):
@@ -46,13 +50,29 @@ def keep(paths: Paths, record: VmRecord | None) -> None:
 
 
 async def kept(paths: Paths, record: VmRecord | None) -> None:
-    """As `keep`, while others go on. Never left in the middle: whoever gives up may remove the directory."""
-    writing = asyncio.ensure_future(asyncio.to_thread(keep, paths, record))
-    try:
-        await asyncio.shield(writing)
-    except asyncio.CancelledError:
-        await asyncio.wait({writing})
-        raise
+    """As `keep`, while others go on. Never left in the middle: whoever gives up may remove the directory.
+
+    Writers of one machine's file take turns in the order in which they came, so that the newest record is the last.
+    """
+    if record is None:
+        return
+    async with _turn(paths, record.id):
+        writing = asyncio.ensure_future(asyncio.to_thread(keep, paths, record))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait({writing})
+            raise
+
+
+async def settled(paths: Paths, vm_id: str) -> None:
+    """Wait for all who write the file by now: the directory is about to go."""
+    async with _turn(paths, vm_id):
+        pass
+
+
+def _turn(paths: Paths, vm_id: str) -> asyncio.Lock:
+    return _turns.setdefault(paths.vm(vm_id), asyncio.Lock())
 
 
 def mend(paths: Paths, record: VmRecord) -> None:

@@ -1,14 +1,17 @@
 """What is left over, for the daemon's start and for the doctor: found, and cleared away (`orphans`)."""
 
+import logging
 from collections.abc import Awaitable, Callable
 
 from banger.api.daemon import Leftover
 from banger.api.operation import Operation
 from banger.engine.engine import Engine
-from banger.vms import orphans
+from banger.vms import attaching, orphans
 from banger.vms.orphans import Changes, Orphan
 from banger.vms.parts import Parts
 from banger.vms.record import VmRecord
+
+log = logging.getLogger("banger.vms")
 
 
 class Leftovers:
@@ -36,8 +39,11 @@ class Leftovers:
         machines = self._parts.machines
         known = {each.id for each in machines.all()}
         came = await orphans.clear(await self._orphans())
-        for record in machines.all():
-            if record.id not in known and not self._changing(record.id):
+        entered = [each for each in machines.all() if each.id not in known]
+        if entered and (refusal := await attaching.recover(self._parts)):
+            log.error("machines that were found again have no network: %s", refusal)
+        for record in entered:
+            if not self._changing(record.id):
                 await self._take_over(record)
         return came
 

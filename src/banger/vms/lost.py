@@ -1,13 +1,15 @@
 """Machines that have a directory and no row: the database was damaged, restored from a copy, or lost.
 
 What the second record (`handles`) tells of is entered again, and from then on is a machine like any other, with its
-disk. Its process is believed only where the process itself says whose it is. Where there is no second record either,
-nobody knows whose the disk is: whatever runs is ended, and the directory is set aside, named in the log and by the
-doctor, and never removed.
+disk. Its process is believed only where that is proven: by the process itself, or, of one in a jail, by the root
+helper, which looks at its user, its root directory, its program and its control group. Where there is no second record
+either, nobody knows whose the disk is: whatever runs is ended, and the directory is set aside, named in the log and by
+the doctor, and never removed.
 
 At a daemon's start before the engine recovers, so that a change that was under way finds its machine.
 """
 
+import asyncio
 import logging
 import os
 import re
@@ -17,6 +19,8 @@ import msgspec
 
 from banger import proc
 from banger.paths import Paths
+from banger.privileged.operations import Inspect
+from banger.vmm.driver import Handle
 from banger.vms import handles, strays
 from banger.vms.deadline import Deadline
 from banger.vms.ending import switch_off
@@ -41,13 +45,14 @@ def remedy(parts: Parts, vm_id: str, ending: bool = False) -> tuple[str, str]:
 async def recover_one(parts: Parts, vm_id: str, ending: bool = False) -> None:
     """Take a machine without a row. With ``ending``, a change makes or removes it, and sees to its files itself.
 
-    Raises OSError, `errors.BangerError`.
+    Raises OSError, `errors.BangerError`; what of it runs in a jail goes on where the helper cannot be asked.
     """
+    kept = handles.read(parts.paths, vm_id)
+    handle = await _proven(parts, kept) if kept is not None else None
     if parts.machines.get(vm_id) is not None:
         return
-    kept = handles.read(parts.paths, vm_id)
     if kept is not None:
-        record = _entered(parts, kept)
+        record = _entered(parts, kept, handle)
         log.warning("machine %s (%s) had lost its record, and is found again", vm_id, record.name)
         if record.handle is None:
             await switch_off(parts, vm_id)
@@ -70,11 +75,13 @@ def there(paths: Paths) -> set[str]:
     return found
 
 
-def _entered(parts: Parts, kept: VmRecord) -> VmRecord:
+def _entered(parts: Parts, kept: VmRecord, handle: Handle | None) -> VmRecord:
     """The row again. A name that another machine has by now is made unique by the id; so is the slot."""
-    handle = kept.handle if _is_its_own(parts.paths, kept) else None
     name = kept.name if parts.machines.named(kept.name) is None else f"{kept.name[:40]}-{kept.id}"
-    slot = kept.slot if kept.slot not in parts.machines.slots() else parts.machines.free_slot()
+    free = kept.slot not in parts.machines.slots()
+    slot = kept.slot if free else parts.machines.free_slot()
+    if kept.jailed and not free:  # a jail's user and cable are its slot's
+        handle = None
     state = "running" if handle is not None else "error" if kept.state == "error" else "stopped"
     changes = {} if handle is not None else {"stopped": time.time(), "stop_reason": "failed: its record was lost"}
     limit = kept.deadline if handle is None or kept.deadline or kept.ttl is None else Deadline.after(kept.ttl)
@@ -85,13 +92,34 @@ def _entered(parts: Parts, kept: VmRecord) -> VmRecord:
     return record
 
 
-def _is_its_own(paths: Paths, kept: VmRecord) -> bool:
-    """Whether the process that the file names is this machine's monitor, and its files are where they belong."""
+async def _proven(parts: Parts, kept: VmRecord) -> Handle | None:
+    """The handle that the file has, where its process is this machine's monitor and its files are where they belong.
+
+    Raises what asking root raises.
+    """
     handle = kept.handle
-    if handle is None or kept.jailed or handle.driver != kept.driver:
-        return False
+    if handle is None or handle.driver != kept.driver or not _at_home(parts.paths, kept.id, handle):
+        return None
+    process = proc.Identity(handle.pid, handle.start_ticks)
+    if not proc.alive(process):
+        return None
+    if kept.jailed:
+        inside = handle.details.get("vm") == kept.id and process in await _in_jail(parts, kept)
+        return handle if inside else None
+    return handle if process in await asyncio.to_thread(strays.find, parts.paths, kept.id) else None
+
+
+def _at_home(paths: Paths, vm_id: str, handle: Handle) -> bool:
     places = {os.path.dirname(each) for each in (handle.agent_socket, handle.control_socket) if each}
     files = {os.path.dirname(each) for each in (handle.console, handle.log) if each}
-    if not (places <= {paths.vm_runtime(kept.id)} and files <= {paths.vm(kept.id)}):
-        return False
-    return proc.Identity(handle.pid, handle.start_ticks) in strays.find(paths, kept.id)
+    return places <= {paths.vm_runtime(vm_id)} and files <= {paths.vm(vm_id)}
+
+
+async def _in_jail(parts: Parts, kept: VmRecord) -> list[proc.Identity]:
+    """The monitors in the machine's jail, as root sees them, if the jail is its slot's."""
+    found = (await parts.root.perform(Inspect(vm_id=kept.id))).values
+    inhabitants = found["processes"]
+    assert isinstance(inhabitants, list)
+    if found["uid"] != parts.root.host.uid(kept.slot):
+        return []
+    return [proc.Identity(each["pid"], each["start_ticks"]) for each in inhabitants if each["monitor"]]

@@ -11,6 +11,7 @@ import shutil
 import msgspec
 
 from banger import errors
+from banger.disk import lasting
 from banger.engine.change import Report
 from banger.vms import handles, roots, wanted, workdisks
 from banger.vms.parts import Made, Parts, Step
@@ -46,9 +47,13 @@ class Reserve(_Making):
 
 
 class EnsureImage(_Making):
-    """The image, pulled when it is missing. It stays when the machine is undone."""
+    """The image, pulled when it is missing, with its work seed. Both stay when the machine is undone."""
 
     name = "image"
+
+    def __init__(self, parts: Parts, vm_id: str) -> None:
+        super().__init__(parts, vm_id)
+        self.resource = Made("work seed", f"of the image of vm {vm_id}")
 
     async def do(self, report: Report) -> None:
         parts = self.parts
@@ -94,14 +99,14 @@ class MakeDisk(_Making):
         record = self.parts.need(self.vm_id)
         try:
             os.makedirs(self.directory, mode=0o700)
-            await handles.kept(self.parts.paths, record)
             strategy = await roots.choose(self.parts, record)
-            await strategy.make(roots.place(self.parts, record))
             await handles.kept(self.parts.paths, self.parts.machines.change(self.vm_id, root=strategy.name))
+            await lasting.synced(self.parts.paths.vms)
+            await strategy.make(roots.place(self.parts, record))
             uid = self.parts.uid(record)
             if uid is not None:  # its monitor may find the disk and write to it, and make nothing beside it
                 for name in set(os.listdir(self.directory)) - {handles.NAME}:
-                    os.chown(os.path.join(self.directory, name), uid, uid)
+                    await lasting.given(os.path.join(self.directory, name), uid, durable=not record.ephemeral)
                 os.chown(self.directory, -1, uid)
                 os.chmod(self.directory, 0o710)  # noqa: S103 - for its own monitor
         except OSError as error:
@@ -109,4 +114,5 @@ class MakeDisk(_Making):
 
     async def undo(self, report: Report) -> None:
         if not self.kept():
+            await handles.settled(self.parts.paths, self.vm_id)
             await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)

@@ -26,7 +26,7 @@ from banger.api.daemon import Leftover
 from banger.disk import staging
 from banger.net import plan
 from banger.privileged.operations import Disks, Jails, RemoveDisk, Sweep
-from banger.vms import lost, strays
+from banger.vms import handles, lost, strays
 from banger.vms.parts import Parts
 from banger.vms.record import VmRecord
 
@@ -61,7 +61,7 @@ async def find(parts: Parts, changes: Changes) -> list[Orphan]:
     orphans = [lost_machine(parts, vm_id, processes.get(vm_id, [])) for vm_id in sorted(gone)]
     orphans += _processes(parts, processes, known, changes)
     orphans += _sockets(parts, changes)
-    orphans += _unheld(parts, changes, held)
+    orphans += _unheld(parts, changes, {each for each in held if each[1] not in gone or _is_nobodys(parts, each[1])})
     if parts.network is not None:
         orphans += [_tap(parts, slot) for slot in parts.network.surplus()]
     oldest = changes.oldest()
@@ -150,6 +150,11 @@ async def _held(parts: Parts) -> set[tuple[str, str]]:
         assert isinstance(machines, list)
         found |= {(kind, vm_id) for vm_id in machines}
     return found
+
+
+def _is_nobodys(parts: Parts, vm_id: str) -> bool:
+    """Whether nothing tells of a machine without a row: what the host holds for any other is judged when that is in."""
+    return handles.read(parts.paths, vm_id) is None
 
 
 def _unheld(parts: Parts, changes: Changes, held: set[tuple[str, str]]) -> list[Orphan]:

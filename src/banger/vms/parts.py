@@ -15,6 +15,7 @@ from banger.paths import Paths
 from banger.privileged.runner import Privileged
 from banger.vmm.drivers import Drivers
 from banger.vms.connections import Connections
+from banger.vms.forwards import Forwards
 from banger.vms.record import Machines, VmRecord
 from banger.vms.watch import Watch
 
@@ -28,6 +29,7 @@ class Parts:
     kernels: KernelService
     drivers: Drivers
     connections: Connections
+    forwards: Forwards
     watch: Watch
     paths: Paths
     settings: Config

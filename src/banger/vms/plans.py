@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from banger.engine.change import Kind, Recovery, Spec, Task
-from banger.vms import attaching, booting, ending, making, reshaping, workdisks
+from banger.vms import attaching, booting, ending, making, publishing, reshaping, workdisks
 from banger.vms.parts import Parts
 from banger.vms.record import VmRecord
 
@@ -40,10 +40,27 @@ class Changed(msgspec.Struct, frozen=True):
     jailed: bool = False
     reshaped: bool = False
     """Something was set that a start takes over."""
+    published: bool = False
+    """It publishes ports."""
     because: str = ""
     """What stops it, where that is not its owner; a word for its record."""
     already: str = ""
     """Nothing is to be done, and this is why."""
+
+
+def starting(record: VmRecord, *, timeout: float = 0.0, already: str = "") -> Changed:
+    """Spec of a change that starts a machine."""
+    reshaped = record.pending is not None and not already
+    published = bool(record.publish) and not already
+    return Changed(record.id, timeout, record.jailed, reshaped, published, already=already)
+
+
+def at_rest(record: VmRecord) -> str:
+    """Why there is nothing to stop; nothing where there is, or may be."""
+    if record.state == "running" or record.handle is not None:
+        return ""
+    told = {"stopped": "is stopped already", "created": "was never started"}
+    return f"{record.name} {told.get(record.state, 'does not run')}"
 
 
 def boot(parts: Parts, vm_id: str, jailed: bool) -> Sequence[Task]:
@@ -63,6 +80,7 @@ def kinds(parts: Parts) -> list[Kind]:
             return [ending.Already(parts, record.id, wanted.already)]
         made: list[Task] = [
             making.Reserve(parts, record),
+            *([publishing.Publish(parts, record.id)] if wanted.start and record.publish else []),
             making.EnsureImage(parts, record.id),
             making.EnsureKernel(parts, record.id),
             making.MakeDisk(parts, record.id),
@@ -74,8 +92,9 @@ def kinds(parts: Parts) -> list[Kind]:
         asked = msgspec.convert(spec, Changed)
         if asked.already:
             return [ending.Already(parts, asked.id, asked.already)]
+        bound = [publishing.Publish(parts, asked.id)] if asked.published else []
         shaped = [reshaping.Reshape(parts, asked.id)] if asked.reshaped else []
-        return [*shaped, *boot(parts, asked.id, asked.jailed)]
+        return [*bound, *shaped, *boot(parts, asked.id, asked.jailed)]
 
     def stop(spec: Spec) -> list[Task]:
         asked = msgspec.convert(spec, Changed)

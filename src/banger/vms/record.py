@@ -4,15 +4,17 @@ A record is replaced as a whole, never changed in place. `state` says what was l
 as running may have died since, which `watch` and the daemon's start set right.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
+from banger.api.port import Forward
 from banger.api.vm import PendingVm, Vm, VmState
 from banger.engine.events import Events
 from banger.store.records import Records
 from banger.vmm.driver import Handle, Network, TapNetwork, UserNetwork
 from banger.vms.deadline import Deadline
+from banger.vms.published import Published
 
 
 class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,8 +59,12 @@ class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
     peers: bool = False
     host: bool = False
     """What its network reaches, where it is banger's own: see `banger.net.service.Guest`."""
+    publish: tuple[Published, ...] = ()
+    """Ports of the host that lead into it while it runs."""
     assets: str = ""
     """Digest of the guest assets that its root has had since its last start; empty while it has those of its image."""
+    host_key: str = ""
+    """The public half of its sshd's host key; empty until a start has brought it one."""
     slot: int = 0
     """Smallest number that no other machine had: under root, the monitor's uid follows from it."""
     handle: Handle | None = None
@@ -76,7 +82,7 @@ def shape(record: VmRecord) -> VmRecord:
     return msgspec.structs.replace(record, **{name: value for name, value in pending.items() if value is not None})
 
 
-def view(record: VmRecord, operation: str | None) -> Vm:
+def view(record: VmRecord, operation: str | None, published: Sequence[Forward] = ()) -> Vm:
     """The machine as clients see it; one that does not run is already as it will be."""
     running = record.handle if record.state == "running" else None
     pending = record.pending if record.state == "running" else None
@@ -103,11 +109,13 @@ def view(record: VmRecord, operation: str | None) -> Vm:
         address=record.network.address.partition("/")[0] if record.network else None,
         nat=isinstance(record.network, UserNetwork) or (record.network is not None and record.nat),
         peers=isinstance(record.network, TapNetwork) and record.peers,
+        published=list(published),
         pid=running.pid if running else None,
         created=record.created,
         started=record.started,
         stopped=record.stopped,
         stop_reason=record.stop_reason,
+        host_key=record.host_key or None,
         error=record.error,
         operation=operation,
     )
@@ -116,9 +124,13 @@ def view(record: VmRecord, operation: str | None) -> Vm:
 class Machines:
     """The machines on record. All methods are short and synchronous: what happens between awaits is one step."""
 
-    def __init__(self, records: Records[VmRecord], events: Events | None = None) -> None:
+    def __init__(
+        self, records: Records[VmRecord], events: Events | None = None, keys: Callable[[], None] | None = None
+    ) -> None:
         self._records = records
         self._events = events
+        self._keys = keys
+        """Told whenever the machines with a host key are others."""
 
     def all(self) -> list[VmRecord]:
         """Oldest first."""
@@ -138,6 +150,8 @@ class Machines:
         """Take the name. Raises `errors.AlreadyExists` when another machine has it."""
         self._records.insert(record)
         self._tell(record, record.state)
+        if record.host_key:
+            self._tell_keys()
 
     def change(self, vm_id: str, **facts: object) -> VmRecord | None:
         """Replace fields of a record; None when the machine is gone by now."""
@@ -148,6 +162,8 @@ class Machines:
         self._records.replace(changed)
         if changed.state != record.state:
             self._tell(changed, changed.state)
+        if changed.host_key != record.host_key:
+            self._tell_keys()
         return changed
 
     def forget(self, vm_id: str) -> None:
@@ -155,6 +171,12 @@ class Machines:
         self._records.delete(vm_id)
         if record is not None:
             self._tell(record, "deleted")
+            if record.host_key:
+                self._tell_keys()
+
+    def _tell_keys(self) -> None:
+        if self._keys is not None:
+            self._keys()
 
     def _tell(self, record: VmRecord, state: str) -> None:
         """Workers are the business of the change that they work for."""

@@ -1,7 +1,7 @@
-"""Changing what a machine is: processors, memory, its disks' sizes, what its network reaches.
+"""Changing what a machine is: processors, memory, its disks' sizes, what its network reaches, what it publishes.
 
 A monitor is started with its processors, memory and disks, so these wait on record (`VmRecord.pending`) for the next
-start, whose first task takes them over (`Reshape`). What the network lets through changes at once.
+start, which takes them over (`Reshape`). What the network lets through changes at once, and so do published ports.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,9 @@ from banger.config.sizes import format_size
 from banger.disk import grow
 from banger.engine.change import Report, Spec, Task
 from banger.vmm.driver import UserNetwork
-from banger.vms import attaching, handles, roots, wanted, workdisks
+from banger.vms import attaching, handles, published, publishing, roots, wanted, workdisks
 from banger.vms.parts import Parts, Step
+from banger.vms.published import Published
 from banger.vms.record import VmRecord, shape
 
 SET = "vm.set"
@@ -28,6 +29,7 @@ class Form(msgspec.Struct, frozen=True):
     pending: PendingVm | None
     nat: bool
     peers: bool
+    publish: tuple[Published, ...] = ()
 
 
 class Reformed(msgspec.Struct, frozen=True):
@@ -43,12 +45,12 @@ class Reformed(msgspec.Struct, frozen=True):
 def decide(record: VmRecord, request: SetVm) -> Reformed:
     """What is asked for, checked. Raises `errors.UsageError`; a disk never becomes smaller."""
     if request == SetVm():
-        raise errors.UsageError(detail="say what is to change: processors, memory, disks or network")
+        raise errors.UsageError(detail="say what is to change: processors, memory, disks, network or published ports")
     if isinstance(record.network, UserNetwork) and (request.nat is False or request.peers):
         raise errors.UsageError(
             detail=f"{record.name!r} has a user-mode network: it always reaches the outside, and never other machines"
         )
-    before = Form(record.pending, record.nat, record.peers)
+    before = Form(record.pending, record.nat, record.peers, record.publish)
     pending = record.pending or PendingVm()
     asked = {
         "vcpu": None if request.vcpu is None else wanted.vcpu(request.vcpu),
@@ -64,6 +66,7 @@ def decide(record: VmRecord, request: SetVm) -> Reformed:
         PendingVm(**changed) if any(changed.values()) else None,
         record.nat if request.nat is None else request.nat,
         record.peers if request.peers is None else request.peers,
+        published.read(request.publish, published.without(record.publish, request.unpublish)),
     )
     waits = record.state == "running" and after.pending is not None and after.pending != before.pending
     told = f"{record.name} runs on as it is; its new size counts from its next start" if waits else ""
@@ -81,7 +84,12 @@ def tasks(parts: Parts, spec: Spec) -> Sequence[Task]:
     """The tasks of ``vm.set``."""
     asked = msgspec.convert(spec, Reformed)
     rerouted = (asked.before.nat, asked.before.peers) != (asked.after.nat, asked.after.peers)
-    return [Rewrite(parts, asked), *([Reroute(parts, asked)] if rerouted else [])]
+    before, after = asked.before.publish, asked.after.publish
+    return [
+        Rewrite(parts, asked),
+        *([Reroute(parts, asked)] if rerouted else []),
+        *([publishing.Republish(parts, asked.id, before, after)] if before != after else []),
+    ]
 
 
 class Rewrite(Step):
@@ -102,7 +110,8 @@ class Rewrite(Step):
         await self._write(self.asked.before)
 
     async def _write(self, form: Form) -> None:
-        changed = self.parts.machines.change(self.vm_id, pending=form.pending, nat=form.nat, peers=form.peers)
+        facts = msgspec.structs.asdict(form)
+        changed = self.parts.machines.change(self.vm_id, **facts)
         await handles.kept(self.parts.paths, changed)
 
 
@@ -147,7 +156,8 @@ class Reshape(Step):
             await roots.of(parts, record).grow(roots.place(parts, shaped, report.operation))
         if shaped.work_disk_size > record.work_disk_size:
             report.stage("making the work disk larger")
-            grow.raw(workdisks.path(parts.paths, record.id), shaped.work_disk_size)
+            file = workdisks.path(parts.paths, record.id)
+            await grow.raw(file, shaped.work_disk_size, durable=not record.ephemeral)
         facts = {name: getattr(shaped, name) for name in ("vcpu", "memory", "disk_size", "work_disk_size")}
         # the second record too: a machine that is found by it must know how large its disk is
         await handles.kept(parts.paths, parts.machines.change(self.vm_id, pending=None, **facts))

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from banger.net import plan
 from banger.net.zone import Address, Zone
-from banger.vmm.driver import TapNetwork
+from banger.vmm.driver import TapNetwork, UserNetwork
 from banger.vms.record import Machines, VmRecord
 
 
@@ -20,7 +20,12 @@ def address(record: VmRecord) -> IPv4Address | None:
         return None
     if isinstance(record.network, TapNetwork):
         return IPv4Interface(record.network.address).ip
-    return plan.loopback(record.slot, os.geteuid())
+    return own(record)
+
+
+def own(record: VmRecord) -> IPv4Address | None:
+    """The loopback address of the host that is a machine's alone, if it has one."""
+    return plan.loopback(record.slot, os.geteuid()) if isinstance(record.network, UserNetwork) else None
 
 
 def zone(machines: Machines, guests: IPv4Network | None) -> Zone:

@@ -25,6 +25,9 @@ async def choose(parts: Parts, record: VmRecord) -> Strategy:
     possible, forced = _possible(parts, record), parts.settings.root_strategy
     if record.worker_of:
         possible, forced = [each for each in possible if each.name != "snapshot"], "auto"
+    for each in possible:  # no further than to the first: what some of them try costs more than all the rest
+        if forced in ("auto", each.name) and await each.unavailable(paths.images, paths.vms) is None:
+            return each
     return strategy.choose(await strategy.judge(possible, paths.images, paths.vms), forced)
 
 
@@ -42,7 +45,8 @@ def place(parts: Parts, record: VmRecord, change: str = "") -> Place:
     """Where the machine's part lies, and over what."""
     base = parts.images.rootfs(parts.images.usable(record.image_id))
     work = workdisks.path(parts.paths, record.id) if record.work_disk_size else ""
-    return Place(record.id, parts.paths.vm(record.id), base, record.disk_size, change, work)
+    directory, durable = parts.paths.vm(record.id), not record.ephemeral
+    return Place(record.id, directory, base, record.disk_size, change, work, durable)
 
 
 def drive(record: VmRecord, image: ImageRecord, paths: Paths) -> Drive:

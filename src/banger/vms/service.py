@@ -30,10 +30,12 @@ from banger.vms import (
     attaching,
     claims,
     handles,
+    known,
     labels,
     lost,
     orphans,
     plans,
+    publishing,
     reshaping,
     strays,
     usage,
@@ -43,6 +45,7 @@ from banger.vms import (
 from banger.vms.connections import Connections
 from banger.vms.deadline import Deadline
 from banger.vms.ending import PowerOff, settle, switch_off
+from banger.vms.forwards import Forwards
 from banger.vms.holds import GRACE, Holds
 from banger.vms.leases import Leases
 from banger.vms.leftovers import Leftovers
@@ -82,7 +85,7 @@ class VmService(Talking):
     ) -> None:
         super().__init__()
         self._engine = engine
-        self._machines = Machines(records, engine.events)
+        self._machines = Machines(records, engine.events, lambda: known.tell(paths, self._machines))
         self._holds = Holds(self._unwanted, grace)
         self._leases = Leases(self._machines, self._run_out, self._occupied, settings.auto_stop_stale_after)
         self._tokens = Tokens(self._machines, self._created, engine.join)
@@ -93,6 +96,7 @@ class VmService(Talking):
             kernels=kernels,
             drivers=drivers,
             connections=Connections(drivers),
+            forwards=Forwards(self._dial, self._leases.activity.using, self._called),
             watch=Watch(drivers, settings.console_limit, self._ended, self._stalled),
             paths=paths,
             settings=settings,
@@ -132,7 +136,7 @@ class VmService(Talking):
 
     def _view(self, record: VmRecord) -> Vm:
         under_way = self._under_way(record)
-        return view(record, under_way.id if under_way else None)
+        return view(record, under_way.id if under_way else None, publishing.view(self._parts, record))
 
     # -- changing -----------------------------------------------------------------------------------------------------
 
@@ -176,15 +180,20 @@ class VmService(Talking):
             wanted.disk_size(record.disk_size, parts.settings.vm_defaults.disk_size, image.size)
             workdisks.size(record.work_disk_size, 0, workdisks.least(parts, image.id))
         parts.kernels.expect(record.kernel or (image.kernel if image is not None else ""))
+        if request.start:
+            self._check_ports(record)
         self._promised.append(record.name)
         return record
 
     async def set(self, ref: str, request: SetVm) -> Operation:
-        """Change what a machine is. Raises `errors.UsageError`, also for a disk that would shrink."""
+        """Change what a machine is. Raises `errors.UsageError` (no disk shrinks), `errors.PortUnavailable`."""
         record = self._machines.find(ref)
-        return self._begin(plans.SET, record, reshaping.decide(record, request))
+        reformed = reshaping.decide(record, request)
+        if record.state == "running":
+            self._parts.forwards.check(record.id, publishing.targets(record, reformed.after.publish)[0])
+        return self._begin(plans.SET, record, reformed)
 
-    def keep(self, ref: str, request: KeepVm) -> Vm:
+    async def keep(self, ref: str, request: KeepVm) -> Vm:
         """Begin a machine's time limit anew. Raises `errors.UsageError` where there is none, `errors.Busy`."""
         record = self._machines.find(ref)
         under_way = self._under_way(record)
@@ -200,28 +209,32 @@ class VmService(Talking):
         changed = self._machines.change(record.id, ttl=ttl, deadline=deadline)
         assert changed is not None
         self._leases.wake()
+        await handles.kept(self._parts.paths, changed)  # else a lost row would bring the old limit back
         return self._view(changed)
 
     async def start(self, ref: str) -> Operation:
-        """Start a machine, unless it runs already."""
+        """Start a machine, unless it runs already. Raises `errors.PortUnavailable` for what it publishes."""
         record = self._machines.find(ref)
         if joined := self._joined(record, plans.START):
             return joined
         self._check_idle(record)
-        already = f"{record.name} runs already" if record.state == "running" else ""
-        return self._begin(plans.START, record, _started(record, already=already))
+        if record.state == "running":
+            return self._begin(plans.START, record, plans.starting(record, already=f"{record.name} runs already"))
+        self._check_ports(record)
+        return self._begin(plans.START, record, plans.starting(record))
 
     async def stop(self, ref: str, request: StopVm) -> Operation:
         """Power off in order, within the request's time; nothing is to be done on a machine that does not run."""
         record, timeout = self._machines.find(ref), _bounded(request.timeout)
         if joined := self._joined(record, plans.STOP, plans.KILL):
             return joined
-        return self._begin(plans.STOP, record, Changed(record.id, timeout, already=_at_rest(record)))
+        return self._begin(plans.STOP, record, Changed(record.id, timeout, already=plans.at_rest(record)))
 
     async def restart(self, ref: str, request: StopVm) -> Operation:
         """Power off in order, then start; a machine that does not run is just started."""
         record = self._machines.find(ref)
-        return self._begin(plans.RESTART, record, _started(record, timeout=_bounded(request.timeout)))
+        self._check_ports(record)
+        return self._begin(plans.RESTART, record, plans.starting(record, timeout=_bounded(request.timeout)))
 
     async def kill(self, ref: str) -> Operation:
         """Switch off at once; an orderly stop that is under way becomes a quick one."""
@@ -230,7 +243,7 @@ class VmService(Talking):
             if joined.kind == plans.STOP and joined.step in ("", PowerOff.name):
                 self._parts.hurry.setdefault(joined.id, asyncio.Event()).set()
             return joined
-        return self._begin(plans.KILL, record, Changed(record.id, already=_at_rest(record)))
+        return self._begin(plans.KILL, record, Changed(record.id, already=plans.at_rest(record)))
 
     async def delete(self, ref: str, *, at_rest: bool = False) -> Operation:
         """Switch off and remove, disk included. Raises `errors.WrongState` on one that runs and must not."""
@@ -238,6 +251,9 @@ class VmService(Talking):
         if at_rest and record.state == "running":
             raise errors.WrongState(name=record.name, state=record.state, needed="stopped")
         return self._joined(record, plans.DELETE) or self._begin(plans.DELETE, record, Changed(record.id))
+
+    def _check_ports(self, record: VmRecord) -> None:
+        self._parts.forwards.check(record.id, publishing.targets(record)[0])
 
     def _joined(self, record: VmRecord, *kinds: str) -> Operation | None:
         """The change that does already what is asked for."""
@@ -328,9 +344,8 @@ class VmService(Talking):
         ending = {each.subject_id for each in self._engine.unfinished() if each.kind in plans.TRANSIENT}
         running = await asyncio.to_thread(strays.everywhere, parts.paths)
         gone = sorted((lost.there(parts.paths) | set(running)) - {each.id for each in self._machines.all()})
-        await orphans.clear(
-            [orphans.lost_machine(parts, vm_id, running.get(vm_id, []), vm_id in ending) for vm_id in gone]
-        )
+        found = [orphans.lost_machine(parts, each, running.get(each, []), each in ending) for each in gone]
+        await orphans.clear(found)
 
     async def recover(self) -> None:
         """Find every machine again: serve those that run, put the end of the others on record, clear what is left."""
@@ -355,6 +370,7 @@ class VmService(Talking):
                 self._holds.await_first(record.id)
         elif record.state == "running" and self._parts.drivers.of(record).alive(record.handle):
             self._parts.watch.begin(record.id, record.handle)
+            await publishing.again(self._parts, record)
             self._ready(record)
         else:
             end = await self._parts.drivers.of(record).wait(record.handle, 0) or Exit(reason="failed")
@@ -366,6 +382,7 @@ class VmService(Talking):
     async def close(self) -> None:
         """Let go of everything; the machines go on."""
         self._holds.close()
+        await self._parts.forwards.close()
         await self._leases.close()
         await self._tokens.close()
         await self._parts.watch.close()
@@ -375,19 +392,6 @@ class VmService(Talking):
         await self._parts.connections.close()
         if self._parts.network is not None:
             await self._parts.network.close()
-
-
-def _started(record: VmRecord, *, timeout: float = 0.0, already: str = "") -> Changed:
-    reshaped = record.pending is not None and not already
-    return Changed(record.id, timeout, jailed=record.jailed, reshaped=reshaped, already=already)
-
-
-def _at_rest(record: VmRecord) -> str:
-    """Why there is nothing to stop; nothing where there is, or may be."""
-    if record.state == "running" or record.handle is not None:
-        return ""
-    told = {"stopped": "is stopped already", "created": "was never started"}
-    return f"{record.name} {told.get(record.state, 'does not run')}"
 
 
 def _bounded(timeout: float) -> float:

@@ -7,18 +7,19 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from functools import partial
 
 from banger import errors
 from banger.api.operation import Operation
-from banger.api.port import VmPorts
+from banger.api.port import Forward, Forwarded, VmPorts
 from banger.api.vm import ExecVm, Health
 from banger.engine.engine import Engine
 from banger.guest import web
 from banger.guest.channel import Channel
 from banger.guest.command import GuestCommand
-from banger.vms import commands, console, ports
+from banger.guest.connection import GuestConnection
+from banger.vms import commands, console, ports, published, publishing
 from banger.vms.holds import Holds
 from banger.vms.leases import Leases
 from banger.vms.parts import Parts
@@ -66,7 +67,36 @@ class Talking:
                 listening = await channel.listeners()
         except TimeoutError:
             raise errors.GuestSilent(seconds=f"{PATIENCE:g}", name=record.name) from None
-        return ports.view(record, listening, await ports.schemes(record, listening, partial(web.scheme, channel)))
+        ways = ports.ways(self._parts.forwards.bound(record.id))
+        spoken = await ports.schemes(record, listening, partial(web.scheme, channel), ways)
+        return ports.view(record, listening, spoken, ways, publishing.forwarded(self._parts, record))
+
+    @contextlib.asynccontextmanager
+    async def forward(self, ref: str, wanted: Sequence[str]) -> AsyncIterator[tuple[Forwarded, asyncio.Event]]:
+        """Forward ports of the host into a machine for as long as the block lasts; where they are, and what is set when
+        the machine ends before. Raises `errors.UsageError`, `errors.WrongState`, `errors.PortUnavailable`."""
+        record = self._running(ref)
+        if record.worker_of:
+            self._check_idle(record)
+        read = published.read(wanted)
+        if not read:
+            raise errors.UsageError(detail="say which port to forward, as in 8080:80")
+        targets = {each.place: each.guest for each in read}
+        told = [Forward(address=each.address, port=each.port, guest=each.guest) for each in read]
+        with self._hold(record):
+            async with self._parts.forwards.hold(record.id, targets) as ended:
+                yield Forwarded(name=record.name, forwards=told), ended
+
+    async def _dial(self, vm_id: str, port: int) -> GuestConnection:
+        """A connection to what listens on the loopback of a machine that runs, by IPv4 or by IPv6 alone."""
+        record = self._machines.get(vm_id)
+        if record is None or record.state != "running":
+            raise errors.AgentLost(reason="the machine does not run")
+        channel = await self._parts.connections.get(record)
+        try:
+            return await channel.dial(port)
+        except errors.GuestRefused:
+            return await channel.dial(port, "::1")
 
     def logs(self, ref: str, follow: bool = False) -> AsyncIterator[bytes]:
         """The console as it is; ``follow`` goes on until the machine ends. Raw bytes of the guest's."""
@@ -158,6 +188,10 @@ class Talking:
             self._check_idle(record)
             raise errors.WrongState(name=record.name, state=record.state, needed="running")
         return record
+
+    def _called(self, vm_id: str) -> str:
+        record = self._machines.get(vm_id)
+        return record.name if record is not None else vm_id
 
     def _alive(self, vm_id: str) -> bool:
         record = self._machines.get(vm_id)

@@ -14,7 +14,7 @@ from banger.api.vm import CreateVm
 from banger.config.settings import Config
 from banger.config.sizes import format_size
 from banger.vmm.driver import Features, UserNetwork
-from banger.vms import labels, names
+from banger.vms import labels, names, published
 from banger.vms.deadline import LONGEST
 from banger.vms.record import Machines, VmRecord
 
@@ -65,6 +65,7 @@ def decide(
         private=settings.vm_defaults.private,
         peers=settings.vm_defaults.peers if request.peers is None else request.peers,
         host=settings.vm_defaults.host_loopback,
+        publish=published.read(request.publish),
         created=time.time(),
     )
 

@@ -9,7 +9,7 @@ import os
 
 from banger import errors
 from banger.config.sizes import format_size
-from banger.disk import work_disk
+from banger.disk import lasting, work_disk
 from banger.disk.roots import strategy
 from banger.engine.change import Report
 from banger.images import seeds
@@ -88,10 +88,7 @@ class MakeWorkDisk(Step):
         await work_disk.make(self.path, fill, record.work_disk_size, durable=not record.ephemeral)
         uid = self.parts.uid(record)
         if uid is not None:
-            try:
-                os.chown(self.path, uid, uid)
-            except OSError as error:
-                raise errors.from_os(error, self.path) from error
+            await lasting.given(self.path, uid, durable=not record.ephemeral)
 
     async def _fill(self, record: VmRecord, report: Report) -> work_disk.Fill:
         begin, size = await seed(self.parts, record), record.work_disk_size

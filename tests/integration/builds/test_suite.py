@@ -11,6 +11,7 @@ import pytest
 from banger import errors, proc
 from banger.api.recipe import BuildImage, BuiltFile, RecipeConfig, RecipeFile
 from banger.builds import payload, shell
+from banger.disk import edit
 from tests import guest_images
 from tests.installation import scenario
 from tests.integration.builds.conftest import Rig
@@ -77,6 +78,8 @@ def test_an_archive_of_files_is_read_as_it_was_meant(tmp_path: Path) -> None:
 async def test_a_suite_becomes_an_image_by_its_recipe(rig: Rig) -> None:
     recipe = BuildImage(
         name="built",
+        systemd=True,
+        ssh=True,
         files=[RecipeFile(path="/srv/new/greeting", content=b"hello\n", mode=0o640, owner="games")],
         commands=[
             "stat -c '%U %a' /srv/new/greeting >/result; echo $GREETING >>/result; ls -A /run >>/result",
@@ -88,6 +91,13 @@ async def test_a_suite_becomes_an_image_by_its_recipe(rig: Rig) -> None:
     async with rig.daemon() as daemon:
         ended = await daemon.done(await daemon.builds.build(recipe))
         image = daemon.images.show("built")
+        assert image.init == "/sbin/init"
+        for name in ("/usr/sbin/sshd", "/lib/systemd/systemd", "/usr/bin/ssh-keygen"):
+            assert await edit.resolve(image.rootfs, name) is not None, name
+        enabled = await edit.listing(image.rootfs, "/etc/systemd/system/multi-user.target.wants")
+        assert b"ssh.service" in [each.name for each in enabled]
+        keys = [each.name for each in await edit.listing(image.rootfs, "/etc/ssh") if b"host" in each.name]
+        assert keys == [], "each machine makes its own"
         script = "cat /result\nstat /host-file\nls -l /run\n"
         argv = [proc.find("debugfs"), "-f", "-", image.rootfs]
         told = subprocess.run(argv, input=script, capture_output=True, text=True, check=True)  # noqa: ASYNC221

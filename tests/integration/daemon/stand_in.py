@@ -3,7 +3,8 @@
 Started as a process by `Daemon`; the real services have tests of their own. Its machines are the records in its store,
 and the commands of a guest are these words:
 
-- ``cat``: writes its stdin to its stdout; ``count N``: writes N frames; ``exit N``, ``signal N``
+- ``cat``, and ``/bin/sh`` whatever it is told: writes its stdin to its stdout; ``count N``: writes N frames;
+  ``exit N``, ``signal N``
 - ``stuck``: reads nothing and ends when it is killed, which it notes in the file ``killed`` in the state directory
 """
 
@@ -22,7 +23,7 @@ from banger.api.daemon import Check, Report
 from banger.api.image import CacheUse, Image, ImportImage, PullImage, RegisterImage
 from banger.api.kernel import ImportKernel, KernelInfo, PullKernel
 from banger.api.operation import Operation
-from banger.api.port import VmPorts
+from banger.api.port import Forward, Forwarded, VmPorts
 from banger.api.recipe import BuildImage
 from banger.api.vm import CreateVm, ExecVm, Health, KeepVm, SetVm, StopVm, Vm, VmStatsList
 from banger.config.settings import Config
@@ -73,7 +74,7 @@ class Command:
 
     async def output(self) -> AsyncIterator[tuple[int, bytes]]:
         word, *rest = self._argv
-        if word == "cat":
+        if word in ("cat", "/bin/sh"):
             while (data := await self._pipe.get()) is not None:
                 yield 1, data
         elif word == "count":
@@ -155,7 +156,7 @@ class Vms:
         )  # fmt: skip
         return self._engine.begin("vm.create", subject=name, subject_id=f"id-{name}", spec={"name": name})
 
-    def keep(self, ref: str, request: KeepVm) -> Vm:
+    async def keep(self, ref: str, request: KeepVm) -> Vm:
         return self.show(ref)
 
     def _begin(self, verb: str, ref: str, state: str, needed: str) -> Operation:
@@ -192,6 +193,17 @@ class Vms:
     async def ports(self, ref: str) -> VmPorts:
         found = self.show(ref)
         return VmPorts(id=found.id, name=found.name, ports=[])
+
+    @contextlib.asynccontextmanager
+    async def forward(self, ref: str, wanted: Sequence[str]) -> AsyncIterator[tuple[Forwarded, asyncio.Event]]:
+        found, ended = self.show(ref), asyncio.Event()
+        note(self._state, f"forward {' '.join(wanted)}")
+        if wanted == ["1"]:
+            ended.set()
+        try:
+            yield Forwarded(name=found.name, forwards=[Forward(address="127.0.0.1", port=1, guest=2)]), ended
+        finally:
+            note(self._state, f"free {' '.join(wanted)}")
 
     async def logs(self, ref: str, follow: bool) -> AsyncIterator[bytes]:
         yield b"console\n"
@@ -269,6 +281,9 @@ class Images:
 
     def cache(self) -> CacheUse:
         return CacheUse(blobs=0, bytes=0)
+
+    async def seed_faults(self) -> dict[str, str]:
+        return {}
 
     async def prune_cache(self) -> Operation:
         raise errors.DiskFull(path="/")

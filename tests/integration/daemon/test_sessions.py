@@ -3,6 +3,9 @@
 import json
 import os
 import signal
+import socket
+import tarfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,19 +22,34 @@ from tests.fakes import prepare, request
 from tests.home import Home, make_home, passable
 
 WAIT = 60.0
+LARGE, PIECE = 1 << 30, 1 << 16
+"""What copies have to carry, and how much of it at a time: they never come to an end by themselves."""
 
 
 @pytest.fixture
 def serving(tmp_path: Path) -> Iterator[Home]:
-    """An installation with a machine that runs."""
+    """An installation with a machine that runs, whose daemon takes its time to make another."""
     with passable(tmp_path) as directory, make_home(directory) as home:
         prepare(home)
         with Client(home.paths.socket) as client:
             client.wait(client.vm_create(request("one")))
+        home.banger("daemon", "stop", check=True)
+        home.env["BANGER_FAKE_DELAY"] = f"{2 * WAIT}"
+        for name in ("from", "to"):
+            place(home, name).mkdir()
+            place(home, name).chmod(0o777)
+        with open(place(home, "from") / "large", "wb") as file:
+            file.truncate(LARGE)
+        home.banger("daemon", "start", check=True)
         try:
             yield home
         finally:
             home.banger("vm", "delete", "one", check=True)
+
+
+def place(home: Home, name: str) -> Path:
+    """A directory that the guest, which is a process of this host, can read and write."""
+    return home.directory / name
 
 
 def daemon_pid(home: Home) -> int:
@@ -49,10 +67,69 @@ def hold(client: Client) -> Iterator[object]:
     yield from reply.chunks()
 
 
-SESSIONS: dict[str, Callable[[Client], Iterator[object]]] = {
-    "exec": exec_,
-    "console": lambda client: client.vm_logs("one", follow=True),
-    "hold": hold,
+def forward(client: Client) -> Iterator[object]:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+    return client.vm_forward("one", f"{port}:9")
+
+
+def put(home: Home, client: Client) -> Iterator[object]:
+    """A file goes in, a piece at a time, as a thread of the client's own sends it."""
+    told = threading.Event()
+
+    def archive() -> Iterator[bytes]:
+        entry = tarfile.TarInfo("large")
+        entry.size = LARGE
+        yield entry.tobuf()
+        while True:
+            yield bytes(PIECE)
+            told.set()
+            time.sleep(0.02)
+
+    sent: list[BaseException] = []
+
+    def send() -> None:
+        try:
+            client.vm_put("one", str(place(home, "to")), archive())
+        except BaseException as error:
+            sent.append(error)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    assert told.wait(WAIT)
+    yield "begun"
+    sender.join(WAIT)
+    raise sent[0]
+
+
+def get(home: Home, client: Client) -> Iterator[object]:
+    """A file comes out, as slowly as somebody reads it."""
+    reply = client.vm_get("one", str(place(home, "from") / "large"))
+    for chunk in reply.chunks():
+        yield chunk
+        time.sleep(0.02)
+
+
+def events(client: Client) -> Iterator[object]:
+    heard = client.events()
+    yield "listening"
+    yield from heard
+
+
+def follow(client: Client) -> Iterator[object]:
+    """The creation of a machine, which the next daemon takes back."""
+    yield from client.follow(client.vm_create(request("two")))
+
+
+SESSIONS: dict[str, Callable[[Home, Client], Iterator[object]]] = {
+    "exec": lambda home, client: exec_(client),
+    "console": lambda home, client: client.vm_logs("one", follow=True),
+    "hold": lambda home, client: hold(client),
+    "forward": lambda home, client: forward(client),
+    "put": put,
+    "get": get,
+    "events": lambda home, client: events(client),
+    "follow": lambda home, client: follow(client),
 }
 
 
@@ -69,7 +146,7 @@ class Session(Thread):
     def run(self) -> None:
         try:
             with Client(self.home.paths.socket, start=False, timeout=WAIT) as client:
-                for _ in SESSIONS[self.name](client):
+                for _ in SESSIONS[self.name](self.home, client):
                     self.begun = True
         except BaseException as error:
             self.end = error
@@ -103,5 +180,6 @@ def test_sessions_end_with_a_type_when_their_daemon_does(serving: Home, number: 
     serving.banger("daemon", "start", check=True)
     with Client(serving.paths.socket) as client:
         assert client.vm_show("one") == before, "the machine did not notice"
+        assert [each.name for each in client.vm_list().vms] == ["one"], "what was followed was taken back"
         with client.vm_exec("one", ExecVm(argv=["/bin/echo", "again"])) as command:
             assert b"".join(data for _, data in command) == b"again\n"

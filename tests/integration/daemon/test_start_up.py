@@ -72,6 +72,7 @@ def machine(daemon: Daemon) -> Daemon:
         ("vm", "prune", "--force"),
         ("image", "list"),
         ("daemon", "status"),
+        ("internal", "ssh-proxy", "web.vm"),
     ],
     ids=" ".join,
 )

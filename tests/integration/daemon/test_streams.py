@@ -80,6 +80,18 @@ def test_a_machine_is_held_for_as_long_as_the_stream_is_open(daemon: Daemon) -> 
         assert reply.status == 404
 
 
+def test_ports_are_forwarded_for_as_long_as_the_stream_is_open(daemon: Daemon) -> None:
+    daemon.make()
+    with daemon.stream("/v1/vms/m/forward?port=8080:80&port=81") as reply:
+        assert json.loads(reply.readline())["name"] == "m"
+        assert "free 8080:80 81" not in daemon.notes()
+    daemon.wait_for(lambda: "free 8080:80 81" in daemon.notes())
+    with daemon.stream("/v1/vms/m/forward?port=1") as reply:
+        assert len(reply.read().splitlines()) == 1, "its machine has ended"
+    with daemon.stream("/v1/vms/none/forward?port=1") as reply:
+        assert reply.status == 404
+
+
 def test_an_archive_goes_in_with_constant_memory(daemon: Daemon) -> None:
     daemon.make()
     before = resident(daemon)

@@ -138,13 +138,13 @@ def test_a_name_that_debugfs_would_misread_is_refused(tmp_path: Path, path: str)
     image = tmp_path / "none"
     for each in (GuestFile(path), GuestFile(path, target="x"), Remove(path)):
         with pytest.raises(errors.UsageError):
-            asyncio.run(edit.apply(str(image), [each]))
+            asyncio.run(edit.apply(str(image), [each], scratch=str(tmp_path)))
 
 
 @pytest.mark.parametrize("target", ["", "new\nline", "\udcff", "t" * 4096])
 def test_a_target_that_debugfs_would_misread_is_refused(tmp_path: Path, target: str) -> None:
     with pytest.raises(errors.UsageError):
-        asyncio.run(edit.apply(str(tmp_path / "none"), [GuestFile("/link", target=target)]))
+        asyncio.run(edit.apply(str(tmp_path / "none"), [GuestFile("/link", target=target)], scratch=str(tmp_path)))
 
 
 def test_a_line_that_debugfs_would_cut_is_refused(scene: Scene) -> None:
@@ -193,7 +193,7 @@ def test_a_file_system_without_inodes_is_an_error(tmp_path: Path) -> None:
     made(image, "-N", "16")
     files = [GuestFile(f"/f{number}") for number in range(80)]
     with pytest.raises(errors.UnusableDisk, match="no room left"):
-        asyncio.run(edit.apply(str(image), files))
+        asyncio.run(edit.apply(str(image), files, scratch=str(tmp_path)))
     Ext4Image(image, tmp_path).check()
 
 
@@ -202,16 +202,16 @@ def test_a_full_host_disk_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "mount").mkdir()
     program = (
         "import asyncio, sys; from banger.disk import edit; from banger.disk.guest_file import GuestFile\n"
-        "asyncio.run(edit.apply(sys.argv[1], [GuestFile('/a', source=sys.argv[2])], scratch='/tmp'))"
+        "asyncio.run(edit.apply(sys.argv[1], [GuestFile('/a', source=sys.argv[2])], scratch=sys.argv[3]))"
     )
     (tmp_path / "source").write_bytes(os.urandom(8 << 20))
     script = (
         'mount -t tmpfs -o size=6m none "$1" && cp --sparse=always "$2" "$1/image" && '
-        '"$3" -P -c "$4" "$1/image" "$5" 2>&1'
+        '"$3" -P -c "$4" "$1/image" "$5" "$6" 2>&1'
     )
     done = subprocess.run(
         ["unshare", "-Urm", "sh", "-c", script, "sh", str(tmp_path / "mount"), scene.path, sys.executable, program,
-         str(tmp_path / "source")],
+         str(tmp_path / "source"), str(tmp_path)],
         capture_output=True, text=True, timeout=60,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(os.path.abspath(each) for each in sys.path if each)},
     )  # fmt: skip
@@ -255,7 +255,7 @@ def test_a_file_system_that_is_not_fit_is_neither_read_nor_edited(
     damage(image)
     before = image.read_bytes()
     works: list[Callable[[], Coroutine[None, None, object]]] = [
-        lambda: edit.apply(str(image), [GuestFile("/a")]),
+        lambda: edit.apply(str(image), [GuestFile("/a")], scratch=str(tmp_path)),
         lambda: edit.read(str(image), "/a", 1),
         lambda: edit.listing(str(image), "/"),
     ]
@@ -277,10 +277,10 @@ def test_a_file_system_in_use_is_not_edited(scene: Scene) -> None:
 
 def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
     with pytest.raises(errors.NoSuchPath):
-        asyncio.run(edit.apply(str(tmp_path / "absent"), [GuestFile("/a")]))
+        asyncio.run(edit.apply(str(tmp_path / "absent"), [GuestFile("/a")], scratch=str(tmp_path)))
     for path in (str(tmp_path), "/dev/null"):
         with pytest.raises(errors.UnusableDisk):
-            asyncio.run(edit.apply(path, [GuestFile("/a")]))
+            asyncio.run(edit.apply(path, [GuestFile("/a")], scratch=str(tmp_path)))
     odd = tmp_path / "image?offset=1024"
     made(odd)
     with pytest.raises(errors.UnusableDisk, match="question mark"):
@@ -359,9 +359,15 @@ def test_file_systems_of_other_makers(tmp_path: Path, form: tuple[str, ...]) -> 
     image = tmp_path / "image"
     made(image, *form, size=32 << 20)
     files = [GuestFile(f"/many/a-name-that-takes-room-{number:04}", b"x" * number) for number in range(200)]
-    asyncio.run(edit.apply(str(image), [*files, GuestFile("/link", target="t" * 100), Directory("/d", 0o700, 1, 2)]))
+    asyncio.run(
+        edit.apply(
+            str(image),
+            [*files, GuestFile("/link", target="t" * 100), Directory("/d", 0o700, 1, 2)],
+            scratch=str(tmp_path),
+        )
+    )
     again = [GuestFile(each.path, b"again", uid=3) for each in files[::2]]
-    asyncio.run(edit.apply(str(image), [*again, Remove("/link"), Remove("/d"), GuestFile("/f")]))
+    asyncio.run(edit.apply(str(image), [*again, Remove("/link"), Remove("/d"), GuestFile("/f")], scratch=str(tmp_path)))
     Ext4Image(image, tmp_path).check()
     assert {each.name for each in asyncio.run(edit.listing(str(image), "/"))} == {b"lost+found", b"many", b"f"}
     assert len(asyncio.run(edit.listing(str(image), "/many"))) == 200
@@ -377,7 +383,7 @@ def test_features_that_debugfs_gets_wrong_are_refused(tmp_path: Path) -> None:
     made(quota, "-O", "quota")
     for image, match in ((inline, "inline data"), (quota, "quotas")):
         with pytest.raises(errors.UnusableDisk, match=match):
-            asyncio.run(edit.apply(str(image), [GuestFile("/a")]))
+            asyncio.run(edit.apply(str(image), [GuestFile("/a")], scratch=str(tmp_path)))
     with pytest.raises(errors.UnusableDisk, match="inline data"):
         asyncio.run(edit.listing(str(inline), "/"))
     assert [each.name for each in asyncio.run(edit.listing(str(quota), "/"))] == [b"lost+found"]

@@ -50,6 +50,6 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(base: Path, tmp_path: Path
         asyncio.run(overlay.create(str(path), str(base), MIB))
     with pytest.raises(errors.UsageError):
         asyncio.run(overlay.create(str(path), str(base), 64 * MIB + 1))
-    with pytest.raises(OSError):
+    with pytest.raises(errors.BangerError, match="No such file"):
         asyncio.run(overlay.create(str(tmp_path / "absent" / "disk.qcow2"), str(base)))
     assert sorted(each.name for each in tmp_path.iterdir()) == [base.name]

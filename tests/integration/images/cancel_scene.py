@@ -57,9 +57,8 @@ class Cancelling:
         self.scene.files(self.images(), f"{at}: {self.passed[at:][:1]}")
         if self.images() != self.scene.settled:
             sound(self.daemon.images.show(NAME).rootfs)
-            if self.scene.kind != "replace":
-                self.at = 1 << 30
-                await self.daemon.done(await self.daemon.images.delete(NAME))
+            self.at = 1 << 30
+            await self.scene.back(self.daemon)
             self.scene.settled = self.images()
         return over
 

@@ -15,22 +15,29 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from banger.api.image import ImportImage, PullImage
+from banger.api.image import ImportImage, PullImage, RegisterImage
 from banger.api.operation import Operation
+from banger.bundles.pack import Packed
 from banger.engine import run as engine_run
 from banger.images.record import RECORD, ROOTFS
 from banger.store.operations import Operations
 from banger.store.records import Records
+from tests import web
+from tests.home import BANGER
 from tests.installation import MIB, Daemon, Installation
 
 SIZE = 64 * MIB
 NAME = "victim"
+KINDS = {"replace": "image.pull", "bundle": "image.pull", "directory": "image.import"}
+"""Of scenes that are not named as their change is."""
+
 FILES = ("rename", "replace", "link", "chmod", "fsync", "unlink", "makedirs", "mkdir")
 Begin = Callable[[Daemon], Coroutine[Any, Any, Operation]]
 
@@ -104,13 +111,30 @@ class Scene:
         self.directory = directory
         self.installation = Installation(directory)
         self.installation.stock()
+        self.temporary = directory / "temporary"
+        self.temporary.mkdir()
+        os.environ["TMPDIR"] = tempfile.tempdir = str(self.temporary)  # nothing of a change belongs there
+        if kind == "bundle":
+            self.publish()
         self.log = directory / "boundaries"
         self.settled = asyncio.run(self._prepare())
+
+    def publish(self) -> None:
+        """A catalog that has the archive as a bundle, which the product's own program makes of it."""
+        out = self.directory / "victim.tar.zst"
+        argv = ["--rootfs-tar", str(self.directory / "archive.tar"), "--name", NAME, "--size", "64M", "--out", str(out)]
+        made = subprocess.run([*BANGER, "internal", "make-bundle", *argv, "--json"], check=True, capture_output=True)
+        catalogs = Path(self.installation.paths.catalogs)
+        catalogs.mkdir(parents=True)
+        entry = web.Bundle(b"", Packed(**json.loads(made.stdout))).entry(NAME, str(out))
+        (catalogs / "own.toml").write_text(entry)
 
     async def _prepare(self) -> dict[str, str]:
         async with self.installation.daemon() as daemon:
             if self.kind in ("replace", "delete"):
                 await daemon.done(await self.pull(daemon))
+            if self.kind == "promote":
+                await daemon.done(await self.register(daemon))
             return self.images(daemon)
 
     async def pull(self, daemon: Daemon) -> Operation:
@@ -118,10 +142,30 @@ class Scene:
         reference = (self.directory / "reference").read_text()
         return await daemon.images.pull(PullImage(reference=reference, name=NAME, size=SIZE, force=force))
 
+    async def register(self, daemon: Daemon, *, changed: bool = False) -> Operation:
+        """The owner's file, as its owner made it; ``changed`` by the change itself."""
+        path = self.directory / "own.ext4"
+        with (self.directory / "rootfs.ext4").open("rb") as source, path.open("wb") as target:
+            while block := source.read(4096):  # holes stay holes
+                target.seek(4096, os.SEEK_CUR) if block.count(0) == 4096 else target.write(block)
+            target.truncate()
+        return await daemon.images.register(
+            RegisterImage(name=NAME, path=str(path), root_owned=changed, assets=changed)
+        )
+
     async def begin(self, daemon: Daemon) -> Operation:
         if self.kind == "import":
             request = ImportImage(path=f"{self.directory}/archive.tar", name=NAME, size=SIZE)
             return await daemon.images.import_archive(request)
+        if self.kind == "directory":
+            request = ImportImage(path=f"{self.directory}/tree", name=NAME, size=SIZE, directory=True)
+            return await daemon.images.import_archive(request)
+        if self.kind == "bundle":
+            return await daemon.images.pull(PullImage(reference=NAME))
+        if self.kind == "register":
+            return await self.register(daemon, changed=True)
+        if self.kind == "promote":
+            return await daemon.images.promote(NAME)
         if self.kind == "delete":
             return await daemon.images.delete(NAME)
         return await self.pull(daemon)
@@ -180,7 +224,7 @@ class Scene:
                 if not each.ended:
                     await daemon.done(each)
             await daemon.until(lambda: all(each.ended for each in daemon.engine.operations()))
-            kind = "image.pull" if self.kind == "replace" else f"image.{self.kind}"
+            kind = KINDS.get(self.kind, f"image.{self.kind}")
             last = next((each.state for each in daemon.engine.operations() if each.kind == kind), "failed")
             assert last in ("done", "failed"), (where, last)
             now = self.images(daemon)
@@ -200,16 +244,26 @@ class Scene:
         else:
             sound(daemon.images.show(NAME).rootfs)
             assert set(now) == {*self.settled, NAME}, (where, now)
-            if self.kind != "replace":
-                await daemon.done(await daemon.images.delete(NAME))
+            await self.back(daemon)
         self.settled = self.images(daemon)
+
+    async def back(self, daemon: Daemon) -> None:
+        """From what the change has made to where it can be made again."""
+        if self.kind == "replace":
+            return
+        await daemon.done(await daemon.images.delete(NAME))
+        if self.kind == "promote":
+            await daemon.done(await self.register(daemon))
 
     def files(self, images: dict[str, str], where: str) -> None:
         paths = self.installation.paths
         assert sorted(os.listdir(paths.images)) == sorted(images.values()), where
         for identity in images.values():
-            assert {ROOTFS, RECORD} <= set(os.listdir(paths.image(identity))), where
+            found = set(os.listdir(paths.image(identity)))
+            own = not json.loads(Path(paths.image(identity), RECORD).read_text()).get("path")
+            assert ({ROOTFS, RECORD} if own else {RECORD}) <= found, where
         assert os.listdir(paths.staging) == [], where
+        assert os.listdir(self.temporary) == [], where
         cache = Path(paths.oci_cache)
         if cache.exists():
             assert {each.name for each in cache.iterdir()} <= {"oci-layout", "index.json", "blobs", "lock"}, where
@@ -223,7 +277,7 @@ def sound(rootfs: str) -> None:
 
 
 def main() -> None:
-    """argv: directory (with ``reference`` and ``archive.tar`` in it), kind of change. Says what it met, as JSON."""
+    """argv: directory (as `test_image_deaths` makes it), kind of change. Says what it met, as JSON."""
     directory, kind = Path(sys.argv[1]), sys.argv[2]
     scene = Scene(directory, kind)
     boundaries: list[str] = []

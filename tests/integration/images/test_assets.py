@@ -10,10 +10,11 @@ import pytest
 from banger.api.image import ImportImage, PullImage
 from banger.disk import edit
 from banger.guest import assets
+from banger.images import sources
 from banger.images.record import ImageRecord
 from banger.oci.build import LayerSource, build_image
 from tests import guest_images
-from tests.ext4_image import Ext4Image
+from tests.ext4_image import Ext4Image, content
 from tests.guest_images import EPOCH, Tar
 from tests.installation import MIB, Daemon, Installation, scenario
 
@@ -133,7 +134,7 @@ async def test_an_offline_edit_makes_the_same_of_an_image_that_has_none(
     plain = tmp_path / "plain.ext4"
     build_image([LayerSource(str(tmp_path / "layer.tar"), "layer")], str(plain), size=SIZE, seed="sha256:0")
     async with installation.daemon() as daemon:
-        await edit.apply(str(plain), assets.load(daemon.images.agent).files)
+        await edit.apply(str(plain), assets.load(daemon.images.agent).files, scratch=str(tmp_path))
         made = await make(daemon, tmp_path / "made.tar", content)
         images = [Ext4Image(each, tmp_path) for each in (str(plain), daemon.images.rootfs(made))]
     for image in images:
@@ -169,6 +170,30 @@ async def test_the_same_content_gives_the_same_bytes(installation: Installation,
             record = await make(daemon, tmp_path / f"{number}.tar", Tar().file("a", b"b").bytes())
             digests.append(_of(daemon.images.rootfs(record)))
             await daemon.done(await daemon.images.delete("made"))
+    assert digests[0] == digests[1]
+
+
+@scenario
+async def test_the_size_follows_from_the_content_and_from_no_setting(
+    installation: Installation, tmp_path: Path
+) -> None:
+    """Large enough for a machine of the built-in size, and no setting makes other bytes."""
+    (tmp_path / "made.tar").write_bytes(Tar().file("a", b"b" * 70_000).bytes())
+    digests = []
+    for number, size in enumerate((2 << 30, 20 << 30)):
+        async with installation.daemon(**{"vm_defaults.disk_size": size}) as daemon:
+            request = ImportImage(path=str(tmp_path / "made.tar"), name=f"made-{number}")
+            await daemon.done(await daemon.images.import_archive(request))
+            record = daemon.images.find(request.name)
+            assert record.fitted and record.size == sources.LEAST == 8 << 30
+            digests.append(content(daemon.images.rootfs(record)))
+            request = ImportImage(path=str(tmp_path / "made.tar"), name=f"asked-{number}", size=record.size)
+            await daemon.done(await daemon.images.import_archive(request))
+            asked = daemon.images.find(request.name)
+            assert (asked.fitted, asked.size) == (False, record.size), "its groups begin with another number of blocks"
+            assert not os.path.samefile(daemon.images.rootfs(asked), daemon.images.rootfs(record))
+            for name in (record.name, asked.name):
+                await daemon.done(await daemon.images.delete(name))
     assert digests[0] == digests[1]
 
 

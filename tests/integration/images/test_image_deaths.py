@@ -11,7 +11,8 @@ import pytest
 
 from tests import guest_images
 from tests.guest_images import Tar
-from tests.home import TREE
+from tests.home import TREE, passable
+from tests.integration.images.test_registered import make as make_rootfs
 from tests.registry import Registry
 
 WORDS = {
@@ -19,18 +20,27 @@ WORDS = {
              "after the start of skopeo", "after the start of python", "progress", "after commit done"),
     "replace": ("before commit running", "before link", "before rename", "record replace", "after commit done"),
     "import": ("before commit running", "before makedirs", "after the start of python", "after commit done"),
+    "directory": ("before commit running", "before makedirs", "after the start of python", "after commit done"),
+    "register": ("before commit running", "before makedirs", "before prlimit", "after the start of prlimit",
+                 "after the start of e2fsck", "record insert", "after commit done"),
+    "promote": ("before commit running", "before makedirs", "before prlimit", "after the start of prlimit",
+                "before rename", "record replace", "record insert", "after commit done"),
     "delete": ("before record delete", "before rename", "before rmtree", "after commit done"),
 }  # fmt: skip
 """Some boundaries that a run must have met, as a sign that the hooks still hold."""
 
 
 @pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    """A place for a scene, with the reference and the archive that its images are made of."""
+def directory(tmp_path: Path) -> Iterator[Path]:
+    """A place for a scene, with what its images are made of: a reference, an archive, a directory, a file system."""
     layers = [Tar().file("a", os.urandom(300_000)).file("b").bytes(), Tar().file(".wh.b").file("c", b"1").bytes()]
-    (tmp_path / "reference").write_text(guest_images.write_layout(tmp_path / "layout", layers))
-    (tmp_path / "archive.tar").write_bytes(layers[0])
-    return tmp_path
+    with passable(tmp_path) as place:
+        (place / "reference").write_text(guest_images.write_layout(place / "layout", layers))
+        (place / "archive.tar").write_bytes(layers[0])
+        (place / "tree/etc").mkdir(parents=True)
+        (place / "tree/etc/content").write_bytes(os.urandom(300_000))
+        make_rootfs(place / "rootfs.ext4", place / "tree")
+        yield place
 
 
 @pytest.fixture
@@ -63,18 +73,22 @@ def test_a_daemon_that_dies_at_every_boundary_of_a_change(directory: Path, kind:
 
 
 @pytest.mark.usefixtures("registry")
-@pytest.mark.parametrize("kind", ["pull", "replace", "import"])
+@pytest.mark.parametrize("kind", ["pull", "replace", "import", "directory", "promote"])
 def test_a_change_that_is_cancelled_at_every_second_boundary(directory: Path, kind: str) -> None:
     boundaries = play("cancel_scene", str(directory), kind)
     steps = {each.rpartition(" ")[2] for each in boundaries if "commit running" in each}
-    assert "build" in steps
+    assert ("copy" if kind == "promote" else "build") in steps
     assert steps & {"publish", "row"}, "what comes while layers do moves the second ones"
 
 
 @pytest.mark.parametrize(
-    ("kind", "place", "kibibytes"), [("pull", "cache", 64), ("import", "state", 96), ("replace", "state", 16)]
-)
+    ("kind", "place", "kibibytes"),
+    [
+        ("pull", "cache", 64), ("import", "state", 96), ("replace", "state", 16), ("bundle", "state", 96),
+        ("promote", "state", 64), ("register", "state", 32), ("make-bundle", "made", 192),
+    ],
+)  # fmt: skip
 def test_a_disk_that_is_full_at_every_stage(directory: Path, kind: str, place: str, kibibytes: int) -> None:
-    """Of the cache, or of the database, the staging area and the images together."""
+    """Of the cache; of the database, the staging area and the images together; or of where a bundle is made."""
     ends = play("full_scene", str(directory), kind, place, str(kibibytes << 10), namespace=("unshare", "-Urm"))
     assert ends.count("full") > 2 and ends[-1] == "done"

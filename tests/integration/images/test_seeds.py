@@ -45,7 +45,7 @@ async def bring(daemon: Daemon, directory: Path, layer: Tar, name: str = "one") 
 
 @scenario
 async def test_a_seed_holds_the_images_own_home(installation: Installation, tmp_path: Path) -> None:
-    async with installation.daemon() as daemon:
+    async with installation.daemon(seed_ssh_key=False) as daemon:
         record = await bring(daemon, tmp_path, home())
         shown = daemon.images.show("one").work_seed
         assert shown is not None and (shown.size, shown.key) == (64 * MIB, "") and shown.allocated < 4 * MIB
@@ -74,7 +74,7 @@ async def test_a_seed_holds_the_images_own_home(installation: Installation, tmp_
 @scenario
 async def test_an_image_without_a_home_has_an_empty_one(installation: Installation, tmp_path: Path) -> None:
     layers = {"none": Tar().file("etc/a"), "file": Tar().file("root", b"x"), "loop": Tar().symlink("root", "/root")}
-    async with installation.daemon() as daemon:
+    async with installation.daemon(seed_ssh_key=False) as daemon:
         for name in ("none", "file"):
             record = await bring(daemon, tmp_path, layers[name], name)
             made = Ext4Image(await daemon.images.work_seed(record.id), tmp_path)
@@ -84,17 +84,20 @@ async def test_an_image_without_a_home_has_an_empty_one(installation: Installati
         assert daemon.images.show("loop").work_seed is None
         with pytest.raises(errors.UnusableDisk, match="too many symbolic links"):
             await daemon.images.work_seed(looped.id)
+        assert {name: "too many" in fault for name, fault in (await daemon.images.seed_faults()).items()} == {
+            "loop": True
+        }
 
 
 @scenario
-async def test_the_key_is_let_in_when_the_settings_ask_and_a_new_key_makes_a_new_seed(
+async def test_the_key_is_let_in_unless_the_settings_refuse_and_a_new_key_makes_a_new_seed(
     installation: Installation, tmp_path: Path
 ) -> None:
-    async with installation.daemon() as daemon:
+    async with installation.daemon(seed_ssh_key=False) as daemon:
         record = await bring(daemon, tmp_path, home())
         before = open(await daemon.images.work_seed(record.id), "rb")  # noqa: SIM115
     old = before.read()
-    async with installation.daemon(seed_ssh_key=True) as daemon:
+    async with installation.daemon() as daemon:
         paths = await asyncio.gather(*[daemon.images.work_seed(record.id) for _ in range(3)])
         pair = keys.read(installation.paths.ssh_key)
         shown = daemon.images.show("one").work_seed
@@ -109,7 +112,7 @@ async def test_the_key_is_let_in_when_the_settings_ask_and_a_new_key_makes_a_new
     assert before.read() == old and os.fstat(before.fileno()).st_nlink == 0
     before.close()
     other = tmp_path / "mine" / "key"
-    async with installation.daemon(seed_ssh_key=True, ssh_key_path=str(other)) as daemon:
+    async with installation.daemon(ssh_key_path=str(other)) as daemon:
         path = await daemon.images.work_seed(record.id)
         Ext4Image(path, tmp_path).check()
         assert keys.read(str(other)).public.encode() in Ext4Image(path, tmp_path).read()[b".ssh/authorized_keys"].data

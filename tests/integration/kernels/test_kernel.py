@@ -6,11 +6,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests import tiny_guest
 
 from banger import errors
 from banger.kernels import bzimage, kernel, package
 from banger.vmm import stub
+from tests import tiny_guest
 
 
 def pulled() -> Path:

@@ -19,6 +19,7 @@ from banger.oci.arrival import PARTIAL
 from banger.oci.build import BuildReport
 from banger.oci.builder import build_in_child
 from banger.oci.layer import LayerSource
+from tests.ext4_image import sound
 from tests.guest_images import Tar
 from tests.installation import scenario
 
@@ -78,6 +79,7 @@ class Coming:
 
         made = await self._build(self.output, seed)
         assert made.size == SIZE
+        sound(self.output)
         return self.output.read_bytes()
 
     async def plain(self) -> bytes:
@@ -85,6 +87,7 @@ class Coming:
         for number in range(len(self.blobs)):
             Path(self.layers[number].path).write_bytes(self.blobs[number])
         await self._build(self.directory / "plain", "sha256:0")
+        sound(self.directory / "plain")
         for layer in self.layers:
             os.unlink(layer.path)
         return (self.directory / "plain").read_bytes()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from banger import errors
+from banger.disk.ext4 import volume
 from banger.oci.build import BuildReport, LayerSource, build_image
 from banger.oci.builder import build_in_child
 from tests.ext4_image import Ext4Image, File
@@ -25,7 +26,14 @@ ACL = bytes.fromhex("02000000010007000000000004000500ffffffff10000500ffffffff200
 class Made:
     """An image of layers, built and checked."""
 
-    def __init__(self, directory: Path, *layers: bytes, size: int | None = None, compression: str = "gzip") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *layers: bytes,
+        size: int | None = None,
+        compression: str = "gzip",
+        least: int = volume.DEFAULT_LEAST,
+    ) -> None:
         self.directory = directory
         sources = []
         for number, layer in enumerate(layers):
@@ -33,7 +41,7 @@ class Made:
             path.write_bytes(compress(layer, compression))
             sources.append(LayerSource(path=str(path), name=f"layer-{number}"))
         self.path = directory / "image.ext4"
-        self.report: BuildReport = build_image(sources, str(self.path), size=size, seed="sha256:0")
+        self.report: BuildReport = build_image(sources, str(self.path), size=size, least=least, seed="sha256:0")
         self.image = Ext4Image(self.path, directory)
         self.image.check()
 
@@ -214,6 +222,20 @@ def test_strip_and_prefix_move_a_tree(tmp_path: Path) -> None:
     image = Ext4Image(tmp_path / "o", tmp_path)
     image.check()
     assert set(image.read()) == {b"", b"m", b"m/6.1", b"m/6.1/a.ko", b"m/6.1/b.ko"}
+
+
+def test_without_a_size_there_is_room_beyond_the_content(tmp_path: Path) -> None:
+    """Half as much again, also where the content would just fit into the least; and never less than that."""
+    (tmp_path / "small").mkdir()
+    small = Made(tmp_path / "small", Tar().file("a", b"1").bytes())
+    assert small.report.size == 1 << 30 == small.path.stat().st_size
+    layer = Tar().file("a", os.urandom(1 << 20) * 130).bytes()
+    (tmp_path / "just").mkdir()
+    just = Made(tmp_path / "just", layer, compression="none", size=150 << 20)
+    made = Made(tmp_path, layer, compression="none", least=just.report.size)
+    assert 1.5 * (130 << 20) <= made.report.size < 1.7 * (130 << 20) and made.report.size % (1 << 20) == 0
+    header = made.image.header()
+    assert int(header["Free blocks"]) * 4096 > made.report.size / 4
 
 
 @pytest.mark.parametrize("mib", [64, 65, 127, 128, 129, 385, 1024, 10_000, 70_000])

@@ -14,6 +14,7 @@ import pytest
 from banger import errors
 from banger.oci import debian
 from banger.oci.build import LayerSource, build_image
+from tests.ext4_image import sound
 from tests.guest_images import systemd_tar
 
 
@@ -37,6 +38,7 @@ def test_the_default_image_is_neutral_and_boots_systemd(tmp_path: Path) -> None:
     source = LayerSource(path=str(systemd_tar()), name="debian")
     report = build_image([source], str(tmp_path / "image"), seed="debian")
     assert (report.init, report.distribution, report.shell) == ("/sbin/init", "debian-12", True)
+    sound(tmp_path / "image")
 
 
 def test_an_unknown_suite_is_named_and_nothing_stays(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.digests import named
+from tests.ext4_image import sound
 from tests.guest_images import Tar, compress
 
 NOISE = os.urandom(3_000_000)
@@ -31,6 +32,8 @@ PREPARE = {
 }
 """What is done to the builder's modules before it runs."""
 
+ENCODED = "import sys; assert sys.getfilesystemencoding() == {!r}"
+
 RUN = """\
 import os
 from banger.disk.ext4 import copier, data, writer
@@ -42,7 +45,9 @@ child.main()
 
 def layers() -> list[bytes]:
     lower = Tar().directory("d", 0o1777, uid=7, mtime=5).file("d/noise", NOISE).file("d/x", b"x" * 70_000)
-    lower.hardlink("link", "d/x").symlink("s", "d/" + "t" * 70).file("zeros", bytes(500_000) + b"1" + bytes(99_999))
+    lower.hardlink("link", "d/x").symlink("s", "d/" + "t" * 70).symlink("İı", "ß").file(
+        "zeros", bytes(500_000) + b"1" + bytes(99_999)
+    )
     for number in range(400):
         lower.file(f"many/{number:0100}", b"%d" % number, pax_headers={"SCHILY.xattr.user.n": str(number % 3)})
     upper = Tar().file("d/x", b"new").file(".wh.s").file("many/.wh.7").file("d/noise2", NOISE[::-1])
@@ -71,6 +76,7 @@ def built(
         ["unshare", "-U", "--", *argv] if user else argv, input=json.dumps({**request, "output": str(output)}).encode(),
         env=environment, check=True, stdout=subprocess.DEVNULL, timeout=120, umask=int(variables.get("UMASK", "22"), 8),
     )  # fmt: skip
+    sound(output)
     return hashlib.sha256(output.read_bytes()).hexdigest()
 
 
@@ -80,8 +86,14 @@ def test_however_it_is_read_and_written(tmp_path: Path, request_of: dict[str, ob
 
 
 def test_whoever_builds_and_wherever(tmp_path: Path, request_of: dict[str, object]) -> None:
-    first = built(tmp_path, request_of, PYTHONHASHSEED="1", TZ="UTC", LC_ALL="C", UMASK="77")
-    second = built(tmp_path, request_of, PYTHONHASHSEED="2", TZ="Pacific/Apia", LC_ALL="tr_TR.UTF-8", UMASK="0")
+    ascii, utf8 = ENCODED.format("ascii"), ENCODED.format("utf-8")
+    first = built(
+        tmp_path, request_of, prepare=ascii, PYTHONHASHSEED="1", TZ="UTC", UMASK="77",
+        LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0",  # by itself Python makes UTF-8 of it
+    )  # fmt: skip
+    second = built(
+        tmp_path, request_of, prepare=utf8, PYTHONHASHSEED="2", TZ="Pacific/Apia", UMASK="0", LC_ALL="C.UTF-8"
+    )
     assert first == second
     tmp_path.chmod(0o777)
     for parent in (tmp_path, *tmp_path.parents):

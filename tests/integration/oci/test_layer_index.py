@@ -18,7 +18,7 @@ from banger.oci import aside, index
 from banger.oci.build import LayerSource, build_image
 from banger.oci.layer import Shadow
 from tests.digests import named
-from tests.ext4_image import Ext4Image
+from tests.ext4_image import Ext4Image, sound
 from tests.guest_images import Tar, compress, debian_tar
 from tests.integration.oci.test_merge_oracle import Step, packed, stack
 from tests.scratch import in_memory
@@ -42,6 +42,7 @@ class Place:
         image = self.directory / f"image{self._made}"
         directory = str(self.indexes) if indexes else ""
         build_image(layers, str(image), size=size, seed="composed", indexes=directory, home=str(image))
+        sound(image)
         return image
 
 

@@ -1,13 +1,18 @@
 """Every transport that skopeo has: those that can run here bring the same files, the others say what is missing."""
 
 import asyncio
+import http.server
 import json
 import os
+import socketserver
 import struct
 import subprocess
 import sys
 import tarfile
+import tempfile
+import threading
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -115,6 +120,47 @@ def test_an_image_comes_out_of_the_storage_of_podman(cache: Path, layout: str, t
         assert fetch(layout, cache).digest == own != fetched.digest  # the storage keeps layers uncompressed
     finally:
         subprocess.run(["chmod", "-R", "u+rwx", str(tmp_path / "storage")], check=False, timeout=60)
+
+
+class DockerDaemon(http.server.BaseHTTPRequestHandler):
+    """What skopeo asks a Docker daemon: one image, as ``docker save`` writes it."""
+
+    saved = b""
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        self.send_response(200 if "/images/get?names=" in self.path else 404)
+        self.end_headers()
+        if "/images/get?names=" in self.path:
+            self.wfile.write(self.saved)
+
+    def address_string(self) -> str:
+        return "the peer of a local socket has no address"
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Nothing."""
+
+
+def test_an_image_comes_out_of_a_docker_daemon_where_its_variable_says(
+    cache: Path, layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    skopeo("copy", layout, f"docker-archive:{tmp_path}/image.tar:demo/image:one")
+    monkeypatch.setattr(DockerDaemon, "saved", (tmp_path / "image.tar").read_bytes())
+    with (
+        tempfile.TemporaryDirectory(prefix="bt-") as short,
+        socketserver.ThreadingUnixStreamServer(f"{short}/docker.sock", DockerDaemon) as server,
+    ):
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            monkeypatch.setenv("DOCKER_HOST", f"unix://{short}/docker.sock")
+            fetched = fetch("docker-daemon:demo/image:one", cache)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert content(fetched) == CONTENT
+    assert [each.partition("names=")[2] for each in DockerDaemon.asked if "names=" in each] == ["demo%2Fimage%3Aone"]
 
 
 MISSING = [

@@ -84,6 +84,7 @@ def test_both_programs_are_taken_and_nothing_else(web: Web, tmp_path: Path, monk
     url = web.redirect("/latest", web.url("/release.tgz"))
     done = fetch_and_install(wanted(tmp_path, url, data))
     assert done.version == VERSION
+    assert [each.partition(":")[0] for each in done.notices] == [f"jailer {VERSION} has CVE-2026-1386"]
     assert left(tmp_path) == ["usr/local/bin/firecracker", "usr/local/bin/jailer"]
     for name in ("firecracker", "jailer"):
         path = tmp_path / "usr/local/bin" / name

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from banger import proc
+from banger.api.vm import KeepVm
 from banger.vms import handles
 from banger.vms.record import VmRecord
 from tests.installation import Installation, scenario
@@ -40,6 +41,22 @@ async def test_a_machine_that_runs_is_found_again_as_it_was(installation: Instal
         found = daemon.vms.show("one")
         assert (found.id, found.pid, found.state) == (before.id, before.pid, "running")
         assert await daemon.run("one", "/bin/echo", "again") == (0, "again\n")
+
+
+@scenario
+async def test_a_time_limit_that_was_moved_stays_moved(installation: Installation) -> None:
+    async with installation.daemon() as daemon:
+        await daemon.create("limited", ttl=3600)
+        limited = await daemon.vms.keep("limited", KeepVm(ttl=7200))
+        await daemon.create("free", ttl=3600)
+        await daemon.vms.keep("free", KeepVm(forever=True))
+    forget(installation, "limited")
+    forget(installation, "free")
+    async with installation.daemon() as daemon:
+        found = daemon.vms.show("limited")
+        assert (found.ttl, found.expires) == (7200, limited.expires)
+        free = daemon.vms.show("free")
+        assert (free.ttl, free.expires, free.state) == (None, None, "running")
 
 
 @scenario

@@ -9,10 +9,12 @@ import os
 import random
 import signal
 import socket
+import tarfile
 import time
 from collections import Counter
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,16 +28,33 @@ from tests.installation import IMAGE, MIB, Daemon, Installation, scenario
 
 MACHINES = ("one", "two", "three")
 ACTORS = 8
-REQUESTS = int(os.environ.get("BANGER_STRESS", "320"))
+REQUESTS = int(os.environ.get("BANGER_STRESS", "380"))
 SEED = int(os.environ.get("BANGER_STRESS_SEED", str(time.time_ns() % 1_000_000)))
 STILL = 120.0
 """Seconds after which a run stands still; nothing in it takes a hundredth of that."""
 
 EXPECTED = (
     errors.Busy, errors.NotFound, errors.WrongState, errors.AlreadyExists, errors.Cancelled, errors.AgentLost,
-    errors.VmmFailed, errors.UsageError, errors.GuestSilent,
+    errors.VmmFailed, errors.UsageError, errors.GuestSilent, errors.GuestRefused,
 )  # fmt: skip
 """What a request may meet that others have overtaken. `VmmFailed`: its machine was killed while it began."""
+
+
+VERBS = (
+    "create", "create", "start", "start", "stop", "kill", "delete", "set", "exec", "exec", "list", "keep", "put", "get",
+)  # fmt: skip
+KEPT = b"kept" * (1 << 17)
+
+
+async def archive() -> AsyncIterator[bytes]:
+    """A tar archive of one file, as it comes from somebody who sends it a piece at a time."""
+    entry = tarfile.TarInfo("put")
+    entry.size = len(KEPT)
+    yield entry.tobuf()
+    for at in range(0, len(KEPT), 1 << 16):
+        await asyncio.sleep(0)
+        yield KEPT[at : at + (1 << 16)]
+    yield bytes(2 * tarfile.BLOCKSIZE)
 
 
 class Turns(asyncio.SelectorEventLoop):
@@ -81,9 +100,12 @@ def watched() -> Iterator[None]:
 class Stress:
     """Actors that ask for random things of few machines, and what they met."""
 
-    def __init__(self, daemon: Daemon, chance: random.Random) -> None:
+    def __init__(self, daemon: Daemon, chance: random.Random, place: Path) -> None:
         self.daemon = daemon
         self.chance = chance
+        self.place = place
+        """What guests, which are processes of this host, read and write."""
+        (place / "kept").write_bytes(KEPT)
         self.met: Counter[str] = Counter()
         self.left = REQUESTS
 
@@ -91,9 +113,7 @@ class Stress:
         while self.left > 0:
             self.left -= 1
             await asyncio.sleep(self.chance.random() * 0.1)
-            verb = self.chance.choice(
-                ("create", "create", "start", "start", "stop", "kill", "delete", "set", "exec", "exec", "list", "keep")
-            )
+            verb = self.chance.choice(VERBS)
             try:
                 await self._bounded(self._ask(verb, self.chance.choice(MACHINES)))
                 self.met[f"{verb} done"] += 1
@@ -130,10 +150,15 @@ class Stress:
                 command = await vms.exec(name, ExecVm(argv=["/bin/echo", "here"]))
                 assert [data async for _, data in command.output()] in ([b"here\n"], [])
                 await command.wait()
+            case "put":
+                await vms.put(name, str(self.place), archive())
+            case "get":
+                found = b"".join([data async for data in vms.get(name, f"{self.place}/kept")])
+                assert KEPT in found, "what comes is whole, or an error"
             case "list":
                 assert {each.name for each in vms.list()} <= set(MACHINES)
             case "keep":
-                vms.keep(name, KeepVm(ttl=60))
+                await vms.keep(name, KeepVm(ttl=60))
 
     async def _through(self, operation: Operation) -> None:
         """To the end of a change, or back from wherever it is by then."""
@@ -143,7 +168,9 @@ class Stress:
         await self.daemon.done(operation)
 
 
-def test_hundreds_of_requests_for_few_machines(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hundreds_of_requests_for_few_machines(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     print(f"seed {SEED}")
     held: list[int] = []
     begin = Engine.begin
@@ -161,11 +188,12 @@ def test_hundreds_of_requests_for_few_machines(installation: Installation, monke
 
     async def main() -> None:
         async with installation.daemon() as daemon:
-            stress = Stress(daemon, random.Random(SEED))
+            stress = Stress(daemon, random.Random(SEED), tmp_path)
             await asyncio.gather(*(stress.act() for _ in range(ACTORS)))
             print(f"seed {SEED}: {dict(sorted(stress.met.items()))}")
             verbs = {each.split()[0] for each in stress.met if each.endswith("done")}
             assert {"create", "start", "stop", "kill", "delete", "set", "exec", "list"} <= verbs
+            assert {"put", "get"} & verbs
             assert stress.met["given up"] > 0
             await every_change_ends(daemon)
             assert not any(lock.locked() for lock in locks())

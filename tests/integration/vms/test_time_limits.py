@@ -47,7 +47,7 @@ async def test_a_daemon_that_was_away_ends_what_is_overdue_and_nothing_else(inst
         await daemon.create("stays")
         kept = daemon.vms.show("kept")
         assert kept.expires is not None
-        daemon.vms.keep("overdue", KeepVm(ttl=0.2))
+        await daemon.vms.keep("overdue", KeepVm(ttl=0.2))
     await asyncio.sleep(0.3)
     async with installation.daemon() as daemon:
         await daemon.until(lambda: daemon.vms.show("overdue").state == "stopped")
@@ -61,23 +61,23 @@ async def test_keeping(installation: Installation) -> None:
         await daemon.create(ttl=100.0)
         first = daemon.vms.show("one").expires
         assert first is not None
-        again = daemon.vms.keep("one", KeepVm()).expires
+        again = (await daemon.vms.keep("one", KeepVm())).expires
         assert again is not None and again > first
-        assert daemon.vms.keep("one", KeepVm(forever=True)).expires is None
+        assert (await daemon.vms.keep("one", KeepVm(forever=True))).expires is None
         with pytest.raises(errors.UsageError, match="has no time limit"):
-            daemon.vms.keep("one", KeepVm())
+            await daemon.vms.keep("one", KeepVm())
         for wrong in (KeepVm(ttl=0), KeepVm(ttl=-1), KeepVm(ttl=1e300), KeepVm(ttl=float("nan")),
                       KeepVm(ttl=5, forever=True)):  # fmt: skip
             with pytest.raises(errors.UsageError):
-                daemon.vms.keep("one", wrong)
+                await daemon.vms.keep("one", wrong)
         assert daemon.vms.show("one").ttl is None
         await daemon.done(await daemon.vms.stop("one", StopVm(timeout=5)))
-        assert daemon.vms.keep("one", KeepVm(ttl=60)).expires is None
+        assert (await daemon.vms.keep("one", KeepVm(ttl=60))).expires is None
         await daemon.done(await daemon.vms.start("one"))
         assert daemon.vms.show("one").expires is not None
         deletion = await daemon.vms.delete("one")
         with pytest.raises(errors.Busy):
-            daemon.vms.keep("one", KeepVm())
+            await daemon.vms.keep("one", KeepVm())
         await daemon.done(deletion)
 
 

@@ -55,6 +55,10 @@ def test_less_than_is_certain_to_be_written_is_refused() -> None:
     }  # fmt: skip
     other = Wish("3", disk=MIB)
     assert refused(CREATE, facts(free=enough, claims=[other]))["needed"] == enough + MIB
+    begun = facts(free=enough + MIB - 4096, claims=[other], written=lambda claim: 4096)
+    assert judge(CREATE, begun, Limits()), "what is written already is not to come"
+    assert refused(CREATE, begun._replace(free=enough + MIB - 4097))["needed"] == enough + MIB - 4096
+    assert refused(CREATE, facts(free=enough - 1, claims=[other], written=lambda claim: GIB))["needed"] == enough
 
 
 def test_the_reserve_is_there_for_who_makes_room() -> None:

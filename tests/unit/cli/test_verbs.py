@@ -67,6 +67,14 @@ def test_a_group_page_shows_every_verb(group: Group) -> None:
     assert all(verb.path in page for verb in group.verbs)
 
 
+def test_a_hidden_group_explains_itself_when_asked() -> None:
+    found, length = find(["internal"])
+    assert isinstance(found, Group) and length == 1
+    page = help.of_group(found)
+    assert "internal make-bundle" in page and "internal make-kernel-bundle" in page
+    assert "internal" not in help.overall()
+
+
 def examples() -> list[str]:
     written = [line for verb in VERBS for line in verb.examples]
     written += [line for group in GROUPS for line in group.examples] + list(help.EXAMPLES)

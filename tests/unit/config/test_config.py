@@ -9,6 +9,8 @@ from banger import errors
 from banger.config.loader import load
 from banger.config.settings import SETTINGS, Config, VmDefaults, build
 from banger.config.sizes import GIB, MIB
+from banger.vmm.driver import Limits
+from banger.vms import boot
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +27,13 @@ def test_the_table_and_the_typed_result_have_the_same_names() -> None:
     flat = [each.name for each in msgspec.structs.fields(Config) if each.name not in ("vm_defaults", "origins")]
     nested = [f"vm_defaults.{each.name}" for each in msgspec.structs.fields(VmDefaults)]
     assert flat + nested == [setting.name for setting in SETTINGS]
+
+
+def test_what_machines_may_have_of_the_hosts_disks(tmp_path: Path) -> None:
+    assert boot.limits(build({})) == Limits(io_bytes=0, io_operations=0)
+    text = "disk_bytes_per_second = '100M'\ndisk_operations_per_second = 2000\n"
+    limits = boot.limits(load(write(tmp_path / "c.toml", text)))
+    assert limits == Limits(io_bytes=100 * MIB, io_operations=2000)
 
 
 def test_every_default_passes_its_own_parser() -> None:
@@ -70,6 +79,9 @@ def test_values_are_read_as_their_types(tmp_path: Path) -> None:
         ("default_imgae = 'x'", "default_imgae", "did you mean default_image?"),
         ("[vm_defaults]\nmemroy = 1", "vm_defaults.memroy", "did you mean vm_defaults.memory?"),
         ("memory = 1", "memory", "did you mean vm_defaults.memory?"),
+        ("disk_bytes_per_second = '2T'", "disk_bytes_per_second", "'2T' is not 0, or a size"),
+        ("disk_bytes_per_second = false", "disk_bytes_per_second", "False is not 0, or a size"),
+        ("disk_operations_per_second = -1", "disk_operations_per_second", "-1 is not a whole number"),
         ("zzz = 1", "zzz", "no such setting"),
         ("vm_defaults = 3", "vm_defaults", r"write \[vm_defaults\]"),
         ("[vm_defaults]\nvcpu = true", "vm_defaults.vcpu", "True is not a whole number"),

@@ -1,10 +1,12 @@
 """The host checklist on hosts that are laid out as directories."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from banger.daemon.checks import host, posture
+from banger.helper import nftables, program
 from banger.system import units
 from banger.system.record import Record
 
@@ -133,3 +135,15 @@ def test_directories_above_the_jails_are_roots(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     assert posture._not_roots(str(below)) is not None
     assert posture._not_roots("/") is None
+
+
+def test_what_the_helper_works_with_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {"ip", "e2fsck", "debugfs"}
+    monkeypatch.setattr(program, "installed", there.__contains__)
+    monkeypatch.setattr(nftables, "installed", lambda: True)
+    assert asyncio.run(posture.tools(RECORD))[0] == "pass", "resolvectl is not everybody's"
+    there.remove("ip")
+    monkeypatch.setattr(nftables, "installed", lambda: False)
+    assert asyncio.run(posture.tools(RECORD)) == (
+        "fail", "the helper misses ip, nftables", "sudo apt-get install iproute2 nftables",
+    )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -39,13 +40,21 @@ class Monitor:
 
 
 class Nouns:
-    """A service that has these names."""
+    """A service that has these names. Of images, the catalog has ``listed``, and these can have no work seed."""
 
-    def __init__(self, *names: str) -> None:
+    def __init__(self, *names: str, listed: Sequence[str] = ("debian-bookworm",), **faults: str) -> None:
         self._found = [SimpleNamespace(name=name, release="6.1") for name in names]
+        self._listed = [SimpleNamespace(name=name) for name in listed]
+        self._faults = faults
 
     def list(self) -> list[Any]:
         return self._found
+
+    def catalog(self) -> Any:
+        return SimpleNamespace(entries=self._listed)
+
+    async def seed_faults(self) -> dict[str, str]:
+        return self._faults
 
 
 class Names:
@@ -53,6 +62,9 @@ class Names:
 
     async def row(self) -> tuple[str, str, str]:
         return "warn", "names are not routed", "there are recipes"
+
+    async def rules(self) -> tuple[str, str, str]:
+        return "pass", "they stand", ""
 
 
 class Left:
@@ -120,9 +132,22 @@ def test_a_host_without_virtualisation_is_told_that_it_isolates_nothing(paths: P
 
 
 def test_what_is_not_there_yet_is_a_warning_with_the_command_that_brings_it(paths: Paths) -> None:
-    rows = examine(paths, Monitor(usable=True, accelerated=True), Nouns(), Nouns())
-    assert (rows["default image"].status, rows["default image"].mend) == ("warn", "banger image pull debian-bookworm")
+    rows = examine(paths, Monitor(usable=True, accelerated=True), Nouns(listed=()), Nouns())
+    assert rows["default image"].status == "warn"
+    assert rows["default image"].mend.startswith("banger image pull debian-bookworm")
     assert (rows["kernel"].status, rows["kernel"].mend) == ("warn", "banger kernel pull")
+
+
+def test_the_default_image_may_be_in_a_catalog(paths: Paths) -> None:
+    rows = examine(paths, Monitor(usable=True, accelerated=True), Nouns("other"), Nouns())
+    assert rows["default image"].status == "pass"
+    assert "debian-bookworm is in a catalog" in rows["default image"].detail
+
+
+def test_an_image_that_can_have_no_work_seed_is_told_with_the_reason(paths: Paths) -> None:
+    rows = examine(paths, Monitor(usable=True, accelerated=True), Nouns(web="its /root is no directory"), Nouns())
+    assert rows["work seeds"].status == "warn"
+    assert "web: its /root is no directory" in rows["work seeds"].detail
 
 
 def test_missing_tools_are_named_with_their_packages(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:

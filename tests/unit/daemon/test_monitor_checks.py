@@ -7,10 +7,14 @@ import pytest
 
 from banger.api.vm import Vm
 from banger.daemon.checks import monitors
+from banger.helper.launch import DESCRIPTOR_LIMIT
 from tests.unit.daemon.test_checks import RECORD, put
 
 STATUS = "Name:\tfirecracker\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\nSeccomp:\t{seccomp}\nSeccomp_filters:\t1\n"
-LIMITS = "Limit  Soft  Hard  Units\nMax file size             {size}  {size}  bytes\nMax open files  2048 2048 files\n"
+LIMITS = (
+    "Limit  Soft  Hard  Units\nMax file size             {size}  {size}  bytes\n"
+    "Max open files            {files}  {files}  files\n"
+)
 STAT = "1 (fire cracker)) S " + "0 " * 18 + "{ticks} 0 0\n"
 LEAF = "sys/fs/cgroup/banger.slice/banger-machines.service/vm-{id}"
 
@@ -23,10 +27,12 @@ def machine(number: int, driver: str = "firecracker", nat: bool = False) -> Vm:
     )  # fmt: skip
 
 
-def lay(root: Path, each: Vm, *, uid: int = 900_001, seccomp: int = 2, size: str = "1000", **leaf: str) -> None:
+def lay(
+    root: Path, each: Vm, *, uid: int = 900_001, seccomp: int = 2, size: str = "1000", files: str = "2048", **leaf: str
+) -> None:
     """A machine as the kernel tells of it."""
     put(root, f"proc/{each.pid}/status", STATUS.format(uid=uid, seccomp=seccomp))
-    put(root, f"proc/{each.pid}/limits", LIMITS.format(size=size))
+    put(root, f"proc/{each.pid}/limits", LIMITS.format(size=size, files=files))
     values = {"memory_max": "1000", "memory_swap_max": "0", "cpu_max": "200000 100000", "pids_max": "33"} | leaf
     for name, value in values.items():
         path = LEAF.format(id=each.id) + "/" + name.replace("_", ".")
@@ -69,6 +75,8 @@ def test_what_cannot_be_seen_is_not_praised(tmp_path: Path, row: monitors.Row) -
         (monitors.users, {"uid": 0}, "fail", "vm-1 runs as root"),
         (monitors.users, {"uid": 1000}, "fail", "vm-1 runs as a user that is not the machines'"),
         (monitors.limits, {"size": "unlimited"}, "warn", "vm-1 runs without a limit on the size of its files"),
+        (monitors.limits, {"files": "1048576"}, "warn", "vm-1 runs with more open files than it may need"),
+        (monitors.limits, {"files": "unlimited"}, "warn", "vm-1 runs with more open files than it may need"),
         (monitors.control_groups, {"memory_max": "max"}, "fail", "vm-1 runs without the limits of its control group"),
         (monitors.control_groups, {"pids_max": "max"}, "fail", "vm-1 runs without the limits of its control group"),
         (monitors.control_groups, {"cpu_max": "max 100000"}, "fail", "vm-1 runs without the limits of its control"),
@@ -110,3 +118,20 @@ def test_a_host_that_does_not_route(tmp_path: Path) -> None:
     found = monitors.routing([machine(1, nat=True), machine(2), machine(3, "qemu", nat=True)], RECORD, str(tmp_path))
     assert found[0] == "warn" and "vm-1 cannot" in found[1] and found[2].startswith("sudo sysctl")
     assert monitors.routing([machine(2)], RECORD, str(tmp_path))[0] == "pass"
+
+
+def test_the_number_of_open_files_is_the_one_that_jails_are_started_with(tmp_path: Path) -> None:
+    assert monitors.JAILED_OPEN == DESCRIPTOR_LIMIT
+    plain = machine(1, driver="qemu")
+    lay(tmp_path, plain, files="1048576")
+    assert monitors.limits([plain], None, str(tmp_path))[0] == "pass"
+    lay(tmp_path, plain, files="unlimited")
+    assert monitors.limits([plain], None, str(tmp_path))[0] == "warn"
+
+
+def test_a_limit_on_a_disk_is_told_where_one_is_set(tmp_path: Path) -> None:
+    both = [machine(1), machine(2)]
+    for each, limit in zip(both, ("8:0 rbps=1000 wbps=max riops=max wiops=70", ""), strict=True):
+        lay(tmp_path, each, io_max=limit)
+    status, detail, _ = monitors.control_groups(both, RECORD, str(tmp_path))
+    assert (status, detail) == ("pass", "every jail has its limits; on their disks: vm-1 (rbps=1000 wiops=70)")

@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 import banger
+from banger import errors, proc
 from banger.admission.judgement import Facts, Limits, Machine
 from banger.config.sizes import GIB, MIB
 from banger.daemon.checks import own
+from banger.paths import Paths
+from banger.ssh import including
 from banger.store.database import Database
 from tests.unit.daemon.test_checks import RECORD
 
@@ -25,6 +28,26 @@ def test_the_daemon_is_the_one_that_was_installed() -> None:
     status, detail, mend = own.version(RECORD)
     assert (status, mend) == ("warn", "sudo banger system restart")
     assert str(banger.__version__) in detail and "1 is installed" in detail
+
+
+def test_ssh_reaches_machines_once_the_users_own_file_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = Paths(*(str(tmp_path / name) for name in ("config", "state", "cache", "runtime")))
+    users = tmp_path / "home" / ".ssh" / "config"
+    monkeypatch.setattr(including, "users_file", lambda: str(users))
+    monkeypatch.setattr(proc, "find", lambda tool: f"/usr/bin/{tool}")
+    status, detail, mend = own.ssh(paths)
+    assert (status, mend) == ("warn", "banger ssh-config --install") and "'banger ssh' works" in detail
+    including.change(str(users), f'Include "{paths.ssh_config}"')
+    assert own.ssh(paths)[0] == "pass"
+    including.change(str(users), 'Include "/another/installation"')
+    assert own.ssh(paths)[0] == "warn"
+
+    def missing(tool: str) -> str:
+        raise errors.ToolMissing(tool=tool, package=proc.PACKAGES[tool])
+
+    monkeypatch.setattr(proc, "find", missing)
+    status, detail, mend = own.ssh(paths)
+    assert status == "warn" and "'banger ssh' does not work" in detail and "openssh-client" in mend
 
 
 def test_guest_agent(tmp_path: Path) -> None:

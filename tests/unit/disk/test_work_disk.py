@@ -72,8 +72,8 @@ def test_a_failure_leaves_no_file(path: Path, tmp_path: Path) -> None:
 
 def test_a_disk_grows_and_never_shrinks(path: Path) -> None:
     make(path)
-    grow.raw(str(path), 200 * MIB)
-    grow.raw(str(path), 100 * MIB)
+    asyncio.run(grow.raw(str(path), 200 * MIB))
+    asyncio.run(grow.raw(str(path), 100 * MIB))
     assert path.stat().st_size == 200 * MIB
     assert work_disk.check(str(path), 200 * MIB) is False
 

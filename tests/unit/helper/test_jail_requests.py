@@ -41,6 +41,8 @@ def test_a_plain_request_is_accepted() -> None:
         {"memory": 31},
         {"memory": 1 << 40},
         {"cpu_weight": 0},
+        {"cpu_weight": 10_001},
+        {"io_bytes": (1 << 40) + 1},
         {"io_bytes": -1},
         {"io_operations": 1 << 40},
         {"files": (StoredFile("root", SHA256),)},
@@ -91,9 +93,16 @@ def test_limits() -> None:
         "cpu.weight": "100",
         "pids.max": "34",
     }
-    assert cgroup.io_limit("253:1", 0, 0) == {}
-    assert cgroup.io_limit("253:1", 1 << 20, 0) == {"io.max": "253:1 rbps=1048576 wbps=1048576"}
-    assert cgroup.io_limit("253:1", 1, 2) == {"io.max": "253:1 rbps=1 wbps=1 riops=2 wiops=2"}
+
+
+def test_the_limits_of_disks_hold_for_each_of_them() -> None:
+    disks = ["253:1", "253:7"]
+    assert cgroup.io_limits(disks, 0, 0) == cgroup.io_limits([], 1, 1) == {}
+    assert cgroup.io_limits(disks[:1], 1 << 20, 0) == {"io.max": "253:1 rbps=1048576 wbps=1048576"}
+    assert cgroup.io_limits(disks, 1, 2)["io.max"].splitlines() == [
+        "253:1 rbps=1 wbps=1 riops=2 wiops=2",
+        "253:7 rbps=1 wbps=1 riops=2 wiops=2",
+    ]
 
 
 def test_clearing_follows_nothing_and_needs_no_depth(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from banger.helper import ruleset, values
 from banger.helper.host import Host
 from banger.helper.operation import Operation, Refused
 from banger.helper.resolver import Resolver
-from banger.helper.rules import Rules
+from banger.helper.rules import Rules, Standing
 from banger.helper.ruleset import GuestRule
 from banger.helper.tap import Tap
 
@@ -25,6 +25,8 @@ OTHER = GuestRule(tap="tap-fc-1", address="172.16.0.3", mac="02:fc:ac:10:00:03",
         *(Resolver(port=port) for port in (0, 53, 1023, 65536, -1)),
         *(Rules(guests=(), resolver=port) for port in (53, -1, 65536)),
         Rules(guests=(GUEST,) * 1001),
+        Standing(guests=(), resolver=53),
+        Standing(guests=(replace(GUEST, tap="eth0"),)),
         Rules(guests=(GUEST, replace(OTHER, tap=GUEST.tap))),
         Rules(guests=(GUEST, replace(OTHER, mac=GUEST.mac))),
         Rules(guests=(GUEST, replace(OTHER, address=GUEST.address))),
@@ -47,7 +49,13 @@ def test_refused(operation: Operation) -> None:
 
 
 @pytest.mark.parametrize(
-    "operation", [Rules(guests=(GUEST, OTHER), resolver=42069), Rules(guests=()), Resolver(port=1024)]
+    "operation",
+    [
+        Rules(guests=(GUEST, OTHER), resolver=42069),
+        Rules(guests=()),
+        Resolver(port=1024),
+        Standing(guests=(GUEST, OTHER), resolver=42069),
+    ],
 )
 def test_allowed_and_the_same_after_a_journey(operation: Operation) -> None:
     operation.validate(HOST)

@@ -12,7 +12,7 @@ from banger.net.pool import TapPool
 from banger.net.service import Guest, GuestNetwork
 from banger.net.zone import Zone
 from banger.privileged.installation import Host
-from banger.privileged.operations import Bridge, Rules, Tap
+from banger.privileged.operations import Bridge, Rules, Standing, Tap
 
 
 class Recorder:
@@ -27,10 +27,10 @@ class Recorder:
         self.at_once = self.most = 0
 
     async def perform(self, operation: Operation, *, descriptors: object = (), change: str = "") -> Outcome:
-        self.at_once += isinstance(operation, Rules)
+        self.at_once += type(operation) is Rules
         self.most = max(self.most, self.at_once)
         await asyncio.sleep(0.01)
-        self.at_once -= isinstance(operation, Rules)
+        self.at_once -= type(operation) is Rules
         if self.fails is not None and isinstance(operation, self.fails):
             raise errors.PrivilegeFailed(operation=operation.NAME, reason="as told", busy=False)
         self.done.append(operation)
@@ -46,7 +46,7 @@ class Recorder:
             self.taps.discard(operation.name)
 
     def rules(self) -> list[Rules]:
-        return [each for each in self.done if isinstance(each, Rules)]
+        return [each for each in self.done if type(each) is Rules]
 
 
 def network(root: Recorder, pool: int = 0) -> GuestNetwork:
@@ -248,5 +248,24 @@ def test_far_more_than_the_pool_is_taken_away() -> None:
         assert maker.there == pool.idle == {0, 1, 2, 3}
         pool.give_back(77)
         assert 77 not in pool.idle, "what was not obtained is not given back"
+
+    run(test)
+
+
+def test_whether_the_rules_stand_is_asked_for_what_is_wanted_at_that_moment() -> None:
+    async def test() -> None:
+        root = Recorder()
+        made = network(root)
+        assert await made.standing() is None and root.done == []
+        await made.connect(Guest(slot=1))
+        connecting = asyncio.ensure_future(made.connect(Guest(slot=2)))
+        while len(root.rules()) < 2 and not connecting.done():
+            assert await made.standing() is not None
+            (*_, asked) = [each for each in root.done if isinstance(each, Standing)]
+            assert asked.guests == root.rules()[-1].guests, "never in the middle of a change"
+        await connecting
+        assert await made.standing() is not None
+        last = root.done[-1]
+        assert isinstance(last, Standing) and [each.tap for each in last.guests] == ["tap-fc-1", "tap-fc-2"]
 
     run(test)

@@ -136,3 +136,28 @@ async def test_a_disk_that_is_full_is_told_to_all_who_wait(tmp_path: Path, monke
         assert [type(each) for each in found] == [errors.DiskFull] * 2
     await store.durable()
     store.close()
+
+
+@scenario
+async def test_the_journal_is_emptied_by_another_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "MOVED", 3)
+    monkeypatch.setattr(database, "PAUSE", 0.0)
+    store = Database(str(tmp_path / "banger.db"))
+    real, threads = Database._checkpoint, []
+
+    def seen(self: Database) -> None:
+        threads.append(threading.current_thread())
+        real(self)
+
+    monkeypatch.setattr(Database, "_checkpoint", seen)
+    length = (tmp_path / "banger.db").stat().st_size
+    database.defer()
+    for number in range(20):
+        store.execute("INSERT INTO vms VALUES (?, ?, ?)", (str(number), f"machine-{number}", "x" * 8000))
+        await store.durable()
+    while store._moving is not None:  # noqa: ASYNC110 - it is the end that is waited for
+        await asyncio.sleep(0.01)
+    assert threads and threading.main_thread() not in threads
+    assert (tmp_path / "banger.db").stat().st_size > length, "what was committed is in the file itself"
+    assert store.rows("SELECT count(*) FROM vms") == [(20,)]
+    store.close()

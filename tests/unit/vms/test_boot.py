@@ -9,12 +9,13 @@ from banger.guest.assets import Assets
 from banger.images.record import ImageRecord
 from banger.kernels.kernel import File, Kernel
 from banger.paths import Paths
-from banger.vmm.driver import UserNetwork
+from banger.vmm.driver import Limits, UserNetwork
 from banger.vms import boot
 from banger.vms.files import archive_of_start, machine_files
 from banger.vms.record import VmRecord
 
 PATHS = Paths("/config", "/state", "/cache", "/run")
+LIMITS = Limits(io_bytes=1 << 20, io_operations=100)
 
 
 def machine(**fields: object) -> VmRecord:
@@ -47,7 +48,7 @@ def kernel(*files: str) -> Kernel:
 
 
 def test_a_plain_machine() -> None:
-    spec = boot.launch_spec(machine(), image(), kernel(), PATHS, None)
+    spec = boot.launch_spec(machine(), image(), kernel(), PATHS, None, Limits())
     assert spec.cmdline == ("banger.root=root", "banger.hostname=one")
     (root,) = spec.drives
     assert (root.serial, root.format, root.read_only) == ("root", "qcow2", False)
@@ -58,7 +59,9 @@ def test_a_plain_machine() -> None:
 
 
 def test_a_machine_in_a_jail() -> None:
-    spec = boot.launch_spec(machine(jailed=True, root="snapshot"), image(), kernel("modules.ext4"), PATHS, None)
+    spec = boot.launch_spec(
+        machine(jailed=True, root="snapshot"), image(), kernel("modules.ext4"), PATHS, None, Limits()
+    )
     root, modules = spec.drives
     assert (root.path, root.format, root.backing) == ("/dev/mapper/fc-rootfs-ab12", "raw", None)
     assert modules.read_only and modules.path == "/state/kernels/stock/modules.ext4"
@@ -66,13 +69,13 @@ def test_a_machine_in_a_jail() -> None:
 
 @pytest.mark.parametrize("ephemeral", [False, True])
 def test_flushes_are_for_disks_that_outlive_their_machine(ephemeral: bool) -> None:
-    root, *_ = boot.launch_spec(machine(ephemeral=ephemeral), image(), kernel(), PATHS, None).drives
+    root, *_ = boot.launch_spec(machine(ephemeral=ephemeral), image(), kernel(), PATHS, None, Limits()).drives
     assert root.durable is not ephemeral
 
 
 def test_everything_at_once() -> None:
     record = machine(network=UserNetwork(), disk_size=9 << 30)
-    spec = boot.launch_spec(record, image(init="/sbin/init"), kernel("modules.ext4"), PATHS, 900003)
+    spec = boot.launch_spec(record, image(init="/sbin/init"), kernel("modules.ext4"), PATHS, 900003, LIMITS)
     assert spec.cmdline == (
         "banger.root=root",
         "banger.hostname=one",
@@ -84,7 +87,7 @@ def test_everything_at_once() -> None:
     )
     modules = spec.drives[1]
     assert (modules.serial, modules.format, modules.read_only) == ("modules", "raw", True)
-    assert spec.uid == 900003 and spec.network == UserNetwork()
+    assert (spec.uid, spec.network, spec.limits) == (900003, UserNetwork(), LIMITS)
 
 
 @pytest.mark.parametrize("init", ["/sbin/init banger.root=other", "/a\nb", "relative", "/x" * 200])

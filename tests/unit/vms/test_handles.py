@@ -1,6 +1,8 @@
 """The second record of a machine: kept whole, and believed only when it is whole."""
 
+import asyncio
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -52,6 +54,44 @@ def test_one_that_is_lost_or_damaged_is_written_again(paths: Paths) -> None:
     os.mkdir(path)
     handles.mend(paths, record())  # it can only be told
     assert os.path.isdir(path)
+
+
+def test_of_many_who_write_the_newest_is_the_last(paths: Paths) -> None:
+    async def write() -> None:
+        await asyncio.gather(*(handles.kept(paths, record(vcpu=number)) for number in range(30)))
+
+    asyncio.run(write())
+    kept = handles.read(paths, ID)
+    assert kept is not None and kept.vcpu == 29
+    assert os.listdir(paths.vm(ID)) == [handles.NAME]
+
+
+def test_who_removes_the_directory_waits_for_those_who_write(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go = threading.Event(), threading.Event()
+    keep = handles.keep
+
+    def slow(where: Paths, what: VmRecord | None) -> None:
+        begun.set()
+        go.wait(10)
+        keep(where, what)
+
+    monkeypatch.setattr(handles, "keep", slow)
+
+    async def race() -> None:
+        writing = asyncio.ensure_future(handles.kept(paths, record()))
+        await asyncio.to_thread(begun.wait, 10)
+        removing = asyncio.ensure_future(handles.settled(paths, ID))
+        await asyncio.sleep(0)
+        writing.cancel()
+        await asyncio.sleep(0)
+        assert not writing.done() and not removing.done(), "what is begun is never left in the middle"
+        go.set()
+        await removing
+        assert handles.read(paths, ID) is not None
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+
+    asyncio.run(race())
 
 
 def test_a_machine_without_a_directory_or_a_record_has_nothing_to_keep(paths: Paths) -> None:

@@ -20,7 +20,7 @@ from banger.privileged.operations import Disks, Jails, Tap
 from banger.store.database import Database
 from banger.store.records import Records
 from banger.vmm.driver import Handle
-from banger.vms import orphans
+from banger.vms import handles, orphans
 from banger.vms.orphans import Changes
 from banger.vms.record import Machines, VmRecord
 
@@ -103,6 +103,24 @@ def test_what_the_host_holds_for_machines_that_do_not_run(tmp_path: Path, machin
     assert root.told == []
     assert all(each.done for each in cleared(found))
     assert root.told == [f"machine.sweep {NOBODY}", f"disk.remove {STOPPED}", f"disk.remove {NOBODY}"]
+
+
+def test_what_is_held_for_a_machine_that_is_to_be_entered_again_is_not_left_over(
+    tmp_path: Path, machines: Machines
+) -> None:
+    paths = Paths(*(str(tmp_path / each) for each in ("config", "state", "cache", "runtime")))
+    lost = machines.get(RUNS)
+    machines.forget(RUNS)
+    for vm_id, record in ((RUNS, lost), (NOBODY, None)):
+        (Path(paths.vms) / vm_id).mkdir(parents=True)
+        handles.keep(paths, record)
+    root = Root(tmp_path / "private", jails=[RUNS, NOBODY], disks=[RUNS])
+    found = looked(tmp_path, machines, root, [])
+    assert [(each.told.kind, Path(each.told.name).name, each.told.remedy) for each in found] == [
+        ("machine", RUNS, "enter again"),
+        ("machine", NOBODY, "set aside"),
+        ("jail", NOBODY, "remove"),
+    ]
 
 
 def test_a_machine_that_is_started_meanwhile_keeps_all_that_it_has(tmp_path: Path, machines: Machines) -> None:

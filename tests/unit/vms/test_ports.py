@@ -10,7 +10,8 @@ from banger import errors
 from banger.guest.listeners import Listener, Listeners, Transport
 from banger.guest.web import Scheme
 from banger.vmm.driver import Network, TapNetwork, UserNetwork
-from banger.vms import ports
+from banger.vms import ports, resolving
+from banger.vms.published import Place as Bound
 from tests.installation import scenario
 from tests.unit.vms.test_resolving import machine
 
@@ -121,3 +122,38 @@ async def test_a_fault_of_ours_is_not_hidden() -> None:
 
     with pytest.raises(ZeroDivisionError):
         await ports.schemes(machine("web", 1, "running", TAP), told(("0.0.0.0", 80)), ask)
+
+
+def test_ways_by_ports_of_the_host() -> None:
+    web, own = machine("web", 1, "running", USER), str(resolving.own(machine("web", 1, "running", USER)))
+    listening = told(
+        ("0.0.0.0", 80), ("127.0.0.1", 81), ("10.0.2.15", 82), ("::1", 83), ("0.0.0.0", 84), ("127.0.0.1", 81, "udp")
+    )
+    here, there = Bound("127.0.0.1", 8080), Bound("0.0.0.0", 8081)
+    bound = {
+        there: 81,
+        Bound("0.0.0.0", 8082): 80,
+        here: 80,
+        Bound(own, 80): 80,
+        Bound(own, 83): 83,
+        Bound("::1", 9): 82,
+    }
+    ways = ports.ways(bound)
+    seen = ports.view(web, listening, {("127.0.0.1", 80): "http", ("127.0.0.1", 81): "http"}, ways)
+    assert [(each.port, each.endpoint, each.unreachable, each.forwards, each.link) for each in seen.ports] == [
+        (80, "web.vm:80", None, ["127.0.0.1:8080", "0.0.0.0:8082"], "http://127.0.0.1:8080/"),
+        (81, "0.0.0.0:8081", None, ["0.0.0.0:8081"], "http://127.0.0.1:8081/"),
+        (82, None, "network", [], None),
+        (83, "web.vm:83", None, [], None),
+        (84, None, "network", [], None),
+        (81, None, "loopback", [], None),
+    ]
+    assert ports.place(web, listening.sockets[1]) is None
+    assert ports.place(web, listening.sockets[1], ways) == ("127.0.0.1", 81), "it can be asked now"
+    bridged = machine("web", 1, "running", TAP)
+    direct = ports.view(bridged, told(("0.0.0.0", 80)), {("127.0.0.1", 80): "http"}, ports.ways({here: 80})).ports[0]
+    assert (direct.endpoint, direct.forwards, direct.link) == (
+        "web.vm:80",
+        ["127.0.0.1:8080"],
+        "http://127.0.0.1:8080/",
+    )

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from banger.cli.verb import Group, Verb
 
 PARTS = {
-    **dict.fromkeys(("vm", "run", "exec", "ps", "cp", "rm"), "vm"),
+    **dict.fromkeys(("vm", "run", "exec", "ssh", "ps", "cp", "rm", "forward"), "vm"),
     "image": "image",
     "kernel": "kernel",
 }

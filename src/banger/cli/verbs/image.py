@@ -4,7 +4,12 @@ from banger.cli.verb import JSON, Argument, Group, Verb
 
 _IMAGE = Argument("IMAGE", "name of an image, or the beginning of its id", complete="image")
 _IMAGES = Argument("IMAGE", "name of an image, or the beginning of its id", many="several", complete="image")
-_SIZE = Argument("--size", "size of its filesystem; as large as needed when left out", kind="size", metavar="SIZE")
+_SIZE = Argument(
+    "--size",
+    "size of its filesystem; 1.5 times its content and at least 8G when left out",
+    kind="size",
+    metavar="SIZE",
+)
 
 IMAGE = Group(
     "image",
@@ -63,7 +68,8 @@ sockets and file systems mounted below it are left out.""",
 Packages are installed first, then files are put in place, then commands run as root; each must succeed. Of a Debian
 suite (the default) the image is built without root and without a machine. On a base, which is an image here or any
 reference, a machine is made for it, and its disk becomes the image. What is given here is added to the recipe, or takes
-the place of its single values. A recipe that was carried out before costs nothing: the images share one file.""",
+the place of its single values. On a base, without --size, the file system is as large as that machine's disk. A recipe
+that was carried out before costs nothing: the images share one file.""",
             arguments=(
                 Argument("NAME", "name of the image; may be left out when the recipe has one", many="optional"),
                 Argument("--recipe", "a recipe: a TOML file", metavar="FILE", complete="file"),
@@ -109,14 +115,21 @@ the place of its single values. A recipe that was carried out before costs nothi
             description="""\
 The file holds an ext4 file system and stays yours: machines only ever read it, and deleting the image leaves it where
 it is. It is checked first; machines start as long as it does not change. 'banger image promote' makes it an image that
-no longer needs the file.""",
+no longer needs the file.
+
+Two options change the file itself, in place. Whoever cannot do without it keeps a copy: when the daemon or the host
+dies meanwhile, the file may be left half edited.""",
             arguments=(
                 Argument("NAME", "name of the image"),
                 Argument("--rootfs", "the file", metavar="FILE", required=True, complete="file"),
                 Argument("--kernel", "what its machines boot", metavar="KERNEL", complete="kernel"),
-                Argument("--root-owned", "first give to root what is yours in it; changes the file", kind="flag"),
                 Argument(
-                    "--guest-assets", "first put the guest's part of banger into it; changes the file", kind="flag"
+                    "--root-owned", "first give to root what is yours in it; changes the file in place", kind="flag"
+                ),
+                Argument(
+                    "--guest-assets",
+                    "first put the guest's part of banger into it; changes the file in place",
+                    kind="flag",
                 ),
                 JSON,
             ),

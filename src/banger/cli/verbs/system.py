@@ -139,6 +139,23 @@ a line. A daemon that ends ends this, with status 1.""",
         arguments=(Argument("--json", "print one JSON document a line", kind="flag"),),
         examples=("banger events", "banger events --json"),
     ),
+    Verb(
+        "ssh-config",
+        "let plain ssh, scp, rsync and editors reach machines as NAME.vm",
+        description="""\
+Prints what ssh has to know. With --install, ~/.ssh/config includes it, by three lines at its beginning; --uninstall
+takes them out again. All else in that file stays as it is, and each may be repeated.""",
+        arguments=(
+            Argument("--install", "include it in ~/.ssh/config", kind="flag"),
+            Argument("--uninstall", "take it out of ~/.ssh/config", kind="flag"),
+            Argument("--file", "another file than ~/.ssh/config", metavar="FILE", complete="file"),
+        ),
+        examples=(
+            "banger ssh-config --install          # then: ssh web.vm",
+            "banger ssh-config >machines.conf     # then: ssh -F machines.conf web.vm",
+            "banger ssh-config --uninstall",
+        ),
+    ),
     Verb("version", "show the version", arguments=(JSON,), examples=("banger version",)),
     Verb(
         "completion",
@@ -152,12 +169,16 @@ a line. A daemon that ends ends this, with status 1.""",
     ),
 )
 
-_BUNDLE = (
-    Argument("--name", "name of the image or kernel", metavar="NAME", required=True),
-    Argument("--description", "one line about it", metavar="TEXT"),
-    Argument("--out", "the file to be made (NAME.tar.zst)", metavar="FILE", required=True, complete="file"),
-    JSON,
-)
+
+def _bundle(noun: str) -> "tuple[Argument, ...]":
+    """What every bundle is asked for by."""
+    return (
+        Argument("--name", f"name of the {noun}", metavar="NAME", required=True),
+        Argument("--description", "one line about it", metavar="TEXT"),
+        Argument("--out", "the file to be made, often NAME.tar.zst", metavar="FILE", required=True, complete="file"),
+        JSON,
+    )
+
 
 _INTERNAL = (
     Verb(
@@ -174,12 +195,15 @@ daemon is needed.""",
                 required=True,
                 complete="file",
             ),
-            *_BUNDLE,
+            *_bundle("image"),
             Argument("--distro", "distribution; as the archive says when left out", metavar="NAME"),
             Argument("--arch", "amd64 (the default) or arm64", metavar="ARCH"),
             Argument("--kernel-ref", "the kernel that its machines boot", metavar="KERNEL"),
             Argument(
-                "--size", "size of its file system; as large as needed when left out", kind="size", metavar="SIZE"
+                "--size",
+                "size of its file system; 1.5 times its content and at least 1G when left out",
+                kind="size",
+                metavar="SIZE",
             ),
         ),
         examples=("docker export box | banger internal make-bundle --rootfs-tar - --name box --out box.tar.zst",),
@@ -190,9 +214,15 @@ daemon is needed.""",
         "make a kernel's bundle of a directory that 'banger kernel import' would take",
         arguments=(
             Argument("--from", "the directory", metavar="DIR", required=True, complete="file"),
-            *_BUNDLE,
+            *_bundle("kernel"),
         ),
         examples=("banger internal make-kernel-bundle --from ./out --name mine --out mine.tar.zst",),
+        hidden=True,
+    ),
+    Verb(
+        "internal ssh-proxy",
+        "be the connection under an ssh to a machine",
+        arguments=(Argument("HOST", "NAME.vm"),),
         hidden=True,
     ),
     Verb(
@@ -203,5 +233,15 @@ daemon is needed.""",
     ),
 )
 
-GROUPS = (DAEMON, SYSTEM, FIRECRACKER)
-SINGLE = (*_ALONE, *_INTERNAL)
+INTERNAL = Group(
+    "internal",
+    "what makes bundles, and what completion asks",
+    """\
+For those who publish images and kernels as files, and for the shells' completion. No daemon is needed for bundles.""",
+    ("docker export box | banger internal make-bundle --rootfs-tar - --name box --out box.tar.zst",),
+    _INTERNAL,
+    hidden=True,
+)
+
+GROUPS = (DAEMON, SYSTEM, FIRECRACKER, INTERNAL)
+SINGLE = _ALONE

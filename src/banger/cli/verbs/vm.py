@@ -17,6 +17,12 @@ _MACHINE = (
     Argument("--work-disk", "size of the disk on /root, e.g. 20G", kind="size", metavar="SIZE"),
     Argument("--nat", "let it reach the outside; without the system install it always does", kind="flag"),
     Argument("--peers", "let it and the other machines with --peers reach each other", kind="flag"),
+    Argument(
+        "-p/--publish",
+        "forward a port of this host into it while it runs, at 127.0.0.1 or at ADDR (repeatable)",
+        kind="list",
+        metavar="[ADDR:]PORT[:GUEST]",
+    ),
     Argument("--label", "note about it, to find it by (repeatable)", kind="env", metavar="K=V"),
     Argument(
         "--ttl",
@@ -76,6 +82,7 @@ from there. The machine stays afterwards, unless --rm is given. With --detach it
                 "banger run --name web --image docker.io/library/debian:bookworm",
                 "banger run --rm --memory 1G --vcpu 2 -- make -C /src test",
                 "banger run -d --name web",
+                "banger run -d --name api -p 8080:80      # http://localhost:8080 is port 80 of the machine",
                 "echo 'echo hello from $(hostname)' | banger run --rm",
             ),
             aliases=("run",),
@@ -111,11 +118,12 @@ the same token prints its name. With other options it is refused.""",
         Verb("vm show", "show one machine", arguments=(_VM, JSON), examples=("banger vm show web --json",)),
         Verb(
             "vm set",
-            "change machines: processors, memory, disks, network",
+            "change machines: processors, memory, disks, network, published ports",
             description="""\
-What the network lets through changes at once. Processors, memory and disks of a machine that runs wait for its next
-start, which 'banger vm show' tells; 'banger vm restart' makes it so. Disks grow and never shrink, and the file system
-grows with its disk when the machine starts. --nat and --peers are for machines on the system install's network.""",
+What the network lets through and what is published change at once. Processors, memory and disks of a machine that runs
+wait for its next start, which 'banger vm show' tells; 'banger vm restart' makes it so. Disks grow and never shrink, and
+the file system grows with its disk when the machine starts. --nat and --peers are for machines on the system install's
+network.""",
             arguments=(
                 _VMS,
                 Argument("--vcpu", "number of processors", kind="count", metavar="N"),
@@ -128,6 +136,13 @@ grows with its disk when the machine starts. --nat and --peers are for machines 
                 Argument("--no-nat", "do not let it reach the outside", kind="flag"),
                 Argument("--peers", "let it and the other machines with --peers reach each other", kind="flag"),
                 Argument("--no-peers", "keep it apart from other machines", kind="flag"),
+                Argument(
+                    "-p/--publish",
+                    "forward a port of this host into it while it runs (repeatable)",
+                    kind="list",
+                    metavar="[ADDR:]PORT[:GUEST]",
+                ),
+                Argument("--unpublish", "forward it no more (repeatable)", kind="list", metavar="[ADDR:]PORT"),
                 JSON,
             ),
             examples=(
@@ -135,6 +150,7 @@ grows with its disk when the machine starts. --nat and --peers are for machines 
                 "banger vm set web --disk 40G",
                 "banger vm set web --work-disk 100G",
                 "banger vm set web db --no-nat",
+                "banger vm set web --unpublish 8080 --publish 8081:80",
             ),
         ),
         Verb(
@@ -229,6 +245,32 @@ Options for banger come before the machine's name; everything after the name, or
             guest=True,
         ),
         Verb(
+            "vm ssh",
+            "log in to a machine with this host's ssh",
+            description="""\
+What follows the name are ssh's own options; words after -- are a command, which runs there as it is written here. The
+key is banger's, the machine's host key is known, and no network is needed. The image needs an ssh server; 'banger exec'
+works without one. 'banger ssh-config --install' lets plain ssh, scp, rsync and editors reach NAME.vm in the same way.
+
+The exit status is ssh's: the command's own, or 255.""",
+            arguments=(
+                Argument(
+                    "VM",
+                    "name of a machine, or the beginning of its id; root unless it is USER@VM",
+                    metavar="[USER@]VM",
+                    complete="vm",
+                ),
+            ),
+            examples=(
+                "banger ssh web",
+                "banger ssh web -- systemctl --failed",
+                "banger ssh web -N -L 8080:localhost:80",
+            ),
+            aliases=("ssh",),
+            command="passed",
+            guest=True,
+        ),
+        Verb(
             "vm cp",
             "copy files into a machine or out of it",
             description="""\
@@ -272,13 +314,36 @@ user-mode network are not known. --watch goes on until Ctrl-C; with --json it pr
             description="""\
 Without names, the machines that run. A row is a socket that waits for connections or datagrams, with the process that
 the guest names for it. ENDPOINT is how this host reaches it; one that is bound to the guest's loopback is reached by
-nobody else, and nothing is forwarded to a machine without a network of its own. LINK is shown where an HTTP server
-answers: each port that could have one is asked for a moment, from inside the machine.""",
+nobody else, unless a port of this host is forwarded to it; so is all that listens in a machine on QEMU without an
+installation. A port that is forwarded to nothing is shown too. LINK is shown where an HTTP server answers: each port
+that could have one is asked for a moment, from inside the machine.""",
             arguments=(
                 Argument("VM", "name of a machine, or the beginning of its id", many="any", complete="vm"),
                 JSON,
             ),
             examples=("banger vm ports", "banger vm ports web db", "banger vm ports web --json"),
+        ),
+        Verb(
+            "vm forward",
+            "forward ports of this host into a machine, until Ctrl-C",
+            description="""\
+Whoever connects to PORT of this host reaches port GUEST of the machine, the same when it is left out: what listens
+there on the machine's loopback or on all addresses. It works on every machine, with or without a network. Without ADDR
+only this host reaches it; 0.0.0.0 lets others in. It ends when the machine stops. With --keep the ports are published
+instead: bound whenever the machine runs, until 'banger vm set VM --unpublish PORT'.""",
+            arguments=(
+                _VM,
+                Argument("PORT", "port of this host, and the machine's", many="several", metavar="[ADDR:]PORT[:GUEST]"),
+                Argument("--keep", "publish them: keep them on the machine's record, and return", kind="flag"),
+                Argument("--json", "print one JSON document once this host listens", kind="flag"),
+            ),
+            examples=(
+                "banger forward web 8080:80",
+                "banger forward db 5432",
+                "banger forward web 0.0.0.0:8080:80 8443:443",
+                "banger forward web 8080:80 --keep",
+            ),
+            aliases=("forward",),
         ),
         Verb(
             "vm health",

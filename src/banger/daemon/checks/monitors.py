@@ -7,6 +7,7 @@ older banger, or on a host that refused a limit. ``root`` is where the kernel's 
 
 import math
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from banger.api.vm import Vm
@@ -17,6 +18,8 @@ from banger.system.record import Record
 Row = Callable[[Sequence[Vm], Record | None, str], Found]
 
 JAILED = "firecracker"
+JAILED_OPEN = 2048
+"""What a jail's monitor is started with; a test holds it to the helper's own number."""
 LEAF = ("memory.max", "pids.max", "cpu.max")
 UNSEEN = "the monitors cannot be looked at: this host hides the processes of others"
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -58,16 +61,28 @@ def _in_range(uid: str, record: Record | None) -> bool:
 
 
 def limits(machines: Sequence[Vm], record: Record | None, root: str = "/") -> Found:
-    """A monitor cannot fill the disk with one file, nor open files without end."""
+    """A monitor can neither fill the disk with one file, nor open files without end."""
     machines, note = _seen(machines, root)
-    unlimited = []
-    for each in machines:
-        lines = read(root, f"/proc/{each.pid}/limits").splitlines()
-        sizes = [line.split()[3] for line in lines if line.startswith("Max file size")]
-        if "unlimited" in sizes:
-            unlimited.append(each.name)
-    return _judged(unlimited, machines, "warn", "{} without a limit on the size of its files",
-                   "every monitor has a limit on the size of its files", note)  # fmt: skip
+    large = [each.name for each in machines if _limit(root, each, "Max file size") == math.inf]
+    if large:
+        return _judged(large, machines, "warn", "{} without a limit on the size of its files", "")
+    many = [each.name for each in machines if _limit(root, each, "Max open files") > _most_open(each)]
+    return _judged(many, machines, "warn", "{} with more open files than it may need",
+                   "every monitor has a limit on the size and on the number of its files", note)  # fmt: skip
+
+
+def _limit(root: str, machine: Vm, name: str) -> float:
+    """The hard limit of that name (proc(5): limits); 0 where it cannot be seen."""
+    lines = read(root, f"/proc/{machine.pid}/limits").splitlines()
+    found = next((line.removeprefix(name).split() for line in lines if line.startswith(name)), [])
+    if len(found) < 2:
+        return 0
+    return int(found[1]) if found[1].isdecimal() else math.inf
+
+
+def _most_open(machine: Vm) -> float:
+    """A jail's limit is banger's own; a monitor without one has the owner's, whatever number that is."""
+    return JAILED_OPEN if machine.driver == JAILED else sys.maxsize
 
 
 def control_groups(machines: Sequence[Vm], record: Record | None, root: str = "/") -> Found:
@@ -80,7 +95,16 @@ def control_groups(machines: Sequence[Vm], record: Record | None, root: str = "/
         unset = any(values[name].split()[:1] == ["max"] for name in LEAF)
         if unset or not values["memory.max"] or values["memory.swap.max"] not in ("", "0"):
             free.append(each.name)
-    return _judged(free, jailed, "fail", "{} without the limits of its control group", "every jail has its limits")
+    set_too = [f"{each.name} ({found})" for each in jailed if (found := _disk_limit(root, each, record))]
+    fine = "every jail has its limits" + (f"; on their disks: {', '.join(set_too)}" if set_too else "")
+    return _judged(free, jailed, "fail", "{} without the limits of its control group", fine)
+
+
+def _disk_limit(root: str, machine: Vm, record: Record | None) -> str:
+    """The limits of a machine's disk, where some are set: ``rbps=... wbps=...`` (cgroup-v2: io.max)."""
+    lines = read(root, f"{record.cgroup}/vm-{machine.id}/io.max").splitlines() if record is not None else []
+    words = [word for line in lines for word in line.split()[1:] if not word.endswith("=max")]
+    return " ".join(words)
 
 
 def timers(machines: Sequence[Vm], record: Record | None, root: str = "/") -> Found:

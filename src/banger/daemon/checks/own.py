@@ -4,10 +4,12 @@ import os
 import platform
 
 import banger
-from banger import errors
+from banger import errors, proc
 from banger.admission.judgement import Facts, Limits, reserve
 from banger.config.sizes import format_size
 from banger.daemon.checks import Found
+from banger.paths import Paths
+from banger.ssh import including
 from banger.store.database import Database
 from banger.system.record import Record
 
@@ -41,6 +43,18 @@ def guest_agent(path: str) -> Found:
     if head != ELF:
         return "fail", f"the guest agent {path} is no program", mend
     return "pass", f"{path} ({format_size(os.path.getsize(path))})", ""
+
+
+def ssh(paths: Paths) -> Found:
+    """The host's ssh is there, and reaches machines."""
+    try:
+        for tool in ("ssh", "ssh-keygen"):
+            proc.find(tool)
+    except errors.ToolMissing as missing:
+        return "warn", f"'banger ssh' does not work, and machines get no host keys: {missing.message}", missing.advice
+    if not including.included(paths):
+        return "warn", "'banger ssh' works; plain ssh and scp do not know NAME.vm", "banger ssh-config --install"
+    return "pass", "ssh and scp reach machines as NAME.vm", ""
 
 
 def store(path: str) -> Found:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from banger import errors, proc
 from banger.daemon.checks import Found
 from banger.privileged import archive
-from banger.privileged.installation import Host, ping
+from banger.privileged.installation import Host, missing_tools, ping
 from banger.system import units
 from banger.system.layout import HELPER
 from banger.system.record import Record
@@ -18,6 +18,7 @@ from banger.vmm.firecracker import programs
 
 RESTART = "sudo banger system restart"
 REPEAT = "sudo banger system install"
+PACKAGES = {"ip": "iproute2", "e2fsck": "e2fsprogs", "debugfs": "e2fsprogs"}
 WITHOUT = (
     "not installed as a system: machines run through QEMU as this user; there is no Firecracker and no jail, guests "
     "have no network of their own and the host does not know their names (docs/explanation/privileges.md)"
@@ -47,6 +48,15 @@ async def helper(record: Record) -> Found:
     if digest != archive.digest():
         return "warn", "the helper is of another version than the daemon", REPEAT
     return "pass", "it answers, and is of this version", ""
+
+
+async def tools(record: Record) -> Found:
+    """The programs and the library that the helper works with."""
+    missing = missing_tools()
+    if missing:
+        packages = " ".join(dict.fromkeys(PACKAGES.get(each, each) for each in missing))
+        return "fail", f"the helper misses {', '.join(missing)}", f"sudo apt-get install {packages}"
+    return "pass", "the helper has all that it works with", ""
 
 
 async def sockets(record: Record) -> Found:
@@ -143,6 +153,7 @@ async def jails(record: Record) -> Found:
 ROWS = {
     "services": services,
     "helper": helper,
+    "helper's tools": tools,
     "sockets": sockets,
     "restrictions": restrictions,
     "root's files": installed_files,

@@ -40,6 +40,8 @@ MOST_SUBDIRECTORIES = 64_998
 """With more, a directory's link count is 1, which means that nobody counts (dir_nlink)."""
 
 DEFAULT_LEAST = 1 << 30
+"""Of a size that follows from the content."""
+
 _MADE = MADE_AT * 1_000_000_000
 _EMPTY = Content()
 _IDENTITY = bytes.fromhex("8d3f2c0e5b7a5e0c9c7e3f6f1d2a4b59")
@@ -55,12 +57,23 @@ class Summary(NamedTuple):
     uuid: str
 
 
-def write(descriptor: int, area: DataArea, root: Node, *, size: int | None, seed: str, label: bytes = b"") -> Summary:
+def write(
+    descriptor: int,
+    area: DataArea,
+    root: Node,
+    *,
+    size: int | None,
+    seed: str,
+    label: bytes = b"",
+    least: int = DEFAULT_LEAST,
+) -> Summary:
     """Write the filesystem into the file. ``seed`` decides the UUID and the hashes of directories.
+
+    Without ``size`` it gets 1.5 times its content, and ``least`` bytes at least.
 
     Raises `errors.ImageTooSmall`, OSError.
     """
-    return _Volume(descriptor, area, root, seed, label).write(size)
+    return _Volume(descriptor, area, root, seed, label, least).write(size)
 
 
 def fitting(area: DataArea) -> int:
@@ -69,8 +82,9 @@ def fitting(area: DataArea) -> int:
 
 
 class _Volume:
-    def __init__(self, descriptor: int, area: DataArea, root: Node, seed: str, label: bytes) -> None:
+    def __init__(self, descriptor: int, area: DataArea, root: Node, seed: str, label: bytes, least: int) -> None:
         self._descriptor = descriptor
+        self._least = least
         self._label = label
         self._area = area
         self._root = root
@@ -202,7 +216,7 @@ class _Volume:
 
     def _write_journal(self, size: int | None) -> tuple[bytes, int]:
         """Returns the journal's i_block and its size."""
-        blocks = journal.blocks_for(DEFAULT_LEAST if size is None else size)
+        blocks = journal.blocks_for(self._least if size is None else size)
         runs = self._area.reserve(blocks)
         self._area.put(runs[0][0], journal.superblock(blocks, self._uuid))
         own_seed = inode_seed(self._seed, JOURNAL)
@@ -228,7 +242,7 @@ class _Volume:
             if size < SMALLEST or per_group > GROUP_BLOCKS or self._area.overflowed:
                 raise errors.ImageTooSmall(size=_human(size), needed=_human(self._needed(min(per_group, GROUP_BLOCKS))))
             return size, per_group
-        size = _whole(max(DEFAULT_LEAST, self._area.next * BLOCK * 3 // 2))
+        size = _whole(max(self._least, self._area.next * BLOCK * 3 // 2))
         while _inodes_per_group(size, needed) > GROUP_BLOCKS or self._needed(_inodes_per_group(size, needed)) > size:
             size = _whole(size * 5 // 4)
         if size > self._area.geometry.blocks_limit * BLOCK:

@@ -15,8 +15,7 @@ import tempfile
 from collections.abc import Sequence
 
 from banger import errors, proc
-from banger.disk import copy, edit, grow, overlay
-from banger.disk.fresh import replacing
+from banger.disk import copy, edit, grow, lasting, overlay
 from banger.disk.guest_file import Edit
 from banger.disk.roots.strategy import Place, Root, check_size
 from banger.privileged import operations
@@ -40,8 +39,7 @@ class Qcow2:
     async def make(self, place: Place) -> None:
         path = os.path.join(place.directory, QCOW2)
         if not os.path.exists(path):
-            await overlay.create(path, place.base, place.size)
-            os.chmod(path, 0o600)
+            await overlay.create(path, place.base, place.size, durable=place.durable)
 
     async def attach(self, place: Place) -> Root:
         return Root(os.path.join(place.directory, QCOW2), "qcow2", place.base)
@@ -53,7 +51,7 @@ class Qcow2:
         raise errors.UsageError(detail="a qcow2 file cannot be edited offline; the machine's loader brings its files")
 
     async def grow(self, place: Place) -> None:
-        await grow.qcow2(os.path.join(place.directory, QCOW2), place.base, place.size)
+        await grow.qcow2(os.path.join(place.directory, QCOW2), place.base, place.size, durable=place.durable)
 
     async def remove(self, place: Place) -> None:
         _unlink(os.path.join(place.directory, QCOW2))
@@ -77,7 +75,7 @@ class _Raw:
         if os.path.exists(path):
             return
         check_size(place, os.path.getsize(place.base))
-        with replacing(path) as beside:
+        async with lasting.replacing(path, durable=place.durable) as beside:
             await self._fill(place.base, beside)
             os.truncate(beside, place.size)
             os.chmod(beside, 0o600)
@@ -101,7 +99,7 @@ class _Raw:
             await self._device.perform(operations.Ext4Write.of(place.vm_id, edits), change=place.change)
 
     async def grow(self, place: Place) -> None:
-        grow.raw(os.path.join(place.directory, RAW), place.size)
+        await grow.raw(os.path.join(place.directory, RAW), place.size, durable=place.durable)
 
     async def remove(self, place: Place) -> None:
         await self.detach(place)
@@ -130,7 +128,7 @@ class Copy(_Raw):
         return None
 
     async def _fill(self, base: str, path: str) -> None:
-        await copy.copy(base, path)
+        await copy.copy(base, path, durable=False)
 
 
 def _clones(images: str, machines: str) -> str | None:

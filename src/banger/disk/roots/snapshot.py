@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 
 from banger import errors
-from banger.disk import grow
+from banger.disk import grow, lasting
 from banger.disk.guest_file import Edit
 from banger.disk.roots.strategy import Place, Root, check_size
 from banger.privileged import operations
@@ -45,6 +45,9 @@ class Snapshot:
                 os.close(descriptor)
         except OSError as error:
             raise errors.from_os(error, path) from error
+        if place.durable:
+            await lasting.synced(path)
+            await lasting.synced(place.directory)
 
     async def attach(self, place: Place) -> Root:
         made = await self._root().perform(self._operation(place), change=place.change)
@@ -60,7 +63,7 @@ class Snapshot:
 
     async def grow(self, place: Place) -> None:
         """The part beyond the image becomes longer; the store before it depends on the image alone."""
-        grow.raw(os.path.join(place.directory, OVERLAY), self._file_size(place))
+        await grow.raw(os.path.join(place.directory, OVERLAY), self._file_size(place), durable=place.durable)
 
     async def remove(self, place: Place) -> None:
         await self.detach(place)

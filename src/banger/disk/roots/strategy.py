@@ -22,7 +22,8 @@ class Place(NamedTuple):
     """A machine's root to be: whose, where its part lies, over which raw image, of how many bytes.
 
     ``change`` is the operation id of the change that it is done for, for the logs. ``work`` is the file of the
-    machine's work disk: where a root becomes a device, that becomes one with it.
+    machine's work disk: where a root becomes a device, that becomes one with it. ``durable``: what is made, and what
+    it has grown to, survives a power cut.
     """
 
     vm_id: str
@@ -31,6 +32,7 @@ class Place(NamedTuple):
     size: int
     change: str = ""
     work: str = ""
+    durable: bool = True
 
 
 class Root(NamedTuple):

@@ -8,6 +8,7 @@ an interpreter's start would be most of what is measured (tests/fake_machine.c).
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import shlex
@@ -125,9 +126,14 @@ def _spawn(spec: LaunchSpec, handle: Handle) -> proc.Identity:
         )
 
 
+@functools.lru_cache(maxsize=1)
+def _words(command: str) -> tuple[str, ...]:
+    return tuple(shlex.split(command))
+
+
 def _command(spec: LaunchSpec, listener: int, output: int) -> list[str]:
     """The machine's words; its initrd is among them, as others are found by it."""
-    agent = shlex.split(os.environ.get(AGENT_VARIABLE, ""))
+    agent = _words(os.environ.get(AGENT_VARIABLE, ""))
     largest = min([_CONSOLE_LIMIT, *process.file_size_limit(_CONSOLE_LIMIT).values()])
     program = os.environ.get(MACHINE_VARIABLE)
     if program and agent:

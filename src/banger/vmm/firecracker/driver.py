@@ -33,7 +33,7 @@ FEATURES = Features(accelerated=True, user_networking=False, vsock=True, snapsho
 _END_SECONDS = 30
 _DYING_SECONDS = 0.2
 """How long after its last connection a process that was killed may be there."""
-_LOOK_SECONDS = 1.0
+_LOOK_SECONDS = 0.3
 """How often the console is looked at for the end of a machine whose process goes on."""
 
 _CONTAIN_SECONDS = 5.0

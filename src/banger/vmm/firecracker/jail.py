@@ -24,6 +24,8 @@ log = logging.getLogger("banger.vmm")
 T = TypeVar("T")
 _REMEMBERED = 256
 _MIB = 1 << 20
+_WEIGHT = 100
+"""Of each processor of a guest's: machines that compete get as much of the host as they have processors."""
 
 
 class Launched(NamedTuple):
@@ -63,6 +65,9 @@ class Jail:
             tap=getattr(spec.network, "tap", None),
             vcpus=spec.vcpus,
             memory=spec.memory // _MIB,
+            cpu_weight=_WEIGHT * spec.vcpus,
+            io_bytes=spec.limits.io_bytes,
+            io_operations=spec.limits.io_operations,
         )
         try:
             with open(spec.initrd, "rb") as initrd:

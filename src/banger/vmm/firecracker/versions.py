@@ -62,6 +62,20 @@ def words(version: Version) -> str:
     return ".".join(map(str, version))
 
 
+def untested(version: Version) -> str:
+    """What there is to say of a release of a line that no test has run; empty for one that is as tested."""
+    return f"newer than what was tested, {words(NEWEST_TESTED)}" if version[:2] > NEWEST_TESTED[:2] else ""
+
+
+def advisories(version: Version) -> tuple[str, ...]:
+    """What is known to be weak in it, a line each."""
+    return tuple(
+        f"{each.program} {words(version)} has {each.name}: {each.weakness}; {each.here}; mended in {each.mended}"
+        for each in ADVISORIES
+        if each.affects(version)
+    )
+
+
 def judge(firecracker: str, jailer: str) -> Judgement:
     """What is installed, by the versions that the two programs state."""
     version = parse(firecracker)
@@ -72,11 +86,6 @@ def judge(firecracker: str, jailer: str) -> Judgement:
     if version < OLDEST:
         return Judgement(False, f"Firecracker {words(version)} is too old: {words(OLDEST)} or later is needed")
     reason = f"Firecracker {words(version)}"
-    if version[:2] > NEWEST_TESTED[:2]:
-        reason += f" (newer than what was tested, {words(NEWEST_TESTED)})"
-    warnings = tuple(
-        f"{each.program} {words(version)} has {each.name}: {each.weakness}; {each.here}; mended in {each.mended}"
-        for each in ADVISORIES
-        if each.affects(version)
-    )
-    return Judgement(True, reason, warnings)
+    if told := untested(version):
+        reason += f" ({told})"
+    return Judgement(True, reason, advisories(version))

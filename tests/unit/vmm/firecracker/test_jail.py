@@ -12,7 +12,7 @@ from banger.helper.host import Host
 from banger.helper.launch import Launch
 from banger.helper.operation import Operation, Outcome
 from banger.helper.store import StoreFile
-from banger.vmm.driver import LaunchSpec
+from banger.vmm.driver import LaunchSpec, Limits
 from banger.vmm.firecracker.jail import Jail
 
 ID = "0123456789abcdef"
@@ -87,7 +87,8 @@ def test_what_machines_share_is_stored_once_until_a_launch_fails(tmp_path: Path)
         (tmp_path / name).write_text(name)
     spec = LaunchSpec(
         vm_id=ID, directory=str(tmp_path), runtime=str(tmp_path), kernel=str(tmp_path / "kernel"),
-        initrd=str(tmp_path / "initrd"), cmdline=(), vcpus=1, memory=64 << 20, drives=(),
+        initrd=str(tmp_path / "initrd"), cmdline=(), vcpus=2, memory=64 << 20, drives=(),
+        limits=Limits(io_bytes=1 << 20, io_operations=100),
     )  # fmt: skip
 
     def launched() -> Outcome:
@@ -99,7 +100,9 @@ def test_what_machines_share_is_stored_once_until_a_launch_fails(tmp_path: Path)
     def stored() -> list[str]:
         helper.asked.clear()
         asyncio.run(jail.launch(spec, 1)).api.close()
-        assert isinstance(helper.asked[-1], Launch)
+        asked = helper.asked[-1]
+        assert isinstance(asked, Launch)
+        assert (asked.cpu_weight, asked.io_bytes, asked.io_operations) == (200, 1 << 20, 100)
         return [Path(each.path).name for each in helper.asked if isinstance(each, StoreFile)]
 
     assert stored() == ["kernel"]

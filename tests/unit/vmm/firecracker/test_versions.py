@@ -2,6 +2,7 @@
 
 import pytest
 
+from banger.system import firecracker
 from banger.vmm.firecracker import versions
 
 
@@ -31,6 +32,21 @@ def test_what_is_newer_than_tested_is_used_and_told() -> None:
     newer = versions.judge("1.16.1", "1.16.1")
     assert newer.reason == "Firecracker 1.16.1 (newer than what was tested, 1.12.1)"
     assert newer.warnings == ()  # nothing that installing another one would mend
+
+
+def test_what_is_installed_by_default_has_no_advisory_and_says_that_it_is_newer_than_tested() -> None:
+    judged = versions.judge(firecracker.DEFAULT, firecracker.DEFAULT)
+    assert judged.usable and judged.warnings == ()
+    assert {(firecracker.DEFAULT, each) for each in firecracker.ARCHITECTURES} <= firecracker.PINNED.keys()
+    assert firecracker.notices(firecracker.DEFAULT) == ("Firecracker 1.15.1 is newer than what was tested, 1.12.1",)
+    assert judged.reason == "Firecracker 1.15.1 (newer than what was tested, 1.12.1)"
+
+
+def test_the_tested_release_can_be_installed_instead_and_says_what_is_weak_in_it() -> None:
+    tested = versions.words(versions.NEWEST_TESTED)
+    assert (tested, "x86_64") in firecracker.PINNED
+    assert firecracker.notices(tested) == versions.judge(tested, tested).warnings
+    assert versions.untested(versions.NEWEST_TESTED) == ""
 
 
 @pytest.mark.parametrize(
