@@ -1,5 +1,7 @@
 """banger as a service of a whole host: installed, installed again, killed, used, and taken away without a trace."""
 
+import pytest
+
 from tests.smoke.host import stages
 from tests.smoke.host.box import Host
 from tests.smoke.host.image import OTHER, OWNER
@@ -43,6 +45,7 @@ def names_of(host: Host) -> str:
     return host.run("resolvectl dns; resolvectl domain").stdout
 
 
+@pytest.mark.timeout(3 * SLOW, func_only=True)
 def test_an_installation_with_a_running_machine_goes_without_a_trace(host: Host) -> None:
     before, names = host.inventory(), names_of(host)
     host.run([*INSTALL, OWNER], timeout=SLOW)
