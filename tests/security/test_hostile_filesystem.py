@@ -83,7 +83,7 @@ def seed(path: Path, scratch: Path) -> Path:
     """The seed of a file system, as the images make it."""
     scratch.mkdir()
     paths = Paths(*(str(scratch / each) for each in ("config", "state", "cache", "run")))
-    asyncio.run(Seeds(paths, settings.build({})).make(str(path), str(scratch)))
+    asyncio.run(Seeds(paths, settings.build({"seed_ssh_key": False})).make(str(path), str(scratch)))
     return scratch / SEED
 
 

@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 from banger import errors, proc
 
+STAGING = "host-key-"
+"""How the directories begin in which keys are made: what an earlier daemon has left of them is to be removed."""
+
 PRIVATE, PUBLIC = "/etc/ssh/ssh_host_ed25519_key", "/etc/ssh/ssh_host_ed25519_key.pub"
 """Where every sshd looks for it, also one whose configuration names no key."""
 
@@ -27,7 +30,7 @@ class HostKey(NamedTuple):
 
 async def make(scratch: str) -> HostKey | None:
     """A new key; None where this host has no OpenSSH. ``scratch`` is a private directory, empty again afterwards."""
-    with tempfile.TemporaryDirectory(prefix="host-key-", dir=scratch) as directory:
+    with tempfile.TemporaryDirectory(prefix=STAGING, dir=scratch) as directory:
         path = os.path.join(directory, "key")
         try:
             await proc.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path], timeout=60)

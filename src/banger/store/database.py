@@ -105,6 +105,8 @@ class Database:
         self._syncing: asyncio.Task[None] | None = None
         self._moved = 0
         self._moving: asyncio.Task[None] | None = None
+        self._mover: sqlite3.Connection | None = None
+        self._mover_lock = threading.Lock()
         self._journal = -1
         self._translated = _Translated(path)
         if read_only:
@@ -137,6 +139,9 @@ class Database:
                 self._connection.backup(copy)
         for version, script in waiting:
             self._migrate(version, script)
+        # here, not when it is needed first: SQLite keeps a second connection's files open for as long as the first's
+        self._mover = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        self._mover.execute("SELECT name FROM sqlite_master").fetchall()
 
     def _migrate(self, version: int, script: str) -> None:
         try:
@@ -247,8 +252,9 @@ class Database:
             self._moving = None
 
     def _checkpoint(self) -> None:
-        with contextlib.closing(sqlite3.connect(self.path)) as beside:
-            beside.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        with self._mover_lock:
+            if self._mover is not None:
+                self._mover.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _sync_journal(self) -> None:
         """What is not in the journal any more has been synced by SQLite, when it was moved from there."""
@@ -274,6 +280,10 @@ class Database:
     def close(self) -> None:
         if self._moving is not None:
             self._moving.cancel()
+        with self._mover_lock:
+            mover, self._mover = self._mover, None
+            if mover is not None:
+                mover.close()
         with self._lock:
             self._connection.close()
             if self._journal >= 0:

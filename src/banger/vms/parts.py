@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 
 from banger import errors
 from banger.config.settings import Config
+from banger.disk import staging
 from banger.engine.change import Report, Resource
 from banger.images.service import ImageService
 from banger.kernels.service import KernelService
 from banger.net.service import GuestNetwork
 from banger.paths import Paths
 from banger.privileged.runner import Privileged
+from banger.ssh import host_keys
 from banger.vmm.drivers import Drivers
 from banger.vms.connections import Connections
 from banger.vms.forwards import Forwards
@@ -45,12 +47,16 @@ class Parts:
     """By change: somebody asked an orderly stop to become a quick one."""
 
     def prepare_directories(self) -> None:
-        """Ours alone; under root the monitors' users may pass through to what is theirs, without listing anything."""
+        """Ours alone; under root the monitors' users may pass through to what is theirs, without listing anything.
+
+        What an earlier daemon left while it made a host key goes: half of that is a secret.
+        """
         paths = self.paths
         for directory in (paths.state, paths.vms, paths.images, paths.kernels, paths.staging):
             os.makedirs(directory, mode=0o700, exist_ok=True)
             if self.own_users and directory != paths.staging:
                 os.chmod(directory, 0o711)  # noqa: S103 - a way through, not a view
+        staging.sweep(paths.staging, host_keys.STAGING)
 
     def uid(self, record: VmRecord) -> int | None:
         """The user that the machine's monitor runs as, and that owns its files; None for ourselves."""
