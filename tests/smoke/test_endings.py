@@ -64,6 +64,7 @@ def test_a_guest_that_turns_itself_off_is_noticed(
     record_property(
         "seconds from a guest's last word to its end on record", round(float(str(found["stopped"])) - said, 2)
     )
+    serving.spend()
 
 
 FILL = "mkdir -p /fill && mount -t tmpfs -o size=100% none /fill && dd if=/dev/zero of=/fill/it bs=1M count=96"
@@ -78,6 +79,7 @@ def test_a_machine_that_the_host_has_no_memory_for_says_so(serving: Host) -> Non
     found = ended(serving)
     assert str(found["stop_reason"]).startswith("out of memory"), found["stop_reason"]
     assert "stopped (out of memory)" in serving.banger("vm", "list").stdout
+    serving.spend()
     serving.banger("vm", "start", "one", timeout=150)
     assert serving.banger("exec", "one", "--", "echo", "here").stdout == "here\n"
 

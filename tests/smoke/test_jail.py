@@ -61,7 +61,8 @@ def test_a_monitor_has_limits(serving: Host) -> None:
 
 def test_what_the_settings_say_is_in_the_kernel(stocked: Host) -> None:
     """A machine's disks are limited, the root and the work disk alike; the kernel tells which devices they are."""
-    stocked.run(["tee", SYSTEM_CONFIG], stdin=SETTINGS)
+    before = stocked.read(SYSTEM_CONFIG)
+    stocked.run(["tee", "--append", SYSTEM_CONFIG], stdin=SETTINGS)
     try:
         stocked.run(["systemctl", "restart", units.DAEMON_SERVICE])
         stocked.banger("run", "--detach", "--name", "two", "--vcpu", "2", "--image", "busybox", timeout=180)
@@ -75,5 +76,5 @@ def test_what_the_settings_say_is_in_the_kernel(stocked: Host) -> None:
         assert set(stocked.read(f"{group}/io.max").splitlines()) == {f"{number} {rates}" for number in numbers}
         stocked.banger("vm", "delete", "two", timeout=120)
     finally:
-        stocked.run(["rm", SYSTEM_CONFIG])
+        stocked.run(["tee", SYSTEM_CONFIG], stdin=before.encode())
         stocked.run(["systemctl", "restart", units.DAEMON_SERVICE])

@@ -58,3 +58,4 @@ def test_machines_are_found_again(serving: Host, damage: str) -> None:
         assert each["id"] not in held and each["address"] not in held, held
     assert serving.run(["dmsetup", "ls"]).stdout == "No devices found\n"
     assert serving.run("losetup -ln").stdout == ""
+    serving.spend()
