@@ -36,3 +36,4 @@ def test_a_machine_runs_what_a_registry_has(registry: Host) -> None:
     assert (done.status, done.stdout) == (5, "Linux\n"), done.stderr
     registry.banger("image", "delete", "pulled")
     registry.banger("image", "cache", "prune")
+    registry.spend()
