@@ -122,9 +122,12 @@ def make_home(directory: Path) -> Iterator[Home]:
 
 
 @contextmanager
-def passable(directory: Path) -> Iterator[Path]:
-    """``directory``, or for root another one, which the unprivileged user of root's machines can pass through."""
-    if os.geteuid() != 0:
+def passable(directory: Path, *, always: bool = False) -> Iterator[Path]:
+    """``directory``, or for root another one, which the unprivileged user of root's machines can pass through.
+
+    With ``always``, for who becomes root in a user namespace as well.
+    """
+    if os.geteuid() != 0 and not always:
         yield directory
         return
     with tempfile.TemporaryDirectory(prefix="banger-test-", dir="/var/tmp") as other:

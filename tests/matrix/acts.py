@@ -5,7 +5,7 @@ from banger.builds import guest, plans, steps, suite
 from banger.images import making as images
 from banger.images import pulling, receiving, registering
 from banger.kernels import making as kernels
-from banger.vms import attaching, booting, ending, making, reshaping, workdisks
+from banger.vms import attaching, booting, ending, making, publishing, reshaping, workdisks
 from tests.matrix.trace import Act, Promise
 
 ACTS = [
@@ -55,6 +55,7 @@ GUEST = "it acts inside a guest"
 ROOT = "it asks root, on a host of its own: tests/smoke"
 MIRROR = "it takes a mirror and minutes; what it makes lies in the directory of `Stage`"
 INNER = "it is another task under a name of its own"
+PORT = "it listens on ports, which end with the daemon and are bound again by the next, from the record"
 NOTHING = "it looks, and says"
 
 OTHERS: dict[type, str] = {
@@ -70,6 +71,8 @@ OTHERS: dict[type, str] = {
     guest.Files: GUEST,
     guest.Commands: GUEST,
     guest.Clean: GUEST,
+    publishing.Publish: PORT,
+    publishing.Republish: PORT,
     attaching.AttachDisk: ROOT,
     attaching.AttachNetwork: ROOT,
     reshaping.Reroute: ROOT,

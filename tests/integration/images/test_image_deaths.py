@@ -34,7 +34,7 @@ WORDS = {
 def directory(tmp_path: Path) -> Iterator[Path]:
     """A place for a scene, with what its images are made of: a reference, an archive, a directory, a file system."""
     layers = [Tar().file("a", os.urandom(300_000)).file("b").bytes(), Tar().file(".wh.b").file("c", b"1").bytes()]
-    with passable(tmp_path) as place:
+    with passable(tmp_path, always=True) as place:
         (place / "reference").write_text(guest_images.write_layout(place / "layout", layers))
         (place / "archive.tar").write_bytes(layers[0])
         (place / "tree/etc").mkdir(parents=True)

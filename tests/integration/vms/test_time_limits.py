@@ -22,6 +22,7 @@ async def test_a_machine_is_stopped_when_its_time_has_passed_and_has_it_again_af
             await daemon.done(await daemon.vms.start("one"))
             await daemon.until(lambda: daemon.vms.show("one").state == "stopped")
             ended = daemon.vms.show("one")
+            await daemon.until(lambda: daemon.engine.under_way(ended.id) is None)
             assert str(ended.stop_reason).startswith("expired: "), start
             assert (ended.ttl, ended.expires) == (0.3, None)
         await daemon.done(await daemon.vms.delete("one"))
