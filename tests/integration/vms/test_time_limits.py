@@ -21,8 +21,8 @@ async def test_a_machine_is_stopped_when_its_time_has_passed_and_has_it_again_af
         for start in (1, 2):
             await daemon.done(await daemon.vms.start("one"))
             await daemon.until(lambda: daemon.vms.show("one").state == "stopped")
+            await daemon.until(lambda: daemon.engine.under_way(daemon.vms.show("one").id) is None)
             ended = daemon.vms.show("one")
-            await daemon.until(lambda: daemon.engine.under_way(ended.id) is None)
             assert str(ended.stop_reason).startswith("expired: "), start
             assert (ended.ttl, ended.expires) == (0.3, None)
         await daemon.done(await daemon.vms.delete("one"))

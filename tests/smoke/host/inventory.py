@@ -43,7 +43,7 @@ while pid > 1:
 
 def backing(device):
     with open(f"{device}/backing_file") as file:
-        # the kernel shows it from the mount namespace of who attached it, and once that is gone from the mount's own root
+        # shown from the mount namespace of who attached it, and once that is gone from the mount's own root
         return file.read().strip().removeprefix("/var/lib/banger")
 
 def packet_filter():
