@@ -25,6 +25,9 @@ WORDS = {
                  "after the start of e2fsck", "record insert", "after commit done"),
     "promote": ("before commit running", "before makedirs", "before prlimit", "after the start of prlimit",
                 "before rename", "record replace", "record insert", "after commit done"),
+    "suite": ("before commit running", "after the start of mmdebstrap", "before stage unpacking the essential packages",
+              "before stage the recipe's files", "before stage command 1 of 1", "before stage writing the archive",
+              "after the start of python", "before rename", "record insert", "after commit done"),
     "delete": ("before record delete", "before rename", "before rmtree", "after commit done"),
 }  # fmt: skip
 """Some boundaries that a run must have met, as a sign that the hooks still hold."""
@@ -73,7 +76,7 @@ def test_a_daemon_that_dies_at_every_boundary_of_a_change(directory: Path, kind:
 
 
 @pytest.mark.usefixtures("registry")
-@pytest.mark.parametrize("kind", ["pull", "replace", "import", "directory", "promote"])
+@pytest.mark.parametrize("kind", ["pull", "replace", "import", "directory", "promote", "suite"])
 def test_a_change_that_is_cancelled_at_every_second_boundary(directory: Path, kind: str) -> None:
     boundaries = play("cancel_scene", str(directory), kind)
     steps = {each.rpartition(" ")[2] for each in boundaries if "commit running" in each}
