@@ -88,10 +88,12 @@ def test_a_change_that_is_cancelled_at_every_second_boundary(directory: Path, ki
     ("kind", "place", "kibibytes"),
     [
         ("pull", "cache", 64), ("import", "state", 96), ("replace", "state", 16), ("bundle", "state", 96),
-        ("promote", "state", 64), ("register", "state", 32), ("make-bundle", "made", 192),
+        ("promote", "state", 64), ("register", "state", 32), ("make-bundle", "made", 192), ("suite", "state", 2048),
     ],
 )  # fmt: skip
 def test_a_disk_that_is_full_at_every_stage(directory: Path, kind: str, place: str, kibibytes: int) -> None:
     """Of the cache; of the database, the staging area and the images together; or of where a bundle is made."""
-    ends = play("full_scene", str(directory), kind, place, str(kibibytes << 10), namespace=("unshare", "-Urm"))
+    ends = play(
+        "full_scene", str(directory), kind, place, str(kibibytes << 10), namespace=("unshare", "-Urm", "--map-auto")
+    )
     assert ends.count("full") > 2 and ends[-1] == "done"
