@@ -21,7 +21,9 @@ from banger.api.image import CacheUse, Image, ImageConfig, ImportImage, PullImag
 from banger.api.operation import Operation
 from banger.catalog.reader import KERNEL_NAME, Catalogs
 from banger.config.settings import Config
+from banger.config.sizes import format_size
 from banger.disk import staging
+from banger.disk.ext4.geometry import SMALLEST
 from banger.engine.change import Kind, Recovery, Report, Spec, Task
 from banger.engine.engine import Engine
 from banger.engine.sharing import Sharing
@@ -166,7 +168,7 @@ class ImageService:
     async def pull(self, request: PullImage) -> Operation:
         """Make an image from a catalog name or a reference. One that is here stays as it is without ``force``.
 
-        Raises `errors.InvalidReference`, `errors.InvalidName`, `errors.AlreadyExists`.
+        Raises `errors.InvalidReference`, `errors.InvalidName`, `errors.AlreadyExists`, `errors.ImageTooSmall`.
         """
         wanted = self._wanted(request)
         under_way = self._engine.under_way(_subject(wanted.name))
@@ -286,6 +288,9 @@ class ImageService:
         return self._new(name, "oci", source, request.size)
 
     def _new(self, name: str, kind: Origin, source: str, size: int | None) -> Wanted:
+        """Raises `errors.ImageTooSmall` for what holds no file system at all, before anything is fetched for it."""
+        if size is not None and size < SMALLEST:
+            raise errors.ImageTooSmall(size=format_size(size), needed=format_size(SMALLEST))
         return Wanted(id=secrets.token_hex(8), name=name, kind=kind, source=source, size=size or 0)
 
     def _check_free(self, name: str) -> None:
@@ -298,7 +303,10 @@ class ImageService:
     # -- for rooms that make images -----------------------------------------------------------------------------------
 
     def propose(self, name: str, kind: Origin, source: str, size: int | None) -> Wanted:
-        """What a change of another room that makes an image begins from. Raises `errors.InvalidName`."""
+        """What a change of another room that makes an image begins from.
+
+        Raises `errors.InvalidName`, `errors.ImageTooSmall`.
+        """
         return self._new(_name(name), kind, source, size)
 
     def material(self) -> Material:
