@@ -136,10 +136,15 @@ async def test_when_the_last_machine_that_needs_it_is_cancelled_so_is_the_pull(
         assert daemon.names() == [] and files(installation) == before
 
 
-@pytest.mark.parametrize("size", [0, MIB, 64 * MIB - 1])
+TOO_SMALL, TOO_LARGE = "needs at least 64 MiB", "at most 2 TiB, not"
+
+
+@pytest.mark.parametrize(
+    ("size", "said"), [(0, TOO_SMALL), (MIB, TOO_SMALL), (64 * MIB - 1, TOO_SMALL), ((2 << 40) + 1, TOO_LARGE)]
+)
 @scenario
-async def test_a_size_that_holds_no_file_system_begins_nothing(
-    installation: Installation, layout: str, size: int
+async def test_a_size_that_no_image_has_begins_nothing(
+    installation: Installation, layout: str, size: int, said: str
 ) -> None:
     async with installation.daemon() as daemon:
         before = files(installation)
@@ -152,7 +157,7 @@ async def test_a_size_that_holds_no_file_system_begins_nothing(
             daemon.builds.build(BuildImage(name="bb", suite="bookworm", size=size)),
             daemon.builds.build(BuildImage(name="bb", base="tiny", size=size)),
         ):
-            with pytest.raises(errors.ImageTooSmall, match="needs at least 64 MiB"):
+            with pytest.raises(errors.BangerError, match=said):
                 await attempt
         assert len(daemon.engine.operations()) == begun
         assert [each.name for each in daemon.images.list()] == ["tiny"] and files(installation) == before
