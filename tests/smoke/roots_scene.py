@@ -5,6 +5,7 @@
 
 import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import importlib
 import os
@@ -14,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from banger.disk.roots.files import Clone
 from banger.disk.roots.snapshot import Snapshot as Snapshots
@@ -222,6 +224,45 @@ def killed(scene: Scene) -> None:
         assert devices() == before, number
 
 
+def cut(scene: Scene) -> None:
+    """Killed behind each of its system calls on devices, one after the other: found again, taken back or finished."""
+    before = devices()
+    asked = dataclasses.replace(scene.snapshot(ONE), work=str(scene.file("work", SIZE)))
+    calls, finished = 0, False
+    while not finished:
+        for again in (False, True):
+            finished = ended_behind(calls, lambda: scene.do(asked))
+            left = shell("dmsetup ls")
+            assert (scene.do(Disks()).values["machines"] == [ONE]) == (ONE in left), (calls, left)
+            if again:
+                scene.do(asked)
+            scene.undo(asked)
+            assert devices() == before, calls
+        calls += 1
+    assert calls > 12, "a loop device and a device of the mapper's each take some"
+
+
+def ended_behind(calls: int, act: Callable[[], object]) -> bool:
+    """Do it in a process that is killed behind so many calls of ioctl(2); whether it came to its end before."""
+    child = os.fork()
+    if child == 0:
+        real, done = fcntl.ioctl, 0
+
+        def counted(*arguments: Any) -> Any:
+            nonlocal done
+            try:
+                return real(*arguments)
+            finally:
+                done += 1
+                if done > calls:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        fcntl.ioctl = counted  # type: ignore[assignment]
+        act()
+        os._exit(0)
+    return os.waitpid(child, 0)[1] == 0
+
+
 def foreign(scene: Scene) -> None:
     """A device of the right name that somebody else made is nobody's to touch."""
     name = f"fc-rootfs-{ONE}"
@@ -341,6 +382,7 @@ def promises(scene: Scene) -> None:
 
 SCENES: dict[str, tuple[Callable[[Scene], None], str]] = {
     "lifecycle": (lifecycle, ""), "files": (files, ""), "capacity": (capacity, ""), "killed": (killed, ""),
+    "cut": (cut, ""),
     "foreign": (foreign, ""), "unread": (unread, ""), "full": (full, "mke2fs -q -F -t ext4"),
     "clone-btrfs": (clone, "mkfs.btrfs -q -f"), "promises": (promises, "mkfs.btrfs -q -f"),
     "work": (work, ""), "clone-xfs": (clone, "mkfs.xfs -q -f -m reflink=1"),
