@@ -88,6 +88,7 @@ def _of_machines(own: OwnMachine) -> list[Row]:
     """Everything that names a machine names it by its id and nothing else."""
     more: dict[str, dict[str, Any]] = {
         "machine.sweep": {}, "machine.contain": {}, "machine.inspect": {}, "machine.connect": {"socket": "api"},
+        "machine.metrics": {},
         "machine.signal": {"pid": own.process[0], "start_ticks": own.process[1], "signal": "KILL"}, "disk.remove": {},
         "snapshot.check": {}, "ext4.read": {"path": "/etc/passwd"}, "ext4.write": {},
     }  # fmt: skip
@@ -110,6 +111,7 @@ def _of_machines(own: OwnMachine) -> list[Row]:
         Row("machine.inspect", {"vm_id": NOBODY}, "values", '"jail": false, "cgroup": false'),
         Row("machine.contain", {"vm_id": NOBODY}, "values", '"threads": 0'),
         Row("machine.connect", {"vm_id": NOBODY, "socket": "api"}, "failed", "has no jail"),
+        Row("machine.metrics", {"vm_id": NOBODY}, "failed", "has no jail"),
         *(
             Row("machine.connect", {"vm_id": own.vm_id, "socket": each}, "refused", "is not a socket of a machine's")
             for each in ("", ".", "../run/api", "api.sock", "/run/systemd/private", "vsock\n")

@@ -7,6 +7,7 @@ from .disk import Disks, RawDisk, RemoveDisk
 from .ext4 import Ext4Read, Ext4Write, SnapshotCheck
 from .inspection import Inspect, Jails
 from .launch import Launch, Sweep
+from .metrics import Metrics
 from .operation import Operation
 from .ping import Ping
 from .resolver import Resolver
@@ -22,6 +23,7 @@ OPERATIONS: tuple[type[Operation], ...] = (
     Launch,
     Contain,
     Connect,
+    Metrics,
     Signal,
     Inspect,
     Jails,

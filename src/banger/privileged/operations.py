@@ -9,6 +9,7 @@ from banger.helper.grammar import MAPPER_PREFIX as MAPPER_PREFIX
 from banger.helper.grammar import WORK_PREFIX as WORK_PREFIX
 from banger.helper.inspection import Inspect, Jails
 from banger.helper.launch import Launch, StoredFile, Sweep
+from banger.helper.metrics import Metrics
 from banger.helper.operation import Refused
 from banger.helper.ping import Ping
 from banger.helper.resolver import Resolver
@@ -31,6 +32,7 @@ __all__ = [
     "Jails",
     "Launch",
     "Layout",
+    "Metrics",
     "Ping",
     "RawDisk",
     "Refused",

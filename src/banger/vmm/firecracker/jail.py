@@ -14,7 +14,17 @@ from collections.abc import Coroutine
 from typing import Any, NamedTuple, TypeVar
 
 from banger import errors
-from banger.privileged.operations import Connect, Contain, Inspect, Launch, Signal, StoredFile, StoreFile, Sweep
+from banger.privileged.operations import (
+    Connect,
+    Contain,
+    Inspect,
+    Launch,
+    Metrics,
+    Signal,
+    StoredFile,
+    StoreFile,
+    Sweep,
+)
 from banger.privileged.runner import Privileged
 from banger.vmm.driver import LaunchSpec
 from banger.vmm.firecracker import configuration
@@ -127,6 +137,15 @@ class Jail:
             await _whole(self._privileged.perform(Contain(vm_id=vm_id)))
         except errors.BangerError as failed:
             log.warning("the timer of %s is not counted against it: %s", vm_id, failed.message)
+
+    async def metrics(self, vm_id: str) -> int | None:
+        """The reading end of the monitor's pipe for metrics, the caller's to close; a failure is logged, and None."""
+        try:
+            outcome = await _whole(self._privileged.perform(Metrics(vm_id=vm_id)))
+        except errors.BangerError as failed:
+            log.warning("the metrics of %s are not kept: %s", vm_id, failed.message)
+            return None
+        return outcome.descriptors[0]
 
     async def kill(self, vm_id: str, pid: int, start_ticks: int) -> None:
         """SIGKILL to the monitor, if it still is that process."""
