@@ -77,7 +77,7 @@ def rows(host: Host, known: Mapping[str, Any], own: OwnMachine) -> list[Row]:
 
 def _plain() -> list[Row]:
     """What takes no argument takes none, and no descriptor."""
-    names = ("helper.ping", "machine.list", "disk.list", "bridge.ensure")
+    names = ("helper.ping", "store.prune", "machine.list", "disk.list", "bridge.ensure")
     found = [Row(name, {"name": "br0"}, "refused", "there is no 'name'") for name in names]
     found += [Row(name, [], "refused", "an object is expected") for name in names]
     found += [Row(name, {}, "refused", "takes 0 descriptors, not 1", ("disk",)) for name in names]

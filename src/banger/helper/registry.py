@@ -14,12 +14,13 @@ from .resolver import Resolver
 from .rules import Rules, Standing
 from .signalling import Signal
 from .snapshot import Snapshot
-from .store import StoreFile
+from .store import PruneStore, StoreFile
 from .tap import Tap
 
 OPERATIONS: tuple[type[Operation], ...] = (
     Ping,
     StoreFile,
+    PruneStore,
     Launch,
     Contain,
     Connect,

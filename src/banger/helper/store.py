@@ -5,6 +5,9 @@ jails, which hold hard links to it. A name appears when the content is complete,
 another content: what is half written has no name, and a kill leaves nothing behind. A monitor that holds a link can
 read the file and nothing else, for it is neither its owner nor the owner of a directory that others look into.
 
+What no jail holds any more is a copy that nobody needs, and cheap to make again: it goes once it has not been used for
+a day (`PruneStore`). An inode's ctime tells when it was used last, since every link and every request for it sets that.
+
 The store does not use the reserve that file systems keep for root, so a caller cannot fill more of the disk through it
 than by itself.
 """
@@ -13,15 +16,17 @@ import contextlib
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from . import grammar, walk
+from . import grammar, turn, walk
 from .host import Host
 from .operation import Failed, Operation, Outcome, Refused
 
 LIMIT = 2 << 30
+UNUSED_SECONDS = 86_400
 _CHUNK = 1 << 20
 _ZEROS = bytes(_CHUNK)
 
@@ -45,7 +50,7 @@ class StoreFile(Operation):
         walk.components(host.state, self.path)
 
     def turn(self) -> str:
-        return f"store {self.sha256}"
+        return _turn(self.sha256)
 
     def describe(self) -> str:
         return f"store {self.path!r} as {self.sha256}"
@@ -82,6 +87,52 @@ class StoreFile(Operation):
     @property
     def mode(self) -> int:
         return 0o555 if self.executable else 0o444
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruneStore(Operation):
+    """Remove from the store what no jail has held and nobody has asked for within a day; answers how many ``bytes``."""
+
+    NAME: ClassVar[str] = "store.prune"
+    GATE: ClassVar[str] = "Whatever a jail holds, or was stored, asked for or held by one within a day."
+
+    def turn(self) -> str:
+        return ""  # of each file, one after the other
+
+    def describe(self) -> str:
+        return "prune the store"
+
+    def execute(self, host: Host, descriptors: Sequence[int] = ()) -> Outcome:
+        directory = open_store(host)
+        try:
+            freed = 0
+            for name in os.listdir(directory):
+                with turn.taken(_turn(name), host):
+                    freed += _pruned(directory, name)
+            return Outcome({"bytes": freed})
+        except OSError as error:
+            raise Failed(f"the store: {error.strerror}") from None
+        finally:
+            os.close(directory)
+
+    def undo(self, host: Host) -> None:
+        """Nothing: who needs a file stores it again."""
+
+
+def _turn(sha256: str) -> str:
+    return f"store {sha256}"
+
+
+def _pruned(directory: int, name: str) -> int:
+    """Remove a stored file that is not used; its size, or 0 where it stays."""
+    try:
+        found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return 0
+    if found.st_nlink > 1 or time.time() - found.st_ctime < UNUSED_SECONDS:
+        return 0
+    os.unlink(name, dir_fd=directory)
+    return found.st_blocks * 512
 
 
 def open_store(host: Host) -> int:
@@ -135,7 +186,7 @@ def _present(directory: int, sha256: str, mode: int) -> bool:
     except FileNotFoundError:
         return False
     try:
-        os.fchmod(found, stat.S_IMODE(os.fstat(found).st_mode) | mode)
+        os.fchmod(found, stat.S_IMODE(os.fstat(found).st_mode) | mode)  # also where it has it: it is used now
     finally:
         os.close(found)
     return True

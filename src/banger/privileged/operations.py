@@ -17,7 +17,7 @@ from banger.helper.rules import Rules, Standing
 from banger.helper.ruleset import GuestRule
 from banger.helper.signalling import Signal
 from banger.helper.snapshot import Layout, Snapshot, layout
-from banger.helper.store import StoreFile
+from banger.helper.store import PruneStore, StoreFile
 from banger.helper.tap import Tap
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "Layout",
     "Metrics",
     "Ping",
+    "PruneStore",
     "RawDisk",
     "Refused",
     "RemoveDisk",

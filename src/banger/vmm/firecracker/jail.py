@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import socket
+import time
 from collections.abc import Coroutine
 from typing import Any, NamedTuple, TypeVar
 
@@ -20,6 +21,7 @@ from banger.privileged.operations import (
     Inspect,
     Launch,
     Metrics,
+    PruneStore,
     Signal,
     StoredFile,
     StoreFile,
@@ -34,6 +36,7 @@ log = logging.getLogger("banger.vmm")
 T = TypeVar("T")
 _REMEMBERED = 256
 _MIB = 1 << 20
+_DAY = 86_400.0
 _WEIGHT = 100
 """Of each processor of a guest's: machines that compete get as much of the host as they have processors."""
 
@@ -58,9 +61,31 @@ class Jail:
         self._digests: dict[str, tuple[tuple[int, ...], str]] = {}
         self._stored: set[str] = set()
         """Digests of what machines share that have been seen to be in the store."""
+        self._launching = 0
+        self._pruned = -_DAY
 
     async def launch(self, spec: LaunchSpec, console: int) -> Launched:
         """Put the machine's files into the store and its monitor into a jail; its output goes to ``console``."""
+        self._launching += 1
+        try:
+            await self._prune()
+            return await self._launch(spec, console)
+        finally:
+            self._launching -= 1
+
+    async def _prune(self) -> None:
+        """Once a day have removed what nobody uses. Not beside another launch, which counts on what it has stored."""
+        now = time.clock_gettime(time.CLOCK_BOOTTIME)
+        if self._launching > 1 or now - self._pruned < _DAY:
+            return
+        self._pruned = now
+        self._stored.clear()
+        try:
+            await _whole(self._privileged.perform(PruneStore()))
+        except errors.BangerError as failed:
+            log.warning("the root helper's store is not pruned: %s", failed.message)
+
+    async def _launch(self, spec: LaunchSpec, console: int) -> Launched:
         files = [drive for drive in spec.drives if not configuration.is_device(drive)]
         devices = [drive.serial for drive in spec.drives if configuration.is_device(drive)]
         kernel = await self._shared(spec.kernel, spec.vm_id)
