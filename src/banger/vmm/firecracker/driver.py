@@ -39,6 +39,9 @@ _LOOK_SECONDS = 0.3
 _CONTAIN_SECONDS = 5.0
 """How long after its guest's first answer a machine is contained: where many start, the others' come first."""
 
+_COUNTS_SECONDS = 60.0
+"""How long after that its monitor's metrics are taken for the first time: by then there are some."""
+
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
 _FIRST_LIMIT, _LONGEST_LIMIT = 0.3, 5.0
 """How long an attempt to reach the guest may take. One made too early is answered late, by Firecracker's own limit."""
@@ -176,11 +179,12 @@ class FirecrackerDriver:
         await asyncio.sleep(_CONTAIN_SECONDS)
         if vm_id in self._contained:  # it has not been ended meanwhile
             await self._jail.contain(vm_id)
-            if (pipe := await self._jail.metrics(vm_id)) is not None:
-                if vm_id in self._contained:
-                    self._metrics.keep(vm_id, pipe, counts)
-                else:
-                    os.close(pipe)
+            await asyncio.sleep(_COUNTS_SECONDS)
+        if vm_id in self._contained and (pipe := await self._jail.metrics(vm_id)) is not None:
+            if vm_id in self._contained:
+                self._metrics.keep(vm_id, pipe, counts)
+            else:
+                os.close(pipe)
 
     async def _call(self, vm_id: str, limit: float) -> socket.socket | None:
         """A connection that we make; None when the guest does not let us in so far."""

@@ -85,7 +85,8 @@ def test_a_machine_that_goes_on_is_waited_for_as_long_as_is_wanted(handle: Handl
 def test_one_that_has_ended_meanwhile_is_not_contained(
     handle: Handle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(drivers, "_CONTAIN_SECONDS", 0.01)
+    for name in ("_CONTAIN_SECONDS", "_COUNTS_SECONDS"):
+        monkeypatch.setattr(drivers, name, 0.01)
     monkeypatch.setattr(proc, "wait_gone", ended)
 
     async def go() -> None:
