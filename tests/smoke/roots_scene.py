@@ -206,25 +206,6 @@ def full(scene: Scene) -> None:
 
 
 def killed(scene: Scene) -> None:
-    """Killed at any moment: what it was made of is taken back by undo, or becomes the disk at the next try."""
-    before = devices()
-    asked = scene.snapshot(ONE)
-    scene.snapshot(ONE)
-    for number in range(12):
-        child = os.fork()
-        if child == 0:
-            scene.do(asked)
-            os._exit(0)
-        time.sleep(0.03 * number)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        if number % 2:
-            scene.do(asked)
-        scene.undo(asked)
-        assert devices() == before, number
-
-
-def cut(scene: Scene) -> None:
     """Killed behind each of its system calls on devices, one after the other: found again, taken back or finished."""
     before = devices()
     asked = dataclasses.replace(scene.snapshot(ONE), work=str(scene.file("work", SIZE)))
@@ -382,7 +363,6 @@ def promises(scene: Scene) -> None:
 
 SCENES: dict[str, tuple[Callable[[Scene], None], str]] = {
     "lifecycle": (lifecycle, ""), "files": (files, ""), "capacity": (capacity, ""), "killed": (killed, ""),
-    "cut": (cut, ""),
     "foreign": (foreign, ""), "unread": (unread, ""), "full": (full, "mke2fs -q -F -t ext4"),
     "clone-btrfs": (clone, "mkfs.btrfs -q -f"), "promises": (promises, "mkfs.btrfs -q -f"),
     "work": (work, ""), "clone-xfs": (clone, "mkfs.xfs -q -f -m reflink=1"),
