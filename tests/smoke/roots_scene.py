@@ -239,9 +239,14 @@ def ended_behind(calls: int, act: Callable[[], object]) -> bool:
                     os.kill(os.getpid(), signal.SIGKILL)
 
         fcntl.ioctl = counted
-        act()
-        os._exit(0)
-    return os.waitpid(child, 0)[1] == 0
+        try:
+            act()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    status = os.waitpid(child, 0)[1]
+    assert status in (0, signal.SIGKILL), status
+    return status == 0
 
 
 def foreign(scene: Scene) -> None:
