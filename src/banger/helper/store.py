@@ -1,6 +1,6 @@
 """The store: files that jails share, each named by its content.
 
-On disk: ``store/<sha256>`` below root's directory, root's, 0444 (0555 where a program), on one file system with the
+On disk: ``store/<sha256>`` below root's directory, root's, 0444, on one file system with the
 jails, which hold hard links to it. A name appears when the content is complete, checked and durable, and never with
 another content: what is half written has no name, and a kill leaves nothing behind. A monitor that holds a link can
 read the file and nothing else, for it is neither its owner nor the owner of a directory that others look into.
@@ -43,7 +43,6 @@ class StoreFile(Operation):
 
     path: str
     sha256: str
-    executable: bool = False
 
     def validate(self, host: Host) -> None:
         grammar.sha256(self.sha256)
@@ -59,10 +58,10 @@ class StoreFile(Operation):
         self.validate(host)
         directory = open_store(host)
         try:
-            if not _present(directory, self.sha256, self.mode):
+            if not _present(directory, self.sha256):
                 source = walk.open_below(host.state, self.path, os.O_RDONLY, owner=host.owner_uid)
                 try:
-                    take(source, directory, self.sha256, mode=self.mode, sha256=self.sha256)
+                    take(source, directory, self.sha256, sha256=self.sha256)
                     os.fsync(directory)
                 finally:
                     os.close(source)
@@ -83,10 +82,6 @@ class StoreFile(Operation):
             raise Failed(f"the store: {error.strerror}") from None
         finally:
             os.close(directory)
-
-    @property
-    def mode(self) -> int:
-        return 0o555 if self.executable else 0o444
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,19 +175,20 @@ def link(host: Host, sha256: str, directory: int, name: str) -> None:
         os.close(store)
 
 
-def _present(directory: int, sha256: str, mode: int) -> bool:
+def _present(directory: int, sha256: str) -> bool:
+    """Whether it is there; that somebody has asked is noted."""
     try:
         found = os.open(sha256, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
     except FileNotFoundError:
         return False
     try:
-        os.fchmod(found, stat.S_IMODE(os.fstat(found).st_mode) | mode)  # also where it has it: it is used now
+        os.fchmod(found, stat.S_IMODE(os.fstat(found).st_mode))  # it stays, and is used now
     finally:
         os.close(found)
     return True
 
 
-def take(source: int, directory: int, name: str, *, mode: int = 0o444, sha256: str | None = None) -> None:
+def take(source: int, directory: int, name: str, *, sha256: str | None = None) -> None:
     """Copy what an open file of a caller's holds to root's file ``name``, which appears when it is complete.
 
     With ``sha256`` it has that content, and is on the disk then. Raises `Refused`, `Failed` and `OSError`.
@@ -209,7 +205,7 @@ def take(source: int, directory: int, name: str, *, mode: int = 0o444, sha256: s
     try:
         content = _copy(source, unnamed)
         os.fchown(unnamed, 0, 0)
-        os.fchmod(unnamed, mode)
+        os.fchmod(unnamed, 0o444)
         if sha256 is not None:
             if content != sha256:
                 raise Refused(f"the content is not {sha256}")
