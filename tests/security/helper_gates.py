@@ -204,7 +204,7 @@ def _store(files: str, digest: str) -> list[Row]:
     return [
         *found,
         Row("store.fill", other, "refused", "the content is not"),
-        Row("store.fill", other | {"executable": "yes"}, "refused", "bool is expected"),
+        Row("store.fill", other | {"executable": True}, "refused", "there is no 'executable'"),
     ]
 
 

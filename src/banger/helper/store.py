@@ -1,9 +1,9 @@
 """The store: files that jails share, each named by its content.
 
-On disk: ``store/<sha256>`` below root's directory, root's, 0444, on one file system with the
-jails, which hold hard links to it. A name appears when the content is complete, checked and durable, and never with
-another content: what is half written has no name, and a kill leaves nothing behind. A monitor that holds a link can
-read the file and nothing else, for it is neither its owner nor the owner of a directory that others look into.
+On disk: ``store/<sha256>`` below root's directory, root's, 0444, on one file system with the jails, which hold hard
+links to it. A name appears when the content is complete, checked and durable, and never with another content: what is
+half written has no name, and a kill leaves nothing behind. A monitor that holds a link can read the file and nothing
+else, for it is neither its owner nor the owner of a directory that others look into.
 
 What no jail holds any more is a copy that nobody needs, and cheap to make again: it goes once it has not been used for
 a day (`PruneStore`). An inode's ctime tells when it was used last, since every link and every request for it sets that.
