@@ -31,6 +31,7 @@ On disk::
              builds/NAME.log                what the last build of that name said
              vms/ID/                        disk.qcow2, disk.raw or overlay; work.ext4, the guest's /root;
                                             handles.json, the second record; initrd.cpio, console.log, qemu.log;
+                                            metrics.json, what its monitor counted last;
                                             workspace.list, what the last import of a repository brought, and
                                             workspace.next, what one that is under way or broke off was to bring
              set-aside/                     disks of machines that no record tells of; never removed
