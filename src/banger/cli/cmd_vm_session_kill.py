@@ -24,9 +24,9 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
 
 def _number(word: str) -> int:
     """A signal by number or name, with or without ``SIG``. Raises `errors.UsageError`."""
-    name = word.upper()
-    number = getattr(_signal, name if name.startswith("SIG") else f"SIG{name}", None)
-    if isinstance(number, int) and name != "_IGN" and name != "_DFL":
+    name = word.upper().removeprefix("SIG")
+    number = None if name.startswith("_") else getattr(_signal, f"SIG{name}", None)
+    if isinstance(number, int):
         return number
     if not (word.isascii() and word.isdigit() and 1 <= int(word) <= 64):
         raise banger.errors.UsageError(detail=f"there is no signal {printable(word, 40)!r}: write TERM or 15")

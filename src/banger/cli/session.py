@@ -61,13 +61,14 @@ class DetachKeys:
         self.typed = False
 
     def feed(self, data: bytes) -> bytes:
-        """What of ``data`` is for the session."""
+        """What of ``data`` is for the session; nothing more comes after an empty one."""
+        final = not data
         data = self._held + data
         end = data.find(DETACH)
         if end >= 0:
             self.typed, self._held = True, b""
             return data[:end]
-        self._held = data[-1:] if data.endswith(DETACH[:1]) else b""
+        self._held = data[-1:] if data.endswith(DETACH[:1]) and not final else b""
         return data[: len(data) - len(self._held)]
 
 

@@ -5,49 +5,18 @@ import asyncio
 import random
 import signal
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from banger import errors
 from banger.guest.channel import Channel
-from banger.guest.command import CommandEnd, ExecSpec
-from banger.guest.session import NEITHER, STDERR, STDOUT, Attaching, Session
+from banger.guest.command import CommandEnd
+from banger.guest.session import STDOUT, Attaching, Session
 from tests.integration.guest.rig import Port, alive, on_channel, ran, until
+from tests.integration.guest.talk import PATIENCE, ended, sent, started, whole
 
 MEMORY_BOUND = 24 << 20
-LOG = 1 << 20
-PATIENCE = 20.0
-
-
-async def started(channel: Channel, *argv: str, name: str = "", **options: object) -> str:
-    return await channel.session_start(ExecSpec(argv=argv, **options), name)  # type: ignore[arg-type]
-
-
-async def pieces(*data: bytes) -> AsyncIterator[bytes]:
-    for each in data:
-        yield each
-
-
-async def sent(channel: Channel, id: str, *data: bytes, eof: bool = False, patience: float = PATIENCE) -> int:
-    return await channel.session_send(id, pieces(*data), eof=eof, patience=patience)
-
-
-async def said(channel: Channel, id: str, **how: object) -> list[tuple[int, bytes]]:
-    """What a session said to its end, or as ``how`` wants it."""
-    attachment = await channel.session_attach(id, Attaching(**how))  # type: ignore[arg-type]
-    return [piece async for piece in attachment.output()]
-
-
-async def whole(channel: Channel, id: str, **how: object) -> bytes:
-    return b"".join(data for _, data in await said(channel, id, **how))
-
-
-async def ended(channel: Channel, id: str) -> CommandEnd | None:
-    attachment = await channel.session_attach(id, Attaching(streams=NEITHER))
-    assert [piece async for piece in attachment.output()] == []
-    return (await attachment.finished())[0]
 
 
 # -- life -------------------------------------------------------------------------------------------------------------
@@ -196,96 +165,6 @@ def test_those_whose_end_was_told_make_room_first_and_then_the_oldest(port: Port
         assert len(await channel.sessions()) == 64
 
     on_channel(port.path, use)
-
-
-# -- logs -------------------------------------------------------------------------------------------------------------
-
-
-def test_both_streams_come_in_their_order_and_apart(port: Port) -> None:
-    async def use(channel: Channel) -> None:
-        script = "for n in 1 2 3; do echo out $n; sleep 0.1; echo err $n >&2; sleep 0.1; done"
-        id = await started(channel, "sh", "-c", script)
-        expected = [(stream, f"{word} {n}\n".encode()) for n in (1, 2, 3) for stream, word in ((1, "out"), (2, "err"))]
-        assert await said(channel, id) == expected
-        assert await said(channel, id, follow=False) == expected
-        assert await whole(channel, id, streams=STDOUT) == b"out 1\nout 2\nout 3\n"
-        assert await whole(channel, id, streams=STDERR) == b"err 1\nerr 2\nerr 3\n"
-        assert await whole(channel, id, tail=3) == b"err 2\nout 3\nerr 3\n"
-        assert await whole(channel, id, tail=1, streams=STDOUT) == b"out 3\n"
-        assert await whole(channel, id, tail=0) == b""
-        assert await whole(channel, id, tail=1 << 60) == b"".join(data for _, data in expected)
-
-    on_channel(port.path, use)
-
-
-def test_a_last_line_without_its_end_is_a_line(port: Port) -> None:
-    async def use(channel: Channel) -> None:
-        id = await started(channel, "printf", "one\\ntwo\\nthr")
-        await ended(channel, id)
-        assert await whole(channel, id, tail=1) == b"thr"
-        assert await whole(channel, id, tail=2) == b"two\nthr"
-
-    on_channel(port.path, use)
-
-
-def test_a_flood_ends_in_a_bounded_log_that_tells_what_is_missing(port: Port) -> None:
-    many = 100_000_000
-
-    async def use(channel: Channel) -> None:
-        id = await started(channel, "sh", "-c", f"head -c {many} /dev/zero; echo the end >&2")
-        assert await ended(channel, id) == CommandEnd(exit_code=0)
-        told = await channel.session(id)
-        assert (told.stdout_bytes, told.stderr_bytes) == (many, 8)
-        attachment = await channel.session_attach(id, Attaching())
-        log = b"".join([data async for _, data in attachment.output()])
-        assert LOG * 0.98 < len(log) <= LOG
-        assert log.endswith(b"\0the end\n")
-        assert (await attachment.finished())[1] == told.dropped_bytes == many + 8 - len(log)
-
-    on_channel(port.path, use)
-    assert port.memory() < MEMORY_BOUND
-
-
-def test_single_bytes_of_both_streams_wrap_in_order(port: Port) -> None:
-    """The worst for the ring: each byte is a record of its own."""
-
-    async def use(channel: Channel) -> None:
-        script = "import os\nfor n in range(300000): os.write(1 + n % 2, bytes([48 + n % 10]))"
-        id = await started(channel, "python3", "-S", "-c", script)
-        await ended(channel, id)
-        for streams, even in ((STDOUT, b"02468"), (STDERR, b"13579")):
-            log = await whole(channel, id, streams=streams)
-            assert len(log) > 50_000
-            assert log == (even * (len(log) // 5 + 2))[(even.index(log[:1])) :][: len(log)]
-
-    on_channel(port.path, use)
-
-
-def test_readers_at_their_own_pace_hold_up_nobody(port: Port) -> None:
-    async def use(channel: Channel) -> None:
-        id = await started(channel, "sh", "-c", "read go; head -c 50000000 /dev/zero; echo done", stdin=True)
-        slow = await channel.session_attach(id, Attaching())
-        quick = [asyncio.create_task(whole(channel, id)) for _ in range(3)]
-        await sent(channel, id, b"\n")
-        async with asyncio.timeout(60):
-            logs = await asyncio.gather(*quick)
-        assert all(log.endswith(b"done\n") for log in logs)
-        late = b"".join([data async for _, data in slow.output()])
-        assert late.endswith(b"done\n")
-        assert len(late) + (await slow.finished())[1] == 50_000_005
-
-    on_channel(port.path, use)
-    assert port.memory() < MEMORY_BOUND
-
-
-def test_descendants_that_keep_the_pipes_and_flood_them_keep_no_reader(port: Port) -> None:
-    async def use(channel: Channel) -> None:
-        id = await started(channel, "sh", "-c", "setsid timeout 8 yes & echo first; exit 3")
-        assert await ended(channel, id) == CommandEnd(exit_code=3)
-        assert await whole(channel, id)
-        assert await whole(channel, id, follow=False)
-
-    on_channel(port.path, use, timeout=7)
 
 
 # -- stdin ------------------------------------------------------------------------------------------------------------
