@@ -1,7 +1,5 @@
 """``banger vm session kill``: a signal for a session's processes."""
 
-import _signal
-
 import banger
 from banger.api import routes
 from banger.sdk.client import Client
@@ -9,8 +7,12 @@ from banger.text import printable
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
+    import signal
+
     from banger.cli.terminal import Terminal
     from banger.cli.verb import Namespace
+else:
+    import _signal as signal  # the part in C, as in `banger.cli.session`
 
 
 def run(arguments: "Namespace", terminal: "Terminal") -> int:
@@ -25,7 +27,7 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
 def _number(word: str) -> int:
     """A signal by number or name, with or without ``SIG``. Raises `errors.UsageError`."""
     name = word.upper().removeprefix("SIG")
-    number = None if name.startswith("_") else getattr(_signal, f"SIG{name}", None)
+    number = None if name.startswith("_") else getattr(signal, f"SIG{name}", None)
     if isinstance(number, int):
         return number
     if not (word.isascii() and word.isdigit() and 1 <= int(word) <= 64):

@@ -195,7 +195,7 @@ async def _until_end(channel: Channel, id: str) -> None:
     attachment = await channel.session_attach(id, Attaching(streams=guest.NEITHER))
     try:
         async for _ in attachment.output():
-            pass
+            raise errors.ProtocolViolation(reason="output that nobody asked for")
         await attachment.finished()
     finally:
         await attachment.kill()

@@ -224,6 +224,7 @@ def test_sending_makes_sense_or_is_refused(home: Home, sessions: Sessions, tmp_p
 def test_a_reader_that_goes_away_disturbs_nobody(home: Home, sessions: Sessions) -> None:
     session = sessions.start(["yes"])
     with home.start("vm", "session", "logs", "-f", "web", session.ref, stderr=subprocess.DEVNULL) as reader:
+        assert reader.stdout is not None
         assert reader.stdout.read(4) == b"y\ny\n"
         reader.stdout.close()
         assert reader.wait(WAIT) == 128 + signal.SIGPIPE

@@ -134,7 +134,7 @@ def test_what_is_kept_is_the_end_of_what_was_said(port: Port, seed: int) -> None
         log = await whole(channel, id)
         assert len(log) == told.stdout_bytes + told.stderr_bytes - told.dropped_bytes
         assert len(log) <= LOG
-        for lines in (1, 2, chance.randrange(3, 5000)):
-            assert await whole(channel, id, tail=lines) == b"".join(log.splitlines(keepends=True)[-lines:])
+        for tail in (1, 2, chance.randrange(3, 5000)):
+            assert await whole(channel, id, tail=tail) == b"".join(log.splitlines(keepends=True)[-tail:])
 
     on_channel(port.path, use)
