@@ -187,7 +187,7 @@ VM_SESSION_WAIT = Route(
     "vm_session_wait",
     "GET /v1/vms/{ref}/sessions/{session}/wait",
     "A session as it is, and as it has ended",
-    reply="session.SessionInfo",
+    reply="session.SessionWait",
     stream="ndjson",
 )
 VM_SESSION_LOGS = Route(

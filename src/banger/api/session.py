@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from banger.api.operation import ErrorBody
 from banger.api.vm import ExecVm
 
 SessionState = Literal["running", "exited", "killed"]
@@ -67,6 +68,15 @@ class SessionLog(msgspec.Struct, frozen=True, kw_only=True):
     """In JSON as base64."""
     dropped: int = 0
     """How many bytes were asked for and are not kept any more; told in the last piece."""
+    error: ErrorBody | None = None
+    """What has ended it before the session's end: the last piece."""
+
+
+class SessionWait(msgspec.Struct, frozen=True, kw_only=True):
+    """A session as it is, and another one as it has ended; or what has come between."""
+
+    session: SessionInfo | None = None
+    error: ErrorBody | None = None
 
 
 class AttachSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

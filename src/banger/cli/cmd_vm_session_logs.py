@@ -9,6 +9,7 @@ from banger.cli import session
 from banger.cli.terminal import coloured
 from banger.config.sizes import format_size
 from banger.sdk.client import Client
+from banger.sdk.transport import told
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
             if piece["data"]:
                 name = piece["stream"]
                 session.write_all(DESCRIPTORS[name], shown[name](a2b_base64(piece["data"])))
+            if piece["error"] is not None:
+                raise told(piece["error"])
             if piece["dropped"]:
                 size = format_size(piece["dropped"])
                 terminal.say(f"{size} more were said; the log keeps the last 1 MiB", "dim")

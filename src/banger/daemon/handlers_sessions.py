@@ -4,10 +4,21 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
+from banger import errors
 from banger.api.daemon import Empty
-from banger.api.session import KillSession, SentToSession, SessionInfo, SessionList, StartSession, StopSession
+from banger.api.session import (
+    KillSession,
+    SentToSession,
+    SessionInfo,
+    SessionList,
+    SessionLog,
+    SessionWait,
+    StartSession,
+    StopSession,
+)
 from banger.daemon.call import Call
 from banger.daemon.reply import NDJSON, Stream
+from banger.engine.failure import error_body
 
 SEND_SECONDS = 10.0
 
@@ -26,7 +37,8 @@ async def vm_session_show(call: Call[None]) -> SessionInfo:
 
 async def vm_session_wait(call: Call[None]) -> Stream:
     told = call.services.vms.session_wait(call.ref, call.session)
-    return Stream(_lines(told), NDJSON, call.services.stopping)
+    documents = (SessionWait(session=each) async for each in told)
+    return Stream(_lines(documents, SessionWait), NDJSON, call.services.stopping)
 
 
 async def vm_session_logs(call: Call[None]) -> Stream:
@@ -38,12 +50,20 @@ async def vm_session_logs(call: Call[None]) -> Stream:
         stream=call.request.query_params.get("stream", ""),
         tail=None if lines is None else int(lines),
     )
-    return Stream(_lines(said), NDJSON, call.services.stopping)
+    return Stream(_lines(said, SessionLog), NDJSON, call.services.stopping)
 
 
-async def _lines(documents: AsyncIterator[object]) -> AsyncIterator[bytes]:
-    async for each in documents:
-        yield msgspec.json.encode(each) + b"\n"
+async def _lines(documents: AsyncIterator[object], last: type[SessionLog] | type[SessionWait]) -> AsyncIterator[bytes]:
+    """A line of each. What fails after the first is told by one more: the head of the reply has been sent."""
+    begun = False
+    try:
+        async for each in documents:
+            yield msgspec.json.encode(each) + b"\n"
+            begun = True
+    except errors.BangerError as error:
+        if not begun:
+            raise
+        yield msgspec.json.encode(last(error=error_body(error))) + b"\n"
 
 
 async def vm_session_send(call: Call[None]) -> SentToSession:

@@ -19,11 +19,13 @@ from banger.api.session import (
     SessionInfo,
     SessionList,
     SessionLog,
+    SessionWait,
     StartSession,
     StopSession,
 )
 from banger.sdk.decoding import decoder
 from banger.sdk.exec import Command
+from banger.sdk.transport import encoded, failure
 
 if TYPE_CHECKING:
     from banger.api.routes import Route
@@ -48,8 +50,6 @@ class Session:
         return self.vm, self.ref
 
     def _ask(self, route: "Route", request: object = None) -> bytes:
-        from banger.sdk.transport import encoded
-
         body = None if request is None else encoded(request).encode()
         return self._client.open(route, self._where, body=body).read()
 
@@ -58,25 +58,35 @@ class Session:
         return decoder(SessionInfo)(self._ask(routes.VM_SESSION_SHOW))
 
     def wait(self) -> SessionInfo:
-        """Wait until it has ended. Raises `errors.DaemonUnreachable` when the daemon ends meanwhile."""
-        decode = decoder(SessionInfo)
+        """Wait until it has ended.
+
+        Raises `errors.DaemonUnreachable` when the daemon ends meanwhile, `errors.AgentLost` when the machine does.
+        """
+        decode = decoder(SessionWait)
         with self._client.open(routes.VM_SESSION_WAIT, self._where, quiet=True) as reply:
-            *_, ended = (decode(line) for line in reply.lines())
-        return ended
+            *_, last = (decode(line) for line in reply.lines())
+        if last.error is not None:
+            raise failure(last.error)
+        assert last.session is not None
+        return last.session
 
     def logs(
         self, *, follow: bool = False, stream: Literal["stdout", "stderr"] | None = None, tail: int | None = None
     ) -> Iterator[SessionLog]:
         """What it said, in order: what is kept of it, or the last ``tail`` lines; with ``follow`` until it ends.
 
-        The last piece may tell how many bytes are missing. Raises `errors.DaemonUnreachable` as `wait` does.
+        The last piece may tell how many bytes are missing. Raises as `wait` does.
         """
         query = {"follow": "true"} if follow else {}
         query |= {"stream": stream} if stream else {}
         query |= {"tail": str(tail)} if tail is not None else {}
         decode = decoder(SessionLog)
         with self._client.open(routes.VM_SESSION_LOGS, self._where, query=query, quiet=True) as reply:
-            yield from (piece for piece in map(decode, reply.lines()) if piece.data or piece.dropped)
+            for piece in map(decode, reply.lines()):
+                if piece.error is not None:
+                    raise failure(piece.error)
+                if piece.data or piece.dropped:
+                    yield piece
 
     def attach(self, *, stdin: bool = True, tail: int | None = 0, rows: int = 0, cols: int = 0) -> Command:
         """Hear it and, with ``stdin``, speak to it; closing what is returned lets it go on.

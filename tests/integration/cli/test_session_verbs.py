@@ -105,8 +105,20 @@ def test_dead_sessions_and_stopped_machines_are_told_of(home: Home, sessions: Se
     assert dead.stop().state == "exited"
     with Client(home.paths.socket) as client:
         other = client.sessions("other")
-        other.start(["sleep", "600"], name="gone")
+        other.start(["sh", "-c", "echo up; exec sleep 600"], name="gone")
+        follower = other.get("gone").logs(follow=True)
+        assert next(follower).data == b"up\n"
+        watching = home.start("vm", "session", "logs", "-f", "other", "gone")
+        waiting = home.start("vm", "session", "wait", "other", "gone")
+        assert watching.stdout is not None
+        assert watching.stdout.read(3) == b"up\n"
         client.wait(client.vm_stop("other"))
+        with pytest.raises(errors.AgentLost):
+            next(follower)
+        said = watching.communicate(timeout=WAIT)[1]
+        assert (watching.returncode, b"connection to the guest's agent was lost" in said) == (125, True), said
+        waiting.communicate(timeout=WAIT)
+        assert waiting.returncode == 125, "whether it was there before the machine was gone or not"
         with pytest.raises(errors.WrongState) as refused:
             other.get("gone").logs().__next__()
         assert "sessions end with their machine" in refused.value.advice
