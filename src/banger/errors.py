@@ -92,7 +92,7 @@ class NotFound(BangerError):
     hint = "'banger {verb} list' shows what there is"
 
     def __init__(self, **data: object) -> None:
-        nouns = {"machine": "vm", "image": "image", "kernel": "kernel"}
+        nouns = {"machine": "vm", "image": "image", "kernel": "kernel", "session": "vm session"}
         data.setdefault("verb", nouns.get(str(data.get("kind")), "vm"))
         super().__init__(**data)
 
@@ -493,6 +493,36 @@ class CommandFailed(BangerError):
     code, http, exit_status = "command_failed", 422, 125
     template = "{command} {ending}: {stderr}"
     hint = ""
+
+
+class SessionEnded(BangerError):
+    code, http, exit_status = "session_ended", 409, 4
+    template = "the session {name!r} has ended"
+    hint = "'banger vm session show' tells how, 'banger vm session logs' what it said"
+
+
+class StdinTaken(BangerError):
+    """A session's stdin takes from one attachment at a time."""
+
+    code, http, exit_status = "stdin_taken", 409, 4
+    template = "somebody is attached to the stdin of the session {name!r}"
+    hint = "'banger vm session attach --read-only' only looks on"
+
+
+class StdinClosed(BangerError):
+    """``taken`` is how many bytes of what was sent went in before."""
+
+    code, http, exit_status = "stdin_closed", 409, 4
+    template = "the stdin of the session {name!r} is closed ({taken} bytes were taken)"
+    hint = "a session is fed if it was started with --stdin or --tty, until --eof or until its command closes it"
+
+
+class StdinStuck(BangerError):
+    """``taken`` is how many bytes of what was sent went in; the rest was thrown away."""
+
+    code, http, exit_status = "stdin_stuck", 504, 124
+    template = "the session {name!r} took {taken} bytes and no more within {seconds:g} s; the rest was thrown away"
+    hint = "its command does not read its stdin, or reads slowly: --timeout waits longer"
 
 
 class UnsafeArchive(BangerError):

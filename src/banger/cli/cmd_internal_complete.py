@@ -27,6 +27,10 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
 def _names(kind: str) -> Sequence[str]:
     try:
         with Client(start=False, timeout=PATIENCE) as client:
+            noun, _, machine = kind.partition(" ")
+            if machine:
+                told = client.document(routes.VM_SESSION_LIST, machine)["sessions"]
+                return [printable(each["name"] or each["id"]) for each in told]
             noun, _, catalog = kind.partition("-")
             if catalog:
                 entries = client.document(routes.CATALOG)["entries"]

@@ -13,19 +13,11 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
     with Client() as client:
         request = guest_command.request(arguments)
         if arguments.detach:
-            return _detach(client, arguments, {**request, "detach": True, "stdin": False}, terminal)
+            from banger.cli import cmd_vm_session_start
+
+            return cmd_vm_session_start.start(client, arguments.vm, request, terminal, arguments.json)
         capture = session.Capture() if arguments.json else None
         command = session.run(client, arguments.vm, request, capture)
     if capture is not None:
         terminal.document(guest_command.document(arguments.vm, command, capture))
     return session.status(command)
-
-
-def _detach(client: Client, arguments: "Namespace", request: "dict[str, object]", terminal: "Terminal") -> int:
-    with client.vm_exec(arguments.vm, request) as command:
-        command.wait()
-    if arguments.json:
-        terminal.document({"vm": arguments.vm, "session": command.session})
-    else:
-        terminal.print(command.session or "")
-    return 0

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from banger.api.workspace import AskStates, FileStates, Import, Workspace
     from banger.sdk.change import Change
     from banger.sdk.exec import Command
-    from banger.sdk.transport import Body, Query
+    from banger.sdk.sessions import Sessions
+    from banger.sdk.transport import Body, Query, Reference
 
     T = TypeVar("T")
     Either = TypeVar("Either", Operation, Change)
@@ -80,22 +81,22 @@ class Client:
     def open(
         self,
         route: "Route",
-        ref: str = "",
+        ref: "Reference" = "",
         *,
         body: "Body | None" = None,
         query: "Query | None" = None,
         quiet: bool = False,
     ) -> Reply:
         """Send a request; the reply's body is the caller's to read."""
-        kind = "application/x-tar" if route.stream == "tar" else "application/json"
+        kind = {"tar": "application/x-tar", "bytes": "application/octet-stream"}.get(route.stream, "application/json")
         return self._transport.request(route.method, target(route, ref, query), body, kind=kind, quiet=quiet)
 
-    def _ask(self, route: "Route", ref: str, request: object, query: "Query | None" = None) -> bytes:
+    def _ask(self, route: "Route", ref: "Reference", request: object, query: "Query | None" = None) -> bytes:
         body = None if request is None else encoded(request).encode()
         return self.open(route, ref, body=body, query=query).read()
 
     def document(
-        self, route: "Route", ref: str = "", *, request: object = None, query: "Query | None" = None
+        self, route: "Route", ref: "Reference" = "", *, request: object = None, query: "Query | None" = None
     ) -> "dict[str, Any]":
         """The reply as plain data; the request is plain data or a structure."""
         reply = self._ask(route, ref, request, query)
@@ -122,8 +123,6 @@ class Client:
         from banger.api.operation import Operation
 
         return self._call(route, Operation, ref, request)
-
-    # -- changes -----------------------------------------------------------------------------------------------------
 
     def follow(self, operation: "Either") -> "Iterator[Either]":
         """The change as it is now and after every step, up to and including its end.
@@ -181,8 +180,6 @@ class Client:
         from banger.api.space import Space
 
         return self._call(routes.DF, Space)
-
-    # -- the daemon --------------------------------------------------------------------------------------------------
 
     def daemon_status(self) -> "DaemonStatus":
         from banger.api.daemon import DaemonStatus
@@ -311,6 +308,12 @@ class Client:
 
         return Command(self._transport, ref, request)
 
+    def sessions(self, ref: str) -> "Sessions":
+        """A machine's sessions."""
+        from banger.sdk.sessions import Sessions
+
+        return Sessions(self, ref)
+
     def vm_put(self, ref: str, path: str, archive: "Body") -> None:
         """Unpack a tar archive below the directory ``path`` of a machine."""
         self.open(routes.VM_PUT, ref, body=archive, query={"path": path}, quiet=True).read()
@@ -345,8 +348,6 @@ class Client:
     def vm_hold(self, ref: str) -> Reply:
         """Keep an ephemeral machine until the reply is closed, or this process is gone."""
         return self.open(routes.VM_HOLD, ref, quiet=True)
-
-    # -- images and kernels ------------------------------------------------------------------------------------------
 
     def catalog(self) -> "CatalogList":
         """What can be pulled by a name, images and kernels."""
