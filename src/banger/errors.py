@@ -248,11 +248,16 @@ class StoreUnreadable(BangerError):
 
 
 class BadSetting(BangerError):
-    """``path`` is the file, ``key`` the setting in it."""
+    """``path`` is the file, ``line`` where in it (0 where that is not known), ``key`` the setting."""
 
     code, http, exit_status = "bad_setting", 500, 2
-    template = "{path}: {key}: {reason}"
-    hint = "docs/reference/config.md lists every setting"
+    template = "{where}: {key}: {reason}"
+    hint = "'banger config init --print' explains every setting"
+
+    def __init__(self, **data: object) -> None:
+        line = data.setdefault("line", 0)
+        data.setdefault("where", f"{data.get('path')}:{line}" if line else data.get("path"))
+        super().__init__(**data)
 
 
 # -- the host ---------------------------------------------------------------------------------------------------------

@@ -1,13 +1,18 @@
 """The reference page of the configuration, made from the table of settings."""
 
-from banger.config.settings import SETTINGS, shown_default
+from banger.config.settings import SETTINGS, Setting
+from banger.config.values import written
 
 HEAD = """# Configuration
 
-The daemon reads `config.toml` when it starts ([where it lies](state-directory.md)). Every setting is optional. An
-unknown name or a value of the wrong type keeps the daemon from starting, and the message names the setting.
+The daemon reads `config.toml` when it starts: the host's, and the user's own, which wins
+([where they lie](state-directory.md)). Every setting is optional. An unknown name or a value of the wrong type keeps
+the daemon from starting, and the message names the file, the line and the setting.
 
-A flag of a command wins over the file; the file wins over the defaults below. Sizes are written `"512M"`, `"4G"` or
+`banger config init` writes a file with all of this in it, to change. `banger config show` tells what is in force, and
+which line of which file has decided it; `banger daemon stop` makes the next command start the daemon anew.
+
+A flag of a command wins over the files; they win over the defaults below. Sizes are written `"512M"`, `"4G"` or
 `"4GiB"`, or as a whole number of MiB.
 """
 
@@ -24,6 +29,10 @@ def page() -> str:
         lines += [
             f"### `{name}`\n",
             f"{setting.help}\n",
-            f"{setting.kind.capitalize()}. Default: {shown_default(setting)}.\n",
+            f"{setting.kind[0].upper()}{setting.kind[1:]}. Default: {_default(setting)}.\n",
         ]
     return "\n".join(lines)
+
+
+def _default(setting: Setting) -> str:
+    return "unset" if setting.default is None else f"`{written(setting.default, sized=setting.sized)}`"

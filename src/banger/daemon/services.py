@@ -13,6 +13,7 @@ from banger.api.operation import Operation
 from banger.api.port import Forwarded, VmPorts
 from banger.api.recipe import BuildImage
 from banger.api.vm import CreateVm, ExecVm, Health, KeepVm, SetVm, StopVm, Vm, VmStatsList
+from banger.config.settings import Config
 from banger.engine.engine import Engine
 from banger.paths import Paths
 
@@ -132,6 +133,7 @@ class Services:
         self,
         *,
         paths: Paths,
+        config: Config,
         engine: Engine,
         vms: Vms,
         images: Images,
@@ -143,6 +145,7 @@ class Services:
         close: Callable[[], None] = lambda: None,
     ) -> None:
         self.paths = paths
+        self.config = config
         self.engine = engine
         self.vms = vms
         self.images = images
