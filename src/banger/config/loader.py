@@ -6,18 +6,16 @@ A misspelt key that were ignored would be a setting that silently does nothing; 
 nearest key.
 """
 
-import difflib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from banger.config import file, settings
 from banger.config.defaults import Origin
 from banger.config.file import File
 from banger.config.lines import Key
 from banger.config.settings import SETTINGS, Config, Setting
-from banger.config.values import Wrong
+from banger.config.values import Wrong, nearest, shown
 from banger.paths import SYSTEM_CONFIG
-from banger.text import printable
 
 LEVEL = "BANGER_LOG_LEVEL"
 
@@ -64,14 +62,4 @@ def _parsed(read: File, setting: Setting, key: Key, value: object) -> object:
     except Wrong as wrong:
         raise read.wrong((*key, *wrong.place), wrong.reason) from None
     except ValueError:
-        raise read.wrong(key, f"{printable(repr(value), 60)} is not {setting.kind}") from None
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """What was meant, in words; nothing where nothing is like it."""
-    names = list(known)
-    last = {each.rpartition(".")[2]: each for each in names}
-    inner = name.rpartition(".")[2]
-    close = [last[inner]] if inner in last else difflib.get_close_matches(name, names, 1)
-    close = close or [last[each] for each in difflib.get_close_matches(inner, list(last), 1)]
-    return f"; did you mean {close[0]}?" if close else ""
+        raise read.wrong(key, f"{shown(value)} is not {setting.kind}") from None

@@ -1,7 +1,7 @@
 """The reference page of the configuration, made from the table of settings."""
 
 from banger.config.settings import SETTINGS, Setting
-from banger.config.values import written
+from banger.config.values import SIZES, written
 
 HEAD = """# Configuration
 
@@ -22,6 +22,9 @@ def page() -> str:
     lines = [HEAD]
     section = ""
     for setting in SETTINGS:
+        if setting.head:
+            lines += _table(setting)
+            continue
         table, _, name = setting.name.rpartition(".")
         if table != section or setting is SETTINGS[0]:
             section = table
@@ -32,6 +35,16 @@ def page() -> str:
             f"{setting.kind[0].upper()}{setting.kind[1:]}. Default: {_default(setting)}.\n",
         ]
     return "\n".join(lines)
+
+
+def _table(setting: Setting) -> list[str]:
+    lines = [f"## {setting.head}\n", f"{setting.help}\n"]
+    rows = [f"| `{key.name}` | {key.kind} | {key.help} |" for key in setting.keys]
+    example = [
+        setting.head,
+        *(f"{key.name} = {written(key.example, sized=key.parse in SIZES)}" for key in setting.keys),
+    ]
+    return [*lines, "| key | value | |\n|---|---|---|", *rows, "\n```toml", *example, "```\n"]
 
 
 def _default(setting: Setting) -> str:

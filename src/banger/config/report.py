@@ -7,7 +7,7 @@ from banger.api.config import ConfigFile, SettingInForce, SettingList, SettingOr
 from banger.config.defaults import Origin
 from banger.config.loader import load
 from banger.config.settings import SETTINGS, Config, value_of
-from banger.config.values import written
+from banger.config.values import plain, written
 from banger.paths import SYSTEM_CONFIG, Paths
 
 
@@ -24,7 +24,7 @@ def report(config: Config, paths: Paths) -> SettingList:
         rows.append(
             SettingInForce(
                 name=setting.name,
-                value=value,
+                value=plain(value),
                 written=written(value, sized=setting.sized),
                 origin=_origin(config.origins[setting.name]),
                 next=None if later == value else written(later, sized=setting.sized),

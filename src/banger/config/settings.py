@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from banger.config import defaults, values
+from banger.config import defaults, sync, values
 from banger.config.defaults import BUILT_IN, Origin, Sized
 from banger.config.sizes import GIB, MIB
+from banger.config.sync import FileSync
 
 
 class VmDefaults(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +48,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     debian_mirror: str | None
     ssh_key_path: str | None
     seed_ssh_key: bool
+    git_identity: bool
     vmm_uid_base: int
     disk_bytes_per_second: int
     disk_operations_per_second: int
@@ -55,6 +57,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     default_dns: str
     tap_pool_size: int
     vm_defaults: VmDefaults
+    file_sync: tuple[FileSync, ...]
     origins: dict[str, Origin]
     """Who has decided each setting, by its name."""
 
@@ -71,6 +74,10 @@ class Setting(NamedTuple):
     help: str
     example: object = None
     """What a file might say, where there is no default to show."""
+
+    head: str = ""
+    """How its table is begun in a file, where it is one of a kind of its own, with these keys."""
+    keys: tuple[values.Row, ...] = ()
 
     @property
     def sized(self) -> bool:
@@ -122,6 +129,9 @@ SETTINGS = (
             "~/.ssh/id_ed25519"),
     Setting("seed_ssh_key", "true or false", True, values.truth,
             "Whether new machines let the installation's ssh key in. 'banger ssh' uses it."),
+    Setting("git_identity", "true or false", True, values.truth,
+            "Whether machines get this user's git identity: user.name and user.email, and nothing else of git's global "
+            "settings, as /root/.gitconfig, unless the machine has one of its own."),
     Setting("vmm_uid_base", "a whole number from 1000 to 2000000000", 900000, values.whole(1000, 2_000_000_000),
             "When the daemon is root, each monitor runs as a user id of its own from here upwards."),
     Setting("disk_bytes_per_second", '0, or a size: "100M", at most "1T"', 0, values.rate,
@@ -155,6 +165,11 @@ SETTINGS = (
             "Whether guests on the bridge that reach the outside also reach private networks there (RFC 1918)."),
     Setting("vm_defaults.peers", "true or false", False, values.truth,
             "Whether guests on the bridge reach each other; both must be allowed to."),
+    Setting("file_sync", "tables: write [[file_sync]]", (), sync.parse,
+            "Files and directories of this host that machines have on their work disks. A machine that starts gets "
+            "them when they, or this list, are not what it got last; they replace what it has there, and are root's. "
+            "What is not on the host is left out, and told. On a host with the system install all must be in the "
+            "owner's home. Together they may be 16 MiB.", head="[[file_sync]]", keys=sync.FIELDS),
 )  # fmt: skip
 """Every setting, in the order of the reference page."""
 

@@ -6,7 +6,7 @@ Prose begins with a number sign and a blank; a setting with a number sign alone,
 import textwrap
 
 from banger.config.settings import SETTINGS, Setting
-from banger.config.values import written
+from banger.config.values import SIZES, written
 
 WIDTH = 100
 
@@ -22,11 +22,11 @@ def template() -> str:
     section = ""
     for setting in SETTINGS:
         table, _, name = setting.name.rpartition(".")
-        if table != section:
-            section = table
+        if table and table != section:
             lines += ["", f"[{table}]"]
-        lines += ["", *_prose(setting.help), *_prose(_kind(setting))]
-        lines += _assignment(setting, name)
+        section = table
+        lines += ["", *_prose(setting.help)]
+        lines += _table(setting) if setting.head else [*_prose(_kind(setting)), _assignment(setting, name)]
     return "\n".join(lines) + "\n"
 
 
@@ -39,6 +39,13 @@ def _kind(setting: Setting) -> str:
     return f"{setting.kind[0].upper()}{setting.kind[1:]}{unset}."
 
 
-def _assignment(setting: Setting, name: str) -> list[str]:
+def _assignment(setting: Setting, name: str) -> str:
     value = setting.example if setting.default is None else setting.default
-    return [f"#{name} = {written(value, sized=setting.sized)}"]
+    return f"#{name} = {written(value, sized=setting.sized)}"
+
+
+def _table(setting: Setting) -> list[str]:
+    lines = [f"#{setting.head}"]
+    for key in setting.keys:
+        lines += [*_prose(key.help), f"#{key.name} = {written(key.example, sized=key.parse in SIZES)}"]
+    return lines

@@ -3,13 +3,16 @@
 And the way back: `written` is a value as TOML has it, for whoever shows settings or writes a file of them.
 """
 
+import difflib
 import json
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import banger
 from banger.config.sizes import GIB, KIB, MIB, TIB, parse_size
+from banger.text import printable
 
 
 class Wrong(ValueError):
@@ -19,6 +22,49 @@ class Wrong(ValueError):
         self.place = place
         self.reason = reason
         super().__init__(reason)
+
+
+class Row(NamedTuple):
+    """A key of a table that a setting consists of; ``parse`` as in `banger.config.settings.Setting`."""
+
+    name: str
+    kind: str
+    parse: Callable[[object], object]
+    help: str
+    example: object
+
+
+def rows(value: object, known: Sequence[Row], place: tuple[str | int, ...]) -> dict[str, object]:
+    """The values of a table whose keys are ``known``. Raises `Wrong`, which names the key."""
+    if not isinstance(value, Mapping):
+        raise Wrong(place, "it is a table")
+    by_name = {each.name: each for each in known}
+    found = {}
+    for name, item in value.items():
+        if name not in by_name:
+            raise Wrong((*place, name), f"there is no such setting{nearest(name, by_name)}")
+        try:
+            found[name] = by_name[name].parse(item)
+        except Wrong as wrong:
+            raise Wrong((*place, name, *wrong.place), wrong.reason) from None
+        except ValueError:
+            raise Wrong((*place, name), f"{shown(item)} is not {by_name[name].kind}") from None
+    return found
+
+
+def shown(value: object) -> str:
+    """What somebody wrote, short and printable."""
+    return printable(repr(value), 60)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What was meant by a name that is not known, in words; nothing where nothing is like it."""
+    names = list(known)
+    last = {each.rpartition(".")[2]: each for each in names}
+    inner = name.rpartition(".")[2]
+    close = [last[inner]] if inner in last else difflib.get_close_matches(name, names, 1)
+    close = close or [last[each] for each in difflib.get_close_matches(inner, list(last), 1)]
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def text(value: object) -> str:
@@ -112,6 +158,17 @@ SIZES = (size, size_or_zero, rate)
 _UNITS = ((TIB, "T"), (GIB, "G"), (MIB, "M"), (KIB, "K"), (1, "B"))
 
 
+def plain(value: object) -> object:
+    """A value as plain data: named tuples as tables, without what is not set in them."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items() if each is not None}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return plain(value._asdict())
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    return value
+
+
 def written(value: object, *, sized: bool = False) -> str:
     """A value as it is written in TOML; ``sized`` is a number of bytes. None, which TOML has not, is ``unset``."""
     if value is None:
@@ -125,6 +182,7 @@ def written(value: object, *, sized: bool = False) -> str:
         return f"{value:g}" if isinstance(value, float) else str(value)
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    value = plain(value)
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key_written(str(key))} = {written(each)}" for key, each in value.items()) + "}"
     if isinstance(value, Sequence):

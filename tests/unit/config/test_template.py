@@ -34,7 +34,7 @@ def test_uncommented_it_is_every_setting_at_its_default(tmp_path: Path) -> None:
     config = load(str(path))
     assert {name for name, origin in config.origins.items() if origin.path == str(path)} == set(config.origins)
     for setting in SETTINGS:
-        if setting.default is not None and setting.example is None:
+        if setting.default is not None and setting.example is None and not setting.head:
             assert value_of(config, setting) == value_of(build({}), setting), setting.name
 
 
