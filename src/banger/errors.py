@@ -123,6 +123,14 @@ class TokenReused(BangerError):
     hint = "give every new request a token of its own"
 
 
+class NotTrusted(BangerError):
+    """``directory`` is as a shell takes it."""
+
+    code, http, exit_status = "not_trusted", 409, 4
+    template = "nobody has agreed to what {path} sets"
+    hint = "'banger config trust {directory}' shows it and agrees to it, --no-profile goes without it"
+
+
 class InUse(BangerError):
     code, http, exit_status = "in_use", 409, 4
     template = "the {kind} {name!r} is used by: {users}"

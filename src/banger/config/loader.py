@@ -13,7 +13,7 @@ from banger.config import file, settings
 from banger.config.defaults import Origin
 from banger.config.file import File
 from banger.config.lines import Key
-from banger.config.settings import SETTINGS, Config, Setting
+from banger.config.settings import PROFILE, SETTINGS, Config, Setting
 from banger.config.values import Wrong, nearest, shown
 from banger.paths import SYSTEM_CONFIG
 
@@ -24,12 +24,18 @@ def load(*paths: str) -> Config:
     """The configuration in force; later files win. A missing file is an empty one. Raises `errors.BadSetting`."""
     values: dict[str, object] = {}
     origins: dict[str, Origin] = {}
+    profiles: dict[str, object] = {}
     for path in paths:
         read = file.read(path)
         kind = "system" if path == SYSTEM_CONFIG else "user"
         for setting, key, value in _rows(read):
-            values[setting.name] = _parsed(read, setting, key, value)
+            parsed = _parsed(read, setting, key, value)
             origins[setting.name] = Origin(kind, path, read.line(key))
+            if isinstance(parsed, dict):  # of profiles, each is a setting of its own
+                profiles |= parsed
+                origins |= {f"{PROFILE}.{name}": Origin(kind, path, read.line((*key, name))) for name in parsed}
+                parsed = profiles
+            values[setting.name] = parsed
     level = os.environ.get(LEVEL)
     if level:
         row = next(each for each in SETTINGS if each.name == "log_level")

@@ -16,6 +16,15 @@ A flag of a command wins over the files; they win over the defaults below. Sizes
 `"4GiB"`, or as a whole number of MiB.
 """
 
+PROJECT_PAGE = """\
+## .banger.toml
+
+What lies at the top of a git repository by this name says for `banger run` in it what a profile says, by the keys above
+without a head. It takes effect once you have agreed to its content: `banger run` asks on a terminal, `banger config
+trust` does it anywhere; `--no-profile` ignores it. A flag wins over it, it wins over `--profile`. It is at most 64 KiB.
+`image` is a name or a reference to a registry: what is read from this host is refused.
+"""
+
 
 def page() -> str:
     """The whole page."""
@@ -34,7 +43,7 @@ def page() -> str:
             f"{setting.help}\n",
             f"{setting.kind[0].upper()}{setting.kind[1:]}. Default: {_default(setting)}.\n",
         ]
-    return "\n".join(lines)
+    return "\n".join([*lines, PROJECT_PAGE])
 
 
 def _table(setting: Setting) -> list[str]:

@@ -4,9 +4,10 @@ import os
 
 import banger
 from banger.api.config import ConfigFile, SettingInForce, SettingList, SettingOrigin
+from banger.config import profile
 from banger.config.defaults import Origin
 from banger.config.loader import load
-from banger.config.settings import SETTINGS, Config, value_of
+from banger.config.settings import PROFILE, SETTINGS, Config, value_of
 from banger.config.values import plain, written
 from banger.paths import SYSTEM_CONFIG, Paths
 
@@ -20,6 +21,9 @@ def report(config: Config, paths: Paths) -> SettingList:
         fault = bad.message
     rows = []
     for setting in SETTINGS:
+        if setting.name == PROFILE:
+            rows += _profiles(now)
+            continue
         value, later = value_of(config, setting), value_of(now, setting)
         rows.append(
             SettingInForce(
@@ -31,6 +35,19 @@ def report(config: Config, paths: Paths) -> SettingList:
             )
         )
     return SettingList(settings=rows, files=files(paths), fault=fault)
+
+
+def _profiles(now: Config) -> list[SettingInForce]:
+    """Each profile, as the files have it: every run reads them."""
+    return [
+        SettingInForce(
+            name=f"{PROFILE}.{name}",
+            value=said,
+            written="{" + ", ".join(profile.lines(said)) + "}",
+            origin=_origin(now.origins[f"{PROFILE}.{name}"]),
+        )
+        for name, said in now.profile.items()
+    ]
 
 
 def files(paths: Paths) -> list[ConfigFile]:

@@ -7,11 +7,11 @@ How large a machine is where neither a request nor the file says so, `banger.con
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
-from banger.config import defaults, sync, values
+from banger.config import defaults, profile, sync, values
 from banger.config.defaults import BUILT_IN, Origin, Sized
 from banger.config.sizes import GIB, MIB
 from banger.config.sync import FileSync
@@ -58,6 +58,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     tap_pool_size: int
     vm_defaults: VmDefaults
     file_sync: tuple[FileSync, ...]
+    profile: dict[str, dict[str, Any]]
+    """By name: fields of `banger.api.vm.CreateVm`."""
     origins: dict[str, Origin]
     """Who has decided each setting, by its name."""
 
@@ -85,7 +87,7 @@ class Setting(NamedTuple):
         return self.parse in values.SIZES
 
 
-SECTION = "vm_defaults."
+SECTION, PROFILE = "vm_defaults.", "profile"
 
 LEVELS = ("debug", "info", "warning", "error")
 SIZE = 'a size: "512M", "4G", or a whole number of MiB'
@@ -170,6 +172,10 @@ SETTINGS = (
             "them when they, or this list, are not what it got last; they replace what it has there, and are root's. "
             "What is not on the host is left out, and told. On a host with the system install all must be in the "
             "owner's home. Together they may be 16 MiB.", head="[[file_sync]]", keys=sync.FIELDS),
+    Setting(PROFILE, "tables: write [profile.NAME]", {}, profile.parse,
+            "What 'banger run --profile NAME' makes of a machine. A flag wins over the profile. It is read with each "
+            "run. A repository can bring the same as a file of its own, .banger.toml, without the head; it takes "
+            "effect once you have agreed to it.", head="[profile.NAME]", keys=profile.FIELDS),
 )  # fmt: skip
 """Every setting, in the order of the reference page."""
 

@@ -45,7 +45,7 @@ def _assignment(setting: Setting, name: str) -> str:
 
 
 def _table(setting: Setting) -> list[str]:
-    lines = [f"#{setting.head}"]
+    lines = [f"#{setting.head.replace('NAME', 'small')}"]
     for key in setting.keys:
         lines += [*_prose(key.help), f"#{key.name} = {written(key.example, sized=key.parse in SIZES)}"]
     return lines

@@ -23,7 +23,7 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
 def test_every_setting_is_told_with_its_origin(paths: Paths) -> None:
     Path(paths.config_file).write_text('\nlog_level = "debug"\n[vm_defaults]\nmemory = "3G"\n')
     found = report.report(load(*paths.config_files), paths)
-    assert [each.name for each in found.settings] == [setting.name for setting in SETTINGS]
+    assert [each.name for each in found.settings] == [setting.name for setting in SETTINGS if setting.name != "profile"]
     told = {each.name: each for each in found.settings}
     level, memory, mirror = told["log_level"], told["vm_defaults.memory"], told["debian_mirror"]
     assert (level.value, level.written, level.origin.line) == ("debug", '"debug"', 2)

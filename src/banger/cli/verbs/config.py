@@ -34,6 +34,21 @@ the # before it is taken away.""",
             examples=("banger config init", "banger config init --print | less"),
         ),
         Verb(
+            "config trust",
+            "agree to what a repository's .banger.toml sets for 'banger run'",
+            description="""\
+Shows it, and puts it on record; 'banger run' asks the same on a terminal. A file that changes has to be agreed to
+again. It lies at the top of the git repository that PATH is in, the current directory when left out.""",
+            arguments=(Argument("PATH", "a directory", many="optional", complete="file"),),
+            examples=("banger config trust", "banger config trust ~/src/app"),
+        ),
+        Verb(
+            "config untrust",
+            "take that back",
+            arguments=(Argument("PATH", "a directory", many="optional", complete="file"),),
+            examples=("banger config untrust",),
+        ),
+        Verb(
             "config path",
             "show which files are read, the one that wins last",
             arguments=(JSON,),

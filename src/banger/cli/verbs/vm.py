@@ -68,11 +68,16 @@ deleted; 'banger vm list' shows it, 'banger exec' runs more in it, 'banger cp' m
 Without a command the login shell is started on a terminal; where stdin is no terminal the shell reads its commands
 from there. The machine stays afterwards, unless --rm is given. With --detach it is only made and started.
 
+What no flag says, the .banger.toml of the repository here says, once you have agreed to its content; then the [profile]
+of config.toml that --profile names; then config.toml and the host.
+
 {_STATUS}""",
             arguments=(
                 Argument("--rm", "delete the machine at the end, whatever happens", kind="flag"),
                 Argument("-d/--detach", "make and start the machine, print its name, and return", kind="flag"),
                 *_MACHINE,
+                Argument("--profile", "settings for it by a name, from config.toml", metavar="NAME"),
+                Argument("--no-profile", "ignore the .banger.toml of the repository here", kind="flag"),
                 _ENV,
                 *_HOW,
                 Argument("--json", "print one JSON document: result, output and the time of each phase", kind="flag"),
