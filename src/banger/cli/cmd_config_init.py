@@ -19,7 +19,7 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
         return 0
     path = Paths.from_environment().config_file
     try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        os.makedirs(os.path.dirname(path), mode=0o755 if os.geteuid() == 0 else 0o700, exist_ok=True)
         with open(path, "x", encoding="utf-8") as file:
             file.write(template())
     except FileExistsError:

@@ -2,6 +2,7 @@
 
 import banger
 from banger.api import routes
+from banger.paths import Paths
 from banger.sdk.client import Client
 from banger.text import printable
 
@@ -21,10 +22,11 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
         terminal.document(report)
     else:
         terminal.table([{**each, "from": _from(each["origin"])} for each in report["settings"]], COLUMNS)
+    anew = "sudo banger system restart" if Paths.from_environment().system else "banger daemon stop"
     for each in report["settings"]:
         if each.get("next") is not None:
             told = f"{each['name']} has been changed to {each['next']} since the daemon started"
-            terminal.say(f"{printable(told)}: it takes effect after 'banger daemon stop'")
+            terminal.say(f"{printable(told)}: it takes effect after '{anew}'")
     if report.get("fault"):
         terminal.say(f"banger: {printable(report['fault'])}", "red")
         terminal.say("  the daemon goes on with what it has read, and would not start again", "dim")
@@ -42,7 +44,6 @@ def _report() -> "dict[str, Any]":
 
         from banger.config.loader import load
         from banger.config.report import report
-        from banger.paths import Paths
 
         paths = Paths.from_environment()
         made: dict[str, Any] = msgspec.to_builtins(report(load(*paths.config_files), paths))

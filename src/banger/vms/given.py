@@ -149,7 +149,7 @@ class _Reader:
             key=f"file_sync[{number}]",
             reason=f"{printable(entry.host, 200)}: {reason}",
         )
-        bad.advise("mend it, or take the entry out and run 'banger daemon stop'")
+        bad.advise("mend it; or take the entry out, and start the daemon anew")
         return bad
 
     def _directory(self, descriptor: int, path: str, depth: int) -> None:

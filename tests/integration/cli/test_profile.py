@@ -87,10 +87,16 @@ def test_no_profile_ignores_the_repository_alone(repository: Home) -> None:
     assert wrong.status == 125 and f"{PROJECT}:1: (file): it is not TOML" in wrong.stderr
 
 
+def test_names_of_profiles_are_suggested(repository: Home) -> None:
+    own(repository)
+    suggested = repository.banger("internal", "complete", "--", "run", "--profile", "", check=True)
+    assert suggested.stdout == "small\tprofile\n"
+
+
 def test_a_profile_that_there_is_not_is_told_with_the_nearest(repository: Home) -> None:
     own(repository)
-    wrong = repository.banger("run", "-d", "--profile", "smal")
-    assert wrong.status == 125 and "there is no [profile.smal]; did you mean small?" in wrong.stderr
+    wrong = repository.banger("run", "-d", "--profile", "smalls")
+    assert wrong.status == 125 and "there is no [profile.smalls]; did you mean small?" in wrong.stderr
 
 
 def test_the_question_shows_what_is_set_and_what_has_changed(repository: Home) -> None:

@@ -76,7 +76,9 @@ of config.toml that --profile names; then config.toml and the host.
                 Argument("--rm", "delete the machine at the end, whatever happens", kind="flag"),
                 Argument("-d/--detach", "make and start the machine, print its name, and return", kind="flag"),
                 *_MACHINE,
-                Argument("--profile", "settings for it by a name, from config.toml", metavar="NAME"),
+                Argument(
+                    "--profile", "settings for it by a name, from config.toml", metavar="NAME", complete="profile"
+                ),
                 Argument("--no-profile", "ignore the .banger.toml of the repository here", kind="flag"),
                 _ENV,
                 *_HOW,
