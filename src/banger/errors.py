@@ -123,6 +123,14 @@ class TokenReused(BangerError):
     hint = "give every new request a token of its own"
 
 
+class NotTrusted(BangerError):
+    """``directory`` is as a shell takes it."""
+
+    code, http, exit_status = "not_trusted", 409, 4
+    template = "nobody has agreed to what {path} sets"
+    hint = "'banger config trust {directory}' shows it and agrees to it, --no-profile goes without it"
+
+
 class InUse(BangerError):
     code, http, exit_status = "in_use", 409, 4
     template = "the {kind} {name!r} is used by: {users}"
@@ -274,11 +282,16 @@ class StoreUnreadable(BangerError):
 
 
 class BadSetting(BangerError):
-    """``path`` is the file, ``key`` the setting in it."""
+    """``path`` is the file, ``line`` where in it (0 where that is not known), ``key`` the setting."""
 
     code, http, exit_status = "bad_setting", 500, 2
-    template = "{path}: {key}: {reason}"
-    hint = "docs/reference/config.md lists every setting"
+    template = "{where}: {key}: {reason}"
+    hint = "'banger config init --print' explains every setting"
+
+    def __init__(self, **data: object) -> None:
+        line = data.setdefault("line", 0)
+        data.setdefault("where", f"{data.get('path')}:{line}" if line else data.get("path"))
+        super().__init__(**data)
 
 
 # -- the host ---------------------------------------------------------------------------------------------------------

@@ -61,6 +61,7 @@ def structure(name: str) -> type:
 
 DAEMON_STATUS = Route("daemon_status", "GET /v1/daemon", "What the daemon is and has", reply="daemon.DaemonStatus")
 DAEMON_STOP = Route("daemon_stop", "POST /v1/daemon/stop", "End the daemon; its machines go on")
+CONFIG_SHOW = Route("config_show", "GET /v1/config", "The settings in force", reply="config.SettingList")
 DOCTOR = Route("doctor", "GET /v1/doctor", "Check this host", reply="daemon.Report")
 DOCTOR_FIX = Route("doctor_fix", "POST /v1/doctor/fix", "Clear away what is left over", reply="daemon.Report")
 OPENAPI = Route("openapi", "GET /v1/openapi.json", "This interface as an OpenAPI 3.1 document", stream="bytes")

@@ -15,6 +15,7 @@ from banger.api.recipe import BuildImage
 from banger.api.session import AttachSession, SessionInfo, SessionList, SessionLog, StartSession
 from banger.api.vm import CreateVm, ExecVm, Health, KeepVm, SetVm, StopVm, Vm, VmStatsList
 from banger.api.workspace import AskStates, FileStates, Import, Workspace
+from banger.config.settings import Config
 from banger.engine.engine import Engine
 from banger.paths import Paths
 
@@ -156,6 +157,7 @@ class Services:
         self,
         *,
         paths: Paths,
+        config: Config,
         engine: Engine,
         vms: Vms,
         images: Images,
@@ -167,6 +169,7 @@ class Services:
         close: Callable[[], None] = lambda: None,
     ) -> None:
         self.paths = paths
+        self.config = config
         self.engine = engine
         self.vms = vms
         self.images = images

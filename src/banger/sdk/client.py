@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any, Self, TypeVar
 
     from banger.api.catalog import CatalogList
+    from banger.api.config import SettingList
     from banger.api.daemon import DaemonStatus, OperationList, Report
     from banger.api.event import Event
     from banger.api.image import CacheUse, Image, ImageList, ImportImage, PullImage, RegisterImage
@@ -189,6 +190,12 @@ class Client:
     def daemon_stop(self) -> None:
         """End the daemon; its machines go on."""
         self.open(routes.DAEMON_STOP).read()
+
+    def config_show(self) -> "SettingList":
+        """The settings in force, and who has decided each."""
+        from banger.api.config import SettingList
+
+        return self._call(routes.CONFIG_SHOW, SettingList)
 
     def doctor(self, route: "Route" = routes.DOCTOR) -> "Report":
         """What this host offers, and what it lacks."""

@@ -373,8 +373,8 @@ async def wire(paths: Paths, config: Config) -> Services:
     vms = Vms(engine, Records(database, "vms", Vm), paths.state)
     await engine.recover()
     return Services(
-        paths=paths, engine=engine, vms=vms, images=Images(), builds=Images(), kernels=Kernels(), names=Names(),
-        doctor=Doctor(), started=time.time(), close=database.close,
+        paths=paths, config=config, engine=engine, vms=vms, images=Images(), builds=Images(), kernels=Kernels(),
+        names=Names(), doctor=Doctor(), started=time.time(), close=database.close,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ PARTS = {
     **dict.fromkeys(("vm", "run", "exec", "ssh", "ps", "cp", "rm", "forward"), "vm"),
     "image": "image",
     "kernel": "kernel",
+    "config": "config",
 }
 """First words, and the module with their rows; it is `banger.cli.verbs.system` for all others."""
 

@@ -79,6 +79,9 @@ and --from REF the files are those of REF, where that is not what is checked out
 Without a command the login shell is started on a terminal; where stdin is no terminal the shell reads its commands
 from there. The machine stays afterwards, unless --rm is given. With --detach it is only made and started.
 
+What no flag says, the .banger.toml of the repository here says, once you have agreed to its content; then the [profile]
+of config.toml that --profile names; then config.toml and the host.
+
 {STATUS}""",
             arguments=(
                 Argument("PATH", "a directory in a git repository of this host", many="optional", complete="file"),
@@ -86,6 +89,10 @@ from there. The machine stays afterwards, unless --rm is given. With --detach it
                 Argument("-d/--detach", "make and start the machine, print its name, and return", kind="flag"),
                 *_REPOSITORY,
                 *_MACHINE,
+                Argument(
+                    "--profile", "settings for it by a name, from config.toml", metavar="NAME", complete="profile"
+                ),
+                Argument("--no-profile", "ignore the .banger.toml of the repository here", kind="flag"),
                 ENV,
                 *HOW,
                 Argument("--json", "print one JSON document: result, output and the time of each phase", kind="flag"),
