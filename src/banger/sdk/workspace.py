@@ -112,6 +112,7 @@ class _Import:
         wanted = self._wanted(bases)
         made = self._plan(wanted, bases)
         if made.stuck or (made.conflicts and not self._overwrite):
+            self._check_alone()
             raise self._conflict(made)
         files, moved = wanted
         if moved is not None and made.conflicts:
@@ -233,6 +234,12 @@ class _Import:
                     extra[KEPT + b"%d" % int(time.time())] = there
         more = bundle.Moved({**moved.files, **extra}, moved.since, moved.shallow)
         return _Wanted(bundle.entries(more) | files, more)
+
+    def _check_alone(self) -> None:
+        """What looks like a conflict may be another import's work. Raises `errors.WorkspaceBusy`."""
+        now = self._client.vm_show(self._vm).workspace
+        if (now.id if now is not None else None) != self._base:
+            raise errors.WorkspaceBusy(name=self._vm)
 
     def _conflict(self, made: Plan) -> errors.WorkspaceConflict:
         names = [*made.stuck, *made.conflicts]
