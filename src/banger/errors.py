@@ -143,6 +143,12 @@ class Busy(BangerError):
     hint = "wait for it, or try again"
 
 
+class WorkspaceBusy(BangerError):
+    code, http, exit_status = "workspace_busy", 409, 4
+    template = "another command imports into the workspace of {name!r}, or has just done so"
+    hint = "wait for it, then try again"
+
+
 class Cancelled(BangerError):
     code, http, exit_status = "cancelled", 409, 130
     template = "cancelled; what had been done was undone"

@@ -1,0 +1,36 @@
+"""Workspaces: a repository of the host inside a machine."""
+
+import msgspec
+
+
+class Workspace(msgspec.Struct, frozen=True, kw_only=True):
+    """What a machine was given of a repository, by the import that came last."""
+
+    id: str
+    """Of that import; another one has another."""
+    path: str
+    """The repository's top directory in the guest."""
+    source: str
+    """The same on the host; absolute."""
+    commit: str | None = None
+    """What HEAD was in the guest after the import; None where the repository had no commits."""
+    branch: str | None = None
+    """What HEAD was on; None where it was detached."""
+    start: str | None = None
+    """The host's name for ``commit`` (``--from``), where ``branch`` exists in the guest alone (``--branch``)."""
+    complete: bool = False
+    """Whether the import came to its end. One that broke off leaves some of the files, which the next one mends."""
+    imported: float
+    """When it began."""
+
+
+class Import(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an import's repository is to be and what it is; see `Workspace`."""
+
+    path: str
+    source: str
+    commit: str | None = None
+    branch: str | None = None
+    start: str | None = None
+    base: str | None = None
+    """Id of the import that this one was made for; another one since then refuses it."""
