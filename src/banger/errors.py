@@ -480,7 +480,9 @@ class UnsafePatch(BangerError):
 
     code, http, exit_status = "unsafe_patch", 422, 1
     template = "refusing the machine's patch: {path}: {reason}"
-    hint = "nothing was written; 'banger vm workspace diff' shows what it says, 'banger cp' brings files out as they are"
+    hint = (
+        "nothing was written; 'banger vm workspace diff' shows it, 'banger cp' brings files out without a patch"
+    )
 
 
 def from_os(error: OSError, path: str) -> BangerError:

@@ -19,7 +19,18 @@ def refused(patch: bytes, limits: Limits | None = None) -> str:
     return caught.value.message
 
 
-OUTSIDE = ["../evil", "a/../../evil", "..", "/etc/passwd", "//etc/passwd", "a//b", "./a", "a/./b", "a/", "a\\..\\..\\evil"]
+OUTSIDE = [
+    "../evil",
+    "a/../../evil",
+    "..",
+    "/etc/passwd",
+    "//etc/passwd",
+    "a//b",
+    "./a",
+    "a/./b",
+    "a/",
+    "a\\..\\..\\evil",
+]
 GITS = [
     ".git/config", ".git/hooks/post-checkout", "sub/.git/config", ".GIT/config", ".gIt/hooks/x", ".git", "a/.Git",
     ".git /config", ".git./config", ".git. ./config", "git~1/config", "GIT~1/config", "sub/git~1", "git~2/config",
@@ -82,7 +93,8 @@ def test_name_that_divides_in_two_places() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b'"a/go\\157d" "b/go\\157d"', b'"a/good" "b/good"', b'"a/good" b/good', b'"a/good b/good', b"c/good d/good"]
+    "line",
+    [b'"a/go\\157d" "b/go\\157d"', b'"a/good" "b/good"', b'"a/good" b/good', b'"a/good b/good', b"c/good d/good"],
 )
 def test_name_in_another_spelling_than_gits(line: bytes) -> None:
     refused(b"diff --git " + line + b"\nold mode 100644\nnew mode 100755\n")

@@ -48,8 +48,8 @@ RUN = (
     (".github/workflows/", "GitHub runs it"),
     (".gitlab-ci.yml", "GitLab runs it"),
 )
-"""Files, and directories with all that is in them, at any depth; and who acts on them without being asked to build, test
-or run the project. A whole list there is not: what a build runs is not on it."""
+"""Files, and directories with all that is in them, at any depth; and who acts on them without being asked to build,
+test or run the project. What a build, a test or the project itself runs is not on it: it may be any file."""
 
 _RUN = [(re.compile(r"(?:^|/)" + re.escape(name) + ("" if name.endswith("/") else "$")), who) for name, who in RUN]
 

@@ -1,4 +1,4 @@
-"""Lines out of pieces of any size, however long they are, in bounded memory. What breaks off, or a bound, is refused."""
+"""Lines out of pieces of any size, however long they are, in bounded memory. What breaks off is refused."""
 
 from collections.abc import Iterable, Iterator
 

@@ -26,7 +26,9 @@ _MODES = ("100644", "100755", LINK, SUBMODULE)
 _KINDS = {b" ": "context", b"\n": "context", b"-": "removed", b"+": "added", b"\\": "note"}
 _PERCENT = re.compile(rb"(?:100|[1-9]?[0-9])%")
 _INDEX = re.compile(rb"([0-9a-f]{4,64})\.\.([0-9a-f]{4,64})(?: ([0-9]{6}))?")
-_EMPTY = tuple(hashlib.new(kind, b"blob 0\0", usedforsecurity=False).hexdigest().encode() for kind in ("sha1", "sha256"))
+_EMPTY = tuple(
+    hashlib.new(kind, b"blob 0\0", usedforsecurity=False).hexdigest().encode() for kind in ("sha1", "sha256")
+)
 """What git calls a file without content."""
 _HUNK = re.compile(rb"-[0-9]{1,10}(?:,([0-9]{1,10}))? \+[0-9]{1,10}(?:,([0-9]{1,10}))? @@(?: .*)?", re.DOTALL)
 
