@@ -480,9 +480,7 @@ class UnsafePatch(BangerError):
 
     code, http, exit_status = "unsafe_patch", 422, 1
     template = "refusing the machine's patch: {path}: {reason}"
-    hint = (
-        "nothing was written; 'banger vm workspace diff' shows it, 'banger cp' brings files out without a patch"
-    )
+    hint = "nothing was written; 'banger vm workspace diff' shows it, 'banger cp' brings files out without a patch"
 
 
 def from_os(error: OSError, path: str) -> BangerError:

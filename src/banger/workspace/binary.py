@@ -66,7 +66,7 @@ def _decoded(text: bytes, refuse: Refuse) -> bytes:
         refuse("its binary part is damaged")
 
 
-def _result_size(beginning: bytes, refuse: Refuse) -> int:
+def _result_size(beginning: bytearray, refuse: Refuse) -> int:
     """What a delta makes: the second of the two numbers that it begins with, seven bits a byte, the lowest first."""
     try:
         plain = zlib.decompressobj().decompress(beginning, 20)

