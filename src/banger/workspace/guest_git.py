@@ -8,6 +8,7 @@ repository's settings could do to the answer is turned off; attributes and filte
 
 import re
 
+from banger import errors
 from banger.workspace.lines import refused
 from banger.workspace.quoting import unquoted
 
@@ -102,5 +103,9 @@ def head(text: bytes) -> tuple[str, list[bytes]]:
     base = _BASE.fullmatch(first)
     left = [unquoted(each.removeprefix(b"left ")) if each.startswith(b"left ") else None for each in others]
     if base is None or None in left:
-        raise refused(b"the answer", "it does not begin as it should")
+        raise not_understood()
     return base[1].decode(), [each for each in left if each is not None]
+
+
+def not_understood() -> errors.UnsafePatch:
+    return refused(b"the answer", "it does not begin as it should")

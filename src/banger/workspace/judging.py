@@ -68,9 +68,10 @@ class Caution(NamedTuple):
 
 
 class Judge:
-    """Judges the files of one patch: `take` each, then `close`."""
+    """Judges the files of one patch: `take` each, then `close`. One that is not ``strict`` only warns."""
 
-    def __init__(self) -> None:
+    def __init__(self, strict: bool = True) -> None:
+        self._strict = strict
         self.cautions: list[Caution] = []
         self._made: set[bytes] = set()
         self._gone: set[bytes] = set()
@@ -79,12 +80,11 @@ class Judge:
     def take(self, change: FileChange) -> None:
         """Raises `errors.UnsafePatch`; what is only to be looked at is added to `cautions`."""
         for path in (change.path, change.source):
-            reason = fault(path) if path is not None else None
-            if path is not None and reason is not None:
-                raise refused(path, reason)
+            if path is not None and (reason := fault(path)) is not None:
+                self._refuse(path, reason)
         seen = self._gone if change.status == "D" else self._made
         if change.path in seen:
-            raise refused(change.path, "the patch changes it twice")
+            self._refuse(change.path, "the patch changes it twice")
         seen.add(change.path)
         if change.status == "D":
             return
@@ -93,18 +93,23 @@ class Judge:
         if (who := acts(change.path)) is not None:
             self.cautions.append(Caution(change.path, who))
 
+    def _refuse(self, path: bytes, reason: str) -> None:
+        if self._strict:
+            raise refused(path, reason)
+        self.cautions.append(Caution(path, f"an export refuses it: {reason}"))
+
     def _link(self, path: bytes, target: bytes) -> None:
         if not target or b"\0" in target:
-            raise refused(path, "it is a link to nothing")
+            self._refuse(path, "it is a link to nothing")
         if _GITS_FILES.fullmatch(_folded(path.rpartition(b"/")[2])):
-            raise refused(path, "git follows no link of this name")
+            self._refuse(path, "git follows no link of this name")
         self._links.add(path)
         parts = [each for each in target.split(b"/") if each not in (b"", b".")]
         up = next((index for index, part in enumerate(parts) if part != b".."), len(parts))
         above = path.split(b"/")[:-1]
         leads = above[: max(0, len(above) - up)] + parts[up:]
         if any(_is_git(part) for part in leads):
-            raise refused(path, "it is a link into git's own directory")
+            self._refuse(path, "it is a link into git's own directory")
         if target.startswith(b"/") or up > len(above) or b".." in parts[up:]:
             self.cautions.append(Caution(path, f"a link out of the tree, to {printable(target, 200)}"))
 
@@ -113,7 +118,7 @@ class Judge:
         for path in self._made if self._links else ():
             parts = path.split(b"/")
             if any(b"/".join(parts[:length]) in self._links for length in range(1, len(parts))):
-                raise refused(path, "it lies behind a link that the patch makes")
+                self._refuse(path, "it lies behind a link that the patch makes")
 
 
 def fault(path: bytes) -> str | None:
