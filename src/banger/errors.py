@@ -447,6 +447,14 @@ class GuestRefused(BangerError):
     hint = ""
 
 
+class GuestDiskFull(GuestRefused):
+    """``reason`` comes from the guest and is printable."""
+
+    code, http = "guest_disk_full", 507
+    template = "a disk of the machine is full: {reason}"
+    hint = "remove something in it, or give it more: 'banger vm set VM --disk-size SIZE --work-disk SIZE'"
+
+
 class CommandNotFound(BangerError):
     code, http, exit_status = "command_not_found", 422, 127
     template = "{command!r} was not found in the guest"

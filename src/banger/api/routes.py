@@ -168,6 +168,14 @@ VM_PUT = Route(
 VM_GET = Route(
     "vm_get", "GET /v1/vms/{ref}/files", "Pack a path of a machine into an archive", stream="tar", query=("path",)
 )
+VM_STATES = Route(
+    "vm_states",
+    "POST /v1/vms/{ref}/states",
+    "What names in a machine are: kind and mode, size, time of change",
+    request="workspace.AskStates",
+    reply="workspace.FileStates",
+    limit=64 << 20,
+)
 VM_WORKSPACE = Route(
     "vm_workspace",
     "PUT /v1/vms/{ref}/workspace",

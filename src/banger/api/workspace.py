@@ -34,3 +34,25 @@ class Import(msgspec.Struct, frozen=True, kw_only=True):
     start: str | None = None
     base: str | None = None
     """Id of the import that this one was made for; another one since then refuses it."""
+
+
+class AskStates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ask what names in a machine are. They are bytes, in JSON as base64."""
+
+    path: str
+    """The directory that they are below."""
+    names: list[bytes]
+
+
+class FileState(msgspec.Struct, frozen=True, array_like=True):
+    """What a name is; as stat(2) tells it of the name itself, with nothing followed."""
+
+    mode: int
+    size: int
+    mtime_ns: int
+
+
+class FileStates(msgspec.Struct, frozen=True, kw_only=True):
+    """In the order of the names; None for one that is not there."""
+
+    states: list[FileState | None]

@@ -2,9 +2,13 @@
 
 from collections.abc import AsyncIterator
 
-from banger.api.workspace import Import, Workspace
+from banger.api.workspace import AskStates, FileStates, Import, Workspace
 from banger.daemon.call import Call
 from banger.daemon.reply import BYTES, Stream
+
+
+async def vm_states(call: Call[AskStates]) -> FileStates:
+    return await call.services.vms.states(call.ref, call.body)
 
 
 async def vm_workspace(call: Call[None]) -> Workspace:

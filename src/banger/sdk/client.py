@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from banger.api.routes import Route
     from banger.api.space import Space
     from banger.api.vm import CreateVm, ExecVm, Health, SetVm, Vm, VmList, VmStatsList
-    from banger.api.workspace import Import, Workspace
+    from banger.api.workspace import AskStates, FileStates, Import, Workspace
     from banger.sdk.change import Change
     from banger.sdk.exec import Command
     from banger.sdk.transport import Body, Query
@@ -318,6 +318,12 @@ class Client:
     def vm_get(self, ref: str, path: str) -> Reply:
         """A path of a machine as a tar archive; its bytes are the guest's making."""
         return self.open(routes.VM_GET, ref, query={"path": path}, quiet=True)
+
+    def vm_states(self, ref: str, request: "AskStates") -> "FileStates":
+        """What names in a machine are. Raises `errors.WrongState`, `errors.GuestRefused`."""
+        from banger.api.workspace import FileStates
+
+        return self._call(routes.VM_STATES, FileStates, ref, request)
 
     def vm_workspace(self, ref: str, wanted: "Import", archive: "Body") -> "Workspace":
         """Unpack a repository into a machine and put that on record (`banger.sdk.workspace` makes the archive).

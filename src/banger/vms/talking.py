@@ -14,7 +14,7 @@ from banger import errors
 from banger.api.operation import Operation
 from banger.api.port import Forward, Forwarded, VmPorts
 from banger.api.vm import ExecVm, Health
-from banger.api.workspace import Import, Workspace
+from banger.api.workspace import AskStates, FileState, FileStates, Import, Workspace
 from banger.engine.engine import Engine
 from banger.guest import web
 from banger.guest.channel import Channel
@@ -136,6 +136,15 @@ class Talking:
             async with contextlib.aclosing(channel.get(path)) as pieces:  # type: ignore[type-var]
                 async for data in pieces:
                     yield data
+
+    async def states(self, ref: str, request: AskStates) -> FileStates:
+        """What names below a directory of the guest are. Raises `errors.GuestRefused`, `errors.UsageError`."""
+        if not request.path or any(not each or b"\0" in each for each in (request.path.encode(), *request.names)):
+            raise errors.UsageError(detail="a name is not empty and has no zero byte")
+        record, channel = await self._attached(ref)
+        with self._hold(record):
+            found = await channel.states(request.path, request.names)
+        return FileStates(states=[each and FileState(*each) for each in found])
 
     async def import_workspace(self, ref: str, wanted: Import, chunks: AsyncIterator[bytes]) -> Workspace:
         """Unpack a repository, on record before and after: see `workspaces`. One import at a time of one machine; no

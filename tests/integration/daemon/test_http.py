@@ -19,6 +19,7 @@ def bodies() -> dict[str, Any]:
         "image.PullImage": {"reference": "r"},
         "image.ImportImage": {"path": "/p", "name": "n"},
         "recipe.BuildImage": {"name": "n"},
+        "workspace.AskStates": {"path": "/p", "names": []},
         "kernel.ImportKernel": {"path": "/p", "name": "n"},
     }
 
@@ -40,7 +41,7 @@ def test_every_route_is_answered_as_its_row_says(daemon: Daemon, bodies: dict[st
     assert seen.pop("vm_health") == 500  # a fault of the stand-in's
     assert {name for name, status in seen.items() if status == 200} == {
         "daemon_status", "doctor", "operation_list", "vm_list", "vm_show", "vm_keep", "vm_stats", "vm_ports", "vm_put",
-        "vm_workspace",
+        "vm_workspace", "vm_states",
         "df", "image_list", "image_cache", "catalog", "kernel_list", "doctor_fix",
     }  # fmt: skip
     assert {name for name, status in seen.items() if status == 202} == {"vm_create"}
