@@ -28,7 +28,8 @@ NAMES = [
 ]
 FILES: dict[str | bytes, bytes] = {
     "text": b"one\ntwo\nthree\n" * 20, "crlf": b"a\r\nb\r\n", "open": b"no end", "empty": b"",
-    "bin": bytes(range(256)) * 40, "latin": "gr\xfc\xdfe\n".encode("latin-1"), "sub/deep/er": b"deep\n", "gone": b"gone\n", "tool": b"#!/bin/sh\n",
+    "bin": bytes(range(256)) * 40, "latin": "gr\xfc\xdfe\n".encode("latin-1"),
+    "sub/deep/er": b"deep\n", "gone": b"gone\n", "tool": b"#!/bin/sh\n",
     ".gitignore": b"*.log\nbuild/\n", "moved": b"".join(b"%d\n" % n for n in range(200)), "kind": b"a file\n",
     **{name: b"content of " + name.encode() + b"\n" for name in NAMES},
 }  # fmt: skip

@@ -27,7 +27,8 @@ PATCHES = st.lists(SECTIONS, max_size=5).map(b"".join)
 FRAGMENTS = [
     b"diff --git a/x b/x\n", b"--- a/x\n", b"+++ b/x\n", b"@@ -1 +1 @@\n", b"@@ -0,0 +1,3 @@\n", b"index 1111..2222\n",
     b"new file mode 100644\n", b"old mode 100644\n", b"new mode 100755\n", b"deleted file mode 120000\n",
-    b"rename from x\n",     b"similarity index 90%\n", b"GIT binary patch\n", b"literal 5\n", b"delta 7\n", b"McmZQzO3KUw00MIXJOBUy\n", b"\n",
+    b"rename from x\n",     b"similarity index 90%\n", b"GIT binary patch\n",
+    b"literal 5\n", b"delta 7\n", b"McmZQzO3KUw00MIXJOBUy\n", b"\n",
     b"\\ No newline at end of file\n", b"+x\n", b"-x\n", b" x\n", b"/dev/null", b'"', b"\\", b"\0", b"\xff", b"\t",
 ]  # fmt: skip
 

@@ -224,7 +224,9 @@ to ask on it takes --force.""",
             "run a command in a machine",
             description=f"""\
 Options for banger come before the machine's name; everything after the name, or after --, is the command. With
---detach the command goes on after banger has returned; its session id is printed.
+--detach the command goes on after banger has returned; its session id is printed. Where a repository was imported
+('banger vm workspace'), root's commands run in it unless --workdir says otherwise; when this host's is at another
+commit by now, that is said on stderr.
 
 {_STATUS}""",
             arguments=(
@@ -233,6 +235,11 @@ Options for banger come before the machine's name; everything after the name, or
                 _ENV,
                 *_HOW[2:],
                 Argument("-d/--detach", "start the command, print its session id, and return", kind="flag"),
+                Argument(
+                    "--auto-prepare",
+                    "import again first, where this host's repository is at another commit",
+                    kind="flag",
+                ),
                 Argument("--json", "print one JSON document: result and output", kind="flag"),
             ),
             examples=(
