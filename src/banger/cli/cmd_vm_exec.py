@@ -79,4 +79,4 @@ def _prepare(client: Client, vm: str, terminal: "Terminal") -> None:
     if not workspace["complete"] or _moved(workspace) is not None:
         from banger.sdk import workspace as importing
 
-        importing.prepare(client, vm, notice=terminal.say)
+        importing.prepare(client, vm)

@@ -10,7 +10,7 @@ from banger.cli.terminal import Terminal
 from banger.cli.verb import Namespace
 from banger.sdk import export
 from banger.sdk.client import Client
-from banger.sdk.export import Export
+from banger.sdk.export import Patch
 from banger.text import printable
 from banger.workspace.patch import FileChange
 
@@ -23,23 +23,22 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         detail = "a patch is not for a terminal: send stdout somewhere, or see 'banger vm workspace diff'"
         raise errors.UsageError(detail=detail)
     base, path = arguments.base_commit, arguments.guest_path
-    patch: bytes | None = None
     with Client() as client:
         if arguments.output:
             found = export.save(client, arguments.vm, arguments.output, base=base, path=path)
         elif arguments.json:
-            found, patch = export.text(client, arguments.vm, base=base, path=path)
-            if len(patch) > INLINE_LIMIT:
-                raise errors.UsageError(detail=f"the patch has {len(patch)} bytes; --output writes it to a file")
+            found = export.text(client, arguments.vm, base=base, path=path)
+            if found.size > INLINE_LIMIT:
+                raise errors.UsageError(detail=f"the patch has {found.size} bytes; --output writes it to a file")
         else:
             found = _print(client, arguments.vm, base, path)
     tell(found, terminal)
     if arguments.json:
-        terminal.document(_document(arguments.vm, found, arguments.output, patch))
+        terminal.document(_document(arguments.vm, found, arguments.output))
     return 0
 
 
-def _print(client: Client, vm: str, base: str | None, path: str | None) -> Export:
+def _print(client: Client, vm: str, base: str | None, path: str | None) -> Patch:
     """The patch on stdout, of which nothing is there before it has been judged."""
     with tempfile.TemporaryFile() as spool:
         try:
@@ -52,7 +51,7 @@ def _print(client: Client, vm: str, base: str | None, path: str | None) -> Expor
     return found
 
 
-def tell(found: Export, terminal: Terminal) -> None:
+def tell(found: Patch, terminal: Terminal) -> None:
     """In prose: how much, since when, and what to look at first."""
     count = len(found.files)
     files = "nothing" if not count else f"{count} file{'s' * (count != 1)}"
@@ -65,7 +64,7 @@ def tell(found: Export, terminal: Terminal) -> None:
         terminal.say(f"  {printable(caution.path, 200)}: {caution.reason}", "yellow")
 
 
-def _document(vm: str, found: Export, output: "str | None", patch: "bytes | None") -> "dict[str, object]":
+def _document(vm: str, found: Patch, output: "str | None") -> "dict[str, object]":
     document: dict[str, object] = {
         "vm": vm,
         "base": found.base,
@@ -77,11 +76,11 @@ def _document(vm: str, found: Export, output: "str | None", patch: "bytes | None
         "patch": None,
         "patch_base64": None,
     }
-    if patch is not None:
+    if found.content is not None:
         try:
-            document["patch"] = patch.decode()
+            document["patch"] = found.content.decode()
         except UnicodeDecodeError:
-            document["patch_base64"] = base64.b64encode(patch).decode()
+            document["patch_base64"] = base64.b64encode(found.content).decode()
     return document
 
 

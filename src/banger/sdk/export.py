@@ -25,8 +25,8 @@ from banger.workspace.patch import FileChange, Limits, Show, parse
 SAID_LIMIT = 4096
 
 
-class Export(NamedTuple):
-    """What a patch does."""
+class Patch(NamedTuple):
+    """What was changed."""
 
     base: str
     """Id of the commit or tree that it begins from."""
@@ -37,6 +37,8 @@ class Export(NamedTuple):
     """Repositories within the repository."""
     size: int
     """Bytes of the patch."""
+    content: bytes | None = None
+    """The patch, for ``git apply``, where it was asked for in memory."""
 
 
 class _Question(NamedTuple):
@@ -61,7 +63,7 @@ def save(
     base: str | None = None,
     path: str | None = None,
     limits: Limits | None = None,
-) -> Export:
+) -> Patch:
     """Write the patch to ``file`` of this host, all or nothing; what has that name is replaced, a link too.
 
     Raises as `read`, besides `errors.NoSuchPath`, `errors.UsageError` and `errors.DiskFull` for the file.
@@ -72,11 +74,11 @@ def save(
 
 def text(
     client: Client, vm: str, *, base: str | None = None, path: str | None = None, limits: Limits | None = None
-) -> tuple[Export, bytes]:
-    """The patch, in memory, and what it does. Raises as `read`."""
+) -> Patch:
+    """The patch in memory. Raises as `read`."""
     kept = bytearray()
     found = read(client, vm, base=base, path=path, limits=limits, keep=kept.extend)
-    return found, bytes(kept)
+    return found._replace(content=bytes(kept))
 
 
 def read(
@@ -89,7 +91,7 @@ def read(
     keep: Callable[[bytes], object] | None = None,
     show: Show | None = None,
     strict: bool = True,
-) -> Export:
+) -> Patch:
     """Have the patch made, and read it to its end.
 
     ``base`` is a commit of the machine's repository, the imported one when left out; ``path`` the repository in the
@@ -117,7 +119,7 @@ def read(
             judge.take(change)
             files.append(change)
     judge.close()
-    return Export(answer.base, files, judge.cautions, answer.left_out, size)
+    return Patch(answer.base, files, judge.cautions, answer.left_out, size)
 
 
 def _question(client: Client, vm: str, base: str | None, path: str | None) -> _Question:
@@ -179,11 +181,11 @@ def _failure(command: Command, question: _Question, complaint: bytes) -> errors.
         return errors.NoSuchPath(kind="git repository", path=f"{question.vm}:{question.path}")
     if command.exit_code == guest_git.NO_BASE:
         missing = errors.NotFound(kind="commit", name=question.bases[0])
-        missing.advise(f"it is not in {question.vm}:{question.path} any more; --base-commit names another")
+        missing.advise(f"{question.vm}:{question.path} does not have it; --base-commit names another")
         return missing
     if command.exit_code == guest_git.NO_GIT:
         missing = errors.CommandNotFound(command="git")
-        missing.advise("install git 2.25 or later in the machine")
+        missing.advise("the machine needs git for this; 'banger cp' brings files out without it")
         return missing
     lines = complaint.decode("utf-8", "replace").strip().splitlines()
     ending = f"was killed by signal {command.signal}" if command.signal else f"ended with status {command.exit_code}"

@@ -13,7 +13,7 @@ from banger.workspace.lines import refused
 from banger.workspace.quoting import unquoted
 
 NO_GIT, NO_REPOSITORY, NO_BASE = 91, 92, 93
-"""Exit statuses of `SCRIPT`: git is missing or older than 2.25; there is none of the bases."""
+"""Exit statuses of `SCRIPT`."""
 
 EMPTY = ":empty"
 """A base: the tree without files."""
@@ -21,9 +21,7 @@ EMPTY = ":empty"
 SCRIPT = r"""
 cd "$1" 2>/dev/null || exit 92
 shift
-version=$(git version 2>/dev/null) || exit 91
-version=${version#git version } minor=${version#*.}
-[ "${version%%.*}" -gt 2 ] || { [ "${version%%.*}" -eq 2 ] && [ "${minor%%[!0-9]*}" -ge 25 ]; } || exit 91
+command -v git >/dev/null || exit 91
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_NAMESPACE GIT_DIFF_OPTS GIT_EXTERNAL_DIFF
 export LC_ALL=C
 
@@ -32,21 +30,26 @@ g() {
         -c core.splitIndex=false -c core.untrackedCache=false -c core.quotePath=true -c core.safecrlf=false \
         -c advice.addEmbeddedRepo=false "$@"
 }
+absolute() {
+    case $1 in /*) printf %s "$1" ;; *) printf %s "$PWD/$1" ;; esac
+}
+line() {
+    printf %s "${places%%
+*}"
+}
 
-cd "$(g rev-parse --show-cdup 2>/dev/null)./" || exit 92
-places=$(g rev-parse --is-inside-work-tree --absolute-git-dir --git-path objects --git-path index 2>/dev/null) ||
-    exit 92
-inside=${places%%
-*} places=${places#*
+places=$(g rev-parse --is-inside-work-tree --absolute-git-dir --git-path objects --git-path index --show-cdup \
+    2>/dev/null && echo .) || exit 92
+[ "$(line)" = true ] || exit 92
+places=${places#*
+} directory=$(line)
+places=${places#*
+} objects=$(absolute "$(line)")
+places=${places#*
+} index=$(absolute "$(line)")
+places=${places#*
 }
-[ "$inside" = true ] || exit 92
-directory=${places%%
-*} places=${places#*
-}
-objects=$(cd "${places%%
-*}" && pwd) || exit 92
-index=${places#*
-}
+cd "$(line)./" || exit 92
 for base; do
     if [ "$base" = :empty ]; then
         id=$(g hash-object -t tree /dev/null) && break
@@ -57,7 +60,7 @@ done
 
 own=$directory/banger-export.$$
 for old in "$directory"/banger-export.*; do
-    kill -0 "${old##*.}" 2>/dev/null || rm -rf "$old"
+    [ ! -e "$old" ] || kill -0 "${old##*.}" 2>/dev/null || rm -rf "$old"
 done
 trap 'rm -rf "$own"' EXIT
 trap 'exit 1' HUP INT TERM
@@ -67,18 +70,17 @@ export GIT_INDEX_FILE="$own/index" GIT_OBJECT_DIRECTORY="$own/objects"
 
 case $(g update-index -q --really-refresh) in
 *': needs merge'*)
-    g ls-files --unmerged | cut -f 2 | sort -u >"$own/unmerged"
-    g add -A -f --pathspec-from-file="$own/unmerged" || exit 1
+    g ls-files --unmerged | cut -f 2 | sort -u | g update-index --add --remove --replace --stdin || exit 1
     ;;
 esac
 g ls-files --others --exclude-standard >"$own/others" || exit 1
-sed '/\/"\{0,1\}$/d' "$own/others" >"$own/new"
-if [ -s "$own/new" ]; then
+if [ -s "$own/others" ]; then
+    sed -e '/\/"\{0,1\}$/{w '"$own"'/nested' -e 'd' -e '}' "$own/others" >"$own/new"
     g add -N --pathspec-from-file="$own/new" 2>/dev/null ||
-        g update-index --add --remove --stdin <"$own/new" || exit 1
+        g update-index --add --remove --replace --stdin <"$own/new" || exit 1
 fi
 printf 'base %s\n' "$id"
-sed -n 's/^\(.*\)\/\("\{0,1\}\)$/left \1\2/p' "$own/others"
+[ ! -s "$own/nested" ] || sed 's/^\(.*\)\/\("\{0,1\}\)$/left \1\2/' "$own/nested"
 printf '\n'
 g diff-index -p --binary --full-index -M --no-color --no-ext-diff --no-textconv --src-prefix=a/ --dst-prefix=b/ \
     --ignore-submodules=all "$id" -- || exit 1

@@ -80,7 +80,8 @@ def test_the_patch_applies_on_the_host(host: Path, guest: Path) -> None:
     write(guest, {"a": b"changed\n", "new/file": b"\0\1"})
     commit(guest)
     write(guest, {"b": b"changed too\n"})
-    found, patch = export.text(box, "vm")
+    found = export.text(box, "vm")
+    patch = found.content or b""
     assert found.base == head(host)
     assert found.size == len(patch)
     apply(host, patch)
@@ -93,7 +94,7 @@ def test_a_base_that_is_asked_for(guest: Path) -> None:
     second = commit(guest)
     write(guest, {"b": b"changed too\n"})
     for base in (second, "HEAD", "main"):
-        found, _ = export.text(box, "vm", base=base)
+        found = export.text(box, "vm", base=base)
         assert (found.base, [each.path for each in found.files]) == (second, [b"b"])
 
 
@@ -107,7 +108,7 @@ def test_another_repository_begins_from_its_own_head(guest: Path, tmp_path: Path
     other = repository(tmp_path / "it's other", {"x": b"x\n"})
     write(other, {"x": b"y\n"})
     for workspace in (record(guest), None):
-        found, _ = export.text(client(Guest(workspace)), "vm", path=str(other))
+        found = export.text(client(Guest(workspace)), "vm", path=str(other))
         assert (found.base, [each.path for each in found.files]) == (head(other), [b"x"])
 
 
@@ -125,7 +126,7 @@ def test_an_import_that_broke_off(guest: Path) -> None:
 
 
 def test_an_import_without_a_commit(guest: Path) -> None:
-    found, _ = export.text(client(Guest(record(guest, commit=None))), "vm")
+    found = export.text(client(Guest(record(guest, commit=None))), "vm")
     assert [each.path for each in found.files] == [b"a", b"b"]
 
 

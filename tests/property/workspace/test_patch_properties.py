@@ -13,9 +13,8 @@ from tests.patches import added, deleted, link, modified, read, renamed
 NAMES = st.binary(min_size=1, max_size=40)
 PARTS = st.binary(min_size=1, max_size=12).filter(lambda part: b"/" not in part and b"\0" not in part)
 PATHS = st.lists(PARTS, min_size=1, max_size=4).map(b"/".join)
-TEXTS = st.text(
-    st.characters(exclude_categories=("Cs",), exclude_characters="\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"), min_size=1
-)
+ENDS = "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters=ENDS), min_size=1)
 SECTIONS = st.one_of(
     st.builds(added, PATHS, TEXTS),
     st.builds(link, PATHS, st.text("abc/.", min_size=1)),
