@@ -143,6 +143,26 @@ class Busy(BangerError):
     hint = "wait for it, or try again"
 
 
+class NoRepository(BangerError):
+    """A path of this host whose repository cannot be imported."""
+
+    code, http, exit_status = "no_repository", 422, 2
+    template = "{path}: {reason}"
+    hint = ""
+
+
+class RepositoryChanged(BangerError):
+    code, http, exit_status = "repository_changed", 409, 4
+    template = "{path} was changed on this host while it was imported"
+    hint = "import again: 'banger vm workspace prepare {name}'"
+
+
+class WorkspaceConflict(BangerError):
+    code, http, exit_status = "workspace_conflict", 409, 4
+    template = "changed on this host and in {name!r} since the last import ({count}): {paths}"
+    hint = "save what the machine has, then import with --overwrite, which takes this host's"
+
+
 class WorkspaceBusy(BangerError):
     code, http, exit_status = "workspace_busy", 409, 4
     template = "another command imports into the workspace of {name!r}, or has just done so"

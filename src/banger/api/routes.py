@@ -182,7 +182,7 @@ VM_WORKSPACE = Route(
     "Import a repository into a machine",
     reply="workspace.Workspace",
     stream="tar",
-    query=("path", "source", "commit", "branch", "start", "base"),
+    query=("path", "source", "commit", "branch", "start", "untracked", "base"),
 )
 VM_WORKSPACE_LISTING = Route(
     "vm_workspace_listing",

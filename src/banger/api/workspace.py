@@ -18,6 +18,8 @@ class Workspace(msgspec.Struct, frozen=True, kw_only=True):
     """What HEAD was on; None where it was detached."""
     start: str | None = None
     """The host's name for ``commit`` (``--from``), where ``branch`` exists in the guest alone (``--branch``)."""
+    untracked: bool = False
+    """Whether files that git does not track came along."""
     complete: bool = False
     """Whether the import came to its end. One that broke off leaves some of the files, which the next one mends."""
     imported: float
@@ -32,6 +34,7 @@ class Import(msgspec.Struct, frozen=True, kw_only=True):
     commit: str | None = None
     branch: str | None = None
     start: str | None = None
+    untracked: bool = False
     base: str | None = None
     """Id of the import that this one was made for; another one since then refuses it."""
 

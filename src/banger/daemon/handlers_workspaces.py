@@ -18,6 +18,7 @@ async def vm_workspace(call: Call[None]) -> Workspace:
         commit=call.optional("commit"),
         branch=call.optional("branch"),
         start=call.optional("start"),
+        untracked=call.flag("untracked"),
         base=call.optional("base"),
     )
     return await call.services.vms.import_workspace(call.ref, wanted, call.chunks())

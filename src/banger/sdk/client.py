@@ -333,7 +333,8 @@ class Client:
         from banger.api.workspace import Workspace
         from banger.sdk.decoding import decoder
 
-        query = {name: getattr(wanted, name) for name in routes.VM_WORKSPACE.query if getattr(wanted, name) is not None}
+        facts = {name: getattr(wanted, name) for name in routes.VM_WORKSPACE.query}
+        query = {name: value if isinstance(value, str) else "true" for name, value in facts.items() if value}
         with self.open(routes.VM_WORKSPACE, ref, body=archive, query=query, quiet=True) as reply:
             return decoder(Workspace)(reply.read())
 

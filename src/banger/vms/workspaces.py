@@ -66,6 +66,7 @@ async def take(
         commit=wanted.commit,
         branch=wanted.branch,
         start=wanted.start,
+        untracked=wanted.untracked,
         imported=time.time(),
     )
     directory = paths.vm(vm_id)

@@ -1,4 +1,6 @@
-"""Workspaces: the owner's repository in a machine, on its way in and on its way out.
+"""Repositories of this host on their way into machines, and back as patches.
 
-What is here is said of repositories and patches alone; it knows no daemon and no machine.
+In: read without running anything of theirs, and made into one tar stream that holds a whole repository, so that the
+guest needs no git to receive it. Out: what a guest says has changed, read and judged before anybody uses it. Nothing
+here knows a daemon or a machine.
 """
