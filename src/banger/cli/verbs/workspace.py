@@ -1,6 +1,7 @@
 """Rows of the group ``vm workspace``."""
 
 from banger.cli.verb import JSON, Argument, Group, Verb
+from banger.cli.verbs.vm import REPOSITORY
 
 _VM = Argument("VM", "name of a machine, or the beginning of its id", complete="vm")
 _CHANGES = (
@@ -10,15 +11,38 @@ _CHANGES = (
 
 WORKSPACE = Group(
     "vm workspace",
-    "a repository of this host in a machine: what was changed there",
+    "a repository of this host in a machine: bring it, look at it, take changes back",
     """\
-A workspace is a repository of this host that was imported into a machine. What is done there stays there, until it is
-taken back as a patch.""",
+A workspace is a repository of this host that was imported into a machine, by 'banger run PATH' or 'prepare'. What is
+done there stays there, until it is taken back as a patch.""",
     (
+        "banger vm workspace prepare dev .    # import it, or what has changed of it since",
         "banger vm workspace diff dev         # what was done?",
         "banger vm workspace export dev | git apply",
     ),
     (
+        Verb(
+            "vm workspace prepare",
+            "import a repository into a machine, or what has changed of it since",
+            description="""\
+As 'banger run PATH' does it, into a machine that runs. The second time only what has changed here is sent, and what was
+removed here is removed there. What has changed in the machine stays. What has changed on both sides is not touched:
+nothing is imported then, and the names are told. --overwrite takes what is here; commits that were made in the machine
+are kept there below refs/banger/. An import that broke off is mended by the next one. PATH is the repository of the
+last import when left out, and so are the options.""",
+            arguments=(
+                _VM,
+                Argument("PATH", "a directory in a git repository of this host", many="optional", complete="file"),
+                Argument("--overwrite", "where both sides have changed, take what is here", kind="flag"),
+                *REPOSITORY,
+                JSON,
+            ),
+            examples=(
+                "banger vm workspace prepare web .",
+                "banger vm workspace prepare web          # what has changed since",
+                "banger vm workspace prepare web --overwrite",
+            ),
+        ),
         Verb(
             "vm workspace export",
             "take what was changed in a machine's workspace, as a patch",
