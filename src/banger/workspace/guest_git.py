@@ -116,11 +116,10 @@ else
     g read-tree "$id" || exit 1
 fi
 g update-index --add --remove --replace -z --stdin && tree=$(g write-tree) || exit 1
-g for-each-ref --format='delete %(refname)' refs/banger/imported-* | g update-ref --stdin
+g for-each-ref --format='delete %(refname)' 'refs/banger/imported-*' | g update-ref --stdin
 g update-ref "$new" "$tree"
 """
-"""Arguments: the reference to make, whether there was no import before, and else the bases of that. Stdin has the names
-that the import has brought or removed."""
+"""Arguments: the reference to make, whether there was no import before, and else that one's bases."""
 
 
 def changes(path: str, bases: Sequence[str]) -> list[str]:
@@ -129,8 +128,11 @@ def changes(path: str, bases: Sequence[str]) -> list[str]:
 
 
 def mark(path: str, new: str, last: tuple[str, str | None] | None) -> list[str]:
-    """The command that keeps what import ``new`` brought, as a tree to compare with later; see `_MARK` for its stdin.
-    ``last`` is the import before it, and its commit."""
+    """The command that keeps what import ``new`` brought, as a tree to compare with later.
+
+    ``last`` is the import before it, and its commit. Stdin has names, each with a zero byte behind it: all that this
+    import has brought or removed, or for the first one those that are not as its commit has them.
+    """
     before = [IMPORTED + last[0], last[1] or EMPTY] if last is not None else []
     first = "" if before else "1"
     return ["/bin/sh", "-c", _REPOSITORY + _MARK, "banger-export", path, IMPORTED + new, first, *before]
