@@ -2,13 +2,16 @@
 
 from banger.config.settings import SETTINGS, shown_default
 
-HEAD = """# Configuration
-
-The daemon reads `config.toml` when it starts ([where it lies](state-directory.md)). Every setting is optional. An
-unknown name or a value of the wrong type keeps the daemon from starting, and the message names the setting.
+ABOUT = """\
+The daemon reads `config.toml` when it starts. Every setting is optional. An unknown name or a value of the wrong type
+keeps the daemon from starting, and the message names the setting.
 
 A flag of a command wins over the file; the file wins over the defaults below. Sizes are written `"512M"`, `"4G"` or
-`"4GiB"`, or as a whole number of MiB.
+`"4GiB"`, or as a whole number of MiB."""
+
+HEAD = f"""# Configuration
+
+{ABOUT} Where the file lies is told under [directories and files](state-directory.md).
 """
 
 
@@ -24,6 +27,6 @@ def page() -> str:
         lines += [
             f"### `{name}`\n",
             f"{setting.help}\n",
-            f"{setting.kind.capitalize()}. Default: {shown_default(setting)}.\n",
+            f"{setting.kind[:1].upper()}{setting.kind[1:]}. Default: {shown_default(setting)}.\n",
         ]
     return "\n".join(lines)

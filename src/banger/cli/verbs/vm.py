@@ -352,6 +352,12 @@ instead: bound whenever the machine runs, until 'banger vm set VM --unpublish PO
             examples=("banger vm health web",),
         ),
     ),
+    next=(
+        ("banger help vm run", "what a machine can be given: processors, memory, ports, a time limit"),
+        ("banger image list --catalog", "the images that have a name; --image takes any reference of a registry too"),
+        ("banger forward web 8080:80", "reach what listens in a machine from this host"),
+        ("banger ssh-config --install", "reach machines as NAME.vm with ssh, scp, rsync and editors"),
+    ),
 )
 
 GROUPS = (VM,)
