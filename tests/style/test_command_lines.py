@@ -22,7 +22,7 @@ from banger.cli.verbs.table import GROUPS, VERBS
 TREE = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([TREE / "README.md", *TREE.glob("docs/**/*.md"), *TREE.glob("*/README.md"), TREE / "CHANGELOG.md"])
 SOURCES = sorted(TREE.glob("src/banger/**/*.py"))
-FENCED = re.compile(r"^```(?:console|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^```(console|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<![`\w])`((?:sudo )?banger [^`\n]+(?:\n[^`\n]+)?)`")
 QUOTED = re.compile(r"(?<!\w)'((?:sudo )?banger [^']+)'")
 TYPED = re.compile(r"(?:^|[\s;|&(])(?:sudo )?(?:[^\s=]*/)?banger (?=(.*))")
@@ -40,9 +40,9 @@ class Shown(NamedTuple):
 def in_documents() -> Iterator[Shown]:
     for path in DOCUMENTS:
         text, place = path.read_text(), str(path.relative_to(TREE))
-        for block in FENCED.findall(text):
+        for kind, block in FENCED.findall(text):
             for line in block.replace("\\\n", " ").splitlines():
-                for found in TYPED.finditer(line):
+                for found in TYPED.finditer(line) if kind == "sh" or line.startswith("$ ") else ():
                     yield Shown(place, found[1])
         for found in INLINE.finditer(re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)):
             yield Shown(place, " ".join(found[1].split()).removeprefix("sudo ").removeprefix("banger "))
