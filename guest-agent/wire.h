@@ -25,7 +25,7 @@ enum kind { OPEN = 1, DATA, END_OF_DATA, CREDIT, CONTROL, CLOSE, END, STARTED, P
 
 enum operation {
     OP_EXEC = 1, OP_DETACH, OP_SESSIONS, OP_LOG, OP_KILL, OP_PUT, OP_GET, OP_DIAL, OP_HEALTH, OP_CLOCK, OP_FLUSH,
-    OP_POWEROFF, OP_LISTENERS
+    OP_POWEROFF, OP_LISTENERS, OP_STATES
 };
 
 enum field {
@@ -37,7 +37,7 @@ enum field {
 };
 
 enum refusal {
-    NOT_FOUND = 1, NOT_EXECUTABLE, BAD_USER, BAD_CWD, FAILED, LIMIT, BAD_REQUEST, NO_ENTRY, BAD_ARCHIVE
+    NOT_FOUND = 1, NOT_EXECUTABLE, BAD_USER, BAD_CWD, FAILED, LIMIT, BAD_REQUEST, NO_ENTRY, BAD_ARCHIVE, NO_SPACE
 };
 
 static inline uint16_t get16(const uint8_t *at) { uint16_t v; memcpy(&v, at, 2); return v; }

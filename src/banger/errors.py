@@ -143,6 +143,32 @@ class Busy(BangerError):
     hint = "wait for it, or try again"
 
 
+class NoRepository(BangerError):
+    """A path of this host whose repository cannot be imported."""
+
+    code, http, exit_status = "no_repository", 422, 2
+    template = "{path}: {reason}"
+    hint = ""
+
+
+class RepositoryChanged(BangerError):
+    code, http, exit_status = "repository_changed", 409, 4
+    template = "{path} was changed on this host while it was imported"
+    hint = "import again: 'banger vm workspace prepare {name}'"
+
+
+class WorkspaceConflict(BangerError):
+    code, http, exit_status = "workspace_conflict", 409, 4
+    template = "changed on this host and in {name!r} since the last import ({count}): {paths}"
+    hint = "save what the machine has, then import with --overwrite, which takes this host's"
+
+
+class WorkspaceBusy(BangerError):
+    code, http, exit_status = "workspace_busy", 409, 4
+    template = "another command imports into the workspace of {name!r}, or has just done so"
+    hint = "wait for it, then try again"
+
+
 class Cancelled(BangerError):
     code, http, exit_status = "cancelled", 409, 130
     template = "cancelled; what had been done was undone"
@@ -439,6 +465,14 @@ class GuestRefused(BangerError):
     code, http, exit_status = "guest_refused", 422, 125
     template = "{reason}"
     hint = ""
+
+
+class GuestDiskFull(GuestRefused):
+    """``reason`` comes from the guest and is printable."""
+
+    code, http = "guest_disk_full", 507
+    template = "a disk of the machine is full: {reason}"
+    hint = "remove something in it, or give it more: 'banger vm set VM --disk-size SIZE --work-disk SIZE'"
 
 
 class CommandNotFound(BangerError):

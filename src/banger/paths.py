@@ -30,7 +30,9 @@ On disk::
              kernels/NAME/                  bzImage, vmlinux, modules.ext4, initrd.cpio, kernel.json
              builds/NAME.log                what the last build of that name said
              vms/ID/                        disk.qcow2, disk.raw or overlay; work.ext4, the guest's /root;
-                                            handles.json, the second record; initrd.cpio, console.log, qemu.log
+                                            handles.json, the second record; initrd.cpio, console.log, qemu.log;
+                                            workspace.list, what the last import of a repository brought, and
+                                            workspace.next, what one that is under way or broke off was to bring
              set-aside/                     disks of machines that no record tells of; never removed
              ssh/                           id_ed25519, id_ed25519.pub: the installation's own key; never removed;
                                             config and known_hosts, which ssh(1) reaches machines by

@@ -168,6 +168,28 @@ VM_PUT = Route(
 VM_GET = Route(
     "vm_get", "GET /v1/vms/{ref}/files", "Pack a path of a machine into an archive", stream="tar", query=("path",)
 )
+VM_STATES = Route(
+    "vm_states",
+    "POST /v1/vms/{ref}/states",
+    "What names in a machine are: kind and mode, size, time of change",
+    request="workspace.AskStates",
+    reply="workspace.FileStates",
+    limit=64 << 20,
+)
+VM_WORKSPACE = Route(
+    "vm_workspace",
+    "PUT /v1/vms/{ref}/workspace",
+    "Import a repository into a machine",
+    reply="workspace.Workspace",
+    stream="tar",
+    query=("path", "source", "commit", "branch", "start", "untracked", "base"),
+)
+VM_WORKSPACE_LISTING = Route(
+    "vm_workspace_listing",
+    "GET /v1/vms/{ref}/workspace/listing",
+    "What the last import into a machine brought, or was to bring",
+    stream="bytes",
+)
 VM_HOLD = Route(
     "vm_hold", "GET /v1/vms/{ref}/hold", "Keep an ephemeral machine for as long as this stays open", stream="bytes"
 )

@@ -6,6 +6,7 @@ import msgspec
 
 from banger.api.operation import ErrorBody
 from banger.api.port import Forward
+from banger.api.workspace import Workspace
 
 VmState = Literal["created", "running", "stopped", "error"]
 
@@ -102,6 +103,8 @@ class Vm(msgspec.Struct, frozen=True, kw_only=True):
     peers: bool = False
     published: list[Forward] = []
     """Ports of the host that lead into it while it runs."""
+    workspace: Workspace | None = None
+    """The repository that was imported into it."""
     pid: int | None = None
     created: float
     started: float | None = None

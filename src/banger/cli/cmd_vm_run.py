@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from banger.cli.verb import Namespace
     from banger.sdk.exec import Command
     from banger.sdk.transport import Reply
+    from banger.workspace.snapshot import Snapshot
 else:
     import _signal as signal  # as in `banger.cli.session`
 
@@ -29,6 +30,15 @@ else:
 def run(arguments: "Namespace", terminal: "Terminal") -> int:
     _refuse_nonsense(arguments)
     watch = Stopwatch()
+    taken = None
+    if arguments.path is not None:
+        from banger.cli import workspace  # who takes no repository along does not pay for it
+
+        taken = workspace.taken(arguments)
+        if arguments.dry_run:
+            workspace.show(taken, workspace.place(taken), arguments.json, terminal)
+            return 0
+        watch.mark("read")
     with Client() as client:
         client.connect()
         watch.mark("connect")
@@ -37,9 +47,11 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
         watch.mark_change(change)
         name = change.subject
         if arguments.detach:
+            if taken is not None:
+                _import(client, name, taken, terminal, watch)
             return _started(arguments, name, watch, terminal)
         capture = session.Capture() if arguments.json else None
-        command = _execute(client, arguments, name, capture, held, terminal, watch)
+        command = _execute(client, arguments, name, taken, capture, held, terminal, watch)
     if capture is not None:
         document = guest_command.document(name, command, capture)
         terminal.document({**document, "phases": watch.phases(), "seconds": watch.seconds()})
@@ -48,13 +60,20 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
 
 def _refuse_nonsense(arguments: "Namespace") -> None:
     """What could only be found out after a machine was made is refused before."""
+    if arguments.path is None and (
+        arguments.branch or getattr(arguments, "from") or arguments.include_untracked or arguments.dry_run
+    ):
+        raise banger.errors.UsageError(
+            detail="--branch, --from, --include-untracked and --dry-run are about a repository: say which, as PATH"
+        )
     if arguments.detach and arguments.rm:
         raise banger.errors.UsageError(detail="--detach leaves a machine and --rm deletes it: use one of them")
     if arguments.detach and arguments.command:
         raise banger.errors.UsageError(
             detail="--detach takes no command: start the machine with it, then use 'banger exec --detach'"
         )
-    if arguments.json and not arguments.command and not arguments.detach and os.isatty(session.STDIN_FD):
+    shell = not arguments.command and not arguments.detach and not arguments.dry_run
+    if arguments.json and shell and os.isatty(session.STDIN_FD):
         raise banger.errors.UsageError(detail="--json needs a command: a shell on a terminal makes no document")
 
 
@@ -70,6 +89,7 @@ def _execute(
     client: Client,
     arguments: "Namespace",
     name: str,
+    taken: "Snapshot | None",
     capture: session.Capture | None,
     held: "Reply | None",
     terminal: "Terminal",
@@ -78,6 +98,9 @@ def _execute(
     shell = not arguments.command and not arguments.entrypoint
     request = guest_command.request(arguments, shell=shell)
     try:
+        if taken is not None:
+            cwd = _import(client, name, taken, terminal, watch)
+            request["cwd"] = request["cwd"] or cwd
         command = session.run(client, name, request, capture)
         watch.mark("exec")
     except banger.errors.CommandNotFound as error:
@@ -95,6 +118,15 @@ def _execute(
     if not arguments.rm and capture is None:
         terminal.say(f"{cell(name)} goes on running; 'banger rm {cell(name)}' deletes it", "dim")
     return command
+
+
+def _import(client: Client, name: str, taken: "Snapshot", terminal: "Terminal", watch: Stopwatch) -> str:
+    """Where commands run from then on."""
+    from banger.cli import workspace
+
+    workspace.bring(client, name, taken, terminal)
+    watch.mark("import")
+    return workspace.directory(taken)
 
 
 def _delete(client: Client, name: str, terminal: "Terminal") -> None:

@@ -76,6 +76,7 @@ class Operation(enum.IntEnum):
     FLUSH = 11
     POWEROFF = 12
     LISTENERS = 13
+    STATES = 14
 
 
 class Field(enum.IntEnum):
@@ -134,6 +135,7 @@ class Refusal(enum.IntEnum):
     BAD_REQUEST = 7
     NO_ENTRY = 8
     BAD_ARCHIVE = 9
+    NO_SPACE = 10
 
 
 class Frame(NamedTuple):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from banger.api.routes import Route
     from banger.api.space import Space
     from banger.api.vm import CreateVm, ExecVm, Health, SetVm, Vm, VmList, VmStatsList
+    from banger.api.workspace import AskStates, FileStates, Import, Workspace
     from banger.sdk.change import Change
     from banger.sdk.exec import Command
     from banger.sdk.transport import Body, Query
@@ -317,6 +318,29 @@ class Client:
     def vm_get(self, ref: str, path: str) -> Reply:
         """A path of a machine as a tar archive; its bytes are the guest's making."""
         return self.open(routes.VM_GET, ref, query={"path": path}, quiet=True)
+
+    def vm_states(self, ref: str, request: "AskStates") -> "FileStates":
+        """What names in a machine are. Raises `errors.WrongState`, `errors.GuestRefused`."""
+        from banger.api.workspace import FileStates
+
+        return self._call(routes.VM_STATES, FileStates, ref, request)
+
+    def vm_workspace(self, ref: str, wanted: "Import", archive: "Body") -> "Workspace":
+        """Unpack a repository into a machine and put that on record (`banger.sdk.workspace` makes the archive).
+
+        Raises `errors.WorkspaceBusy`, `errors.WrongState`, `errors.GuestRefused`.
+        """
+        from banger.api.workspace import Workspace
+        from banger.sdk.decoding import decoder
+
+        facts = {name: getattr(wanted, name) for name in routes.VM_WORKSPACE.query}
+        query = {name: value if isinstance(value, str) else "true" for name, value in facts.items() if value}
+        with self.open(routes.VM_WORKSPACE, ref, body=archive, query=query, quiet=True) as reply:
+            return decoder(Workspace)(reply.read())
+
+    def vm_workspace_listing(self, ref: str) -> bytes:
+        """What the last import's client wrote down of it, and one that broke off. Raises `errors.NotFound`."""
+        return self.open(routes.VM_WORKSPACE_LISTING, ref).read()
 
     def vm_hold(self, ref: str) -> Reply:
         """Keep an ephemeral machine until the reply is closed, or this process is gone."""

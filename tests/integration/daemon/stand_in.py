@@ -26,6 +26,7 @@ from banger.api.operation import Operation
 from banger.api.port import Forward, Forwarded, VmPorts
 from banger.api.recipe import BuildImage
 from banger.api.vm import CreateVm, ExecVm, Health, KeepVm, SetVm, StopVm, Vm, VmStatsList
+from banger.api.workspace import AskStates, FileStates, Import, Workspace
 from banger.config.settings import Config
 from banger.daemon import main
 from banger.daemon.services import Services
@@ -237,6 +238,17 @@ class Vms:
                 raise errors.AgentLost(reason="half way", name="m")
             note(self._state, f"chunk {number}", quiet=number % 64 != 0)
             yield bytes(65536)
+
+    async def states(self, ref: str, request: AskStates) -> FileStates:
+        self.show(ref)
+        return FileStates(states=[None for _ in request.names])
+
+    async def import_workspace(self, ref: str, wanted: Import, chunks: AsyncIterator[bytes]) -> Workspace:
+        await self.put(ref, wanted.path, chunks)
+        return Workspace(id="w", path=wanted.path, source=wanted.source, complete=True, imported=1.0)
+
+    async def workspace_listing(self, ref: str) -> bytes:
+        raise errors.NotFound(kind="workspace", name=self.show(ref).name)
 
     @contextlib.asynccontextmanager
     async def hold(self, ref: str) -> AsyncIterator[None]:

@@ -31,6 +31,12 @@ _MACHINE = (
         metavar="TIME",
     ),
 )
+_REPOSITORY = (
+    Argument("--branch", "have it on a new branch of this name, which exists in the machine alone", metavar="BRANCH"),
+    Argument("--from", "what --branch begins at: a branch, tag or commit of the repository (HEAD)", metavar="REF"),
+    Argument("--include-untracked", "take files along that git does not track; never those it ignores", kind="flag"),
+    Argument("--dry-run", "print what would be imported, and make nothing", kind="flag"),
+)
 _LABEL = Argument("--label", "only machines with this label (repeatable)", kind="list", metavar="K[=V]")
 _ENV = Argument("-e/--env", "environment variable for the command (repeatable)", kind="env", metavar="K=V")
 _HOW = (
@@ -63,15 +69,22 @@ deleted; 'banger vm list' shows it, 'banger exec' runs more in it, 'banger cp' m
     (
         Verb(
             "vm run",
-            "make and start a machine, and run a command or a shell in it",
+            "make and start a machine, with a repository in it, and run a command or a shell there",
             description=f"""\
+With PATH, the git repository that PATH is in is at /root/NAME in the machine, and the command or shell runs there, or
+in the directory below it that PATH is. The machine gets the tracked files as they are here, edits included, HEAD with
+the last steps of its history, the URL of its origin, and your name and address; no other configuration. With --branch
+and --from REF the files are those of REF, where that is not what is checked out here.
+
 Without a command the login shell is started on a terminal; where stdin is no terminal the shell reads its commands
 from there. The machine stays afterwards, unless --rm is given. With --detach it is only made and started.
 
 {_STATUS}""",
             arguments=(
+                Argument("PATH", "a directory in a git repository of this host", many="optional", complete="file"),
                 Argument("--rm", "delete the machine at the end, whatever happens", kind="flag"),
                 Argument("-d/--detach", "make and start the machine, print its name, and return", kind="flag"),
+                *_REPOSITORY,
                 *_MACHINE,
                 _ENV,
                 *_HOW,
@@ -79,8 +92,9 @@ from there. The machine stays afterwards, unless --rm is given. With --detach it
             ),
             examples=(
                 "banger run --rm -- uname -a",
+                "banger run . --rm -- make test           # the repository here, in a machine of its own",
+                "banger run ~/src/app --branch try --from main",
                 "banger run --name web --image docker.io/library/debian:bookworm",
-                "banger run --rm --memory 1G --vcpu 2 -- make -C /src test",
                 "banger run -d --name web",
                 "banger run -d --name api -p 8080:80      # http://localhost:8080 is port 80 of the machine",
                 "echo 'echo hello from $(hostname)' | banger run --rm",
@@ -284,6 +298,28 @@ Nothing is ever written outside the destination, whatever the machine sends.""",
             ),
             examples=("banger cp ./site web:/srv/", "banger cp web:/var/log/syslog .", "banger cp web:/etc - | tar t"),
             aliases=("cp",),
+        ),
+        Verb(
+            "vm workspace prepare",
+            "import a repository into a machine, or what has changed of it since",
+            description="""\
+As 'banger run PATH' does it, into a machine that runs. The second time only what has changed here is sent, and what was
+removed here is removed there. What has changed in the machine stays. What has changed on both sides is not touched:
+nothing is imported then, and the names are told. --overwrite takes what is here; commits that were made in the machine
+are kept there below refs/banger/. An import that broke off is mended by the next one. PATH is the repository of the
+last import when left out, and so are the options.""",
+            arguments=(
+                _VM,
+                Argument("PATH", "a directory in a git repository of this host", many="optional", complete="file"),
+                Argument("--overwrite", "where both sides have changed, take what is here", kind="flag"),
+                *_REPOSITORY,
+                JSON,
+            ),
+            examples=(
+                "banger vm workspace prepare web .",
+                "banger vm workspace prepare web          # what has changed since",
+                "banger vm workspace prepare web --overwrite",
+            ),
         ),
         Verb(
             "vm logs",
