@@ -117,7 +117,8 @@ class _Import:
         if moved is not None and made.conflicts:
             files, moved = self._keep_commits(wanted, made.conflicts)
         gone = {name: base[name] for base in bases for name in made.remove if name in base}
-        told = (listing.dump(gone) if gone else b"") + listing.dump(files)
+        kept = {name: entry for base in bases for name, entry in base.items() if _of_git(name)}
+        told = (listing.dump(gone) if gone else b"") + listing.dump({**kept, **files})
         source = self._taken.repository.top
         facts = Import(
             path=self._path,
@@ -145,13 +146,12 @@ class _Import:
         base = bases[-1] if bases else {}
         files = taken.settle(base)
         if last is not None and last.complete and (last.commit, last.branch) == (taken.commit, taken.branch):
-            return _Wanted(files | {name: entry for name, entry in base.items() if _of_git(name)}, None)
+            return _Wanted(files, None)
         since = last.commit if last is not None and last.complete and not self._overwrite else None
         if since is not None and not self._known(since):
             since = None
         moved = bundle.moved(taken, files, since, first=last is None or not last.complete)
-        kept = {name: entry for name, entry in base.items() if _of_git(name) and last is not None and last.complete}
-        return _Wanted(files | kept | bundle.entries(moved), moved)
+        return _Wanted(files | bundle.entries(moved), moved)
 
     def _known(self, commit: str) -> bool:
         return self._taken.repository.git.attempt("cat-file", "-e", f"{commit}^{{commit}}").status == 0
@@ -162,9 +162,14 @@ class _Import:
             (there,) = self._states(parent, [os.fsencode(name)])
             if there is None:
                 return plan.fresh(wanted.files)
+        moved = wanted.moved.files if wanted.moved is not None else {}
+        judged = [{name: entry for name, entry in base.items() if not _of_git(name) or name in moved} for base in bases]
         broken = self._last is not None and not self._last.complete
-        ask = lambda names: self._states(self._path, names)  # noqa: E731
-        return plan.make(wanted.files, bases, broken, ask, self._alike(wanted))
+
+        def ask(names: list[bytes]) -> list[plan.State | None]:
+            return self._states(self._path, names)
+
+        return plan.make(wanted.files, judged, broken, ask, self._alike(wanted))
 
     def _states(self, path: str, names: list[bytes]) -> "list[plan.State | None]":
         return list(self._client.vm_states(self._vm, AskStates(path=path, names=names)).states)
@@ -172,18 +177,20 @@ class _Import:
     def _alike(self, wanted: _Wanted) -> plan.Alike:
         """Whether a file or link in the machine is what it is to become, or in the last import's commit."""
 
+        moved = wanted.moved.files if wanted.moved is not None else {}
+
         def alike(name: bytes, state: plan.State) -> bool:
             if name == bundle.INDEX:
                 return self._unstaged()
-            moved = wanted.moved.files if wanted.moved is not None else {}
-            ours = moved[name] if name in moved else snapshot.content(self._taken, name)
-            there = self._fetch(name, max(len(ours), COMPARED))
+            entry = wanted.files.get(name)
+            there, mode = self._fetch(name, max(COMPARED, entry.size if entry else 0)), index.kind(state.mode)
             if there is None:
                 return False
-            mode = index.kind(state.mode)
-            return (there == ours and mode == index.kind(wanted.files[name].mode)) or self._is_committed(
-                name, mode, there
-            )
+            if entry is not None and mode == index.kind(entry.mode):
+                ours = moved[name] if name in moved else snapshot.content(self._taken, name)
+                if there == ours:
+                    return True
+            return self._is_committed(name, mode, there)
 
         return alike
 

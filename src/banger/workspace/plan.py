@@ -68,7 +68,7 @@ def make(new: Listing, bases: list[Listing], broken: bool, ask: Ask, alike: Alik
             if name in new and state is not None and stat.S_ISDIR(state.mode):
                 if name not in parents(old):
                     stuck.append(name)
-            elif name not in new or state is None or not _same_kind(state, new[name]) or not alike(name, state):
+            elif state is None or not alike(name, state):
                 conflicts.append(name)
         elif name in ways and name not in touched and state is not None and not stat.S_ISDIR(state.mode):
             conflicts.append(name)

@@ -220,6 +220,7 @@ def test_looking_at_the_status_there_is_no_change(scene: Scene, app: Repo) -> No
             os.utime(path)
     (guest.top / "file").write_text((app.top / "file").read_text())
     assert guest.status() == []  # and the index was written
+    app.git("rm", "-q", "deep/er/2")
     app.commit(**{"deep/er/1": "ours\n"})
     scene.prepare()
     assert guest.head == app.head and guest.status() == []
