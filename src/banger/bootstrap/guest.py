@@ -4,13 +4,14 @@ It takes what it works on as arguments, so that nothing of a repository's ever b
 is told and the next is tried. What it says goes to the log, and to whoever waits.
 """
 
-from collections.abc import Sequence
-
 from banger.bootstrap.plan import Plan
 
 LOGS = "/root/.cache/banger"
 MISE_PLACES = "/root/.local/bin:/usr/local/bin:/root/.local/share/mise/bin"
 """Where mise's own installers put it, besides what is in PATH."""
+
+PROBE = ("/bin/sh", "-c", f"PATH=$PATH:{MISE_PLACES} command -v mise >/dev/null 2>&1")
+"""Whether there is a mise."""
 
 NO_MISE = 69
 """The status where there is no mise (EX_UNAVAILABLE); 1 means that something failed."""
@@ -49,7 +50,7 @@ def log(name: str) -> str:
     return f"{LOGS}/bootstrap-{name}.log"
 
 
-def command(plan: Plan, directory: str, name: str) -> Sequence[str]:
+def command(plan: Plan, directory: str, name: str) -> list[str]:
     """What carries the plan out for the repository at ``directory``."""
     steps = [f"{each.tool}@{each.version}" for each in plan.steps]
     return ["/bin/sh", "-c", SCRIPT, "bootstrap", directory, log(name), "yes" if plan.managed else "no", *steps]

@@ -34,6 +34,8 @@ class Skip(NamedTuple):
 
     source: str
     reason: str
+    lost: bool = True
+    """Whether a tool is missing for it; what is provided in another way is not."""
 
 
 Found = Iterator[Pin | Skip]
@@ -110,7 +112,7 @@ def _package(name: str, text: str) -> Found:
     if isinstance(manager, str):
         tool, _, version = manager.partition("+")[0].partition("@")
         if tool == "npm":
-            yield Skip(name, "npm comes with node")
+            yield Skip(name, "npm comes with node", False)
         elif tool in versions.TOOLS:
             yield _pin(tool, version, name)
         else:

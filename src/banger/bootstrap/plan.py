@@ -45,9 +45,9 @@ def build(files: Mapping[str, bytes | None]) -> Plan:
             if isinstance(each, Skip):
                 skips.append(each)
             elif each.tool in theirs:
-                skips.append(Skip(name, f"{each.tool} is in a file of mise's"))
+                skips.append(Skip(name, f"{each.tool} is in a file of mise's", False))
             elif each.tool in steps:
-                skips.append(Skip(name, f"{each.tool} is pinned by {steps[each.tool].source}"))
+                skips.append(Skip(name, f"{each.tool} is pinned by {steps[each.tool].source}", False))
             else:
                 steps[each.tool] = each
     return Plan(managed, tuple(steps[tool] for tool in sorted(steps)), tuple(skips))

@@ -102,8 +102,8 @@ def test_steps_are_sorted_and_the_first_file_decides() -> None:
     assert Pin("node", "20", ".nvmrc") in plan.steps
     assert Pin("python", "3.12", ".python-version") in plan.steps
     assert plan.skips == (
-        Skip("package.json", "node is pinned by .nvmrc"),
-        Skip("pyproject.toml", "python is pinned by .python-version"),
+        Skip("package.json", "node is pinned by .nvmrc", False),
+        Skip("pyproject.toml", "python is pinned by .python-version", False),
     )
     assert plan.needed.startswith("go 1.22 (go.mod), node 20 (.nvmrc), pnpm 9.1.0 (package.json), ")
 
@@ -120,6 +120,7 @@ def test_what_mise_manages_is_left_to_it(name: str, text: str) -> None:
     plan = build({name: text.encode(), ".nvmrc": b"18", "go.mod": b"go 1.20\n", ".python-version": b"3.12"})
     assert plan.managed == (name,)
     assert plan.steps == (Pin("python", "3.12", ".python-version"),)
+    assert not any(each.lost for each in plan.skips)
     assert {each.reason for each in plan.skips} == {"node is in a file of mise's", "go is in a file of mise's"}
     assert plan.needed == f"{name}, python 3.12 (.python-version)"
 
