@@ -511,6 +511,14 @@ class UnsafeArchive(BangerError):
     hint = "nothing outside the destination was touched"
 
 
+class UnsafePatch(BangerError):
+    """A patch that came out of a guest must not be applied here. ``path`` is safe to print."""
+
+    code, http, exit_status = "unsafe_patch", 422, 1
+    template = "refusing the machine's patch: {path}: {reason}"
+    hint = "nothing was written; 'banger vm workspace diff' shows it, 'banger cp' brings files out without a patch"
+
+
 def from_os(error: OSError, path: str) -> BangerError:
     """What a failed system call on our own files means to the user; ``path`` is where it happened."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

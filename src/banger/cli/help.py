@@ -78,15 +78,20 @@ def overall() -> str:
     )
 
 
+def members(group: Group) -> list[tuple[str, str]]:
+    """A group's verbs, and the groups below it."""
+    verbs = [(verb.path, verb.summary) for verb in group.verbs if group.hidden or not verb.hidden]
+    return verbs + [(each.name, each.summary) for each in GROUPS if each.name.startswith(f"{group.name} ")]
+
+
 def of_group(group: Group) -> str:
     """What a group is for, its 80 % command, its verbs, and what comes next."""
-    verbs = [(verb.path, verb.summary) for verb in group.verbs if group.hidden or not verb.hidden]
     return "\n".join(
         [
             f"Usage: banger {group.name} VERB [OPTIONS] ...",
             "",
             _filled(group.description),
-            *_section("Verbs", verbs),
+            *_section("Verbs", members(group)),
             *_examples(group.examples),
             *_section("Next", group.next),
             "",

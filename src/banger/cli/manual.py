@@ -76,8 +76,7 @@ def _whole() -> str:
 
 def _group(group: Group) -> str:
     body = [*roff.section("DESCRIPTION"), *roff.prose(group.description), *roff.section("VERBS")]
-    shown = [verb for verb in group.verbs if not verb.hidden]
-    body += roff.items((roff.link(_name(verb.path), 1), help.sentence(verb.summary)) for verb in shown)
+    body += roff.items((roff.link(_name(path), 1), help.sentence(summary)) for path, summary in help.members(group))
     body += [*roff.section("EXAMPLES"), *roff.code(group.examples)]
     body += [*roff.section("NEXT"), *_table(group.next)] if group.next else []
     synopsis = [rf"{roff.bold(f'banger {group.name}')} {roff.italic('VERB')} [\fIOPTIONS\fP] ..."]
@@ -93,7 +92,7 @@ def _verb(verb: Verb) -> str:
         rows = ((_spelt(each), help.sentence(help.explained(each))) for each in verb.options)
         body += [*roff.section("OPTIONS"), *roff.items(rows)]
     body += [*roff.section("EXAMPLES"), *roff.code(verb.examples)]
-    above = [roff.link(_name(verb.path.split()[0]), 1)] if " " in verb.path else []
+    above = [roff.link(_name(group.name), 1) for group in GROUPS if verb in group.verbs]
     body += _see(roff.link("banger", 1), *above)
     synopsis = [_usage(verb, name) for name in (verb.path, *verb.aliases)]
     return _page(_name(verb.path), verb.summary, synopsis, body)

@@ -6,7 +6,7 @@ that runs. None is started for it, and one that does not answer at once means no
 
 from collections.abc import Callable, Iterator, Sequence
 
-from banger.cli.verb import Argument, Group, Verb
+from banger.cli.verb import Argument, Verb
 from banger.cli.verbs import find
 from banger.cli.verbs.table import GROUPS, VERBS
 
@@ -29,7 +29,7 @@ def suggestions(words: Sequence[str], names: Names) -> list[Suggestion]:
     if isinstance(found, Verb):
         every = _after_verb(found, before[length:], current, names)
     elif found is not None:
-        every = iter(_next_words(found, before).items())
+        every = iter(_next_words(before).items())
     else:
         every = _first_words() if not before else iter(())
     return [each for each in every if each == FILES or each[0].startswith(current)]
@@ -39,17 +39,17 @@ def _first_words() -> Iterator[Suggestion]:
     for verb in VERBS:
         if not verb.hidden:
             yield from ((name, verb.summary) for name in (verb.path, *verb.aliases) if " " not in name)
-    yield from ((group.name, group.summary) for group in GROUPS if not group.hidden)
+    yield from ((group.name, group.summary) for group in GROUPS if not group.hidden and " " not in group.name)
     yield "help", "explain a group or a verb"
 
 
-def _next_words(group: Group, before: Sequence[str]) -> dict[str, str]:
-    """What may follow the words of a group's verbs that have been typed."""
+def _next_words(before: Sequence[str]) -> dict[str, str]:
+    """What may follow the words of a group that have been typed, below which there may be another group."""
     found: dict[str, str] = {}
-    for verb in group.verbs:
-        words = verb.path.split()
+    for name, summary in [(each.name, each.summary) for each in GROUPS] + [(each.path, each.summary) for each in VERBS]:
+        words = name.split()
         if len(words) > len(before) and words[: len(before)] == list(before):
-            found.setdefault(words[len(before)], verb.summary)
+            found.setdefault(words[len(before)], summary)
     return found
 
 

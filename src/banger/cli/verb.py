@@ -136,7 +136,7 @@ class Verb:
 
 
 class Group:
-    """Verbs that share a first word, and the page that introduces them. A hidden one is only shown when asked for.
+    """Verbs that share their first words, and the page about them. A hidden one is only shown when asked for.
 
     ``next`` is what comes after its daily commands: command lines, and what each is for.
     """

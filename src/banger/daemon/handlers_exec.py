@@ -18,6 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from banger import errors
 from banger.api.vm import ExecEvent, ExecInput, ExecVm
+from banger.api.workspace import Workspace
 from banger.daemon.call import decode
 from banger.daemon.peer import SOCKET, gone
 from banger.daemon.services import Command, Services
@@ -65,9 +66,11 @@ async def _serve(websocket: WebSocket, services: Services) -> ExecEvent:
         raise WebSocketDisconnect
     request = decode(REQUEST, message.get("text") or "")
     ref = str(websocket.path_params["ref"])
+    workspace = services.vms.place(ref, request)
     if request.detach:
-        return ExecEvent(kind="detached", session=await services.vms.exec_detached(ref, request))
-    return await _Attached(websocket, await services.vms.exec(ref, request)).run()
+        session = await services.vms.exec_detached(ref, request)
+        return ExecEvent(kind="detached", session=session, workspace=workspace)
+    return await _Attached(websocket, await services.vms.exec(ref, request), workspace).run()
 
 
 async def _tell(websocket: WebSocket, event: ExecEvent) -> None:
@@ -77,9 +80,10 @@ async def _tell(websocket: WebSocket, event: ExecEvent) -> None:
 class _Attached:
     """A running command and its client."""
 
-    def __init__(self, websocket: WebSocket, command: Command) -> None:
+    def __init__(self, websocket: WebSocket, command: Command, workspace: Workspace | None) -> None:
         self._websocket = websocket
         self._command = command
+        self._workspace = workspace
         self._stdin: asyncio.Queue[bytes | None] = asyncio.Queue(STDIN_WAITING)
 
     async def run(self) -> ExecEvent:
@@ -109,7 +113,7 @@ class _Attached:
 
     async def _write_client(self) -> ExecEvent:
         """Send the output and then how it ended."""
-        await _tell(self._websocket, ExecEvent(kind="started"))
+        await _tell(self._websocket, ExecEvent(kind="started", workspace=self._workspace))
         async for channel, data in self._command.output():
             head = bytes((channel,))
             for start in range(0, len(data), FRAME):

@@ -61,6 +61,8 @@ class Command:
         self.timed_out = False
         self.session: str | None = None
         """The id of a detached command."""
+        self.workspace: dict[str, Any] | None = None
+        """The machine's workspace (`banger.api.workspace.Workspace`), where the command runs in it."""
         self.ended = False
         self._websocket = WebSocket(transport, target(routes.VM_EXEC, ref))
         try:
@@ -97,6 +99,8 @@ class Command:
             if event.get("error") is None:
                 raise banger.errors.InternalError(detail="the daemon gave no reason")
             raise told(event["error"])
+        if event["kind"] in ("started", "detached"):
+            self.workspace = event.get("workspace")
         if event["kind"] in ("ended", "detached"):
             self.ended = True
             self.exit_code, self.signal = event.get("exit_code"), event.get("signal")
@@ -163,6 +167,7 @@ _EVENT: "document.Kind" = {
     "signal": (int, None),
     "timed_out": (bool, None),
     "session": (str, None),
+    "workspace": (dict, None),
     "error": (dict, None),
 }
 

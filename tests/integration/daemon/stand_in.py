@@ -212,6 +212,9 @@ class Vms:
             await asyncio.sleep(0.01)
             yield b"more\n"
 
+    def place(self, ref: str, request: ExecVm) -> Workspace | None:
+        return None if request.cwd else self.show(ref).workspace
+
     async def exec(self, ref: str, request: ExecVm) -> Command:
         self.show(ref)
         if request.argv[0] == "missing":
@@ -245,7 +248,10 @@ class Vms:
 
     async def import_workspace(self, ref: str, wanted: Import, chunks: AsyncIterator[bytes]) -> Workspace:
         await self.put(ref, wanted.path, chunks)
-        return Workspace(id="w", path=wanted.path, source=wanted.source, complete=True, imported=1.0)
+        told = {name: getattr(wanted, name) for name in ("path", "source", "commit", "branch", "start")}
+        workspace = Workspace(id="w", **told, complete=True, imported=1.0)
+        self._records.replace(msgspec.structs.replace(self.show(ref), workspace=workspace))
+        return workspace
 
     async def workspace_listing(self, ref: str) -> bytes:
         raise errors.NotFound(kind="workspace", name=self.show(ref).name)

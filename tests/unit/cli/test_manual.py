@@ -30,7 +30,7 @@ def words(text: str) -> str:
 def test_every_group_and_verb_has_a_page_and_nothing_hidden_has() -> None:
     names = {f"banger-{verb.path.replace(' ', '-')}" for verb in SHOWN}
     names |= {f"banger-{alias.replace(' ', '-')}" for verb in SHOWN for alias in verb.aliases}
-    names |= {f"banger-{group.name}" for group in GROUPS if not group.hidden} | {"banger"}
+    names |= {f"banger-{group.name.replace(' ', '-')}" for group in GROUPS if not group.hidden} | {"banger"}
     assert {f"man1/{name}.1" for name in names} | {"man5/banger-config.5"} == set(PAGES)
     assert "internal" not in "".join(PAGES.values())
 

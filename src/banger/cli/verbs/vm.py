@@ -31,7 +31,7 @@ _MACHINE = (
         metavar="TIME",
     ),
 )
-_REPOSITORY = (
+REPOSITORY = (
     Argument("--branch", "have it on a new branch of this name, which exists in the machine alone", metavar="BRANCH"),
     Argument("--from", "what --branch begins at: a branch, tag or commit of the repository (HEAD)", metavar="REF"),
     Argument("--include-untracked", "take files along that git does not track; never those it ignores", kind="flag"),
@@ -87,7 +87,7 @@ from there. The machine stays afterwards, unless --rm is given. With --detach it
                 Argument("PATH", "a directory in a git repository of this host", many="optional", complete="file"),
                 Argument("--rm", "delete the machine at the end, whatever happens", kind="flag"),
                 Argument("-d/--detach", "make and start the machine, print its name, and return", kind="flag"),
-                *_REPOSITORY,
+                *REPOSITORY,
                 Argument("--no-bootstrap", "leave out the tools that the repository pins", kind="flag"),
                 *_MACHINE,
                 _ENV,
@@ -242,7 +242,9 @@ to ask on it takes --force.""",
             "run a command in a machine",
             description=f"""\
 Options for banger come before the machine's name; everything after the name, or after --, is the command. With
---detach the command goes on after banger has returned; its session id is printed.
+--detach the command goes on after banger has returned; its session id is printed. Where a repository was imported
+('banger vm workspace'), root's commands run in it unless --workdir says otherwise; when this host's is at another
+commit by now, that is said on stderr.
 
 {_STATUS}""",
             arguments=(
@@ -251,6 +253,11 @@ Options for banger come before the machine's name; everything after the name, or
                 _ENV,
                 *_HOW[2:],
                 Argument("-d/--detach", "start the command, print its session id, and return", kind="flag"),
+                Argument(
+                    "--auto-prepare",
+                    "import again first, where this host's repository is at another commit",
+                    kind="flag",
+                ),
                 Argument("--json", "print one JSON document: result and output", kind="flag"),
             ),
             examples=(
@@ -302,28 +309,6 @@ Nothing is ever written outside the destination, whatever the machine sends.""",
             ),
             examples=("banger cp ./site web:/srv/", "banger cp web:/var/log/syslog .", "banger cp web:/etc - | tar t"),
             aliases=("cp",),
-        ),
-        Verb(
-            "vm workspace prepare",
-            "import a repository into a machine, or what has changed of it since",
-            description="""\
-As 'banger run PATH' does it, into a machine that runs. The second time only what has changed here is sent, and what was
-removed here is removed there. What has changed in the machine stays. What has changed on both sides is not touched:
-nothing is imported then, and the names are told. --overwrite takes what is here; commits that were made in the machine
-are kept there below refs/banger/. An import that broke off is mended by the next one. PATH is the repository of the
-last import when left out, and so are the options.""",
-            arguments=(
-                _VM,
-                Argument("PATH", "a directory in a git repository of this host", many="optional", complete="file"),
-                Argument("--overwrite", "where both sides have changed, take what is here", kind="flag"),
-                *_REPOSITORY,
-                JSON,
-            ),
-            examples=(
-                "banger vm workspace prepare web .",
-                "banger vm workspace prepare web          # what has changed since",
-                "banger vm workspace prepare web --overwrite",
-            ),
         ),
         Verb(
             "vm logs",
