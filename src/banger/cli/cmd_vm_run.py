@@ -48,7 +48,7 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
         name = change.subject
         if arguments.detach:
             if taken is not None:
-                _import(client, name, taken, terminal, watch)
+                _import(client, arguments, name, taken, terminal, watch)
             return _started(arguments, name, watch, terminal)
         capture = session.Capture() if arguments.json else None
         command = _execute(client, arguments, name, taken, capture, held, terminal, watch)
@@ -99,7 +99,7 @@ def _execute(
     request = guest_command.request(arguments, shell=shell)
     try:
         if taken is not None:
-            cwd = _import(client, name, taken, terminal, watch)
+            cwd = _import(client, arguments, name, taken, terminal, watch)
             request["cwd"] = request["cwd"] or cwd
         command = session.run(client, name, request, capture)
         watch.mark("exec")
@@ -120,11 +120,18 @@ def _execute(
     return command
 
 
-def _import(client: Client, name: str, taken: "Snapshot", terminal: "Terminal", watch: Stopwatch) -> str:
+def _import(
+    client: Client, arguments: "Namespace", name: str, taken: "Snapshot", terminal: "Terminal", watch: Stopwatch
+) -> str:
     """Where commands run from then on."""
     from banger.cli import workspace
 
-    workspace.bring(client, name, taken, terminal)
+    try:
+        workspace.bring(client, name, taken, terminal)
+    except banger.errors.BangerError:
+        if not arguments.rm:
+            terminal.say(f"{cell(name)} goes on running without all of it; 'banger rm {cell(name)}' deletes it", "dim")
+        raise
     watch.mark("import")
     return workspace.directory(taken)
 
