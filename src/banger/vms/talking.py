@@ -18,7 +18,7 @@ from banger.api.workspace import AskStates, FileState, FileStates, Import, Works
 from banger.engine.engine import Engine
 from banger.guest import web
 from banger.guest.channel import Channel
-from banger.guest.command import GuestCommand
+from banger.guest.command import ExecSpec, GuestCommand
 from banger.guest.connection import GuestConnection
 from banger.vms import commands, console, ports, published, publishing, workspaces
 from banger.vms.holds import Holds
@@ -106,22 +106,24 @@ class Talking:
         path = console.path(self._parts.paths.vm(record.id))
         return console.read(path, (lambda: self._alive(record.id)) if follow else None)
 
+    def place(self, ref: str, request: ExecVm) -> Workspace | None:
+        """The workspace that a command is to run in, if any. Raises `errors.NotFound`."""
+        record = self._machines.find(ref)
+        return commands.place(request, self._parts.images.config(record.image_id), record.workspace)
+
+    def _spec(self, record: VmRecord, request: ExecVm) -> ExecSpec:
+        config = self._parts.images.config(record.image_id)
+        return commands.exec_spec(request, config, record.env, commands.place(request, config, record.workspace))
+
     async def exec(self, ref: str, request: ExecVm) -> GuestCommand:
         """Start a command; an ephemeral machine is held until it has ended. Raises what `Channel.exec` raises."""
         record, channel = await self._own(ref)
-        spec = commands.exec_spec(request, self._parts.images.config(record.image_id), record.env)
+        spec = self._spec(record, request)
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._hold(record))
             command = await channel.exec(spec)
             self._spawn(self._hold_until_end(command, stack.pop_all()))
             return command
-
-    async def exec_detached(self, ref: str, request: ExecVm) -> str:
-        """Start a command that outlives its client; the id of its session."""
-        record, channel = await self._own(ref)
-        spec = commands.exec_spec(request, self._parts.images.config(record.image_id), record.env)
-        self._leases.activity.touch(record.id)
-        return await channel.exec_detached(spec)
 
     async def put(self, ref: str, path: str, chunks: AsyncIterator[bytes]) -> None:
         """Unpack a tar stream below a directory of the guest. Raises `errors.GuestRefused`."""
