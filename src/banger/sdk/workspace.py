@@ -183,7 +183,7 @@ class _Import:
         except errors.GuestRefused as refused:
             if "knows no operation" in refused.message:
                 refused.advise(
-                    f"an agent of an earlier banger: 'banger vm restart {self._vm}' gives the machine today's"
+                    f"an agent of an earlier banger: 'banger vm restart {self._vm}' brings today's"
                 )
             raise
 
