@@ -60,7 +60,7 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
         name = change.subject
         if arguments.detach:
             if taken is not None:
-                _import(client, name, taken, terminal, watch, wait=True)
+                _import(client, arguments, name, taken, terminal, watch)
             return _started(arguments, name, watch, terminal)
         capture = session.Capture() if arguments.json else None
         command = _execute(client, arguments, name, taken, capture, held, terminal, watch)
@@ -121,7 +121,7 @@ def _execute(
     request = guest_command.request(arguments, shell=shell)
     try:
         if taken is not None:
-            cwd = _import(client, name, taken, terminal, watch)
+            cwd = _import(client, arguments, name, taken, terminal, watch)
             request["cwd"] = request["cwd"] or cwd
         command = session.run(client, name, request, capture)
         watch.mark("exec")
@@ -158,15 +158,20 @@ def _make(
 
 
 def _import(
-    client: Client, name: str, taken: "Taken", terminal: "Terminal", watch: Stopwatch, *, wait: bool = False
+    client: Client, arguments: "Namespace", name: str, taken: "Taken", terminal: "Terminal", watch: Stopwatch
 ) -> str:
     """Bring the repository and begin with its tools; where commands run from then on."""
     from banger.cli import bootstrap, workspace
 
     what, plan = taken
-    workspace.bring(client, name, what, terminal)
+    try:
+        workspace.bring(client, name, what, terminal)
+    except banger.errors.BangerError:
+        if not arguments.rm:
+            terminal.say(f"{cell(name)} goes on running without all of it; 'banger rm {cell(name)}' deletes it", "dim")
+        raise
     watch.mark("import")
-    bootstrap.carry_out(client, name, plan, what, terminal, wait=wait)
+    bootstrap.carry_out(client, name, plan, what, terminal, wait=arguments.detach)
     return workspace.directory(what)
 
 
