@@ -30,8 +30,8 @@ DEPTH_LIMIT = 256
 EXTENSION_LIMIT = 64 * 1024
 """The largest extended header: a path and a link target fit many times."""
 
-Rename = Callable[[str], str]
-"""Gives the name below the destination for a name in the stream; the result is judged like any other."""
+Rename = Callable[[str], str | None]
+"""Gives the name below the destination for a name in the stream, which is judged like any other; None leaves it out."""
 
 
 class Limits(NamedTuple):
@@ -157,8 +157,11 @@ class _Entry(NamedTuple):
 
 
 def _extract(tree: "_Tree", reader: "Reader", entry: _Entry, rename: Rename) -> None:
-    parts = judge(rename(entry.name))
-    if entry.type == tarfile.DIRTYPE:
+    name = rename(entry.name)
+    parts = judge(name or "")
+    if name is None:
+        pass
+    elif entry.type == tarfile.DIRTYPE:
         tree.directory(parts, entry)
     elif not parts:
         raise refused(entry.name, "only a directory can stand for the destination itself")
@@ -168,7 +171,7 @@ def _extract(tree: "_Tree", reader: "Reader", entry: _Entry, rename: Rename) -> 
     elif entry.type == tarfile.SYMTYPE:
         tree.symlink(parts, entry)
     elif entry.type == tarfile.LNKTYPE:
-        tree.link(parts, judge(rename(entry.linkname)), entry)
+        tree.link(parts, judge(rename(entry.linkname) or ""), entry)
     else:
         raise refused(entry.name, "a device or something else that is no file, directory or link")
     for _ in reader.data(entry):

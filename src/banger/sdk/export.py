@@ -16,8 +16,10 @@ from typing import IO, Any, NamedTuple
 from banger import errors
 from banger.api import routes
 from banger.api.workspace import Workspace
+from banger.sdk import fetched
 from banger.sdk.client import Client
 from banger.sdk.exec import STDOUT, Command
+from banger.sdk.fetched import Answer
 from banger.text import printable
 from banger.workspace import guest_git
 from banger.workspace.judging import Caution, Judge
@@ -51,12 +53,8 @@ class _Question(NamedTuple):
     vm: str
     path: str
     bases: tuple[str, ...]
-
-
-class _Answer(NamedTuple):
-    base: str
-    left_out: list[bytes]
-    patch: Iterator[bytes]
+    record: dict[str, Any] | None
+    """Of the workspace, where it is asked about that."""
 
 
 def save(
@@ -118,7 +116,13 @@ def read(
                 keep(piece)
             yield piece
 
-    with _asked(client, question) as answer:
+    with contextlib.ExitStack() as stack:
+        try:
+            answer = stack.enter_context(_asked(client, question))
+        except errors.CommandNotFound:  # git, or the shell
+            if question.record is None:
+                raise
+            answer = stack.enter_context(fetched.compared(client, vm, question.record, base))
         for change in parse(kept(answer.patch), bounds, show):
             judge.take(change)
             files.append(change)
@@ -157,11 +161,12 @@ def _question(client: Client, vm: str, base: str | None, path: str | None) -> _Q
         raise errors.UsageError(detail=f"the import into {vm} broke off: repeat it, or say --base-commit")
     else:
         bases = (guest_git.IMPORTED + record["id"], record["commit"] or guest_git.EMPTY)
-    return _Question(vm, path or record["path"] if record else str(path), bases)
+    place = path or record["path"] if record else str(path)
+    return _Question(vm, place, bases, record if record and place == record["path"] else None)
 
 
 @contextlib.contextmanager
-def _asked(client: Client, question: _Question) -> Iterator[_Answer]:
+def _asked(client: Client, question: _Question) -> Iterator[Answer]:
     """The machine's git, while it answers."""
     argv = guest_git.changes(question.path, question.bases)
     with client.vm_exec(question.vm, {**_AS_OWNER, "argv": argv}) as command:
@@ -178,7 +183,7 @@ def _asked(client: Client, question: _Question) -> Iterator[_Answer]:
             yield rest
             yield from said
 
-        yield _Answer(base, left_out, patch())
+        yield Answer(base, left_out, patch())
 
 
 def _said(command: Command, question: _Question) -> Iterator[bytes]:

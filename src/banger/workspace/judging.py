@@ -108,7 +108,7 @@ class Judge:
         up = next((index for index, part in enumerate(parts) if part != b".."), len(parts))
         above = path.split(b"/")[:-1]
         leads = above[: max(0, len(above) - up)] + parts[up:]
-        if any(_is_git(part) for part in leads):
+        if any(is_git(part) for part in leads):
             self._refuse(path, "it is a link into git's own directory")
         if target.startswith(b"/") or up > len(above) or b".." in parts[up:]:
             self.cautions.append(Caution(path, f"a link out of the tree, to {printable(target, 200)}"))
@@ -130,7 +130,7 @@ def fault(path: bytes) -> str | None:
         return "no file system has such a name"
     if any(part in (b"", b".", b"..") for part in parts) or b".." in path.split(b"\\"):
         return "it leads out of the tree"
-    if any(_is_git(part) for part in parts):
+    if any(is_git(part) for part in parts):
         return "it lies in git's own directory"
     return None
 
@@ -146,6 +146,6 @@ def _folded(name: bytes) -> str:
     return _INVISIBLE.sub("", name.decode("utf-8", "surrogateescape")).lower()
 
 
-def _is_git(part: bytes) -> bool:
+def is_git(part: bytes) -> bool:
     """Whether some file system takes a name for ``.git``; a backslash divides names there."""
     return any(_GIT.fullmatch(each) for each in _folded(part).split("\\"))
