@@ -12,6 +12,7 @@ from banger.cli import guest_command, machine, session
 from banger.cli.change import carry_out
 from banger.cli.stopwatch import Stopwatch
 from banger.cli.terminal import cell
+from banger.paths import project_file
 from banger.sdk.client import Client
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
@@ -22,39 +23,73 @@ if TYPE_CHECKING:
     from banger.cli.verb import Namespace
     from banger.sdk.exec import Command
     from banger.sdk.transport import Reply
+    from banger.workspace.snapshot import Snapshot
 else:
     import _signal as signal  # as in `banger.cli.session`
 
 
 def run(arguments: "Namespace", terminal: "Terminal") -> int:
+    said = _said(arguments, terminal)
     _refuse_nonsense(arguments)
     watch = Stopwatch()
+    taken = None
+    if arguments.path is not None:
+        from banger.cli import workspace  # who takes no repository along does not pay for it
+
+        taken = workspace.taken(arguments)
+        if arguments.dry_run:
+            workspace.show(taken, workspace.place(taken), arguments.json, terminal)
+            return 0
+        watch.mark("read")
     with Client() as client:
         client.connect()
         watch.mark("connect")
         wanted = machine.request(arguments, ephemeral=arguments.rm)
+        if said:
+            from banger.cli import profile
+
+            wanted = profile.merged(said, wanted)
         held, change = machine.create(client, wanted, terminal)
         watch.mark_change(change)
         name = change.subject
         if arguments.detach:
+            if taken is not None:
+                _import(client, name, taken, terminal, watch)
             return _started(arguments, name, watch, terminal)
         capture = session.Capture() if arguments.json else None
-        command = _execute(client, arguments, name, capture, held, terminal, watch)
+        command = _execute(client, arguments, name, taken, capture, held, terminal, watch)
     if capture is not None:
         document = guest_command.document(name, command, capture)
         terminal.document({**document, "phases": watch.phases(), "seconds": watch.seconds()})
     return session.status(command)
 
 
+def _said(arguments: "Namespace", terminal: "Terminal") -> dict[str, object]:
+    """What profiles say; where there is none, that costs no more than a look."""
+    directory = "."
+    if not arguments.profile and (arguments.no_profile or project_file(directory) is None):
+        return {}
+    from banger.cli import profile
+
+    return profile.settled(arguments, directory, terminal)
+
+
 def _refuse_nonsense(arguments: "Namespace") -> None:
     """What could only be found out after a machine was made is refused before."""
+    if arguments.path is None and (
+        arguments.branch or getattr(arguments, "from") or arguments.include_untracked or arguments.dry_run
+    ):
+        raise banger.errors.UsageError(
+            detail="--branch, --from, --include-untracked and --dry-run are about a repository: say which, as PATH"
+        )
     if arguments.detach and arguments.rm:
         raise banger.errors.UsageError(detail="--detach leaves a machine and --rm deletes it: use one of them")
     if arguments.detach and arguments.command:
         raise banger.errors.UsageError(
             detail="--detach takes no command: start the machine with it, then use 'banger exec --detach'"
         )
-    if arguments.json and not arguments.command and not arguments.detach and os.isatty(session.STDIN_FD):
+    shell = not arguments.command and not arguments.detach and not arguments.dry_run
+    if arguments.json and shell and os.isatty(session.STDIN_FD):
         raise banger.errors.UsageError(detail="--json needs a command: a shell on a terminal makes no document")
 
 
@@ -70,6 +105,7 @@ def _execute(
     client: Client,
     arguments: "Namespace",
     name: str,
+    taken: "Snapshot | None",
     capture: session.Capture | None,
     held: "Reply | None",
     terminal: "Terminal",
@@ -78,6 +114,9 @@ def _execute(
     shell = not arguments.command and not arguments.entrypoint
     request = guest_command.request(arguments, shell=shell)
     try:
+        if taken is not None:
+            cwd = _import(client, name, taken, terminal, watch)
+            request["cwd"] = request["cwd"] or cwd
         command = session.run(client, name, request, capture)
         watch.mark("exec")
     except banger.errors.CommandNotFound as error:
@@ -95,6 +134,15 @@ def _execute(
     if not arguments.rm and capture is None:
         terminal.say(f"{cell(name)} goes on running; 'banger rm {cell(name)}' deletes it", "dim")
     return command
+
+
+def _import(client: Client, name: str, taken: "Snapshot", terminal: "Terminal", watch: Stopwatch) -> str:
+    """Where commands run from then on."""
+    from banger.cli import workspace
+
+    workspace.bring(client, name, taken, terminal)
+    watch.mark("import")
+    return workspace.directory(taken)
 
 
 def _delete(client: Client, name: str, terminal: "Terminal") -> None:
