@@ -79,8 +79,8 @@ and --from REF the files are those of REF, where that is not what is checked out
 Without a command the login shell is started on a terminal; where stdin is no terminal the shell reads its commands
 from there. The machine stays afterwards, unless --rm is given. With --detach it is only made and started.
 
-What no flag says, the .banger.toml of the repository here says, once you have agreed to its content; then the [profile]
-of config.toml that --profile names; then config.toml and the host.
+What no flag says, the .banger.toml of the repository says (PATH's, or the one here), once you have agreed to its
+content; then the [profile] of config.toml that --profile names; then config.toml and the host.
 
 {STATUS}""",
             arguments=(
