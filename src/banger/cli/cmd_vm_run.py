@@ -72,12 +72,15 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
 
 def _said(arguments: "Namespace", terminal: "Terminal") -> dict[str, object]:
     """What profiles say; where there is none, that costs no more than a look."""
-    directory = "."
+    directory = arguments.path or "."
     if not arguments.profile and (arguments.no_profile or project_file(directory) is None):
         return {}
     from banger.cli import profile
 
-    return profile.settled(arguments, directory, terminal)
+    said = profile.settled(arguments, directory, terminal)
+    if said.pop("workspace", False) and arguments.path is None:
+        arguments.path = directory
+    return said
 
 
 def _refuse_nonsense(arguments: "Namespace") -> None:

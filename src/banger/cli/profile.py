@@ -30,7 +30,7 @@ MERGED = ("env", "labels")
 def settled(arguments: "Namespace", directory: str, terminal: "Terminal") -> dict[str, object]:
     """What the profiles say, of which one may speak for ``directory``.
 
-    By the fields of `banger.api.vm.CreateVm`. Raises `errors.UsageError` for a name that there is
+    By the fields of `banger.api.vm.CreateVm`, and ``workspace``. Raises `errors.UsageError` for a name that there is
     not, `errors.BadSetting`, `errors.NotTrusted`.
     """
     found: dict[str, object] = {}

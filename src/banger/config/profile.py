@@ -63,9 +63,15 @@ FIELDS = (
 )  # fmt: skip
 """The keys of a profile; each has the name of the field of `banger.api.vm.CreateVm` that it is for."""
 
+WORKSPACE = Row(
+    "workspace", "true or false", values.truth,
+    "Whether 'banger run' without PATH takes the repository along that the file lies in.", True,
+)  # fmt: skip
+
 PROJECT_FIELDS = (
     Row("image", "the name of an image or a reference to a registry", _image_from_afar, *FIELDS[0][3:]),
     *FIELDS[1:],
+    WORKSPACE,
 )
 
 

@@ -25,7 +25,8 @@ PROJECT_PAGE = """\
 What lies at the top of a git repository by this name says for `banger run` in it what a profile says, by the keys above
 without a head. It takes effect once you have agreed to its content: `banger run` asks on a terminal, `banger config
 trust` does it anywhere; `--no-profile` ignores it. A flag wins over it, it wins over `--profile`. It is at most 64 KiB.
-`image` is a name or a reference to a registry: what is read from this host is refused.
+- `image` is a name or a reference to a registry: what is read from this host is refused.
+- `workspace`, true or false: whether `banger run` without PATH takes the repository along that the file lies in.
 """
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from banger.paths import PROJECT
 from tests import fakes
-from tests.home import Home, make_home, passable
+from tests.home import BANGER, Home, make_home, passable
 from tests.integration.cli.terminal import OnTerminal
 
 SAID = 'image = "tiny"\nvcpu = 2\nmemory = "256M"\nenv.A = "project"\nenv.B = "project"\nlabels.of = "project"\n'
@@ -85,6 +86,32 @@ def test_no_profile_ignores_the_repository_alone(repository: Home) -> None:
     assert shown(repository, "one")["env"] == {"A": "own", "C": "own"}
     wrong = repository.banger("run", "-d")
     assert wrong.status == 125 and f"{PROJECT}:1: (file): it is not TOML" in wrong.stderr
+
+
+def test_a_repository_can_ask_to_be_taken_along(shared: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    top = tmp_path / "app"
+    (top / "src").mkdir(parents=True)
+    (top / "src" / "main.c").write_text("int main;\n")
+    (top / PROJECT).write_text("workspace = true\n")
+    for words in (("init", "-q"), ("add", ".")):
+        subprocess.run(["git", *words], cwd=top, check=True)
+    trusted = shared.banger("config", "trust", str(top / "src"), check=True)
+    assert "workspace = true" in trusted.stderr
+
+    def listed(*words: str) -> tuple[int, list[str]]:
+        done = subprocess.run(
+            [*BANGER, "run", "--dry-run", *words], env=shared.env, cwd=top / "src", capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        return done.returncode, done.stdout.split()
+
+    assert listed() == (0, [PROJECT, "src/main.c"])
+    assert listed("--no-profile") == (125, []), "nothing says which repository"
+    (top / PROJECT).write_text("vcpu = 1\nworkspace = false\n")
+    assert listed(".") == (125, []), "it is not trusted any more"
+    shared.banger("config", "trust", str(top), check=True)
+    assert listed() == (125, [])
+    assert listed(".") == (0, [PROJECT, "src/main.c"])
 
 
 def test_names_of_profiles_are_suggested(repository: Home) -> None:

@@ -38,7 +38,7 @@ def refused(path: Path, text: str) -> str:
 def test_the_keys_are_fields_of_the_request() -> None:
     known = {each.name for each in msgspec.structs.fields(CreateVm)}
     assert {each.name for each in FIELDS} < known
-    assert [each.name for each in PROJECT_FIELDS] == [each.name for each in FIELDS]
+    assert {each.name for each in PROJECT_FIELDS} - {each.name for each in FIELDS} == {"workspace"}
 
 
 def test_a_profile_of_the_user_s_and_the_same_in_a_repository(tmp_path: Path) -> None:
@@ -51,8 +51,8 @@ def test_a_profile_of_the_user_s_and_the_same_in_a_repository(tmp_path: Path) ->
     config = load(str(tmp_path / "c.toml"))
     assert config.profile == {"web": expected, "other": {}}
     assert config.origins["profile.other"].line == 13
-    (tmp_path / PROJECT).write_text(WHOLE)
-    assert profile.read(str(tmp_path / PROJECT)).values == expected
+    (tmp_path / PROJECT).write_text(WHOLE + "workspace = true\n")
+    assert profile.read(str(tmp_path / PROJECT)).values == {**expected, "workspace": True}
 
 
 def test_the_user_s_profile_of_a_name_stands_for_the_host_s(tmp_path: Path) -> None:

@@ -82,8 +82,8 @@ command does without. What it says is in /root/.cache/banger/bootstrap-NAME.log.
 Without a command the login shell is started on a terminal; where stdin is no terminal the shell reads its commands
 from there. The machine stays afterwards, unless --rm is given. With --detach it is only made and started.
 
-What no flag says, the .banger.toml of the repository here says, once you have agreed to its content; then the [profile]
-of config.toml that --profile names; then config.toml and the host.
+What no flag says, the .banger.toml of the repository says (PATH's, or the one here), once you have agreed to its
+content; then the [profile] of config.toml that --profile names; then config.toml and the host.
 
 {STATUS}""",
             arguments=(
