@@ -6,7 +6,7 @@ that runs. None is started for it, and one that does not answer at once means no
 
 from collections.abc import Callable, Iterator, Sequence
 
-from banger.cli.verb import Argument, Group, Verb
+from banger.cli.verb import Argument, Verb
 from banger.cli.verbs import find
 from banger.cli.verbs.table import GROUPS, VERBS
 
@@ -17,7 +17,7 @@ FILES: Suggestion = (":files", "")
 """The shell's own completion of file names is asked for."""
 
 Names = Callable[[str], Sequence[str]]
-"""Names of a kind (``vm``, ``image``, ``kernel``) that exist."""
+"""Names of a kind (``vm``, ``image``, ``kernel``, ``session VM``) that exist."""
 
 
 def suggestions(words: Sequence[str], names: Names) -> list[Suggestion]:
@@ -29,7 +29,7 @@ def suggestions(words: Sequence[str], names: Names) -> list[Suggestion]:
     if isinstance(found, Verb):
         every = _after_verb(found, before[length:], current, names)
     elif found is not None:
-        every = iter(_next_words(found, before).items())
+        every = iter(_next_words(before).items())
     else:
         every = _first_words() if not before else iter(())
     return [each for each in every if each == FILES or each[0].startswith(current)]
@@ -39,23 +39,23 @@ def _first_words() -> Iterator[Suggestion]:
     for verb in VERBS:
         if not verb.hidden:
             yield from ((name, verb.summary) for name in (verb.path, *verb.aliases) if " " not in name)
-    yield from ((group.name, group.summary) for group in GROUPS if not group.hidden)
+    yield from ((group.name, group.summary) for group in GROUPS if not group.hidden and " " not in group.name)
     yield "help", "explain a group or a verb"
 
 
-def _next_words(group: Group, before: Sequence[str]) -> dict[str, str]:
-    """What may follow the words of a group's verbs that have been typed."""
+def _next_words(before: Sequence[str]) -> dict[str, str]:
+    """What may follow the words of a group that have been typed, below which there may be another group."""
     found: dict[str, str] = {}
-    for verb in group.verbs:
-        words = verb.path.split()
+    for name, summary in [(each.name, each.summary) for each in GROUPS] + [(each.path, each.summary) for each in VERBS]:
+        words = name.split()
         if len(words) > len(before) and words[: len(before)] == list(before):
-            found.setdefault(words[len(before)], verb.summary)
+            found.setdefault(words[len(before)], summary)
     return found
 
 
 def _after_verb(verb: Verb, before: Sequence[str], current: str, names: Names) -> Iterator[Suggestion]:
     options = {flag: each for each in verb.options for flag in each.flags}
-    positionals = 0
+    positionals: list[str] = []
     awaited: Argument | None = None
     for word in before:
         if word == "--":
@@ -65,11 +65,16 @@ def _after_verb(verb: Verb, before: Sequence[str], current: str, names: Names) -
         elif word in options:
             awaited = options[word] if options[word].takes_value else None
         elif not word.startswith("-"):
-            positionals += 1
+            positionals.append(word)
     if awaited is not None:
         yield from _values(awaited, current, names)
     elif verb.command in ("required", "passed") and positionals:
         return
+    elif current.startswith("--") and "=" in current:
+        flag, _, value = current.partition("=")
+        if flag in options and options[flag].takes_value:
+            for each in _values(options[flag], value, names):
+                yield each if each == FILES else (f"{flag}={each[0]}", each[1])
     elif current.startswith("-"):
         used = {each.name for flag, each in options.items() if flag in before and each.kind not in ("env", "list")}
         yield from ((each.flags[-1], each.help) for each in verb.options if each.name not in used)
@@ -78,10 +83,14 @@ def _after_verb(verb: Verb, before: Sequence[str], current: str, names: Names) -
         yield from _positional(verb, positionals, current, names)
 
 
-def _positional(verb: Verb, number: int, current: str, names: Names) -> Iterator[Suggestion]:
-    wanted = verb.positionals
+def _positional(verb: Verb, typed: Sequence[str], current: str, names: Names) -> Iterator[Suggestion]:
+    wanted, number = verb.positionals, len(typed)
     if wanted and (number < len(wanted) or wanted[-1].repeats):
-        yield from _values(wanted[min(number, len(wanted) - 1)], current, names)
+        argument = wanted[min(number, len(wanted) - 1)]
+        if argument.complete == "session":
+            yield from ((name, "session") for name in names(f"session {typed[0]}"))
+        else:
+            yield from _values(argument, current, names)
 
 
 def _values(argument: Argument, current: str, names: Names) -> Iterator[Suggestion]:

@@ -25,6 +25,8 @@ from banger.text import printable
 if TYPE_CHECKING:
     from banger.api.operation import Operation
     from banger.api.vm import Health, Vm
+    from banger.sdk.export import Patch
+    from banger.sdk.sessions import Sessions
     from banger.sdk.transport import Reply
 
 OUTPUT_LIMIT = 64 << 20
@@ -172,7 +174,6 @@ class Sandbox:
         stdin: bool = False,
         tty: bool = False,
         timeout: float | None = None,
-        detach: bool = False,
     ) -> Command:
         """Start a command and stream: iterate over what is returned. Raises what `Command` does."""
         from banger.api.vm import ExecVm
@@ -185,9 +186,13 @@ class Sandbox:
             stdin=stdin,
             tty=tty,
             timeout=timeout,
-            detach=detach,
         )
         return self.client.vm_exec(self.name, request)
+
+    @property
+    def sessions(self) -> "Sessions":
+        """The machine's sessions: commands that outlive this program, as long as the machine does."""
+        return self.client.sessions(self.name)
 
     def exec(
         self,
@@ -241,6 +246,18 @@ class Sandbox:
         from banger.sdk import files
 
         files.get(self.client, self.name, remote, local)
+
+    def export(self, file: str | None = None, *, base: str | None = None, path: str | None = None) -> "Patch":
+        """What was changed in the workspace, as a patch for ``git apply``: in ``file``, all or nothing, or in memory.
+
+        ``base`` is a commit to begin from instead of the imported one, ``path`` another repository in the machine.
+        Raises `errors.UnsafePatch`, `errors.NotFound`, `errors.NoSuchPath`, `errors.CommandFailed`.
+        """
+        from banger.sdk import export
+
+        if file is not None:
+            return export.save(self.client, self.name, file, base=base, path=path)
+        return export.text(self.client, self.name, base=base, path=path)
 
     # -- the machine -------------------------------------------------------------------------------------------------
 

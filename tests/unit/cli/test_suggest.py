@@ -6,7 +6,12 @@ import pytest
 
 from banger.cli.suggest import suggestions
 
-EXISTING = {"vm": ["web", "db"], "image": ["debian-bookworm"], "kernel": ["debian-cloud"]}
+EXISTING = {
+    "session web": ["server", "tests"],
+    "vm": ["web", "db"],
+    "image": ["debian-bookworm"],
+    "kernel": ["debian-cloud"],
+}
 
 
 def names(kind: str) -> Sequence[str]:
@@ -24,11 +29,22 @@ def words(*typed: str) -> list[str]:
         (["imag"], ["image"]),
         (["vm", "re"], ["restart"]),
         (["help", "vm", "sta"], ["start", "stats"]),
+        (["vm", "ses"], ["session"]),
+        (["vm", "session", "l"], ["list", "logs"]),
+        (["vm", "session", "logs", ""], ["web", "db"]),
+        (["vm", "session", "logs", "--tail", "5", "-f", "web", ""], ["server", "tests"]),
+        (["vm", "session", "send", "web", "server", ""], []),
+        (["vm", "session", "start", "web", ""], []),
         (["rm", ""], ["web", "db"]),
         (["rm", "web", "d"], ["db"]),
         (["vm", "show", "web", ""], []),
         (["run", "--image", ""], ["debian-bookworm"]),
         (["run", "--name", ""], []),
+        (["run", "--image=deb"], ["--image=debian-bookworm"]),
+        (["run", "--name=w"], []),
+        (["image", "import", "--dir=x"], [":files"]),
+        (["internal", "make-bundle", "--arch", "ar"], ["arm64"]),
+        (["internal", "make-bundle", "--arch=ar"], ["--arch=arm64"]),
         (["run", "--kernel", "deb"], ["debian-cloud"]),
         (["run", "--rm", "--rm"], []),
         (["run", "--mem"], ["--memory"]),
