@@ -57,7 +57,7 @@ def clone(source: Path, where: Path) -> Path:
 
 def ask(guest: Path, *bases: str, env: Mapping[str, str] | None = None) -> tuple[int, bytes, bytes]:
     """Status and output of the script for guests."""
-    argv = guest_git.argv(str(guest), bases or ("HEAD",))
+    argv = guest_git.changes(str(guest), bases or ("HEAD",))
     done = subprocess.run(argv, env={**ENVIRONMENT, **(env or {})}, capture_output=True, check=False, cwd="/")
     return done.returncode, done.stdout, done.stderr
 

@@ -12,6 +12,7 @@ from banger.cli import guest_command, machine, session
 from banger.cli.change import carry_out
 from banger.cli.stopwatch import Stopwatch
 from banger.cli.terminal import cell
+from banger.paths import project_file
 from banger.sdk.client import Client
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
@@ -32,6 +33,7 @@ else:
 
 
 def run(arguments: "Namespace", terminal: "Terminal") -> int:
+    said = _said(arguments, terminal)
     _refuse_nonsense(arguments)
     watch = Stopwatch()
     taken: Taken | None = None
@@ -49,6 +51,10 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
         client.connect()
         watch.mark("connect")
         wanted = machine.request(arguments, ephemeral=arguments.rm)
+        if said:
+            from banger.cli import profile
+
+            wanted = profile.merged(said, wanted)
         held, change = _make(client, wanted, taken, terminal)
         watch.mark_change(change)
         name = change.subject
@@ -62,6 +68,16 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
         document = guest_command.document(name, command, capture)
         terminal.document({**document, "phases": watch.phases(), "seconds": watch.seconds()})
     return session.status(command)
+
+
+def _said(arguments: "Namespace", terminal: "Terminal") -> dict[str, object]:
+    """What profiles say; where there is none, that costs no more than a look."""
+    directory = "."
+    if not arguments.profile and (arguments.no_profile or project_file(directory) is None):
+        return {}
+    from banger.cli import profile
+
+    return profile.settled(arguments, directory, terminal)
 
 
 def _refuse_nonsense(arguments: "Namespace") -> None:

@@ -117,15 +117,26 @@ def _see(*links: str) -> list[str]:
 
 
 def _config() -> str:
-    """banger-config(5), of the settings alone: what else may be in the file, their own pages tell."""
+    """banger-config(5)."""
     from banger.config import reference
-    from banger.config.settings import SETTINGS, shown_default
+    from banger.config.settings import SETTINGS
 
-    rows = (
-        (roff.bold(each.name), f"{each.help} {help.sentence(each.kind)} Default: {shown_default(each)}.")
+    plain = (
+        (roff.bold(each.name), f"{each.help} {help.sentence(each.kind)} Default: {reference.default(each)}.")
         for each in SETTINGS
+        if not each.head
     )
-    body = [*roff.section("DESCRIPTION"), *roff.prose(reference.ABOUT), *roff.section("SETTINGS"), *roff.items(rows)]
+    body = [*roff.section("DESCRIPTION"), *roff.prose(reference.ABOUT), *roff.section("SETTINGS"), *roff.items(plain)]
+    for each in SETTINGS:
+        if each.head:
+            keys = ((roff.bold(key.name), f"{help.sentence(key.help)} {help.sentence(key.kind)}") for key in each.keys)
+            body += [*roff.section(each.head), *roff.prose(each.help), *roff.items(keys)]
     example = ['default_image = "debian-bookworm"', "", "[vm_defaults]", 'memory = "4G"', "vcpu = 2"]
-    body += [*roff.section("EXAMPLE"), *roff.code(example), *_see(roff.link("banger", 1))]
+    body += [
+        *roff.section(".banger.toml"),
+        *roff.prose(reference.PROJECT),
+        *roff.section("EXAMPLE"),
+        *roff.code(example),
+    ]
+    body += _see(roff.link("banger", 1), roff.link("banger-config", 1))
     return _page("banger-config", "settings of banger, in config.toml", [], body, section=5)

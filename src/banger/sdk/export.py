@@ -1,20 +1,21 @@
 """What was changed in a machine's workspace, as a patch for ``git apply``.
 
-The patch is made in the machine by its git (`banger.workspace.guest_git`), from a base: the commit that was imported,
-unless another is asked for. It is the guest's word. So it is read here as it comes, and what is not a patch, or would
-touch what it must not, raises `errors.UnsafePatch`; nothing of it should be used before the whole has been read, which
-`save` and `text` see to.
+The patch is made in the machine by its git (`banger.workspace.guest_git`), from a base: what was imported, with the
+edits that were in no commit then (`mark`), unless another is asked for. It is the guest's word. So it is read here as
+it comes, and what is not a patch, or would touch what it must not, raises `errors.UnsafePatch`; nothing of it should
+be used before the whole has been read, which `save` and `text` see to.
 """
 
 import contextlib
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, NamedTuple
 
 from banger import errors
 from banger.api import routes
+from banger.api.workspace import Workspace
 from banger.sdk.client import Client
 from banger.sdk.exec import STDOUT, Command
 from banger.text import printable
@@ -23,6 +24,9 @@ from banger.workspace.judging import Caution, Judge
 from banger.workspace.patch import FileChange, Limits, Show, parse
 
 SAID_LIMIT = 4096
+
+_AS_OWNER: dict[str, object] = {"user": "0", "cwd": "/"}
+"""A workspace is root's."""
 
 
 class Patch(NamedTuple):
@@ -122,6 +126,20 @@ def read(
     return Patch(answer.base, files, judge.cautions, answer.left_out, size)
 
 
+def mark(client: Client, vm: str, workspace: Workspace, last: Workspace | None, names: Iterable[bytes]) -> None:
+    """Have the machine's git keep what an import brought that is in no commit, so that an export begins from there.
+
+    ``names`` are those of `guest_git.mark`. A machine that cannot is left alone: its exports begin from the commit.
+    """
+    argv = guest_git.mark(workspace.path, workspace.id, (last.id, last.commit) if last is not None else None)
+    request = {**_AS_OWNER, "argv": argv, "stdin": True}
+    cannot = contextlib.suppress(errors.CommandNotFound, errors.CommandNotExecutable, errors.GuestRefused)
+    with cannot, client.vm_exec(vm, request) as command:
+        command.write(b"".join(name + b"\0" for name in names))
+        command.close_stdin()
+        command.wait()
+
+
 def _question(client: Client, vm: str, base: str | None, path: str | None) -> _Question:
     record: dict[str, Any] | None = client.document(routes.VM_SHOW, vm).get("workspace")
     if base is not None and (not base or base.startswith(("-", ":")) or "\0" in base):
@@ -138,15 +156,15 @@ def _question(client: Client, vm: str, base: str | None, path: str | None) -> _Q
     elif not record["complete"]:
         raise errors.UsageError(detail=f"the import into {vm} broke off: repeat it, or say --base-commit")
     else:
-        bases = (record["commit"] or guest_git.EMPTY,)
+        bases = (guest_git.IMPORTED + record["id"], record["commit"] or guest_git.EMPTY)
     return _Question(vm, path or record["path"] if record else str(path), bases)
 
 
 @contextlib.contextmanager
 def _asked(client: Client, question: _Question) -> Iterator[_Answer]:
     """The machine's git, while it answers."""
-    request: dict[str, object] = {"argv": guest_git.argv(question.path, question.bases), "user": "0", "cwd": "/"}
-    with client.vm_exec(question.vm, request) as command:
+    argv = guest_git.changes(question.path, question.bases)
+    with client.vm_exec(question.vm, {**_AS_OWNER, "argv": argv}) as command:
         said = _said(command, question)
         held = bytearray()
         while b"\n\n" not in held:
@@ -180,7 +198,7 @@ def _failure(command: Command, question: _Question, complaint: bytes) -> errors.
     if command.exit_code == guest_git.NO_REPOSITORY:
         return errors.NoSuchPath(kind="git repository", path=f"{question.vm}:{question.path}")
     if command.exit_code == guest_git.NO_BASE:
-        missing = errors.NotFound(kind="commit", name=question.bases[0])
+        missing = errors.NotFound(kind="commit", name=question.bases[-1])
         missing.advise(f"{question.vm}:{question.path} does not have it; --base-commit names another")
         return missing
     if command.exit_code == guest_git.NO_GIT:

@@ -10,10 +10,10 @@ from typing import NamedTuple
 from banger import errors
 from banger.api.workspace import AskStates, Import, Workspace
 from banger.paths import Paths
-from banger.sdk import archive
+from banger.sdk import archive, export
 from banger.sdk.client import Client
 from banger.text import printable
-from banger.workspace import bundle, index, listing, plan, snapshot
+from banger.workspace import bundle, edits, index, listing, plan, snapshot
 from banger.workspace.listing import Listing
 from banger.workspace.plan import Plan
 from banger.workspace.snapshot import Snapshot
@@ -112,6 +112,7 @@ class _Import:
         wanted = self._wanted(bases)
         made = self._plan(wanted, bases)
         if made.stuck or (made.conflicts and not self._overwrite):
+            self._check_alone()
             raise self._conflict(made)
         files, moved = wanted
         if moved is not None and made.conflicts:
@@ -132,7 +133,12 @@ class _Import:
         top = os.fsencode(os.path.basename(self._path))
         room = os.path.join(Paths.from_environment().cache, "workspaces")
         pieces = bundle.stream(self._taken, made, told, top, room, files, moved)
-        return self._client.vm_workspace(self._vm, facts, pieces)
+        done = self._client.vm_workspace(self._vm, facts, pieces)
+        edited = edits.edited(self._taken)
+        if edited:
+            sent = [name for name in (*made.send, *made.remove) if not _of_git(name)]
+            export.mark(self._client, self._vm, done, self._last, sent if self._last is not None else edited)
+        return done
 
     def _bases(self) -> list[Listing]:
         if self._last is None:
@@ -233,6 +239,12 @@ class _Import:
                     extra[KEPT + b"%d" % int(time.time())] = there
         more = bundle.Moved({**moved.files, **extra}, moved.since, moved.shallow)
         return _Wanted(bundle.entries(more) | files, more)
+
+    def _check_alone(self) -> None:
+        """What looks like a conflict may be another import's work. Raises `errors.WorkspaceBusy`."""
+        now = self._client.vm_show(self._vm).workspace
+        if (now.id if now is not None else None) != self._base:
+            raise errors.WorkspaceBusy(name=self._vm)
 
     def _conflict(self, made: Plan) -> errors.WorkspaceConflict:
         names = [*made.stuck, *made.conflicts]

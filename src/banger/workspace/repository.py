@@ -9,8 +9,8 @@ from banger import errors
 from banger.text import printable
 from banger.workspace.git import Git
 
-_URL = re.compile(r"(?P<scheme>https?|ssh|git|file)://(?P<user>[^/@]*@)?(?P<rest>[^?#\s]*)", re.IGNORECASE)
-_SCP = re.compile(r"(?P<host>[A-Za-z0-9_.@-]+):(?P<path>(?!:)[^\s]+)")
+_URL = re.compile(r"(?P<scheme>https?|ssh|git|file)://(?P<user>[^/]*@)?(?P<rest>[^?#\s]*)", re.IGNORECASE)
+_SCP = re.compile(r"(?P<host>[A-Za-z0-9_.@-]+):(?P<path>(?!:|//)[^\s]+)")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ out; of another commit (``--branch`` with ``--from``) they are the commit's own,
 """
 
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -160,6 +161,8 @@ def _read(tree: Tree, name: bytes) -> Iterator[bytes]:
             raise errors.NoRepository(path=printable(name), reason="you may not read this file") from None
         raise errors.RepositoryChanged(path=printable(name), name="VM") from None
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise errors.RepositoryChanged(path=printable(name), name="VM")
         while data := os.read(descriptor, CHUNK):
             yield data
             if len(data) < CHUNK:

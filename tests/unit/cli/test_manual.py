@@ -52,9 +52,12 @@ def test_a_shorter_name_leads_to_the_page() -> None:
 
 
 def test_the_page_of_the_settings_has_each() -> None:
-    page = plain(PAGES["man5/banger-config.5"])
+    source = PAGES["man5/banger-config.5"]
+    page = plain(source)
     for setting in SETTINGS:
-        assert f"{setting.name} {words(setting.help)}" in page
+        assert words(setting.help) in page
+        assert roff.section(setting.head)[0] in source if setting.head else f"\\fB{setting.name}\\fP" in source
+        assert all(words(key.help)[1:] in page for key in setting.keys)
 
 
 @pytest.mark.parametrize("name", PAGES)

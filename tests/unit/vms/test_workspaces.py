@@ -67,9 +67,9 @@ class Scene:
             workspaces.take(self.machines, self.paths, ID, wanted, self.guest, chunks())  # type: ignore[arg-type]
         )
 
-    def base(self, **facts: str) -> Import:
+    def base(self) -> Import:
         last = self.workspace()
-        return Import(path=WANTED.path, source=WANTED.source, base=last.id if last else None, **facts)
+        return Import(path=WANTED.path, source=WANTED.source, base=last.id if last else None)
 
     def listing(self) -> bytes:
         return workspaces.listing(self.paths, ID)
