@@ -17,8 +17,8 @@ A flag of a command wins over the files; they win over the defaults below. Sizes
 PROJECT = """\
 What lies at the top of a git repository by the name `.banger.toml` says for `banger run` in it what a profile says, by
 the same keys without a head. It takes effect once you have agreed to its content: `banger run` asks on a terminal,
-`banger config trust` does it anywhere; `--no-profile` ignores it. A flag wins over it, it wins over `--profile`. It is at
-most 64 KiB. `image` is a name or a reference to a registry: what is read from this host is refused."""
+`banger config trust` does it anywhere; `--no-profile` ignores it. A flag wins over it, it wins over `--profile`. It is
+at most 64 KiB. `image` is a name or a reference to a registry: what is read from this host is refused."""
 
 HEAD = f"""# Configuration
 
