@@ -117,26 +117,20 @@ def _see(*links: str) -> list[str]:
 
 
 def _config() -> str:
-    """banger-config(5)."""
+    """banger-config(5): single settings, and then the tables that may be there under any name or several times."""
     from banger.config import reference
     from banger.config.settings import SETTINGS
 
-    plain = (
-        (roff.bold(each.name), f"{each.help} {help.sentence(each.kind)} Default: {reference.default(each)}.")
+    rows = (
+        (roff.bold(each.name), f"{each.help} {help.sentence(each.kind)} Default: {reference.shown_default(each)}.")
         for each in SETTINGS
         if not each.head
     )
-    body = [*roff.section("DESCRIPTION"), *roff.prose(reference.ABOUT), *roff.section("SETTINGS"), *roff.items(plain)]
+    body = [*roff.section("DESCRIPTION"), *roff.prose(reference.ABOUT), *roff.section("SETTINGS"), *roff.items(rows)]
     for each in SETTINGS:
         if each.head:
             keys = ((roff.bold(key.name), f"{help.sentence(key.help)} {help.sentence(key.kind)}") for key in each.keys)
             body += [*roff.section(each.head), *roff.prose(each.help), *roff.items(keys)]
     example = ['default_image = "debian-bookworm"', "", "[vm_defaults]", 'memory = "4G"', "vcpu = 2"]
-    body += [
-        *roff.section(".banger.toml"),
-        *roff.prose(reference.PROJECT),
-        *roff.section("EXAMPLE"),
-        *roff.code(example),
-    ]
-    body += _see(roff.link("banger", 1), roff.link("banger-config", 1))
+    body += [*roff.section("EXAMPLE"), *roff.code(example), *_see(roff.link("banger", 1))]
     return _page("banger-config", "settings of banger, in config.toml", [], body, section=5)

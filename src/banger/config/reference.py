@@ -14,18 +14,19 @@ which line of which file has decided it; `banger daemon stop` makes the next com
 A flag of a command wins over the files; they win over the defaults below. Sizes are written `"512M"`, `"4G"` or
 `"4GiB"`, or as a whole number of MiB."""
 
-PROJECT = """\
-What lies at the top of a git repository by the name `.banger.toml` says for `banger run` in it what a profile says, by
-the same keys without a head. It takes effect once you have agreed to its content: `banger run` asks on a terminal,
-`banger config trust` does it anywhere; `--no-profile` ignores it. A flag wins over it, it wins over `--profile`. It is
-at most 64 KiB. `image` is a name or a reference to a registry: what is read from this host is refused."""
-
 HEAD = f"""# Configuration
 
 {ABOUT} Where the files lie is told under [directories and files](state-directory.md).
 """
 
-PROJECT_PAGE = f"## .banger.toml\n\n{PROJECT}\n"
+PROJECT_PAGE = """\
+## .banger.toml
+
+What lies at the top of a git repository by this name says for `banger run` in it what a profile says, by the keys above
+without a head. It takes effect once you have agreed to its content: `banger run` asks on a terminal, `banger config
+trust` does it anywhere; `--no-profile` ignores it. A flag wins over it, it wins over `--profile`. It is at most 64 KiB.
+`image` is a name or a reference to a registry: what is read from this host is refused.
+"""
 
 
 def page() -> str:
@@ -43,7 +44,7 @@ def page() -> str:
         lines += [
             f"### `{name}`\n",
             f"{setting.help}\n",
-            f"{setting.kind[0].upper()}{setting.kind[1:]}. Default: {default(setting)}.\n",
+            f"{setting.kind[:1].upper()}{setting.kind[1:]}. Default: {shown_default(setting)}.\n",
         ]
     return "\n".join([*lines, PROJECT_PAGE])
 
@@ -58,6 +59,6 @@ def _table(setting: Setting) -> list[str]:
     return [*lines, "| key | value | |\n|---|---|---|", *rows, "\n```toml", *example, "```\n"]
 
 
-def default(setting: Setting) -> str:
-    """A default, as both pages show it."""
+def shown_default(setting: Setting) -> str:
+    """A setting's default as it is written in the file."""
     return "unset" if setting.default is None else f"`{written(setting.default, sized=setting.sized)}`"

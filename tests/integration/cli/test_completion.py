@@ -82,7 +82,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         with Client(home.paths.socket) as client:
             client.wait(client.vm_create(fakes.request("web")))
         (directory / "rootfs.tar").touch()
-        (directory / "wells.txt").touch()
+        (directory / "notes.txt").touch()
         yield home
         home.banger("rm", "web", check=True)
 
@@ -111,8 +111,8 @@ CASES = {
     "banger image import roo": "banger image import rootfs.tar ",
     "banger image import --dir=fun": "banger image import --dir=functions/",
     "banger cp web": "banger cp web:",
-    "banger cp wel": "banger cp wells.txt ",
-    "banger cp web:/etc/hostname wel": "banger cp web:/etc/hostname wells.txt ",
+    "banger cp note": "banger cp notes.txt ",
+    "banger cp web:/etc/hostname note": "banger cp web:/etc/hostname notes.txt ",
     "banger run --name w": "banger run --name w",
     "banger exec web -- l": "banger exec web -- l",
 }
