@@ -41,7 +41,8 @@ def in_documents() -> Iterator[Shown]:
     for path in DOCUMENTS:
         text, place = path.read_text(), str(path.relative_to(TREE))
         for kind, block in FENCED.findall(text):
-            for line in block.replace("\\\n", " ").splitlines():
+            for whole in block.replace("\\\n", " ").splitlines():
+                line = re.split(r"(?:^|\s)#\s", whole)[0]
                 for found in TYPED.finditer(line) if kind == "sh" or line.startswith("$ ") else ():
                     yield Shown(place, found[1])
         for found in INLINE.finditer(re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)):
