@@ -18,6 +18,10 @@ _Static_assert(sizeof(struct tar_header) == BLOCK, "a tar header is one block");
 
 int archive_extract(const char *destination);
 int archive_create(const char *path);
+
+/* Records of what `states_names`, ended by NULL, are below a directory. */
+extern char *const *states_names;
+int states_list(const char *directory);
 unsigned tar_checksum(const struct tar_header *header);
 /* The last part of a path, for `archive_create`'s names. */
 

@@ -298,6 +298,7 @@ static void open_stream(struct stream *s, int operation)
     case OP_SEND: session_send(s); break;
     case OP_KILL: session_kill(s); break;
     case OP_PUT:
+    case OP_STATES:
     case OP_GET: transfer_open(s); break;
     case OP_DIAL: dial_open(s); break;
     case OP_HEALTH:

@@ -58,8 +58,10 @@ void transfer_open(struct stream *s)
 
     if (!command_parse(&c, s->request, s->request_size) || !c.path || !*c.path)
         stream_refuse(s, BAD_REQUEST, "a malformed request for files");
-    else
-        start(s, s->operation == OP_PUT ? archive_extract : archive_create, c.path);
+    else {
+        states_names = c.argv; /* the child has them, however long we keep them */
+        start(s, s->operation == OP_PUT ? archive_extract : s->operation == OP_GET ? archive_create : states_list, c.path);
+    }
     command_free(&c);
     free(s->request);
     s->request = NULL;

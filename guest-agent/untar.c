@@ -50,6 +50,11 @@ static void fail(enum refusal kind, const char *what, const char *why)
     _exit(kind);
 }
 
+/* What the kernel refused, by errno. A disk that is full is no fault of the archive's or ours. */
+static void refuse(const char *what) __attribute__((noreturn));
+
+static void refuse(const char *what) { fail(errno == ENOSPC || errno == EDQUOT ? NO_SPACE : FAILED, what, strerror(errno)); }
+
 /* -- the stream --------------------------------------------------------------------------------------------------- */
 
 static bool fill(void)
@@ -107,7 +112,7 @@ static void write_all(int fd, const uint8_t *data, size_t size, const char *name
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            fail(FAILED, name, strerror(errno));
+            refuse(name);
         data += n;
         size -= (size_t)n;
     }
@@ -359,7 +364,7 @@ static void make_parents(char *name)
     for (char *slash = strchr(name, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = 0;
         if (mkdirat(root, name, 0755) && errno != EEXIST)
-            fail(FAILED, name, strerror(errno));
+            refuse(name);
         *slash = '/';
     }
 }
@@ -373,7 +378,7 @@ static void make_way(const char *name)
 static void own(const struct entry *e)
 {
     if (geteuid() == 0 && fchownat(root, e->name, e->uid, e->gid, AT_SYMLINK_NOFOLLOW))
-        fail(FAILED, e->name, strerror(errno));
+        refuse(e->name);
 }
 
 static void date(const struct entry *e)
@@ -392,7 +397,7 @@ static void extract_directory(const struct entry *e)
         return; /* the destination itself keeps what it has */
     if (mkdirat(root, e->name, 0700)) {
         if (errno != EEXIST)
-            fail(FAILED, e->name, strerror(errno));
+            refuse(e->name);
         if (fstatat(root, e->name, &status, 0) || !S_ISDIR(status.st_mode))
             fail(FAILED, e->name, "there is something else of this name");
     }
@@ -416,21 +421,38 @@ static void extract_file(const struct entry *e)
         fd = openat(root, e->name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     }
     if (fd < 0)
-        fail(FAILED, e->name, strerror(errno));
+        refuse(e->name);
     copy_data(fd, e->size, e->name);
     if (geteuid() == 0 && fchown(fd, e->uid, e->gid))
-        fail(FAILED, e->name, strerror(errno));
-    if (fchmod(fd, e->mode) || futimens(fd, times))
-        fail(FAILED, e->name, strerror(errno));
+        refuse(e->name);
+    if (futimens(fd, times) || fchmod(fd, e->mode)) /* the mode last: until then it is known for a part */
+        refuse(e->name);
     if (close(fd))
-        fail(FAILED, e->name, strerror(errno));
+        refuse(e->name);
     skip(padding(e->size));
+}
+
+/* An entry of type 'R' brings nothing: what stands at its name is removed. What is not there need not be removed, and a
+ * directory that somebody else has filled stays. */
+static void remove_entry(const struct entry *e)
+{
+    if (!*e->name || !unlinkat(root, e->name, 0))
+        return;
+    if (errno == EISDIR && !unlinkat(root, e->name, AT_REMOVEDIR))
+        return;
+    if (errno != ENOENT && errno != ENOTDIR && errno != ENOTEMPTY && errno != EEXIST)
+        refuse(e->name);
 }
 
 static void extract(struct entry *e)
 {
     normalise(e->name, e->name);
     leave_directories(e->name);
+    if (e->type == 'R') {
+        remove_entry(e);
+        skip(e->size + padding(e->size));
+        return;
+    }
     make_parents(e->name);
     if (e->type == '5' || !*e->name) {
         extract_directory(e);
@@ -440,14 +462,14 @@ static void extract(struct entry *e)
     } else if (e->type == '2') {
         make_way(e->name);
         if (symlinkat(e->link, root, e->name))
-            fail(FAILED, e->name, strerror(errno));
+            refuse(e->name);
         own(e);
         date(e);
     } else if (e->type == '1') {
         normalise(e->link, e->name);
         make_way(e->name);
         if (linkat(root, e->link, root, e->name, 0))
-            fail(FAILED, e->name, strerror(errno));
+            refuse(e->name);
     } else {
         fail(BAD_ARCHIVE, e->name, "neither a file nor a directory nor a link");
     }

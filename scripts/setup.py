@@ -45,6 +45,7 @@ RUN_PACKAGES = {
 TEST_PACKAGES = {
     "busybox-static": "busybox",
     "docker-registry": "docker-registry",
+    "gpg": "gpg",
     "openssh-client": "ssh",
     "iproute2": "ip",
     "nftables": "",
@@ -55,6 +56,10 @@ TEST_PACKAGES = {
     "squashfs-tools": "mksquashfs",
     "xfsprogs": "mkfs.xfs",
     "systemd": "systemd-analyze",
+    "zsh": "zsh",
+    "fish": "fish",
+    "man-db": "man",
+    "mandoc": "mandoc",
 }
 """What the tests and benches need besides."""
 

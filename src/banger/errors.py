@@ -123,6 +123,14 @@ class TokenReused(BangerError):
     hint = "give every new request a token of its own"
 
 
+class NotTrusted(BangerError):
+    """``directory`` is as a shell takes it."""
+
+    code, http, exit_status = "not_trusted", 409, 4
+    template = "nobody has agreed to what {path} sets"
+    hint = "'banger config trust {directory}' shows it and agrees to it, --no-profile goes without it"
+
+
 class InUse(BangerError):
     code, http, exit_status = "in_use", 409, 4
     template = "the {kind} {name!r} is used by: {users}"
@@ -141,6 +149,32 @@ class Busy(BangerError):
     code, http, exit_status = "busy", 409, 4
     template = "the {kind} {name!r} is in the middle of another change ({change})"
     hint = "wait for it, or try again"
+
+
+class NoRepository(BangerError):
+    """A path of this host whose repository cannot be imported."""
+
+    code, http, exit_status = "no_repository", 422, 2
+    template = "{path}: {reason}"
+    hint = ""
+
+
+class RepositoryChanged(BangerError):
+    code, http, exit_status = "repository_changed", 409, 4
+    template = "{path} was changed on this host while it was imported"
+    hint = "import again: 'banger vm workspace prepare {name}'"
+
+
+class WorkspaceConflict(BangerError):
+    code, http, exit_status = "workspace_conflict", 409, 4
+    template = "changed on this host and in {name!r} since the last import ({count}): {paths}"
+    hint = "save what the machine has, then import with --overwrite, which takes this host's"
+
+
+class WorkspaceBusy(BangerError):
+    code, http, exit_status = "workspace_busy", 409, 4
+    template = "another command imports into the workspace of {name!r}, or has just done so"
+    hint = "wait for it, then try again"
 
 
 class Cancelled(BangerError):
@@ -248,11 +282,16 @@ class StoreUnreadable(BangerError):
 
 
 class BadSetting(BangerError):
-    """``path`` is the file, ``key`` the setting in it."""
+    """``path`` is the file, ``line`` where in it (0 where that is not known), ``key`` the setting."""
 
     code, http, exit_status = "bad_setting", 500, 2
-    template = "{path}: {key}: {reason}"
-    hint = "docs/reference/config.md lists every setting"
+    template = "{where}: {key}: {reason}"
+    hint = "'banger config init --print' explains every setting"
+
+    def __init__(self, **data: object) -> None:
+        line = data.setdefault("line", 0)
+        data.setdefault("where", f"{data.get('path')}:{line}" if line else data.get("path"))
+        super().__init__(**data)
 
 
 # -- the host ---------------------------------------------------------------------------------------------------------
@@ -407,6 +446,14 @@ class VmmFailed(BangerError):
     hint = "'banger vm logs {name}' shows the console"
 
 
+class NoWayOut(BangerError):
+    """A machine was asked for that reaches the outside."""
+
+    code, http, exit_status = "no_way_out", 409, 4
+    template = "the machine would not reach the outside"
+    hint = "--nat lets it"
+
+
 class GuestPanicked(BangerError):
     code, http, exit_status = "guest_panicked", 500, 1
     template = "the guest's kernel panicked: {reason}"
@@ -439,6 +486,14 @@ class GuestRefused(BangerError):
     code, http, exit_status = "guest_refused", 422, 125
     template = "{reason}"
     hint = ""
+
+
+class GuestDiskFull(GuestRefused):
+    """``reason`` comes from the guest and is printable."""
+
+    code, http = "guest_disk_full", 507
+    template = "a disk of the machine is full: {reason}"
+    hint = "remove something in it, or give it more: 'banger vm set VM --disk-size SIZE --work-disk SIZE'"
 
 
 class CommandNotFound(BangerError):
@@ -497,6 +552,14 @@ class UnsafeArchive(BangerError):
     code, http, exit_status = "unsafe_archive", 422, 1
     template = "refusing what the guest sent: {entry}: {reason}"
     hint = "nothing outside the destination was touched"
+
+
+class UnsafePatch(BangerError):
+    """A patch that came out of a guest must not be applied here. ``path`` is safe to print."""
+
+    code, http, exit_status = "unsafe_patch", 422, 1
+    template = "refusing the machine's patch: {path}: {reason}"
+    hint = "nothing was written; 'banger vm workspace diff' shows it, 'banger cp' brings files out without a patch"
 
 
 def from_os(error: OSError, path: str) -> BangerError:

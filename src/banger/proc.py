@@ -12,8 +12,8 @@ import select
 import shutil
 import signal
 import subprocess
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from typing import IO, Any, NamedTuple
 
 from banger import errors
 from banger.log import printable
@@ -33,6 +33,7 @@ PACKAGES = {
     "debugfs": "e2fsprogs", "mke2fs": "e2fsprogs", "e2fsck": "e2fsprogs", "resize2fs": "e2fsprogs", "dpkg-deb": "dpkg",
     "apt-get": "apt", "apt-cache": "apt", "newuidmap": "uidmap", "depmod": "kmod", "lz4": "lz4", "xz": "xz-utils",
     "unshare": "util-linux", "setpriv": "util-linux",
+    "git": "git",
     "unsquashfs": "squashfs-tools", "prlimit": "util-linux", "ssh": "openssh-client", "ssh-keygen": "openssh-client",
 }  # fmt: skip
 """Which Debian package brings each host tool."""
@@ -136,22 +137,62 @@ def ask(argv: Sequence[str], *, timeout: float) -> str:
 
     Raises `errors.ToolMissing`, `errors.TimedOut`, `errors.ToolFailed`.
     """
-    tool = os.path.basename(argv[0])
-    try:
-        done = subprocess.run(
-            [find(argv[0]), *argv[1:]],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=environment(),
-            timeout=timeout,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise errors.TimedOut(what=tool, seconds=timeout) from None
-    if done.returncode != 0:
+    done = answer(argv, timeout=timeout)
+    if done.status != 0:
         detail = printable(done.stderr.decode("utf-8", "replace").strip()[-400:] or "no message")
-        raise errors.ToolFailed(tool=tool, status=f"status {done.returncode}", detail=detail)
+        raise errors.ToolFailed(tool=os.path.basename(argv[0]), status=f"status {done.status}", detail=detail)
     return done.stdout.decode("utf-8", "replace")
+
+
+def answer(
+    argv: Sequence[str],
+    *,
+    timeout: float,
+    input: bytes = b"",
+    env: Mapping[str, str] | None = None,
+    mortal: bool = False,
+) -> Result:
+    """As `run`, for who has no event loop to wait in; all of the output is kept, and any status is a result.
+
+    Raises `errors.ToolMissing`, `errors.TimedOut`.
+    """
+    guard = [find("setpriv"), "--pdeathsig", "KILL", "--"] if mortal else []
+    with subprocess.Popen(
+        [*guard, find(argv[0]), *argv[1:]],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(env),
+        start_new_session=True,
+    ) as process:
+        try:
+            stdout, stderr = process.communicate(input, timeout)
+        except subprocess.TimeoutExpired:
+            raise errors.TimedOut(what=os.path.basename(argv[0]), seconds=timeout) from None
+        finally:
+            kill_group(process.pid)
+    return Result(process.returncode, stdout, stderr)
+
+
+@contextlib.contextmanager
+def answering(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    """The stdin and stdout of a program that answers questions, for as long as the block lasts.
+
+    Raises `errors.ToolMissing`.
+    """
+    with subprocess.Popen(
+        [find(argv[0]), *argv[1:]],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment(env),
+        start_new_session=True,
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            yield process.stdin, process.stdout
+        finally:
+            kill_group(process.pid)
 
 
 class _SaidTooMuch(Exception):

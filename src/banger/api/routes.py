@@ -61,6 +61,7 @@ def structure(name: str) -> type:
 
 DAEMON_STATUS = Route("daemon_status", "GET /v1/daemon", "What the daemon is and has", reply="daemon.DaemonStatus")
 DAEMON_STOP = Route("daemon_stop", "POST /v1/daemon/stop", "End the daemon; its machines go on")
+CONFIG_SHOW = Route("config_show", "GET /v1/config", "The settings in force", reply="config.SettingList")
 DOCTOR = Route("doctor", "GET /v1/doctor", "Check this host", reply="daemon.Report")
 DOCTOR_FIX = Route("doctor_fix", "POST /v1/doctor/fix", "Clear away what is left over", reply="daemon.Report")
 OPENAPI = Route("openapi", "GET /v1/openapi.json", "This interface as an OpenAPI 3.1 document", stream="bytes")
@@ -169,6 +170,28 @@ VM_PUT = Route(
 )
 VM_GET = Route(
     "vm_get", "GET /v1/vms/{ref}/files", "Pack a path of a machine into an archive", stream="tar", query=("path",)
+)
+VM_STATES = Route(
+    "vm_states",
+    "POST /v1/vms/{ref}/states",
+    "What names in a machine are: kind and mode, size, time of change",
+    request="workspace.AskStates",
+    reply="workspace.FileStates",
+    limit=64 << 20,
+)
+VM_WORKSPACE = Route(
+    "vm_workspace",
+    "PUT /v1/vms/{ref}/workspace",
+    "Import a repository into a machine",
+    reply="workspace.Workspace",
+    stream="tar",
+    query=("path", "source", "commit", "branch", "start", "untracked", "base"),
+)
+VM_WORKSPACE_LISTING = Route(
+    "vm_workspace_listing",
+    "GET /v1/vms/{ref}/workspace/listing",
+    "What the last import into a machine brought, or was to bring",
+    stream="bytes",
 )
 VM_SESSION_START = Route(
     "vm_session_start",

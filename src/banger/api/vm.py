@@ -6,6 +6,7 @@ import msgspec
 
 from banger.api.operation import ErrorBody
 from banger.api.port import Forward
+from banger.api.workspace import Workspace
 
 VmState = Literal["created", "running", "stopped", "error"]
 
@@ -23,6 +24,8 @@ class CreateVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Of the disk that the guest has on /root."""
     nat: bool | None = None
     """Reach the outside through the host, where machines have an address of their own on the host's bridge."""
+    outside: bool = False
+    """Refused, before anything is made, where it would not reach the outside."""
     peers: bool | None = None
     """Reach, and be reached by, the other machines on that bridge that ask for it as well."""
     publish: list[str] = []
@@ -102,6 +105,8 @@ class Vm(msgspec.Struct, frozen=True, kw_only=True):
     peers: bool = False
     published: list[Forward] = []
     """Ports of the host that lead into it while it runs."""
+    workspace: Workspace | None = None
+    """The repository that was imported into it."""
     pid: int | None = None
     created: float
     started: float | None = None
@@ -159,7 +164,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 class ExecVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Run a command in a machine: the first message of the exec stream.
 
-    An empty ``argv`` means the user's login shell. What is None comes from the image's configuration.
+    An empty ``argv`` means the user's login shell. What is None comes from the image's configuration, but for ``cwd``:
+    where the machine has a workspace, what root runs is run there.
     """
 
     argv: list[str]
@@ -188,13 +194,15 @@ class ExecEvent(msgspec.Struct, frozen=True, kw_only=True):
     """A text message to the client of an exec stream.
 
     Binary messages are output: their first byte is 1 for stdout and 2 for stderr. ``ended`` has exactly one of
-    ``exit_code`` and ``signal``, or ``timed_out``; ``failed`` has ``error``.
+    ``exit_code`` and ``signal``, or ``timed_out``; ``failed`` has ``error``. The first event of a command that runs in
+    the machine's workspace has ``workspace``.
     """
 
     kind: Literal["started", "ended", "failed"]
     exit_code: int | None = None
     signal: int | None = None
     timed_out: bool = False
+    workspace: Workspace | None = None
     error: ErrorBody | None = None
 
 

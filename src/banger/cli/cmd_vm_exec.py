@@ -5,19 +5,62 @@ from banger.sdk.client import Client
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
+    from typing import Any
+
     from banger.cli.terminal import Terminal
     from banger.cli.verb import Namespace
+    from banger.sdk.exec import Command
 
 
 def run(arguments: "Namespace", terminal: "Terminal") -> int:
+    def begun(command: "Command") -> None:
+        if command.workspace is not None and not arguments.auto_prepare:
+            _warn(arguments.vm, command.workspace, terminal)
+
     with Client() as client:
+        if arguments.auto_prepare:
+            _prepare(client, arguments.vm, terminal)
         request = guest_command.request(arguments)
         if arguments.detach:
             from banger.cli import cmd_vm_session_start
 
             return cmd_vm_session_start.start(client, arguments.vm, request, terminal, arguments.json)
         capture = session.Capture() if arguments.json else None
-        command = session.run(client, arguments.vm, request, capture)
+        command = session.run(client, arguments.vm, request, capture, begun)
     if capture is not None:
         terminal.document(guest_command.document(arguments.vm, command, capture))
     return session.status(command)
+
+
+def _warn(vm: str, workspace: "dict[str, Any]", terminal: "Terminal") -> None:
+    """Say it when the host's repository is at another commit than the one that was imported."""
+    now = _moved(workspace)
+    if now is not None:
+        from banger.text import printable
+
+        was = f"at {workspace['commit'][:12]}" if workspace["commit"] else "without a commit"
+        there = f"{printable(workspace['source'])} is at {now[:12]}"
+        prepare = f"'banger vm workspace prepare {printable(vm, 64)}' imports that"
+        terminal.say(f"the workspace is {was}, {there}: {prepare}", "yellow")
+
+
+def _moved(workspace: "dict[str, Any]") -> "str | None":
+    from banger.workspace import head
+
+    return head.moved(workspace["source"], workspace["commit"], workspace.get("start"))
+
+
+def _prepare(client: Client, vm: str, terminal: "Terminal") -> None:
+    """Import what the host has now, unless the workspace has it already. Raises `errors.NotFound`: there is none."""
+    from banger import errors
+    from banger.api import routes
+
+    workspace = client.document(routes.VM_SHOW, vm).get("workspace")
+    if workspace is None:
+        missing = errors.NotFound(kind="workspace", name=vm)
+        missing.advise(f"'banger vm workspace prepare {vm} PATH' imports one")
+        raise missing
+    if not workspace["complete"] or _moved(workspace) is not None:
+        from banger.sdk import workspace as importing
+
+        importing.prepare(client, vm)

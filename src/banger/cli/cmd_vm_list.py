@@ -23,6 +23,7 @@ COLUMNS = (
     ("memory", "MEMORY"),
     ("disk_size", "DISK"),
     ("address", "ADDRESS"),
+    ("workspace", "WORKSPACE"),
     ("id", "ID"),
     ("created", "CREATED"),
 )
@@ -41,6 +42,7 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
             "id": vm["id"][:12],
             "memory": sizes[vm["memory"]],
             "disk_size": sizes[vm["disk_size"]],
+            "workspace": workspace(vm),
             "created": format_age(now - vm["created"]),
         }
 
@@ -52,3 +54,9 @@ def state(vm: "dict[str, Any]") -> str:
     reason = (vm.get("stop_reason") or "").partition(":")[0]
     told = vm["state"] == "stopped" and reason not in ("", "powered off")
     return f"stopped ({reason})" if told else str(vm["state"])
+
+
+def workspace(vm: "dict[str, Any]") -> str | None:
+    """Where its repository is, and whether all of it is there."""
+    found = vm.get("workspace")
+    return found and (found["path"] if found["complete"] else f"{found['path']} (incomplete)")

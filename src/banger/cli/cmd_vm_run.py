@@ -12,49 +12,90 @@ from banger.cli import guest_command, machine, session
 from banger.cli.change import carry_out
 from banger.cli.stopwatch import Stopwatch
 from banger.cli.terminal import cell
+from banger.paths import project_file
 from banger.sdk.client import Client
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
     import signal
 
+    from banger.bootstrap.plan import Plan
     from banger.cli.terminal import Terminal
     from banger.cli.verb import Namespace
+    from banger.sdk.change import Change
     from banger.sdk.exec import Command
     from banger.sdk.transport import Reply
+    from banger.workspace.snapshot import Snapshot
+
+    Taken = tuple[Snapshot, Plan]
 else:
     import _signal as signal  # as in `banger.cli.session`
 
 
 def run(arguments: "Namespace", terminal: "Terminal") -> int:
+    said = _said(arguments, terminal)
     _refuse_nonsense(arguments)
     watch = Stopwatch()
+    taken: Taken | None = None
+    if arguments.path is not None:
+        from banger.cli import bootstrap, workspace  # who takes no repository along does not pay for it
+
+        what = workspace.taken(arguments)
+        taken = what, bootstrap.planned(arguments, what)
+        if arguments.dry_run:
+            workspace.show(what, workspace.place(what), arguments.json, terminal)
+            bootstrap.foretell(taken[1], terminal)
+            return 0
+        watch.mark("read")
     with Client() as client:
         client.connect()
         watch.mark("connect")
         wanted = machine.request(arguments, ephemeral=arguments.rm)
-        held, change = machine.create(client, wanted, terminal)
+        if said:
+            from banger.cli import profile
+
+            wanted = profile.merged(said, wanted)
+        held, change = _make(client, wanted, taken, terminal)
         watch.mark_change(change)
         name = change.subject
         if arguments.detach:
+            if taken is not None:
+                _import(client, name, taken, terminal, watch, wait=True)
             return _started(arguments, name, watch, terminal)
         capture = session.Capture() if arguments.json else None
-        command = _execute(client, arguments, name, capture, held, terminal, watch)
+        command = _execute(client, arguments, name, taken, capture, held, terminal, watch)
     if capture is not None:
         document = guest_command.document(name, command, capture)
         terminal.document({**document, "phases": watch.phases(), "seconds": watch.seconds()})
     return session.status(command)
 
 
+def _said(arguments: "Namespace", terminal: "Terminal") -> dict[str, object]:
+    """What profiles say; where there is none, that costs no more than a look."""
+    directory = "."
+    if not arguments.profile and (arguments.no_profile or project_file(directory) is None):
+        return {}
+    from banger.cli import profile
+
+    return profile.settled(arguments, directory, terminal)
+
+
 def _refuse_nonsense(arguments: "Namespace") -> None:
     """What could only be found out after a machine was made is refused before."""
+    if arguments.path is None and (
+        arguments.branch or getattr(arguments, "from") or arguments.include_untracked or arguments.dry_run
+    ):
+        raise banger.errors.UsageError(
+            detail="--branch, --from, --include-untracked and --dry-run are about a repository: say which, as PATH"
+        )
     if arguments.detach and arguments.rm:
         raise banger.errors.UsageError(detail="--detach leaves a machine and --rm deletes it: use one of them")
     if arguments.detach and arguments.command:
         raise banger.errors.UsageError(
             detail="--detach takes no command: start the machine with it, then use 'banger exec --detach'"
         )
-    if arguments.json and not arguments.command and not arguments.detach and os.isatty(session.STDIN_FD):
+    shell = not arguments.command and not arguments.detach and not arguments.dry_run
+    if arguments.json and shell and os.isatty(session.STDIN_FD):
         raise banger.errors.UsageError(detail="--json needs a command: a shell on a terminal makes no document")
 
 
@@ -70,6 +111,7 @@ def _execute(
     client: Client,
     arguments: "Namespace",
     name: str,
+    taken: "Taken | None",
     capture: session.Capture | None,
     held: "Reply | None",
     terminal: "Terminal",
@@ -78,6 +120,9 @@ def _execute(
     shell = not arguments.command and not arguments.entrypoint
     request = guest_command.request(arguments, shell=shell)
     try:
+        if taken is not None:
+            cwd = _import(client, name, taken, terminal, watch)
+            request["cwd"] = request["cwd"] or cwd
         command = session.run(client, name, request, capture)
         watch.mark("exec")
     except banger.errors.CommandNotFound as error:
@@ -95,6 +140,34 @@ def _execute(
     if not arguments.rm and capture is None:
         terminal.say(f"{cell(name)} goes on running; 'banger rm {cell(name)}' deletes it", "dim")
     return command
+
+
+def _make(
+    client: Client, wanted: dict[str, object], taken: "Taken | None", terminal: "Terminal"
+) -> "tuple[Reply | None, Change]":
+    """Make the machine; one that could not get the tools that its repository manages is refused."""
+    if taken is None or not taken[1].managed:
+        return machine.create(client, wanted, terminal)
+    try:
+        return machine.create(client, {**wanted, "outside": True}, terminal)
+    except banger.errors.NoWayOut as refused:
+        from banger.cli import bootstrap
+
+        bootstrap.no_way(refused, taken[1])
+        raise
+
+
+def _import(
+    client: Client, name: str, taken: "Taken", terminal: "Terminal", watch: Stopwatch, *, wait: bool = False
+) -> str:
+    """Bring the repository and begin with its tools; where commands run from then on."""
+    from banger.cli import bootstrap, workspace
+
+    what, plan = taken
+    workspace.bring(client, name, what, terminal)
+    watch.mark("import")
+    bootstrap.carry_out(client, name, plan, what, terminal, wait=wait)
+    return workspace.directory(what)
 
 
 def _delete(client: Client, name: str, terminal: "Terminal") -> None:

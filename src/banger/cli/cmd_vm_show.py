@@ -44,6 +44,7 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
             ("host key", vm.get("host_key")),
             ("reaches", _reaches(vm)),
             ("published", _published(vm)),
+            ("workspace", _workspace(vm)),
             ("pid", vm.get("pid")),
             ("created", _ago(vm["created"], now)),
             ("started", _ago(vm.get("started"), now)),
@@ -90,6 +91,16 @@ def _reaches(vm: "dict[str, Any]") -> str | None:
 def _published(vm: "dict[str, Any]") -> str | None:
     """The ports of this host, each with the guest's, and why it does not work if it does not."""
     return ", ".join(map(forward, vm.get("published", ()))) or None
+
+
+def _workspace(vm: "dict[str, Any]") -> str | None:
+    """Where its repository is, which one, and what of it."""
+    found = vm.get("workspace")
+    if found is None:
+        return None
+    at = f"{found['branch'] or 'detached'} at {found['commit'][:12]}" if found["commit"] else "without commits"
+    state = "" if found["complete"] else "; incomplete: 'banger vm workspace prepare' mends it"
+    return f"{found['path']} from {found['source']} ({at}){state}"
 
 
 def forward(told: "dict[str, Any]") -> str:

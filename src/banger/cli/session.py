@@ -16,6 +16,7 @@ from banger.sdk.exec import STDERR, Command
 TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
     import signal
+    from collections.abc import Callable
     from types import FrameType
 
     from banger.sdk.client import Client
@@ -164,13 +165,23 @@ def size() -> tuple[int, int]:
     return 24, 80
 
 
-def run(client: "Client", reference: str, request: "dict[str, object]", capture: Capture | None = None) -> Command:
+def run(
+    client: "Client",
+    reference: str,
+    request: "dict[str, object]",
+    capture: Capture | None = None,
+    begun: "Callable[[Command], None] | None" = None,
+) -> Command:
     """Run a command, asked for in the terms of `banger.api.vm.ExecVm`, on this process's streams or into ``capture``.
+
+    ``begun`` is called before its first output.
 
     Raises what `Command` does, and KeyboardInterrupt when the command ignored being interrupted.
     """
     raw = bool(request["tty"]) and os.isatty(STDIN_FD)
     with client.vm_exec(reference, request) as command:
+        if begun is not None:
+            begun(command)
         pump = _Pump(command, bool(request["stdin"]))
         _carry(command, pump, raw, _Signals(pump, raw), capture)
     return command

@@ -66,6 +66,10 @@ class Call(Generic[B]):
             raise errors.UsageError(detail=f"the parameter {name} is missing")
         return value
 
+    def optional(self, name: str) -> str | None:
+        """A parameter that may be missing, or empty."""
+        return self.request.query_params.get(name) or None
+
     def texts(self, name: str) -> list[str]:
         """A parameter that may be repeated, or missing."""
         return self.request.query_params.getlist(name)

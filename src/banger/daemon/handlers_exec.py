@@ -21,6 +21,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from banger import errors
 from banger.api.session import AttachSession
 from banger.api.vm import ExecEvent, ExecInput, ExecVm
+from banger.api.workspace import Workspace
 from banger.daemon.call import decode
 from banger.daemon.peer import SOCKET, gone
 from banger.daemon.services import Command, Services
@@ -51,8 +52,9 @@ async def vm_exec(websocket: WebSocket, services: Services) -> None:
     """Serve one command from its stream's handshake to its end."""
 
     async def serve() -> ExecEvent:
-        request = await _asked(websocket, REQUEST)
-        return await _Attached(websocket, await services.vms.exec(_named(websocket, "ref"), request)).run()
+        request, machine = await _asked(websocket, REQUEST), _named(websocket, "ref")
+        workspace = services.vms.place(machine, request)
+        return await _Attached(websocket, await services.vms.exec(machine, request), workspace).run()
 
     await _conclude(websocket, serve)
 
@@ -106,9 +108,10 @@ async def _tell(websocket: WebSocket, event: ExecEvent) -> None:
 class _Attached:
     """A running command and its client."""
 
-    def __init__(self, websocket: WebSocket, command: Command) -> None:
+    def __init__(self, websocket: WebSocket, command: Command, workspace: Workspace | None = None) -> None:
         self._websocket = websocket
         self._command = command
+        self._workspace = workspace
         self._stdin: asyncio.Queue[bytes | None] = asyncio.Queue(STDIN_WAITING)
 
     async def run(self) -> ExecEvent:
@@ -138,7 +141,7 @@ class _Attached:
 
     async def _write_client(self) -> ExecEvent:
         """Send the output and then how it ended."""
-        await _tell(self._websocket, ExecEvent(kind="started"))
+        await _tell(self._websocket, ExecEvent(kind="started", workspace=self._workspace))
         async for channel, data in self._command.output():
             head = bytes((channel,))
             for start in range(0, len(data), FRAME):

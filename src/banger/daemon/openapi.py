@@ -33,6 +33,12 @@ QUERY: dict[str, tuple[dict[str, object], str, bool]] = {
         True,
     ),
     "path": ({"type": "string"}, "An absolute path in the machine", True),
+    "source": ({"type": "string"}, "The repository's absolute path on the host", True),
+    "commit": ({"type": "string"}, "Its HEAD; left out where there are no commits", False),
+    "branch": ({"type": "string"}, "The branch that HEAD is on, unless it is detached", False),
+    "start": ({"type": "string"}, "The host's name for the commit, where the branch is the guest's alone", False),
+    "untracked": ({"type": "boolean", "default": False}, "Files that git does not track come along", False),
+    "base": ({"type": "string"}, "Id of the import that this one was made for, if there was one", False),
 }
 """Schema, meaning and necessity of every query parameter."""
 

@@ -15,12 +15,13 @@ import asyncio
 import contextlib
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from banger import errors
 from banger.guest import files, listeners, machine, session, wire
 from banger.guest.command import ExecSpec, GuestCommand
 from banger.guest.connection import GuestConnection
+from banger.guest.files import State
 from banger.guest.listeners import Listeners
 from banger.guest.machine import GuestHealth
 from banger.guest.session import Attaching, Attachment, Session
@@ -261,6 +262,18 @@ class Channel:
         async with contextlib.aclosing(files.get(stream)) as pieces:
             async for data in pieces:
                 yield data
+
+    async def states(self, path: str, names: Sequence[bytes]) -> list[State | None]:
+        """What names below a directory of the guest are, None for those that are not there. Links are not followed in
+        a name's last part. Raises `errors.GuestRefused`, `errors.ProtocolViolation`."""
+        where = wire.field(wire.Field.PATH, path)
+
+        async def ask(some: Sequence[bytes]) -> Stream:
+            return await self._open(
+                wire.Operation.STATES, where + b"".join(wire.field(wire.Field.ARG, n) for n in some)
+            )
+
+        return await files.states(ask, names)
 
     async def dial(self, port: int, host: str = "127.0.0.1") -> GuestConnection:
         """A TCP connection from inside the guest to ``host``, a numeric address or "localhost"."""

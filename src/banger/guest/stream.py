@@ -194,6 +194,8 @@ def refusal(result: wire.Result, what: str, noun: str = "") -> errors.BangerErro
         return errors.CommandNotExecutable(command=printable(what), reason=text)
     if kind == wire.Refusal.NO_ENTRY and noun:
         return errors.NotFound(kind=noun, name=printable(what))
+    if kind == wire.Refusal.NO_SPACE:
+        return errors.GuestDiskFull(reason=text)
     if kind == wire.Refusal.NAME_TAKEN:
         return errors.AlreadyExists(kind="session", name=text)
     if kind == wire.Refusal.SESSION_ENDED:

@@ -77,6 +77,7 @@ class Operation(enum.IntEnum):
     POWEROFF = 12
     LISTENERS = 13
     SEND = 14
+    STATES = 15
 
 
 class Field(enum.IntEnum):
@@ -146,6 +147,7 @@ class Refusal(enum.IntEnum):
     SESSION_ENDED = 11
     STDIN_TAKEN = 12
     STDIN_CLOSED = 13
+    NO_SPACE = 14
 
 
 class Frame(NamedTuple):

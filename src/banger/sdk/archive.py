@@ -124,7 +124,7 @@ def unpack(chunks: Iterable[bytes], dest: str, rename: Rename | None = None, lim
     root = os.open(dest, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     tree = _Tree(root)
     try:
-        reader = _Reader(chunks)
+        reader = Reader(chunks)
         total, count = 0, 0
         bounds = limits or Limits()
         while (entry := reader.next_entry()) is not None:
@@ -156,7 +156,7 @@ class _Entry(NamedTuple):
     linkname: str
 
 
-def _extract(tree: "_Tree", reader: "_Reader", entry: _Entry, rename: Rename) -> None:
+def _extract(tree: "_Tree", reader: "Reader", entry: _Entry, rename: Rename) -> None:
     parts = judge(rename(entry.name))
     if entry.type == tarfile.DIRTYPE:
         tree.directory(parts, entry)
@@ -287,7 +287,7 @@ class _Tree:
             os.close(source)
 
 
-class _Reader:
+class Reader:
     """Tar entries out of pieces of any size; holds one piece and one header."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any, Self, TypeVar
 
     from banger.api.catalog import CatalogList
+    from banger.api.config import SettingList
     from banger.api.daemon import DaemonStatus, OperationList, Report
     from banger.api.event import Event
     from banger.api.image import CacheUse, Image, ImageList, ImportImage, PullImage, RegisterImage
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from banger.api.routes import Route
     from banger.api.space import Space
     from banger.api.vm import CreateVm, ExecVm, Health, SetVm, Vm, VmList, VmStatsList
+    from banger.api.workspace import AskStates, FileStates, Import, Workspace
     from banger.sdk.change import Change
     from banger.sdk.exec import Command
     from banger.sdk.sessions import Sessions
@@ -189,6 +191,12 @@ class Client:
         """End the daemon; its machines go on."""
         self.open(routes.DAEMON_STOP).read()
 
+    def config_show(self) -> "SettingList":
+        """The settings in force, and who has decided each."""
+        from banger.api.config import SettingList
+
+        return self._call(routes.CONFIG_SHOW, SettingList)
+
     def doctor(self, route: "Route" = routes.DOCTOR) -> "Report":
         """What this host offers, and what it lacks."""
         from banger.api.daemon import Report
@@ -320,6 +328,29 @@ class Client:
     def vm_get(self, ref: str, path: str) -> Reply:
         """A path of a machine as a tar archive; its bytes are the guest's making."""
         return self.open(routes.VM_GET, ref, query={"path": path}, quiet=True)
+
+    def vm_states(self, ref: str, request: "AskStates") -> "FileStates":
+        """What names in a machine are. Raises `errors.WrongState`, `errors.GuestRefused`."""
+        from banger.api.workspace import FileStates
+
+        return self._call(routes.VM_STATES, FileStates, ref, request)
+
+    def vm_workspace(self, ref: str, wanted: "Import", archive: "Body") -> "Workspace":
+        """Unpack a repository into a machine and put that on record (`banger.sdk.workspace` makes the archive).
+
+        Raises `errors.WorkspaceBusy`, `errors.WrongState`, `errors.GuestRefused`.
+        """
+        from banger.api.workspace import Workspace
+        from banger.sdk.decoding import decoder
+
+        facts = {name: getattr(wanted, name) for name in routes.VM_WORKSPACE.query}
+        query = {name: value if isinstance(value, str) else "true" for name, value in facts.items() if value}
+        with self.open(routes.VM_WORKSPACE, ref, body=archive, query=query, quiet=True) as reply:
+            return decoder(Workspace)(reply.read())
+
+    def vm_workspace_listing(self, ref: str) -> bytes:
+        """What the last import's client wrote down of it, and one that broke off. Raises `errors.NotFound`."""
+        return self.open(routes.VM_WORKSPACE_LISTING, ref).read()
 
     def vm_hold(self, ref: str) -> Reply:
         """Keep an ephemeral machine until the reply is closed, or this process is gone."""

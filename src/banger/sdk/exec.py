@@ -68,6 +68,8 @@ class Command:
         self.signal: int | None = None
         """The signal that ended it."""
         self.timed_out = False
+        self.workspace: dict[str, Any] | None = None
+        """The machine's workspace (`banger.api.workspace.Workspace`), where the command runs in it."""
         self.ended = False
         self._websocket = WebSocket(transport, target(route, ref))
         try:
@@ -104,6 +106,8 @@ class Command:
             if event.get("error") is None:
                 raise banger.errors.InternalError(detail="the daemon gave no reason")
             raise told(event["error"])
+        if event["kind"] == "started":
+            self.workspace = event.get("workspace")
         if event["kind"] == "ended":
             self.ended = True
             self.exit_code, self.signal = event.get("exit_code"), event.get("signal")
@@ -173,6 +177,7 @@ _EVENT: "document.Kind" = {
     "exit_code": (int, None),
     "signal": (int, None),
     "timed_out": (bool, None),
+    "workspace": (dict, None),
     "error": (dict, None),
 }
 

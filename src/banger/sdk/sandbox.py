@@ -25,6 +25,7 @@ from banger.text import printable
 if TYPE_CHECKING:
     from banger.api.operation import Operation
     from banger.api.vm import Health, Vm
+    from banger.sdk.export import Patch
     from banger.sdk.sessions import Sessions
     from banger.sdk.transport import Reply
 
@@ -245,6 +246,18 @@ class Sandbox:
         from banger.sdk import files
 
         files.get(self.client, self.name, remote, local)
+
+    def export(self, file: str | None = None, *, base: str | None = None, path: str | None = None) -> "Patch":
+        """What was changed in the workspace, as a patch for ``git apply``: in ``file``, all or nothing, or in memory.
+
+        ``base`` is a commit to begin from instead of the imported one, ``path`` another repository in the machine.
+        Raises `errors.UnsafePatch`, `errors.NotFound`, `errors.NoSuchPath`, `errors.CommandFailed`.
+        """
+        from banger.sdk import export
+
+        if file is not None:
+            return export.save(self.client, self.name, file, base=base, path=path)
+        return export.text(self.client, self.name, base=base, path=path)
 
     # -- the machine -------------------------------------------------------------------------------------------------
 

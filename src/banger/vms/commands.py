@@ -1,14 +1,16 @@
 """From a request to run a command to what the agent is told: the image's own wishes, the machine's, the client's.
 
-Later wins: the image's environment, the machine's, the request's. Working directory and user are the image's unless
-the request names others. Entrypoint and default command are used only when they are asked for: a machine is
-a place to run commands in, and ``vm exec -- ls`` must list files whatever the image was made for.
+Later wins: the image's environment, the machine's, the request's. The user is the image's unless the request names
+another; the working directory is the request's, or the machine's workspace, or the image's. Entrypoint and default
+command are used only when they are asked for: a machine is a place to run commands in, and ``vm exec -- ls`` must list
+files whatever the image was made for.
 """
 
 from collections.abc import Mapping
 
 from banger.api.image import ImageConfig
 from banger.api.vm import ExecVm
+from banger.api.workspace import Workspace
 from banger.guest.command import ExecSpec
 from banger.vms import wanted
 
@@ -18,15 +20,26 @@ LOGIN_SHELL_AT_HOME = ("/bin/sh", "-c", 'cd "${HOME:-/}" 2>/dev/null; exec "${SH
 account; an image without /bin/sh has no shell."""
 
 
-def exec_spec(request: ExecVm, config: ImageConfig, machine: Mapping[str, str]) -> ExecSpec:
-    """What the agent is asked for. Raises `errors.UsageError`."""
+def place(request: ExecVm, config: ImageConfig, workspace: Workspace | None) -> Workspace | None:
+    """The workspace, where a command is to run in it: as root, whose it is, and no directory was named."""
+    user = (request.user or config.user or "0").partition(":")[0]
+    if workspace is None or not workspace.complete or request.cwd or user not in ("", "0", "root"):
+        return None
+    return workspace
+
+
+def exec_spec(
+    request: ExecVm, config: ImageConfig, machine: Mapping[str, str], workspace: Workspace | None = None
+) -> ExecSpec:
+    """What the agent is asked for; ``workspace`` is that of `place`. Raises `errors.UsageError`."""
     env = dict(each.split("=", 1) for each in config.env if "=" in each)
     env.update(machine)
     env.update(wanted.environment(request.env))
+    cwd = request.cwd or (workspace.path if workspace is not None else config.cwd) or None
     return ExecSpec(
-        argv=tuple(_argv(request, config)),
+        argv=tuple(_argv(request, config, cwd)),
         env=env,
-        cwd=request.cwd or config.cwd or None,
+        cwd=cwd,
         user=request.user or config.user or None,
         tty=(request.rows, request.cols) if request.tty else None,
         timeout=request.timeout,
@@ -34,8 +47,8 @@ def exec_spec(request: ExecVm, config: ImageConfig, machine: Mapping[str, str]) 
     )
 
 
-def _argv(request: ExecVm, config: ImageConfig) -> list[str]:
+def _argv(request: ExecVm, config: ImageConfig, cwd: str | None) -> list[str]:
     argv = request.argv
     if request.entrypoint:
         argv = config.entrypoint + (argv or config.cmd)
-    return argv or list(LOGIN_SHELL if request.cwd or config.cwd else LOGIN_SHELL_AT_HOME)
+    return argv or list(LOGIN_SHELL if cwd else LOGIN_SHELL_AT_HOME)

@@ -13,6 +13,7 @@ import logging
 import os
 import stat
 import weakref
+from collections.abc import Callable
 
 import msgspec
 
@@ -54,10 +55,14 @@ async def kept(paths: Paths, record: VmRecord | None) -> None:
 
     Writers of one machine's file take turns in the order in which they came, so that the newest record is the last.
     """
-    if record is None:
-        return
-    async with _turn(paths, record.id):
-        writing = asyncio.ensure_future(asyncio.to_thread(keep, paths, record))
+    if record is not None:
+        await in_turn(paths, record.id, lambda: keep(paths, record))
+
+
+async def in_turn(paths: Paths, vm_id: str, write: Callable[[], None]) -> None:
+    """Have a file written in a machine's directory: in a thread, in turns, and never left in the middle."""
+    async with _turn(paths, vm_id):
+        writing = asyncio.ensure_future(asyncio.to_thread(write))
         try:
             await asyncio.shield(writing)
         except asyncio.CancelledError:

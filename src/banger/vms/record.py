@@ -10,6 +10,7 @@ import msgspec
 
 from banger.api.port import Forward
 from banger.api.vm import PendingVm, Vm, VmState
+from banger.api.workspace import Workspace
 from banger.engine.events import Events
 from banger.store.records import Records
 from banger.vmm.driver import Handle, Network, TapNetwork, UserNetwork
@@ -61,10 +62,14 @@ class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What its network reaches, where it is banger's own: see `banger.net.service.Guest`."""
     publish: tuple[Published, ...] = ()
     """Ports of the host that lead into it while it runs."""
+    workspace: Workspace | None = None
+    """The repository that it was given last; see `workspaces`."""
     assets: str = ""
     """Digest of the guest assets that its root has had since its last start; empty while it has those of its image."""
     host_key: str = ""
     """The public half of its sshd's host key; empty until a start has brought it one."""
+    given: str = ""
+    """Digest of what of the host's it was last given on its work disk; see `given`."""
     slot: int = 0
     """Smallest number that no other machine had: under root, the monitor's uid follows from it."""
     handle: Handle | None = None
@@ -110,6 +115,7 @@ def view(record: VmRecord, operation: str | None, published: Sequence[Forward] =
         nat=isinstance(record.network, UserNetwork) or (record.network is not None and record.nat),
         peers=isinstance(record.network, TapNetwork) and record.peers,
         published=list(published),
+        workspace=record.workspace,
         pid=running.pid if running else None,
         created=record.created,
         started=record.started,

@@ -13,7 +13,7 @@ from banger.api.session import AttachSession, SessionInfo, SessionList, SessionL
 from banger.guest import session as guest
 from banger.guest.channel import Channel
 from banger.guest.session import Attaching, Attachment
-from banger.vms import commands, names
+from banger.vms import names
 from banger.vms.record import VmRecord
 from banger.vms.talking import Talking
 
@@ -36,7 +36,7 @@ class Sessions(Talking):
         """Start one. Raises `errors.InvalidName`, `errors.AlreadyExists`, and what `Channel.exec` raises."""
         name = names.check(request.name) if request.name is not None else ""
         record, channel = await self._holding(ref, change=True)
-        spec = commands.exec_spec(request, self._parts.images.config(record.image_id), record.env)
+        spec = self._spec(record, request)
         self._leases.activity.touch(record.id)
         try:
             started = await channel.session_start(spec, name)

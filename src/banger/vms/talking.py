@@ -14,12 +14,13 @@ from banger import errors
 from banger.api.operation import Operation
 from banger.api.port import Forward, Forwarded, VmPorts
 from banger.api.vm import ExecVm, Health
+from banger.api.workspace import AskStates, FileState, FileStates, Import, Workspace
 from banger.engine.engine import Engine
 from banger.guest import web
 from banger.guest.channel import Channel
-from banger.guest.command import GuestCommand
+from banger.guest.command import ExecSpec, GuestCommand
 from banger.guest.connection import GuestConnection
-from banger.vms import commands, console, ports, published, publishing
+from banger.vms import commands, console, ports, published, publishing, workspaces
 from banger.vms.holds import Holds
 from banger.vms.leases import Leases
 from banger.vms.parts import Parts
@@ -42,6 +43,7 @@ class Talking:
 
     def __init__(self) -> None:
         self._background: set[asyncio.Task[None]] = set()
+        self._importing: set[str] = set()
 
     async def health(self, ref: str) -> Health:
         """What the agent says of its machine. Raises `errors.WrongState`, `errors.GuestSilent`, `errors.AgentLost`."""
@@ -104,10 +106,19 @@ class Talking:
         path = console.path(self._parts.paths.vm(record.id))
         return console.read(path, (lambda: self._alive(record.id)) if follow else None)
 
+    def place(self, ref: str, request: ExecVm) -> Workspace | None:
+        """The workspace that a command is to run in, if any. Raises `errors.NotFound`."""
+        record = self._machines.find(ref)
+        return commands.place(request, self._parts.images.config(record.image_id), record.workspace)
+
+    def _spec(self, record: VmRecord, request: ExecVm) -> ExecSpec:
+        config = self._parts.images.config(record.image_id)
+        return commands.exec_spec(request, config, record.env, commands.place(request, config, record.workspace))
+
     async def exec(self, ref: str, request: ExecVm) -> GuestCommand:
         """Start a command; an ephemeral machine is held until it has ended. Raises what `Channel.exec` raises."""
         record, channel = await self._own(ref)
-        spec = commands.exec_spec(request, self._parts.images.config(record.image_id), record.env)
+        spec = self._spec(record, request)
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._hold(record))
             command = await channel.exec(spec)
@@ -127,6 +138,36 @@ class Talking:
             async with contextlib.aclosing(channel.get(path)) as pieces:  # type: ignore[type-var]
                 async for data in pieces:
                     yield data
+
+    async def states(self, ref: str, request: AskStates) -> FileStates:
+        """What names below a directory of the guest are. Raises `errors.GuestRefused`, `errors.UsageError`."""
+        if not request.path or any(not each or b"\0" in each for each in (request.path.encode(), *request.names)):
+            raise errors.UsageError(detail="a name is not empty and has no zero byte")
+        record, channel = await self._attached(ref)
+        with self._hold(record):
+            found = await channel.states(request.path, request.names)
+        return FileStates(states=[each and FileState(*each) for each in found])
+
+    async def import_workspace(self, ref: str, wanted: Import, chunks: AsyncIterator[bytes]) -> Workspace:
+        """Unpack a repository, on record before and after: see `workspaces`. One import at a time of one machine; no
+        change waits for it. Raises `errors.WorkspaceBusy`, `errors.GuestRefused`, `errors.AgentLost`."""
+        workspaces.check(wanted)
+        record, channel = await self._own(ref)
+        if record.id in self._importing:
+            raise errors.WorkspaceBusy(name=record.name)
+        self._importing.add(record.id)
+        try:
+            with self._hold(record):
+                return await workspaces.take(self._machines, self._parts.paths, record.id, wanted, channel, chunks)
+        finally:
+            self._importing.discard(record.id)
+
+    async def workspace_listing(self, ref: str) -> bytes:
+        """What the last import's client wrote down of it. Raises `errors.NotFound` where there was no import."""
+        record = self._machines.find(ref)
+        if record.workspace is None:
+            raise errors.NotFound(kind="workspace", name=record.name)
+        return await asyncio.to_thread(workspaces.listing, self._parts.paths, record.id)
 
     async def _own(self, ref: str) -> tuple[VmRecord, Channel]:
         """As `_attached`, for what changes a machine. Raises `errors.Busy` on one that works for a change."""

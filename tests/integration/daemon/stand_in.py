@@ -27,6 +27,7 @@ from banger.api.port import Forward, Forwarded, VmPorts
 from banger.api.recipe import BuildImage
 from banger.api.session import AttachSession, SessionInfo, SessionList, SessionLog, StartSession
 from banger.api.vm import CreateVm, ExecVm, Health, KeepVm, SetVm, StopVm, Vm, VmStatsList
+from banger.api.workspace import AskStates, FileStates, Import, Workspace
 from banger.config.settings import Config
 from banger.daemon import main
 from banger.daemon.services import Services
@@ -212,6 +213,9 @@ class Vms:
             await asyncio.sleep(0.01)
             yield b"more\n"
 
+    def place(self, ref: str, request: ExecVm) -> Workspace | None:
+        return None if request.cwd else self.show(ref).workspace
+
     async def exec(self, ref: str, request: ExecVm) -> Command:
         self.show(ref)
         if request.argv[0] == "missing":
@@ -270,6 +274,20 @@ class Vms:
                 raise errors.AgentLost(reason="half way", name="m")
             note(self._state, f"chunk {number}", quiet=number % 64 != 0)
             yield bytes(65536)
+
+    async def states(self, ref: str, request: AskStates) -> FileStates:
+        self.show(ref)
+        return FileStates(states=[None for _ in request.names])
+
+    async def import_workspace(self, ref: str, wanted: Import, chunks: AsyncIterator[bytes]) -> Workspace:
+        await self.put(ref, wanted.path, chunks)
+        told = {name: getattr(wanted, name) for name in ("path", "source", "commit", "branch", "start")}
+        workspace = Workspace(id="w", **told, complete=True, imported=1.0)
+        self._records.replace(msgspec.structs.replace(self.show(ref), workspace=workspace))
+        return workspace
+
+    async def workspace_listing(self, ref: str) -> bytes:
+        raise errors.NotFound(kind="workspace", name=self.show(ref).name)
 
     @contextlib.asynccontextmanager
     async def hold(self, ref: str) -> AsyncIterator[None]:
@@ -361,8 +379,8 @@ async def wire(paths: Paths, config: Config) -> Services:
     vms = Vms(engine, Records(database, "vms", Vm), paths.state)
     await engine.recover()
     return Services(
-        paths=paths, engine=engine, vms=vms, images=Images(), builds=Images(), kernels=Kernels(), names=Names(),
-        doctor=Doctor(), started=time.time(), close=database.close,
+        paths=paths, config=config, engine=engine, vms=vms, images=Images(), builds=Images(), kernels=Kernels(),
+        names=Names(), doctor=Doctor(), started=time.time(), close=database.close,
     )  # fmt: skip
 
 

@@ -19,13 +19,15 @@ def bodies() -> dict[str, Any]:
         "image.PullImage": {"reference": "r"},
         "image.ImportImage": {"path": "/p", "name": "n"},
         "recipe.BuildImage": {"name": "n"},
+        "workspace.AskStates": {"path": "/p", "names": []},
         "session.StartSession": {"argv": ["cat"]},
         "kernel.ImportKernel": {"path": "/p", "name": "n"},
     }
 
 
 def address(route: Route, ref: str = "m") -> str:
-    return route.path.replace("{ref}", ref).replace("{session}", "s") + ("?path=/x" if "path" in route.query else "")
+    needed = "&".join(f"{each}=/x" for each in ("path", "source") if each in route.query)
+    return route.path.replace("{ref}", ref).replace("{session}", "s") + (f"?{needed}" if needed else "")
 
 
 def test_every_route_is_answered_as_its_row_says(daemon: Daemon, bodies: dict[str, Any]) -> None:
@@ -39,9 +41,9 @@ def test_every_route_is_answered_as_its_row_says(daemon: Daemon, bodies: dict[st
         seen[route.name] = status
     assert seen.pop("vm_health") == 500  # a fault of the stand-in's
     assert {name for name, status in seen.items() if status == 200} == {
-        "daemon_status", "doctor", "operation_list", "vm_list", "vm_show", "vm_keep", "vm_stats", "vm_ports", "vm_put",
-        "vm_session_start", "vm_session_list", "vm_session_send", "df", "image_list", "image_cache", "catalog",
-        "kernel_list", "doctor_fix",
+        "daemon_status", "config_show", "doctor", "operation_list", "vm_list", "vm_show", "vm_keep", "vm_stats",
+        "vm_ports", "vm_put", "vm_workspace", "vm_states", "vm_session_start", "vm_session_list", "vm_session_send",
+        "df", "image_list", "image_cache", "catalog", "kernel_list", "doctor_fix",
     }  # fmt: skip
     assert {name for name, status in seen.items() if status == 202} == {"vm_create"}
     assert {status for status in seen.values() if status >= 500} <= {500, 502, 507}

@@ -158,3 +158,58 @@ def test_no_operation_forgets_a_descriptor(port: Port, tmp_path: Path) -> None:
 
     port.limit_descriptors(40)
     on_channel(port.path, use)
+
+
+def test_states_are_told_for_each_name_in_order(port: Port, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    make_tree(tree)
+    names = [
+        b"program",
+        b"none",
+        b"sub",
+        b"link",
+        b"dangling",
+        b"sub/none",
+        b"program/none",
+        b"empty",
+        "sub/ünï\nçødé".encode(),
+    ]
+
+    async def use(channel: Channel) -> None:
+        found = await channel.states(str(tree), names)
+        for name, state in zip(names, found, strict=True):
+            path = tree / os.fsdecode(name)
+            if not os.path.lexists(path):
+                assert state is None
+                continue
+            status = path.lstat()
+            assert state == (status.st_mode, status.st_size, status.st_mtime_ns)
+        assert await channel.states(str(tmp_path / "missing"), names) == [None] * len(names)
+        assert await channel.states(str(tree), []) == []
+        many = [b"x" * (each % 200 + 1) for each in range(20_000)] + [b"empty"]  # several requests' worth
+        assert [each is not None for each in await channel.states(str(tree), many)] == [False] * 20_000 + [True]
+
+    on_channel(port.path, use)
+
+
+def test_what_an_archive_says_to_remove_is_removed_and_nothing_behind_it(port: Port, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    (tree / "filled").mkdir(parents=True)
+    (tree / "bare").mkdir()
+    (tree / "filled" / "theirs").write_text("stays")
+    (tree / "file").write_text("goes")
+    (tree / "link").symlink_to("filled")
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name in ("file", "link", "bare", "filled", "none", "none/below", "file/below"):
+            info = tarfile.TarInfo(name)
+            info.type = b"R"
+            archive.addfile(info)
+        archive.addfile(tarfile.TarInfo("new"))
+
+    async def use(channel: Channel) -> None:
+        await channel.put(str(tree), in_pieces(packed.getvalue()))
+
+    on_channel(port.path, use)
+    assert sorted(str(each.relative_to(tree)) for each in tree.rglob("*")) == ["filled", "filled/theirs", "new"]

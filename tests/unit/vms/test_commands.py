@@ -1,10 +1,12 @@
 """What the agent is asked to run."""
 
+import msgspec
 import pytest
 
 from banger import errors
 from banger.api.image import ImageConfig
 from banger.api.vm import ExecVm
+from banger.api.workspace import Workspace
 from banger.vms import commands
 
 CONFIG = ImageConfig(
@@ -60,3 +62,29 @@ def test_a_terminal_has_a_size_and_an_input() -> None:
 def test_what_is_no_environment_is_refused(env: dict[str, str]) -> None:
     with pytest.raises(errors.UsageError):
         commands.exec_spec(ExecVm(argv=["ls"], env=env), CONFIG, {})
+
+
+WORKSPACE = Workspace(id="1", path="/root/app", source="/src/app", complete=True, imported=0.0)
+
+
+def test_root_s_commands_run_in_the_workspace() -> None:
+    plain = ImageConfig(cwd="/srv")
+    for user in (None, "0", "root", "root:wheel", "0:0", ":wheel"):
+        request = ExecVm(argv=[], user=user)
+        assert commands.place(request, plain, WORKSPACE) == WORKSPACE
+    spec = commands.exec_spec(request, plain, {}, WORKSPACE)
+    assert (spec.cwd, spec.argv) == ("/root/app", commands.LOGIN_SHELL)
+
+
+def test_others_do_not_and_neither_does_who_names_a_place() -> None:
+    assert commands.place(ExecVm(argv=["ls"], user="worker"), ImageConfig(), WORKSPACE) is None
+    assert commands.place(ExecVm(argv=["ls"]), CONFIG, WORKSPACE) is None
+    assert commands.place(ExecVm(argv=["ls"], user="root"), CONFIG, WORKSPACE) == WORKSPACE
+    assert commands.place(ExecVm(argv=["ls"], cwd="/opt"), ImageConfig(), WORKSPACE) is None
+    assert commands.exec_spec(ExecVm(argv=["ls"], cwd="/opt"), ImageConfig(), {}).cwd == "/opt"
+
+
+def test_there_is_no_place_without_a_workspace_that_came_whole() -> None:
+    assert commands.place(ExecVm(argv=["ls"]), ImageConfig(), None) is None
+    broken = msgspec.structs.replace(WORKSPACE, complete=False)
+    assert commands.place(ExecVm(argv=["ls"]), ImageConfig(), broken) is None

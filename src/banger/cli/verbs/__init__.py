@@ -11,8 +11,11 @@ if TYPE_CHECKING:
 
 PARTS = {
     **dict.fromkeys(("vm", "run", "exec", "ssh", "ps", "cp", "rm", "forward"), "vm"),
+    "vm session": "session",
+    "vm workspace": "workspace",
     "image": "image",
     "kernel": "kernel",
+    "config": "config",
 }
 """First words, and the module with their rows; it is `banger.cli.verbs.system` for all others."""
 
@@ -21,7 +24,7 @@ def find(words: "Sequence[str]") -> "tuple[Verb | Group | None, int]":
     """The row or group that the first words name, and how many of them did; None when they name nothing."""
     if not words:
         return None, 0
-    name = "session" if list(words[:2]) == ["vm", "session"] else PARTS.get(words[0], "system")
+    name = PARTS.get(" ".join(words[:2])) or PARTS.get(words[0], "system")
     part = __import__(f"banger.cli.verbs.{name}", fromlist=["GROUPS"])
     verbs: list[Verb] = [*(verb for group in part.GROUPS for verb in group.verbs), *part.SINGLE]
     for length in (3, 2, 1):

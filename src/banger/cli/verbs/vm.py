@@ -31,6 +31,12 @@ _MACHINE = (
         metavar="TIME",
     ),
 )
+REPOSITORY = (
+    Argument("--branch", "have it on a new branch of this name, which exists in the machine alone", metavar="BRANCH"),
+    Argument("--from", "what --branch begins at: a branch, tag or commit of the repository (HEAD)", metavar="REF"),
+    Argument("--include-untracked", "take files along that git does not track; never those it ignores", kind="flag"),
+    Argument("--dry-run", "print what would be imported, and make nothing", kind="flag"),
+)
 _LABEL = Argument("--label", "only machines with this label (repeatable)", kind="list", metavar="K[=V]")
 ENV = Argument("-e/--env", "environment variable for the command (repeatable)", kind="env", metavar="K=V")
 HOW = (
@@ -63,24 +69,43 @@ deleted; 'banger vm list' shows it, 'banger exec' runs more in it, 'banger cp' m
     (
         Verb(
             "vm run",
-            "make and start a machine, and run a command or a shell in it",
+            "make and start a machine, with a repository in it, and run a command or a shell there",
             description=f"""\
+With PATH, the git repository that PATH is in is at /root/NAME in the machine, and the command or shell runs there, or
+in the directory below it that PATH is. The machine gets the tracked files as they are here, edits included, HEAD with
+the last steps of its history, the URL of its origin, and your name and address; no other configuration. With --branch
+and --from REF the files are those of REF, where that is not what is checked out here.
+
+Where the image has mise, it installs what the repository pins, in the background, and with --detach first of all; a
+command does without. What it says is in /root/.cache/banger/bootstrap-NAME.log.
+
 Without a command the login shell is started on a terminal; where stdin is no terminal the shell reads its commands
 from there. The machine stays afterwards, unless --rm is given. With --detach it is only made and started.
 
+What no flag says, the .banger.toml of the repository here says, once you have agreed to its content; then the [profile]
+of config.toml that --profile names; then config.toml and the host.
+
 {STATUS}""",
             arguments=(
+                Argument("PATH", "a directory in a git repository of this host", many="optional", complete="file"),
                 Argument("--rm", "delete the machine at the end, whatever happens", kind="flag"),
                 Argument("-d/--detach", "make and start the machine, print its name, and return", kind="flag"),
+                *REPOSITORY,
+                Argument("--no-bootstrap", "leave out the tools that the repository pins", kind="flag"),
                 *_MACHINE,
+                Argument(
+                    "--profile", "settings for it by a name, from config.toml", metavar="NAME", complete="profile"
+                ),
+                Argument("--no-profile", "ignore the .banger.toml of the repository here", kind="flag"),
                 ENV,
                 *HOW,
                 Argument("--json", "print one JSON document: result, output and the time of each phase", kind="flag"),
             ),
             examples=(
                 "banger run --rm -- uname -a",
+                "banger run . --rm -- make test           # the repository here, in a machine of its own",
+                "banger run ~/src/app --branch try --from main",
                 "banger run --name web --image docker.io/library/debian:bookworm",
-                "banger run --rm --memory 1G --vcpu 2 -- make -C /src test",
                 "banger run -d --name web",
                 "banger run -d --name api -p 8080:80      # http://localhost:8080 is port 80 of the machine",
                 "echo 'echo hello from $(hostname)' | banger run --rm",
@@ -225,7 +250,8 @@ to ask on it takes --force.""",
             description=f"""\
 Options for banger come before the machine's name; everything after the name, or after --, is the command. With
 --detach the command goes on after banger has returned, as a session whose id is printed: 'banger vm session' has the
-verbs for it.
+verbs for it. Where a repository was imported ('banger vm workspace'), root's commands run in it unless --workdir says
+otherwise; when this host's is at another commit by now, that is said on stderr.
 
 {STATUS}""",
             arguments=(
@@ -234,6 +260,11 @@ verbs for it.
                 ENV,
                 *HOW[2:],
                 Argument("-d/--detach", "start the command as a session, print its id, and return", kind="flag"),
+                Argument(
+                    "--auto-prepare",
+                    "import again first, where this host's repository is at another commit",
+                    kind="flag",
+                ),
                 Argument("--json", "print one JSON document: result and output", kind="flag"),
             ),
             examples=(
@@ -352,6 +383,12 @@ instead: bound whenever the machine runs, until 'banger vm set VM --unpublish PO
             arguments=(VM_ARGUMENT, JSON),
             examples=("banger vm health web",),
         ),
+    ),
+    next=(
+        ("banger help vm run", "what a machine can be given: processors, memory, ports, a time limit"),
+        ("banger image list --catalog", "the images that have a name; --image takes any reference of a registry too"),
+        ("banger forward web 8080:80", "reach what listens in a machine from this host"),
+        ("banger ssh-config --install", "reach machines as NAME.vm with ssh, scp, rsync and editors"),
     ),
 )
 

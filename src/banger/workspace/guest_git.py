@@ -1,0 +1,153 @@
+"""Git, asked in a guest what was changed there: a script for the guest's shell, and what its answer begins with.
+
+Nothing of the guest's is changed by that. The index is a copy, in a directory of its own inside git's (what is renamed
+into place there may not cross file systems), and objects that git thinks it needs go there too. New files are entered
+by name alone (``add --intent-to-add``) and read when they are compared, so that nothing is written for them. What a
+repository's settings could do to the answer is turned off; attributes and filters hold, as they do in a commit.
+"""
+
+import re
+from collections.abc import Sequence
+
+from banger import errors
+from banger.workspace.lines import refused
+from banger.workspace.quoting import unquoted
+
+NO_GIT, NO_REPOSITORY, NO_BASE = 91, 92, 93
+"""Exit statuses."""
+
+EMPTY = ":empty"
+"""A base: the tree without files."""
+
+IMPORTED = "refs/banger/imported-"
+"""With the id of an import behind it: the tree that it brought, where that is no commit's."""
+
+_REPOSITORY = r"""
+cd "$1" 2>/dev/null || exit 92
+shift
+command -v git >/dev/null || exit 91
+unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_NAMESPACE GIT_DIFF_OPTS GIT_EXTERNAL_DIFF
+export LC_ALL=C
+
+g() {
+    git --literal-pathspecs -c safe.directory='*' -c core.fsmonitor=false -c core.hooksPath=/dev/null \
+        -c core.splitIndex=false -c core.untrackedCache=false -c core.quotePath=true -c core.safecrlf=false \
+        -c advice.addEmbeddedRepo=false "$@"
+}
+absolute() {
+    case $1 in /*) printf %s "$1" ;; *) printf %s "$PWD/$1" ;; esac
+}
+line() {
+    printf %s "${places%%
+*}"
+}
+
+places=$(g rev-parse --is-inside-work-tree --absolute-git-dir --git-path objects --git-path index --show-cdup \
+    2>/dev/null && echo .) || exit 92
+[ "$(line)" = true ] || exit 92
+places=${places#*
+} directory=$(line)
+places=${places#*
+} objects=$(absolute "$(line)")
+places=${places#*
+} index=$(absolute "$(line)")
+places=${places#*
+}
+cd "$(line)./" || exit 92
+
+base() {
+    for base; do
+        if [ "$base" = :empty ]; then
+            id=$(g hash-object -t tree /dev/null) && return
+        fi
+        id=$(g rev-parse -q --verify "$base^{commit}" || g rev-parse -q --verify "$base^{tree}") && return
+    done
+    exit 93
+}
+own=$directory/banger-export.$$
+for old in "$directory"/banger-export.*; do
+    [ ! -e "$old" ] || kill -0 "${old##*.}" 2>/dev/null || rm -rf "$old"
+done
+trap 'rm -rf "$own"' EXIT
+trap 'exit 1' HUP INT TERM
+"""
+"""Finds the repository at the first argument, and has a directory in it that is gone at the end."""
+
+_CHANGES = r"""
+base "$@"
+mkdir -p "$own/objects/info" && printf '%s\n' "$objects" >"$own/objects/info/alternates" || exit 1
+[ ! -e "$index" ] || cp -p "$index" "$own/index" || exit 1
+export GIT_INDEX_FILE="$own/index" GIT_OBJECT_DIRECTORY="$own/objects"
+
+case $(g update-index -q --really-refresh) in
+*': needs merge'*)
+    g ls-files --unmerged | cut -f 2 | sort -u | g update-index --add --remove --replace --stdin || exit 1
+    ;;
+esac
+g ls-files --others --exclude-standard >"$own/others" || exit 1
+if [ -s "$own/others" ]; then
+    sed -e '/\/"\{0,1\}$/{w '"$own"'/nested' -e 'd' -e '}' "$own/others" >"$own/new"
+    g add -N --pathspec-from-file="$own/new" 2>/dev/null ||
+        g update-index --add --remove --replace --stdin <"$own/new" || exit 1
+fi
+printf 'base %s\n' "$id"
+[ ! -s "$own/nested" ] || sed 's/^\(.*\)\/\("\{0,1\}\)$/left \1\2/' "$own/nested"
+printf '\n'
+g diff-index -p --binary --full-index -M --no-color --no-ext-diff --no-textconv --src-prefix=a/ --dst-prefix=b/ \
+    --ignore-submodules=all "$id" -- || exit 1
+"""
+"""Arguments: the repository, then the bases, of which the first that is there is taken. A file that comes or goes
+meanwhile is in the answer, or not."""
+
+HEAD_LIMIT = 1 << 20
+
+_BASE = re.compile(rb"base ([0-9a-f]{40}|[0-9a-f]{64})")
+
+
+_MARK = r"""
+new=$1 first=$2
+shift 2
+mkdir "$own" || exit 1
+export GIT_INDEX_FILE="$own/index"
+if [ "$first" ]; then
+    [ ! -e "$index" ] || cp -p "$index" "$own/index" || exit 1
+else
+    base "$@"
+    g read-tree "$id" || exit 1
+fi
+g update-index --add --remove --replace -z --stdin && tree=$(g write-tree) || exit 1
+g for-each-ref --format='delete %(refname)' 'refs/banger/imported-*' | g update-ref --stdin
+g update-ref "$new" "$tree"
+"""
+"""Arguments: the reference to make, whether there was no import before, and else that one's bases."""
+
+
+def changes(path: str, bases: Sequence[str]) -> list[str]:
+    """The command that tells what was changed. A base is a commit's id, a name of git's, or `EMPTY`."""
+    return ["/bin/sh", "-c", _REPOSITORY + _CHANGES, "banger-export", path, *bases]
+
+
+def mark(path: str, new: str, last: tuple[str, str | None] | None) -> list[str]:
+    """The command that keeps what import ``new`` brought, as a tree to compare with later.
+
+    ``last`` is the import before it, and its commit. Stdin has names, each with a zero byte behind it: all that this
+    import has brought or removed, or for the first one those that are not as its commit has them.
+    """
+    before = [IMPORTED + last[0], last[1] or EMPTY] if last is not None else []
+    first = "" if before else "1"
+    return ["/bin/sh", "-c", _REPOSITORY + _MARK, "banger-export", path, IMPORTED + new, first, *before]
+
+
+def head(text: bytes) -> tuple[str, list[bytes]]:
+    """What comes before the patch: the id of the base that was taken, and repositories within the repository, which
+    are left out. Raises `errors.UnsafePatch`."""
+    first, *others = text.split(b"\n")
+    base = _BASE.fullmatch(first)
+    left = [unquoted(each.removeprefix(b"left ")) if each.startswith(b"left ") else None for each in others]
+    if base is None or None in left:
+        raise not_understood()
+    return base[1].decode(), [each for each in left if each is not None]
+
+
+def not_understood() -> errors.UnsafePatch:
+    return refused(b"the answer", "it does not begin as it should")

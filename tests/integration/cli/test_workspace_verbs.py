@@ -1,0 +1,200 @@
+"""A repository in a machine in one command, in real guests that have no git."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.home import Home
+from tests.integration.workspace.conftest import Repo
+
+SMALL = ("--image", "busybox", "--memory", "256M")
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Repo:
+    repo = Repo(tmp_path / "app")
+    repo.commit(**{"Makefile": "test:\n\techo passed\n", "deep/file": "deep\n", "with space/ünï": "x"})
+    repo.write("deep/file", "edited\n")
+    return repo
+
+
+def top(repo: Repo, below: str = "") -> str:
+    return str(repo.top / below) if below else str(repo.top)
+
+
+@pytest.mark.qemu
+def test_a_command_runs_in_the_repository_and_its_status_is_the_end(room: Home, app: Repo) -> None:
+    (app.top / "stays").write_text("x")
+    done = room.banger("run", top(app), "--rm", *SMALL, "--", "sh", "-c", "pwd; cat deep/file .git/HEAD; ls; exit 42")
+    assert done.status == 42, done.stderr
+    assert done.stdout == "/root/app\nedited\nref: refs/heads/main\nMakefile\ndeep\nwith space\n"
+    assert "1 untracked file stays behind" in done.stderr
+
+
+@pytest.mark.qemu
+def test_below_the_top_and_with_untracked_files_and_a_branch(room: Home, app: Repo) -> None:
+    (app.top / "deep" / "new").write_text("x")
+    done = room.banger(
+        "run", top(app, "deep"), "--rm", *SMALL, "--include-untracked", "--branch", "try", "--json",
+        "--", "sh", "-c", "pwd; ls; cat /root/app/.git/HEAD",
+    )  # fmt: skip
+    document = done.json()
+    assert isinstance(document, dict)
+    assert document["stdout"] == "/root/app/deep\nfile\nnew\nref: refs/heads/try\n"
+    assert (
+        {"read", "import"} <= {each["name"] for each in document["phases"]}
+        if isinstance(document["phases"], list)
+        else True
+    )
+
+
+@pytest.mark.qemu
+def test_a_shell_reads_its_commands_there(room: Home, app: Repo) -> None:
+    done = room.banger("run", top(app), "--rm", *SMALL, stdin=b"cat deep/file; pwd; exit 7\n")
+    assert (done.status, done.stdout) == (7, "edited\n/root/app\n")
+
+
+@pytest.mark.qemu
+def test_a_detached_machine_has_it_and_takes_what_changes(room: Home, app: Repo) -> None:
+    name = room.banger("run", top(app), "-d", *SMALL, check=True).stdout.strip()
+    try:
+        shown = room.banger("vm", "show", name, "--json", check=True).json()
+        assert isinstance(shown, dict)
+        assert shown["workspace"]["path"] == "/root/app" and shown["workspace"]["source"] == top(app)
+        assert "/root/app" in room.banger("ps", check=True).stdout
+        assert f"/root/app from {top(app)} (main at {app.head[:12]})" in room.banger("vm", "show", name).stdout
+        app.write("deep/file", "edited again\n")
+        (app.top / "Makefile").unlink()
+        again = room.banger("vm", "workspace", "prepare", name, "--json", check=True).json()
+        assert isinstance(again, dict) and again["complete"] and again["id"] != shown["workspace"]["id"]
+        seen = room.banger("exec", name, "--", "sh", "-c", "cat /root/app/deep/file; ls /root/app", check=True).stdout
+        assert seen == "edited again\ndeep\nwith space\n"
+        room.banger("exec", name, "--", "sh", "-c", "echo theirs > /root/app/deep/file", check=True)
+        app.write("deep/file", "ours\n")
+        refused = room.banger("vm", "workspace", "prepare", name)
+        assert refused.status == 4 and "deep/file" in refused.stderr and "--overwrite" in refused.stderr
+        room.banger("exec", name, "--", "date", "-s", "2037-01-01 00:00:00", check=True)
+        room.banger("vm", "workspace", "prepare", name, "--overwrite", check=True)
+        room.banger("vm", "restart", name, check=True)
+        assert room.banger("exec", name, "--", "cat", "/root/app/deep/file", check=True).stdout == "ours\n"
+        assert room.banger("vm", "workspace", "prepare", name, check=True).stdout == "/root/app\n"
+    finally:
+        room.banger("rm", name, check=True)
+
+
+@pytest.mark.qemu
+def test_a_disk_that_is_full_is_told_and_mended(room: Home, app: Repo) -> None:
+    app.write("large", os.urandom(90 << 20))
+    app.git("add", "large")
+    name = room.banger("vm", "create", *SMALL, "--work-disk", "64M", check=True).stdout.strip()
+    try:
+        failed = room.banger("vm", "workspace", "prepare", name, top(app))
+        assert failed.status != 0 and "full" in failed.stderr and "--work-disk" in failed.stderr
+        assert "incomplete" in room.banger("ps", check=True).stdout
+        (app.top / "large").unlink()
+        room.banger("vm", "workspace", "prepare", name, check=True)
+        assert "incomplete" not in room.banger("ps", check=True).stdout
+        assert room.banger("exec", name, "--", "ls", "/root/app", check=True).stdout == "Makefile\ndeep\nwith space\n"
+    finally:
+        room.banger("rm", name, check=True)
+
+
+@pytest.mark.qemu
+def test_a_client_that_is_killed_in_the_middle_leaves_nothing_here_and_the_next_one_mends_it(
+    room: Home, app: Repo
+) -> None:
+    for number in range(40):
+        app.write(f"many/{number}", os.urandom(1 << 20))
+    app.commit()
+    name = room.banger("vm", "create", *SMALL, check=True).stdout.strip()
+    try:
+        client = room.start("vm", "workspace", "prepare", name, top(app))
+        try:
+            while "incomplete" not in room.banger("ps", check=True).stdout:
+                assert client.poll() is None
+        finally:
+            client.kill()
+            client.communicate()
+        assert not [each for each in Path(room.paths.cache, "workspaces").rglob("*") if each.is_file()]
+        stop = time.monotonic() + 60
+        while (again := room.banger("vm", "workspace", "prepare", name, "--json")).status == 4:
+            assert time.monotonic() < stop  # the daemon has yet to notice
+        assert again.status == 0, again.stderr
+        count = room.banger("exec", name, "--", "sh", "-c", "cat /root/app/many/* | wc -c", check=True).stdout
+        assert int(count) == 40 << 20
+    finally:
+        room.banger("rm", name, check=True)
+
+
+@pytest.mark.qemu
+def test_stop_and_delete_do_not_wait_for_an_import(room: Home, app: Repo) -> None:
+    app.write("large", os.urandom(200 << 20))
+    app.git("add", "large")
+    name = room.banger("vm", "create", *SMALL, check=True).stdout.strip()
+    client = room.start("vm", "workspace", "prepare", name, top(app))
+    try:
+        while "incomplete" not in room.banger("ps", check=True).stdout:
+            assert client.poll() is None
+        second = room.banger("vm", "workspace", "prepare", name, top(app))
+        assert second.status == 4 and "another command imports" in second.stderr
+        room.banger("vm", "kill", name, check=True)
+        _, said = client.communicate(timeout=120)
+        assert client.returncode not in (0, -signal.SIGKILL), said
+        assert "incomplete" in room.banger("ps", check=True).stdout
+    finally:
+        client.kill()
+        client.communicate()
+        room.banger("rm", name, check=True)
+
+
+def test_a_dry_run_lists_what_would_come_and_needs_no_daemon(room: Home, app: Repo, tmp_path: Path) -> None:
+    (app.top / "untracked").write_text("x")
+    (app.top / ".gitignore").write_text("ignored\n")
+    (app.top / "ignored").write_text("x")
+    runtime = tmp_path / "r"
+    before = dict(room.env)
+    room.env["BANGER_RUNTIME_DIR"] = str(runtime)
+    try:
+        done = room.banger("run", top(app), "--dry-run", check=True)
+        assert done.stdout.splitlines() == ["Makefile", "deep/file", "with space/ünï"]
+        assert "2 untracked files stay behind" in done.stderr and "/root/app" in done.stderr
+        both = room.banger("run", top(app), "--dry-run", "--include-untracked", "--json", check=True).json()
+        assert isinstance(both, dict)
+        assert [each["path"] for each in both["files"]] == [
+            ".gitignore", "Makefile", "deep/file", "untracked", "with space/ünï",
+        ]  # fmt: skip
+        assert (both["branch"], both["commit"], both["path"]) == ("main", app.head, "/root/app")
+        assert not runtime.exists()
+    finally:
+        room.env.clear()
+        room.env.update(before)
+
+
+def test_what_is_wrong_with_it_is_said_before_a_machine_is_made(room: Home, app: Repo, tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    for words, told in [
+        ((str(tmp_path / "none"),), "comes behind '--'"),
+        ((str(tmp_path / "plain"),), "not inside a git repository"),
+        ((top(app), "--from", "main"), "--branch"),
+        ((top(app), "--branch", "b", "--from", "none"), "no commit 'none'"),
+        (("--branch", "b"), "say which, as PATH"),
+        (("--dry-run",), "say which, as PATH"),
+        ((top(app), "-d", "--rm"), "use one of them"),
+    ]:
+        done = room.banger(
+            "run", *SMALL, *words, "--" if "-d" not in words else "--rm", *(["true"] if "-d" not in words else [])
+        )
+        assert done.status == 125 and told in done.stderr, (words, done)
+    empty = {**room.env, "PATH": str(tmp_path)}
+    before, room.env = room.env, empty
+    try:
+        done = room.banger("run", top(app), "--dry-run")
+        assert "git" in done.stderr and done.status != 0
+    finally:
+        room.env = before
+    assert json.loads(room.banger("ps", "--json", check=True).stdout)["vms"] == []
+    assert os.path.exists(top(app))
