@@ -35,7 +35,11 @@ class Agent:
     def request(self) -> tuple[int, int]:
         """The operation and the stream of the next request."""
         while True:
-            length, kind, channel, _, stream = wire.HEADER.unpack(self._file.read(wire.HEADER.size))
+            header = self._file.read(wire.HEADER.size)
+            if header.startswith(wire.SYNC_MAGIC[:4]):  # of a later round: this process was slow to start
+                self._file.read(wire.SYNC.size - wire.HEADER.size)
+                continue
+            length, kind, channel, _, stream = wire.HEADER.unpack(header)
             self._file.read(length + wire.TAG.size)
             if kind == Kind.OPEN:
                 return channel, stream
