@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from banger.workspace import guest_git
 from tests.patches import picture
-from tests.repositories import apply, ask, clone, commit, git, head, repository, taken, write
+from tests.repositories import ENVIRONMENT, apply, ask, clone, commit, git, head, repository, taken, write
 
 NAMES = [
     "a b",
@@ -57,7 +58,7 @@ def everything(guest: Path) -> None:
     write(guest, {"new/deep/bin": os.urandom(70_000), "new/empty": b"", "new/open": b"x", b"not-utf8-\xff": b"y\n"})
     (guest / "open").write_bytes(b"no end either")
     (guest / "empty").write_bytes(b"not any more\n")
-    (guest / "gone").unlink()
+    (guest / "gone").unlink(missing_ok=True)
     (guest / "tool").chmod(0o755)
     (guest / "link").unlink()
     (guest / "link").symlink_to("crlf")
@@ -317,3 +318,55 @@ def test_a_file_that_goes_while_it_is_looked_at(guest: Path, tmp_path: Path) -> 
     status, answer, said = ask(guest, env={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
     assert status == 0, said
     assert b"b/stays" in answer and b"goes" not in answer
+
+
+def marked(guest: Path, new: str, last: tuple[str, str | None] | None, *names: str) -> None:
+    """What an import does at its end."""
+    data = b"".join(os.fsencode(name) + b"\0" for name in names)
+    done = subprocess.run(
+        guest_git.mark(str(guest), new, last), input=data, env=ENVIRONMENT, capture_output=True, check=False, cwd="/"
+    )
+    assert done.returncode == 0, done.stderr
+    assert not list((guest / ".git").glob("banger-export*"))
+
+
+def exported(guest: Path, new: str, commit: str) -> list[bytes]:
+    return [each.path for each in taken(guest, guest_git.IMPORTED + new, commit)[1]]
+
+
+def test_edits_of_the_host_s_before_the_import_are_not_the_guest_s(host: Path, guest: Path) -> None:
+    base = head(host)
+    for tree in (host, guest):
+        write(tree, {"text": b"edited on the host\n", "untracked": b"on the host\n", "new\nline": b"edited\n"})
+        (tree / "gone").unlink()
+        (tree / "tool").chmod(0o755)
+    marked(guest, "1", None, "text", "untracked", "new\nline", "gone", "tool")
+    assert git(guest, "diff", "--cached", "--name-only") == b""
+    assert exported(guest, "1", base) == []
+    everything(guest)
+    apply(host, taken(guest, guest_git.IMPORTED + "1", base)[0])
+    assert picture(host) == picture(guest)
+
+
+def test_the_next_import_moves_what_it_brought_and_nothing_else(host: Path, guest: Path) -> None:
+    base = head(host)
+    for tree in (host, guest):
+        write(tree, {"text": b"edited\n", "latin": b"edited\n"})
+    marked(guest, "1", None, "text", "latin")
+    write(guest, {"latin": b"by the guest\n", "own": b"by the guest\n"})
+    for tree in (host, guest):
+        write(tree, {"text": b"edited again\n"})
+        (tree / "crlf").unlink()
+    marked(guest, "2", ("1", base), "text", "crlf")
+    assert exported(guest, "2", base) == [b"latin", b"own"]
+    apply(host, taken(guest, guest_git.IMPORTED + "2", base)[0])
+    assert picture(host) == picture(guest)
+    assert git(guest, "for-each-ref", "refs/banger").decode().split()[-1] == guest_git.IMPORTED + "2"
+
+
+def test_the_first_edit_after_a_clean_import(host: Path, guest: Path) -> None:
+    base = head(host)
+    write(guest, {"own": b"by the guest\n"})
+    write(guest, {"text": b"edited on the host\n"})
+    marked(guest, "2", ("1", base), "text")
+    assert exported(guest, "2", base) == [b"own"]
