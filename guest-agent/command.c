@@ -13,74 +13,6 @@
 #include "spawn.h"
 #include "stream.h"
 
-/* The child's ends of what connects it, and ours. */
-struct ends {
-    struct stdio child;
-    int in, out, err, control;
-};
-
-static void close_fd(int fd)
-{
-    if (fd >= 0)
-        close(fd);
-}
-
-static void close_child_ends(struct ends *ends)
-{
-    close_fd(ends->child.in);
-    if (ends->child.out != ends->child.in)
-        close_fd(ends->child.out);
-    if (ends->child.err != ends->child.out)
-        close_fd(ends->child.err);
-}
-
-static void close_all_ends(struct ends *ends)
-{
-    close_child_ends(ends);
-    close_fd(ends->in);
-    close_fd(ends->out);
-    close_fd(ends->err);
-    close_fd(ends->control);
-}
-
-/* Only our end is non-blocking: the child has a right to ordinary pipes. */
-static bool make_pipe(int *reader, int *writer, int *ours)
-{
-    int pair[2];
-
-    if (pipe2(pair, O_CLOEXEC))
-        return false;
-    *reader = pair[0];
-    *writer = pair[1];
-    fcntl(*ours, F_SETFL, O_NONBLOCK);
-    return true;
-}
-
-static bool make_pipes(struct ends *ends, bool stdin_wanted)
-{
-    return (!stdin_wanted || make_pipe(&ends->child.in, &ends->in, &ends->in)) &&
-           make_pipe(&ends->out, &ends->child.out, &ends->out) && make_pipe(&ends->err, &ends->child.err, &ends->err);
-}
-
-/* A terminal of the guest's own devpts. Input, output and control are three descriptors of one master. */
-static bool make_terminal(struct ends *ends, uint16_t rows, uint16_t cols)
-{
-    struct winsize size = {.ws_row = rows, .ws_col = cols};
-    int unlocked = 0, slave;
-
-    ends->in = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-    if (ends->in < 0 || ioctl(ends->in, TIOCSPTLCK, &unlocked))
-        return false;
-    slave = ioctl(ends->in, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-    if (slave < 0)
-        return false;
-    ends->child = (struct stdio){slave, slave, slave};
-    ioctl(ends->in, TIOCSWINSZ, &size);
-    ends->out = fcntl(ends->in, F_DUPFD_CLOEXEC, 0);
-    ends->control = fcntl(ends->in, F_DUPFD_CLOEXEC, 0);
-    return ends->out >= 0 && ends->control >= 0;
-}
-
 static void connect_stream(struct stream *s, const struct ends *ends, const struct command *c)
 {
     s->tty = c->tty;
@@ -96,22 +28,22 @@ static void connect_stream(struct stream *s, const struct ends *ends, const stru
 
 static void start(struct stream *s, const struct command *c)
 {
-    struct ends ends = {{-1, -1, -1}, -1, -1, -1, -1};
+    struct ends ends;
     int report = -1;
 
-    if (!(c->tty ? make_terminal(&ends, c->rows, c->cols) : make_pipes(&ends, c->stdin_wanted))) {
+    if (!ends_open(&ends, c)) {
         stream_refuse(s, FAILED, "%s: %s", c->tty ? "no terminal" : "no pipes", strerror(errno));
-        close_all_ends(&ends);
+        ends_close(&ends);
         return;
     }
     s->pid = s->group = spawn_command(c, ends.child, &report);
     if (s->pid < 0) {
         s->pid = s->group = 0;
         stream_refuse(s, FAILED, "no process: %s", strerror(errno));
-        close_all_ends(&ends);
+        ends_close(&ends);
         return;
     }
-    close_child_ends(&ends);
+    ends_close_child(&ends);
     watch_add(&s->report, report);
     connect_stream(s, &ends, c);
 }

@@ -87,7 +87,7 @@ void dial_open(struct stream *s)
     }
     s->connecting = s->plain_end = true;
     inlet_open(&s->in, fd);
-    s->in.watch.out = false; /* until the connection stands */
+    s->in.watch->out = false; /* until the connection stands */
     outlet_open(&s->out[0], twin);
     s->out[0].watch.in = false;
 }
@@ -97,10 +97,10 @@ bool dial_pump(struct stream *s)
     int failure = 0;
     socklen_t size = sizeof failure;
 
-    if (!s->in.watch.out)
+    if (!s->in.watch->out)
         return false;
     s->connecting = false;
-    getsockopt(s->in.watch.fd, SOL_SOCKET, SO_ERROR, &failure, &size);
+    getsockopt(s->in.watch->fd, SOL_SOCKET, SO_ERROR, &failure, &size);
     if (failure)
         stream_refuse(s, FAILED, "the connection failed: %s", strerror(failure));
     else
@@ -113,5 +113,5 @@ void dial_reset(struct stream *s)
 {
     struct linger at_once = {.l_onoff = 1, .l_linger = 0};
 
-    setsockopt(s->out[0].open ? s->out[0].watch.fd : s->in.watch.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    setsockopt(s->out[0].open ? s->out[0].watch.fd : s->in.watch->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }

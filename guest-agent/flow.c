@@ -11,17 +11,19 @@
 
 void inlet_open(struct inlet *in, int fd)
 {
-    watch_add(&in->watch, fd);
-    in->watch.out = true;
+    in->watch = &in->own;
+    watch_add(&in->own, fd);
+    in->watch->out = true;
     in->open = true;
 }
 
 /* `half` closes one direction of a socket. */
 void inlet_close(struct inlet *in, bool half)
 {
-    if (half && in->watch.fd >= 0)
-        shutdown(in->watch.fd, SHUT_WR);
-    watch_close(&in->watch);
+    if (half && in->watch->fd >= 0)
+        shutdown(in->watch->fd, SHUT_WR);
+    watch_close(&in->own);
+    in->watch = &in->own;
     free(in->ring);
     in->ring = NULL;
     in->owed += in->used;
@@ -34,12 +36,13 @@ static ssize_t write_some(struct inlet *in, const uint8_t *data, size_t size)
     ssize_t n;
 
     do {
-        n = write(in->watch.fd, data, size);
+        n = write(in->watch->fd, data, size);
     } while (n < 0 && errno == EINTR);
     if (n < 0 && errno == EAGAIN) {
-        in->watch.out = false;
+        in->watch->out = false;
         return 0;
     }
+    in->taken += n > 0 ? (uint64_t)n : 0;
     return n;
 }
 
@@ -52,7 +55,7 @@ bool inlet_put(struct inlet *in, const uint8_t *data, uint32_t size)
         in->owed += size;
         return true;
     }
-    if (!in->used && in->watch.out && in->watch.fd >= 0) {
+    if (!in->used && in->watch->out && in->watch->fd >= 0) {
         ssize_t n = write_some(in, data, size);
         if (n < 0) {
             inlet_close(in, false);
@@ -94,7 +97,7 @@ bool inlet_pump(struct stream *s)
     struct inlet *in = &s->in;
     bool busy = false;
 
-    while (in->open && in->used && in->watch.fd >= 0 && in->watch.out) {
+    while (in->open && in->used && in->watch->fd >= 0 && in->watch->out) {
         uint32_t piece = in->used < WINDOW - in->start ? in->used : WINDOW - in->start;
         ssize_t n = write_some(in, in->ring + in->start, piece);
         if (n < 0) {
@@ -106,9 +109,9 @@ bool inlet_pump(struct stream *s)
         in->start = (in->start + (uint32_t)n) % WINDOW;
         in->used -= (uint32_t)n;
     }
-    if (in->open && in->eof && !in->used && in->watch.fd >= 0 && !s->connecting) {
+    if (in->open && in->eof && !in->used && in->watch->fd >= 0 && !s->connecting && !s->session) {
         if (s->tty) {
-            if (in->watch.out && write_some(in, (const uint8_t *)"\4", 1) == 1)
+            if (in->watch->out && write_some(in, (const uint8_t *)"\4", 1) == 1)
                 in->eof = false;
         } else {
             inlet_close(in, s->operation == OP_DIAL);

@@ -12,8 +12,8 @@
  *     banger.off=reset            the machine has no power switch: it ends with a reset
  *
  * /banger/modules and /banger/modules.vsock list the modules to load, /banger/files holds the machine's own files,
- * /banger/assets banger's for a root that has others. Whatever goes wrong is said in one line on the console, and the
- * machine is turned off: the host sees both. */
+ * /banger/assets banger's for a root that has others, /banger/defaults what it gets where it has nothing of its own.
+ * Whatever goes wrong is said in one line on the console, and the machine is turned off: the host sees both. */
 #define _GNU_SOURCE
 #include "loader.h"
 
@@ -83,8 +83,9 @@ void loader_run(char *arguments[])
     mount_work();
     if (plan.modules)
         mount_modules();
-    copy_tree(old_root, "banger/assets", false);
-    copy_tree(old_root, "banger/files", true);
+    copy_tree(old_root, "banger/assets", WANTED);
+    copy_tree(old_root, "banger/defaults", DEFAULTS);
+    copy_tree(old_root, "banger/files", NEEDED);
     remove_tree(old_root);
     name_and_connect();
     hand_over(transport);

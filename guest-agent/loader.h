@@ -53,8 +53,13 @@ void bring_up_network(const char *device, const char *description);
 void name_servers(const char *list);
 
 /* tree.c */
+enum copied {
+    NEEDED,  /* what cannot be copied ends the start */
+    WANTED,  /* what cannot be copied is told, and left as it was */
+    DEFAULTS /* likewise; and a file that the guest has of its own, or has changed since, stays */
+};
 /* Copies what is below a path of the initramfs onto the root, which is "/" by now. */
-void copy_tree(int initramfs, const char *path, bool needed);
+void copy_tree(int initramfs, const char *path, enum copied how);
 void remove_tree(int directory);
 
 #endif

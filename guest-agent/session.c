@@ -1,6 +1,7 @@
-/* Detached commands. They belong to the agent and not to any attachment; what they write goes into a file of
- * LOG_SIZE bytes used as a ring, so that a session's log neither waits for the port nor fills the guest's memory.
- * An ended session keeps its result and log until its place is needed. */
+/* The table of sessions, from their start to the day when their place is needed. What they say goes into their log and
+ * waits for nobody; a log is made of memory, so that it needs no file system of the guest's. An ended session keeps its
+ * result and log until all places are taken: the first to go is the oldest whose end somebody has been told, then the
+ * oldest. One that runs never goes. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -9,59 +10,55 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "spawn.h"
-#include "stream.h"
+#include "session.h"
 
-#define MAX_SESSIONS 64
-#define LOG_SIZE (1024 * 1024)
-#define DIRECTORY "/run/banger/sessions"
-#define ID_SIZE 17
-
-struct session {
-    bool used, exited, timed_out;
-    char id[ID_SIZE];
-    char command[256];
-    uint64_t started_ns, total;
-    pid_t pid;
-    int status, log;
-    uint32_t error;
-    char error_text[ERROR_SIZE];
-    uint32_t error_size;
-    struct watch output, report;
-    int64_t timeout_at, kill_at, linger_until;
-};
+#define LISTED 255 /* bytes of a command in a list, so that a frame holds all places */
 
 static struct session sessions[MAX_SESSIONS];
 
-static struct session *find(const char *id)
+static uint64_t clock_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+struct session *session_find(struct stream *s, const char *id)
 {
     for (struct session *e = sessions; e < sessions + MAX_SESSIONS; e++)
-        if (e->used && id && !strcmp(e->id, id))
+        if (e->used && e->report.fd < 0 && id && !strcmp(e->id, id))
             return e;
+    stream_refuse(s, NO_ENTRY, "no such session");
     return NULL;
 }
 
 static void forget(struct session *e)
 {
-    char path[64];
-
-    watch_close(&e->output);
+    watch_close(&e->input);
+    watch_close(&e->output[0]);
+    watch_close(&e->output[1]);
     watch_close(&e->report);
-    if (e->log >= 0)
-        close(e->log);
-    snprintf(path, sizeof path, DIRECTORY "/%s/log", e->id);
-    unlink(path);
-    snprintf(path, sizeof path, DIRECTORY "/%s", e->id);
-    rmdir(path);
+    if (e->terminal >= 0)
+        close(e->terminal);
+    log_close(&e->log);
     memset(e, 0, sizeof *e);
 }
 
-/* A free place; where there is none, that of the session that ended and was started first. */
+static bool sooner(const struct session *one, const struct session *other)
+{
+    if (!other || one->told != other->told)
+        return !other || one->told;
+    return one->number < other->number;
+}
+
+/* A free place, or that of an ended session which nobody reads. */
 static struct session *take(void)
 {
     struct session *oldest = NULL;
@@ -69,7 +66,7 @@ static struct session *take(void)
     for (struct session *e = sessions; e < sessions + MAX_SESSIONS; e++) {
         if (!e->used)
             return e;
-        if (e->exited && !session_is_read(e) && (!oldest || e->started_ns < oldest->started_ns))
+        if (e->exited && !session_is_read(e) && sooner(e, oldest))
             oldest = e;
     }
     if (oldest)
@@ -77,72 +74,93 @@ static struct session *take(void)
     return oldest;
 }
 
-static void name_session(struct session *e)
+/* A name belongs to the session that runs under it; one that has ended gives it up to the next. */
+static bool name_taken(const char *name)
 {
+    for (struct session *e = sessions; e < sessions + MAX_SESSIONS; e++)
+        if (e->used && !e->exited && *name && !strcmp(e->name, name))
+            return true;
+    return false;
+}
+
+static void take_name(const struct session *owner)
+{
+    for (struct session *e = sessions; e < sessions + MAX_SESSIONS; e++)
+        if (e->used && e != owner && !strcmp(e->name, owner->name))
+            e->name[0] = 0;
+}
+
+static void take_text(char *memory, size_t size, const char *text)
+{
+    snprintf(memory, size, "%s", text ? text : "");
+}
+
+static void describe_command(struct session *e, const struct command *c)
+{
+    for (char **each = c->argv; *each && e->arguments_size < sizeof e->arguments; each++) {
+        size_t left = sizeof e->arguments - e->arguments_size, size = strlen(*each) + 1;
+        memcpy(e->arguments + e->arguments_size, *each, size < left ? size : left);
+        e->arguments_size += (uint32_t)(size < left ? size : left);
+    }
+    take_text(e->cwd, sizeof e->cwd, c->cwd);
+    take_text(e->user, sizeof e->user, c->user);
+    take_text(e->name, sizeof e->name, c->session);
+}
+
+static void begin(struct session *e, const struct command *c)
+{
+    static uint64_t started;
     uint64_t random = 0;
-    struct timespec now;
 
+    memset(e, 0, sizeof *e);
+    e->used = true;
+    e->tty = c->tty;
+    e->input.fd = e->output[0].fd = e->output[1].fd = e->report.fd = e->terminal = -1;
+    e->number = ++started;
+    e->started_ns = clock_ns();
     getrandom(&random, sizeof random, 0);
-    clock_gettime(CLOCK_REALTIME, &now);
-    e->started_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
     snprintf(e->id, sizeof e->id, "%016llx", (unsigned long long)random);
-}
-
-/* Without the file the session runs all the same, and its output is lost. */
-static void open_log(struct session *e)
-{
-    char path[64];
-
-    mkdir("/run/banger", 0700);
-    mkdir(DIRECTORY, 0700);
-    snprintf(path, sizeof path, DIRECTORY "/%s", e->id);
-    mkdir(path, 0700);
-    snprintf(path, sizeof path, DIRECTORY "/%s/log", e->id);
-    e->log = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-}
-
-static void describe_command(struct session *e, char **argv)
-{
-    size_t used = 0;
-
-    for (; *argv && used < sizeof e->command - 1; argv++)
-        used += (size_t)snprintf(e->command + used, sizeof e->command - used, used ? " %s" : "%s", *argv);
+    describe_command(e, c);
+    log_open(&e->log);
 }
 
 static bool start(struct session *e, const struct command *c)
 {
-    int ends[2], report;
+    struct ends ends;
+    int report = -1;
 
-    if (pipe2(ends, O_CLOEXEC))
-        return false;
-    fcntl(ends[0], F_SETFL, O_NONBLOCK);
-    e->pid = spawn_command(c, (struct stdio){-1, ends[1], ends[1]}, &report);
-    close(ends[1]);
-    if (e->pid < 0) {
-        close(ends[0]);
+    if (!ends_open(&ends, c) || (e->pid = spawn_command(c, ends.child, &report)) < 0) {
+        e->pid = 0;
+        ends_close(&ends);
         return false;
     }
-    watch_add(&e->output, ends[0]);
+    ends_close_child(&ends);
+    if (ends.in >= 0)
+        watch_add(&e->input, ends.in);
+    watch_add(&e->output[0], ends.out);
+    if (ends.err >= 0)
+        watch_add(&e->output[1], ends.err);
     watch_add(&e->report, report);
+    e->input.out = ends.in >= 0;
+    e->terminal = ends.control;
     e->timeout_at = c->timeout_ms ? now_ms() + c->timeout_ms : 0;
     return true;
 }
 
 static void detach(struct stream *s, struct command *c)
 {
-    struct session *e = take();
+    const char *name = c->session ? c->session : "";
+    struct session *e = NULL;
 
-    if (!e) {
+    if (strlen(name) >= NAME_SIZE)
+        stream_refuse(s, BAD_REQUEST, "the name is too long");
+    else if (name_taken(name))
+        stream_refuse(s, NAME_TAKEN, "%s", name);
+    else if (!(e = take()))
         stream_refuse(s, LIMIT, "%d sessions run already", MAX_SESSIONS);
+    if (!e)
         return;
-    }
-    memset(e, 0, sizeof *e);
-    e->used = true;
-    e->output.fd = e->report.fd = e->log = -1;
-    c->tty = false;
-    name_session(e);
-    describe_command(e, c->argv);
-    open_log(e);
+    begin(e, c);
     if (!start(e, c)) {
         stream_refuse(s, FAILED, "no process: %s", strerror(errno));
         forget(e);
@@ -151,7 +169,7 @@ static void detach(struct stream *s, struct command *c)
     s->session = e;
 }
 
-static void drop_request(struct stream *s, struct command *c)
+void session_drop_request(struct stream *s, struct command *c)
 {
     command_free(c);
     free(s->request);
@@ -167,78 +185,123 @@ void session_detach(struct stream *s)
         stream_refuse(s, BAD_REQUEST, "a malformed request for a command");
     else
         detach(s, &c);
-    drop_request(s, &c);
+    session_drop_request(s, &c);
 }
 
 /* -- questions ---------------------------------------------------------------------------------------------------- */
 
-static void describe(struct writer *w, const struct session *e)
+void session_write_end(const struct session *e, struct writer *w)
 {
-    uint8_t memory[640];
+    if (e->timed_out)
+        write_field(w, F_TIMED_OUT, NULL, 0);
+    else if (WIFSIGNALED(e->status))
+        write_number(w, F_SIGNALLED, (uint64_t)WTERMSIG(e->status));
+    else
+        write_number(w, F_EXIT, (uint64_t)WEXITSTATUS(e->status));
+}
+
+static void describe(struct writer *w, const struct session *e, uint32_t most)
+{
+    static uint8_t memory[4096];
     struct writer record = {memory, memory + sizeof memory};
 
     write_text(&record, F_SESSION, e->id);
-    write_text(&record, F_COMMAND, e->command);
+    write_text(&record, F_NAME, e->name);
+    write_field(&record, F_COMMAND, e->arguments, e->arguments_size < most ? e->arguments_size : most);
     write_number(&record, F_STARTED_NS, e->started_ns);
-    write_number(&record, F_LOG_BYTES, e->total);
-    if (e->exited && e->timed_out)
-        write_field(&record, F_TIMED_OUT, NULL, 0);
-    else if (e->exited && WIFSIGNALED(e->status))
-        write_number(&record, F_SIGNALLED, (uint64_t)WTERMSIG(e->status));
-    else if (e->exited)
-        write_number(&record, F_EXIT, (uint64_t)WEXITSTATUS(e->status));
+    write_number(&record, F_LOG_BYTES, e->log.written[0]);
+    write_number(&record, F_ERROR_BYTES, e->log.written[1]);
+    write_number(&record, F_DROPPED, e->log.dropped[0] + e->log.dropped[1]);
+    write_number(&record, F_PID, (uint64_t)e->pid);
+    if (e->tty)
+        write_field(&record, F_TTY, NULL, 0);
+    if (e->input.fd >= 0)
+        write_field(&record, F_STDIN, NULL, 0);
+    if (e->exited) {
+        write_number(&record, F_ENDED_NS, e->ended_ns);
+        session_write_end(e, &record);
+    }
+    if (most > LISTED) {
+        write_text(&record, F_CWD, e->cwd);
+        write_text(&record, F_USER, e->user);
+    }
     write_field(w, F_RECORD, memory, (uint32_t)(record.at - memory));
+}
+
+static void describe_all(struct writer *w)
+{
+    uint64_t after = 0;
+
+    for (;;) { /* oldest first */
+        struct session *next = NULL;
+        for (struct session *e = sessions; e < sessions + MAX_SESSIONS; e++)
+            if (e->used && e->report.fd < 0 && !e->error && e->number > after && (!next || e->number < next->number))
+                next = e;
+        if (!next)
+            break;
+        describe(w, next, LISTED);
+        after = next->number;
+    }
 }
 
 void session_list(struct stream *s)
 {
     static uint8_t memory[MAX_PAYLOAD];
     struct writer w = {memory, memory + sizeof memory};
-    uint64_t after = 0;
-
-    for (;;) { /* oldest first */
-        struct session *next = NULL;
-        for (struct session *e = sessions; e < sessions + MAX_SESSIONS; e++)
-            if (e->used && e->report.fd < 0 && e->started_ns > after && (!next || e->started_ns < next->started_ns))
-                next = e;
-        if (!next)
-            break;
-        describe(&w, next);
-        after = next->started_ns;
-    }
-    stream_answer(s, &w, memory);
-}
-
-void session_log(struct stream *s)
-{
     struct command c;
     bool sound = command_parse(&c, s->request, s->request_size);
-    struct session *e = sound ? find(c.session) : NULL;
+    struct session *one = sound && c.session ? session_find(s, c.session) : NULL;
 
-    if (!e) {
-        stream_refuse(s, NO_ENTRY, "no such session");
-    } else {
-        s->session = e;
-        s->follow = c.follow;
-        s->out[0].credit = WINDOW;
-        s->started_due = true;
+    if (one) {
+        describe(&w, one, sizeof one->arguments);
+        one->told |= one->exited;
+    } else if (!s->error) {
+        describe_all(&w);
     }
-    drop_request(s, &c);
+    session_drop_request(s, &c);
+    if (!s->error)
+        stream_answer(s, &w, memory);
+}
+
+/* -- signals ------------------------------------------------------------------------------------------------------ */
+
+void session_signal(const struct session *e, int number)
+{
+    pid_t front = -1;
+
+    if (e->exited || e->pid <= 1)
+        return;
+    kill(-e->pid, number);
+    if (e->terminal >= 0 && ioctl(e->terminal, TIOCGPGRP, &front) == 0 && front > 1 && front != e->pid)
+        kill(-front, number);
+}
+
+/* With a time limit the group is to end: what is halted goes on to hear of it, and a shell on a terminal, which ignores
+ * SIGTERM, is hung up. */
+static void stop(struct session *e, const struct command *c)
+{
+    e->kill_at = now_ms() + c->timeout_ms;
+    if (e->tty)
+        session_signal(e, SIGHUP);
+    session_signal(e, SIGCONT);
 }
 
 void session_kill(struct stream *s)
 {
     struct command c;
     bool sound = command_parse(&c, s->request, s->request_size);
-    struct session *e = sound ? find(c.session) : NULL;
+    struct session *e = sound ? session_find(s, c.session) : NULL;
 
-    if (!e)
-        stream_refuse(s, NO_ENTRY, "no such session");
-    else if (c.signal < 1 || c.signal > 64)
+    if (!sound || c.signal < 1 || c.signal > 64) {
         stream_refuse(s, BAD_REQUEST, "no signal has this number");
-    else if (!e->exited)
-        kill(-e->pid, (int)c.signal);
-    drop_request(s, &c);
+    } else if (e && e->exited) {
+        stream_refuse(s, SESSION_ENDED, "the session has ended");
+    } else if (e) {
+        session_signal(e, (int)c.signal);
+        if (c.timeout_ms)
+            stop(e, &c);
+    }
+    session_drop_request(s, &c);
     if (!s->error)
         stream_answer(s, NULL, NULL);
 }
@@ -246,92 +309,51 @@ void session_kill(struct stream *s)
 /* -- the loop ----------------------------------------------------------------------------------------------------- */
 
 /* A DETACH waits until its program runs or is known not to. */
-static bool answer_detach(struct stream *s)
+bool session_answer(struct stream *s)
 {
     struct session *e = s->session;
     uint8_t memory[64];
     struct writer w = {memory, memory + sizeof memory};
 
-    if (e->report.fd >= 0)
+    if (e->report.fd >= 0 || s->end_due)
         return false;
     s->session = NULL;
     if (e->error) {
         stream_refuse(s, e->error, "%.*s", (int)e->error_size, e->error_text);
         forget(e);
-    } else {
-        write_text(&w, F_SESSION, e->id);
-        stream_answer(s, &w, memory);
+        return true;
     }
+    take_name(e);
+    write_text(&w, F_SESSION, e->id);
+    stream_answer(s, &w, memory);
     return true;
 }
 
-/* Whether nothing can come any more from the command itself. */
-static bool settled(const struct session *e)
+/* Nothing can come any more from the command itself; others may hold its pipes, and are not waited for. */
+static void settle(struct session *e)
 {
-    return e->exited && (e->output.fd < 0 || (!e->output.in && now_ms() >= e->linger_until));
+    bool late = now_ms() >= e->linger_until;
+
+    for (unsigned i = 0; i < 2; i++)
+        if (e->output[i].fd >= 0 && !(late && (!e->last_words[i] || !e->output[i].in)))
+            return;
+    e->settled = true;
 }
 
-bool session_log_pump(struct stream *s)
-{
-    struct session *e = s->session;
-    uint64_t left, offset;
-    uint8_t *at;
-    ssize_t n;
-
-    if (s->operation == OP_DETACH)
-        return answer_detach(s);
-    if (s->end_due)
-        return false;
-    if (e->total > LOG_SIZE && s->log_at < e->total - LOG_SIZE)
-        s->log_at = e->total - LOG_SIZE;
-    left = e->total - s->log_at;
-    if (!left) {
-        if (s->follow && !settled(e))
-            return false;
-        s->end_due = s->plain_end = true;
-        return true;
-    }
-    if (!s->out[0].credit || s->started_due || !(at = port_begin()))
-        return false;
-    offset = s->log_at % LOG_SIZE;
-    left = left < MAX_PAYLOAD ? left : MAX_PAYLOAD;
-    left = left < s->out[0].credit ? left : s->out[0].credit;
-    left = left < LOG_SIZE - offset ? left : LOG_SIZE - offset;
-    n = e->log < 0 ? -1 : pread(e->log, at, left, (off_t)offset);
-    if (n <= 0) {
-        s->log_at = e->total;
-        return true;
-    }
-    port_commit(DATA, 1, s->id, (uint32_t)n);
-    s->out[0].credit -= (uint32_t)n;
-    s->log_at += (uint64_t)n;
-    return true;
-}
-
-static void record(struct session *e, const uint8_t *data, size_t size)
-{
-    while (size && e->log >= 0) {
-        uint64_t offset = e->total % LOG_SIZE;
-        size_t piece = size < LOG_SIZE - offset ? size : LOG_SIZE - offset;
-        if (pwrite(e->log, data, piece, (off_t)offset) != (ssize_t)piece)
-            return; /* the filesystem is full: this piece is lost */
-        e->total += piece;
-        data += piece;
-        size -= piece;
-    }
-}
-
-static bool read_output(struct session *e)
+static bool read_output(struct session *e, unsigned which)
 {
     static uint8_t memory[32768];
-    ssize_t n = read(e->output.fd, memory, sizeof memory);
+    struct watch *output = &e->output[which];
+    ssize_t n = read(output->fd, memory, sizeof memory);
 
-    if (n > 0)
-        record(e, memory, (size_t)n);
-    else if (n < 0 && errno == EAGAIN)
-        e->output.in = false;
-    else if (!(n < 0 && errno == EINTR))
-        watch_close(&e->output);
+    if (n > 0) {
+        log_write(&e->log, (int)which + 1, memory, (uint32_t)n);
+        e->last_words[which] -= e->last_words[which] < (uint32_t)n ? e->last_words[which] : (uint32_t)n;
+    } else if (n < 0 && errno == EAGAIN) {
+        output->in = false;
+    } else if (!(n < 0 && errno == EINTR)) {
+        watch_close(output); /* the end, or EIO: a terminal whose last process is gone */
+    }
     return true;
 }
 
@@ -360,10 +382,15 @@ bool sessions_pump(void)
     for (struct session *e = sessions; e < sessions + MAX_SESSIONS; e++) {
         if (!e->used)
             continue;
-        if (e->output.fd >= 0 && e->output.in)
-            busy |= read_output(e);
+        for (unsigned i = 0; i < 2; i++)
+            if (e->output[i].fd >= 0 && e->output[i].in)
+                busy |= read_output(e, i);
+        if (e->input.fd >= 0 && e->input.in && !e->tty)
+            watch_close(&e->input); /* nobody has the other end any more */
         if (e->report.fd >= 0 && e->report.in)
             busy |= read_report(e);
+        if (e->exited && !e->settled)
+            settle(e);
         if (e->error && e->exited && !session_is_read(e))
             forget(e); /* it never ran, and its DETACH is gone */
     }
@@ -381,11 +408,11 @@ int64_t sessions_timers(int64_t now)
             e->timeout_at = 0;
             e->timed_out = true;
             e->kill_at = now + GRACE_MS;
-            kill(-e->pid, SIGTERM);
+            session_signal(e, SIGTERM);
         }
         if (!e->exited && e->kill_at && now >= e->kill_at) {
             e->kill_at = 0;
-            kill(-e->pid, SIGKILL);
+            session_signal(e, SIGKILL);
         }
         int64_t due[] = {e->exited ? 0 : e->timeout_at, e->exited ? 0 : e->kill_at,
                          e->linger_until > now ? e->linger_until : 0};
@@ -396,13 +423,25 @@ int64_t sessions_timers(int64_t now)
     return next;
 }
 
+static void end(struct session *e, int status)
+{
+    e->exited = true;
+    e->status = status;
+    e->ended_ns = clock_ns();
+    e->linger_until = now_ms() + LINGER_MS;
+    watch_close(&e->input);
+    for (unsigned i = 0; i < 2; i++) {
+        int waiting = 0;
+        if (e->output[i].fd >= 0 && ioctl(e->output[i].fd, FIONREAD, &waiting) == 0)
+            e->last_words[i] = (uint32_t)waiting;
+    }
+}
+
 bool session_exited(pid_t pid, int status)
 {
     for (struct session *e = sessions; e < sessions + MAX_SESSIONS; e++)
         if (e->used && !e->exited && e->pid == pid) {
-            e->exited = true;
-            e->status = status;
-            e->linger_until = now_ms() + LINGER_MS;
+            end(e, status);
             return true;
         }
     return false;

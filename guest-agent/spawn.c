@@ -51,6 +51,12 @@ static void take_field(struct command *c, const struct fields *f, size_t *argume
     case F_FOLLOW: c->follow = true; break;
     case F_TIMEOUT_MS: c->timeout_ms = fields_number(f) < INT32_MAX ? (uint32_t)fields_number(f) : INT32_MAX; break;
     case F_SIGNAL: c->signal = (uint32_t)fields_number(f); break;
+    case F_STREAMS: c->streams = (uint32_t)fields_number(f) & 3; break;
+    case F_EOF: c->eof = true; break;
+    case F_TAIL:
+        c->tail_wanted = true;
+        c->tail = fields_number(f);
+        break;
     case F_TTY:
         c->tty = f->size == 4;
         c->rows = c->tty ? get16(f->value) : 0;
@@ -67,6 +73,7 @@ bool command_parse(struct command *c, uint8_t *request, uint32_t size)
     uint8_t *last = NULL;
 
     memset(c, 0, sizeof *c);
+    c->streams = 3;
     if (!request)
         request = f.at = f.end = (uint8_t *)"";
     if (!count_fields(request, size, &arguments, &variables))

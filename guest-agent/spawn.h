@@ -12,9 +12,10 @@ struct command {
     char **argv; /* NULL-terminated, allocated together with env */
     char **env;
     const char *cwd, *user, *path, *session;
-    bool stdin_wanted, tty, follow;
+    bool stdin_wanted, tty, follow, eof, tail_wanted;
     uint16_t rows, cols;
-    uint32_t timeout_ms, signal;
+    uint32_t timeout_ms, signal, streams;
+    uint64_t tail;
 };
 
 /* Understands the fields of a request, which it ends with NUL bytes in place. False when they are malformed. */
@@ -25,6 +26,18 @@ void command_free(struct command *command);
 struct stdio {
     int in, out, err;
 };
+
+/* What connects a command: the child's ends and ours, each -1 where there is none. A terminal has one more of ours, for
+ * its control, and no error stream. */
+struct ends {
+    struct stdio child;
+    int in, out, err, control;
+};
+
+/* ends.c. `ends_close` also takes what a failed `ends_open` has left. */
+bool ends_open(struct ends *ends, const struct command *command);
+void ends_close_child(struct ends *ends);
+void ends_close(struct ends *ends);
 
 /* Starts the program; `report` receives a descriptor that yields nothing and its end when the program runs, or the
  * refusal (u32 kind, then text) when it does not. */

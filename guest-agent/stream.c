@@ -44,7 +44,8 @@ static void reset(struct stream *s, uint32_t id)
     memset(s, 0, sizeof *s);
     s->used = true;
     s->id = id;
-    s->in.watch.fd = s->out[0].watch.fd = s->out[1].watch.fd = s->report.fd = s->terminal = -1;
+    s->in.watch = &s->in.own;
+    s->in.own.fd = s->out[0].watch.fd = s->out[1].watch.fd = s->report.fd = s->terminal = -1;
 }
 
 static struct stream *take(uint32_t id, bool connection)
@@ -67,6 +68,7 @@ static struct stream *take(uint32_t id, bool connection)
 
 static void drop_descriptors(struct stream *s)
 {
+    session_leave(s);
     inlet_close(&s->in, false);
     outlet_close(&s->out[0]);
     outlet_close(&s->out[1]);
@@ -129,9 +131,13 @@ static uint32_t describe_end(struct stream *s, uint8_t *at)
         if (!s->error_size)
             s->error_size = (uint32_t)snprintf(s->error_text, ERROR_SIZE, "the work was cut off");
     }
+    if (s->operation == OP_SEND)
+        write_number(&w, F_TAKEN, s->in.taken);
     if (s->error) {
         write_number(&w, F_ERROR, s->error);
         write_field(&w, F_TEXT, s->error_text, s->error_size);
+    } else if (s->operation == OP_ATTACH) {
+        session_result(s, &w);
     } else if (s->plain_end || s->worker) {
         if (s->request_size)
             memcpy(w.at, s->request, s->request_size);
@@ -288,7 +294,8 @@ static void open_stream(struct stream *s, int operation)
     case OP_EXEC: exec_open(s); break;
     case OP_DETACH: session_detach(s); break;
     case OP_SESSIONS: session_list(s); break;
-    case OP_LOG: session_log(s); break;
+    case OP_ATTACH: session_attach(s); break;
+    case OP_SEND: session_send(s); break;
     case OP_KILL: session_kill(s); break;
     case OP_PUT:
     case OP_STATES:
@@ -366,6 +373,8 @@ void stream_frame(int kind, int channel, uint32_t id, uint8_t *payload, uint32_t
         s->out[channel - 1].credit += get32(payload);
     else if (kind == CONTROL && s->operation == OP_EXEC)
         exec_control(s, payload, size);
+    else if (kind == CONTROL && s->operation == OP_ATTACH)
+        session_control(s, payload, size);
     else if (kind == CLOSE)
         abandon(s);
 }
@@ -418,7 +427,7 @@ static bool pump(struct stream *s)
         busy = true;
     }
     if (s->session)
-        busy |= session_log_pump(s);
+        busy |= session_pump(s);
     busy |= inlet_pump(s);
     if (!s->started_due) {
         busy |= outlet_pump(s, 1);

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include "agent.h"
+#include "log.h"
 #include "wire.h"
 
 #define MAX_REQUESTS 64      /* streams of everything but connections, */
@@ -16,12 +17,14 @@
 
 /* Bytes on their way to the guest's side: a ring of one window, made when the first byte has to wait. */
 struct inlet {
-    struct watch watch;
+    struct watch own;
+    struct watch *watch; /* its own, or that of a session's standard input */
     uint8_t *ring;
     uint32_t start, used;
     uint32_t owed; /* bytes taken, for which the host has not yet been given credit back */
     bool open;     /* somebody may still read; else what comes is dropped, and credited */
     bool eof;      /* the host has said its last */
+    uint64_t taken; /* bytes that went on their way */
 };
 
 /* Bytes from the guest's side. */
@@ -60,9 +63,10 @@ struct stream {
     uint32_t error_size;
     bool plain_end; /* END without an exit status: everything but commands */
 
-    struct session *session; /* a log is read */
-    uint64_t log_at;
-    bool follow;
+    struct session *session; /* which this stream starts, reads or feeds */
+    struct log_reader reader;
+    uint64_t until; /* where a reader ends, once that is certain */
+    bool follow, certain, closes;
     bool connecting;
 };
 
@@ -97,9 +101,16 @@ void dial_reset(struct stream *s);
 void machine_open(struct stream *s);
 void session_detach(struct stream *s);
 void session_list(struct stream *s);
-void session_log(struct stream *s);
 void session_kill(struct stream *s);
-bool session_log_pump(struct stream *s);
+bool session_answer(struct stream *s);
+
+/* attach.c: reading and feeding a session */
+void session_attach(struct stream *s);
+void session_send(struct stream *s);
+void session_control(struct stream *s, uint8_t *payload, uint32_t size);
+bool session_pump(struct stream *s);
+void session_leave(struct stream *s);
+void session_result(struct stream *s, struct writer *w);
 
 /* session.c */
 bool sessions_pump(void);

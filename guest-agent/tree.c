@@ -1,7 +1,9 @@
 /* Files from the initramfs onto the root; and the initramfs's end.
  *
  * The machine's own files are vital. Banger's files for the root are not: this start has an agent without them, and a
- * root that is full must not keep its machine from starting. What cannot be copied is left as it was. */
+ * root that is full must not keep its machine from starting. What cannot be copied is left as it was.
+ *
+ * A default has the first second of 1970 as its time of change. Any program that changes it gives it another. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -17,7 +19,7 @@
 
 #define NEW_NAME ".banger-new"
 
-static bool vital;
+static enum copied how;
 
 static void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -29,7 +31,7 @@ static void complain(const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    if (vital)
+    if (how == NEEDED)
         give_up("%s", text);
     dprintf(2, "banger: %s\n", text);
 }
@@ -45,13 +47,28 @@ static bool copy_content(int from, int to, off_t left)
     return true;
 }
 
+/* Whether there is something that is not a default as it was copied here before. */
+static bool is_own(int target, const char *name)
+{
+    struct stat status;
+
+    if (fstatat(target, name, &status, AT_SYMLINK_NOFOLLOW))
+        return false;
+    return !S_ISREG(status.st_mode) || status.st_mtim.tv_sec || status.st_mtim.tv_nsec;
+}
+
 /* Under another name first, so that what was there is there until all is written. */
 static void copy_file(int source, int target, const char *name, const struct stat *status)
 {
     struct timespec times[2] = {status->st_atim, status->st_mtim};
-    int from = openat(source, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    int to;
+    int from, to;
 
+    if (how == DEFAULTS) {
+        if (is_own(target, name))
+            return;
+        times[1] = (struct timespec){0};
+    }
+    from = openat(source, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     unlinkat(target, NEW_NAME, 0); /* of a start that was broken off */
     to = openat(target, NEW_NAME, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (from < 0 || to < 0 || !copy_content(from, to, status->st_size) || fchown(to, status->st_uid, status->st_gid) ||
@@ -122,12 +139,12 @@ static void copy_below(int source, int target)
         closedir(list);
 }
 
-void copy_tree(int initramfs, const char *path, bool needed)
+void copy_tree(int initramfs, const char *path, enum copied manner)
 {
     int source = openat(initramfs, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int target = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-    vital = needed;
+    how = manner;
     if (source >= 0)
         copy_below(source, target);
     close(target);

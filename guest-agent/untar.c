@@ -425,7 +425,7 @@ static void extract_file(const struct entry *e)
     copy_data(fd, e->size, e->name);
     if (geteuid() == 0 && fchown(fd, e->uid, e->gid))
         refuse(e->name);
-    if (fchmod(fd, e->mode) || futimens(fd, times))
+    if (futimens(fd, times) || fchmod(fd, e->mode)) /* the mode last: until then it is known for a part */
         refuse(e->name);
     if (close(fd))
         refuse(e->name);

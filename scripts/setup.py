@@ -45,6 +45,7 @@ RUN_PACKAGES = {
 TEST_PACKAGES = {
     "busybox-static": "busybox",
     "docker-registry": "docker-registry",
+    "gpg": "gpg",
     "openssh-client": "ssh",
     "iproute2": "ip",
     "nftables": "",

@@ -92,7 +92,7 @@ class NotFound(BangerError):
     hint = "'banger {verb} list' shows what there is"
 
     def __init__(self, **data: object) -> None:
-        nouns = {"machine": "vm", "image": "image", "kernel": "kernel"}
+        nouns = {"machine": "vm", "image": "image", "kernel": "kernel", "session": "vm session"}
         data.setdefault("verb", nouns.get(str(data.get("kind")), "vm"))
         super().__init__(**data)
 
@@ -121,6 +121,14 @@ class TokenReused(BangerError):
     code, http, exit_status = "token_reused", 409, 4
     template = "the token {token!r} belongs to a machine that was asked for in other words"
     hint = "give every new request a token of its own"
+
+
+class NotTrusted(BangerError):
+    """``directory`` is as a shell takes it."""
+
+    code, http, exit_status = "not_trusted", 409, 4
+    template = "nobody has agreed to what {path} sets"
+    hint = "'banger config trust {directory}' shows it and agrees to it, --no-profile goes without it"
 
 
 class InUse(BangerError):
@@ -274,11 +282,16 @@ class StoreUnreadable(BangerError):
 
 
 class BadSetting(BangerError):
-    """``path`` is the file, ``key`` the setting in it."""
+    """``path`` is the file, ``line`` where in it (0 where that is not known), ``key`` the setting."""
 
     code, http, exit_status = "bad_setting", 500, 2
-    template = "{path}: {key}: {reason}"
-    hint = "docs/reference/config.md lists every setting"
+    template = "{where}: {key}: {reason}"
+    hint = "'banger config init --print' explains every setting"
+
+    def __init__(self, **data: object) -> None:
+        line = data.setdefault("line", 0)
+        data.setdefault("where", f"{data.get('path')}:{line}" if line else data.get("path"))
+        super().__init__(**data)
 
 
 # -- the host ---------------------------------------------------------------------------------------------------------
@@ -493,6 +506,36 @@ class CommandFailed(BangerError):
     code, http, exit_status = "command_failed", 422, 125
     template = "{command} {ending}: {stderr}"
     hint = ""
+
+
+class SessionEnded(BangerError):
+    code, http, exit_status = "session_ended", 409, 4
+    template = "the session {name!r} has ended"
+    hint = "'banger vm session show' tells how, 'banger vm session logs' what it said"
+
+
+class StdinTaken(BangerError):
+    """A session's stdin takes from one attachment at a time."""
+
+    code, http, exit_status = "stdin_taken", 409, 4
+    template = "somebody is attached to the stdin of the session {name!r}"
+    hint = "'banger vm session attach --read-only' only looks on"
+
+
+class StdinClosed(BangerError):
+    """``taken`` is how many bytes of what was sent went in before."""
+
+    code, http, exit_status = "stdin_closed", 409, 4
+    template = "the stdin of the session {name!r} is closed ({taken} bytes were taken)"
+    hint = "a session is fed if it was started with --stdin or --tty, until --eof or until its command closes it"
+
+
+class StdinStuck(BangerError):
+    """``taken`` is how many bytes of what was sent went in; the rest was thrown away."""
+
+    code, http, exit_status = "stdin_stuck", 504, 124
+    template = "the session {name!r} took {taken} bytes and no more within {seconds:g} s; the rest was thrown away"
+    hint = "its command does not read its stdin, or reads slowly: --timeout waits longer"
 
 
 class UnsafeArchive(BangerError):

@@ -31,12 +31,15 @@ On disk::
              builds/NAME.log                what the last build of that name said
              vms/ID/                        disk.qcow2, disk.raw or overlay; work.ext4, the guest's /root;
                                             handles.json, the second record; initrd.cpio, console.log, qemu.log;
+                                            metrics.json, what its monitor counted last;
                                             workspace.list, what the last import of a repository brought, and
                                             workspace.next, what one that is under way or broke off was to bring
              set-aside/                     disks of machines that no record tells of; never removed
              ssh/                           id_ed25519, id_ed25519.pub: the installation's own key; never removed;
                                             config and known_hosts, which ssh(1) reaches machines by
              staging/                       work in progress; whatever is here at start is removed
+             trusted/                       what the user has agreed to of repositories' .banger.toml; always in the
+                                            user's own state directory
     cache/   oci/                           what pulls have downloaded, in OCI image layout: index.json, blobs/,
                                             lock, and pull-*/ and gone-*/ for what comes and goes
              layers/                        what is known of layers that images here hold (banger.oci.index)
@@ -57,6 +60,9 @@ SYSTEM_CONFIG = "/etc/banger/config.toml"
 """Settings for everybody on this host, where the user's own file has none."""
 
 RECORD_LIMIT = 1 << 16
+
+PROJECT = ".banger.toml"
+"""What a repository says about the machine that it is worked on in (`banger.config.profile`)."""
 
 SERVICE = "bangerd.service"
 """The unit of the system installation's daemon."""
@@ -109,6 +115,20 @@ def _owner_in(record: bytes) -> int | None:
     after = record.partition(b'"owner_uid":')[2].lstrip()
     digits = after[: len(after) - len(after.lstrip(b"0123456789"))]
     return int(digits) if 0 < len(digits) < 11 else None
+
+
+def project_file(directory: str) -> str | None:
+    """The file that speaks for a directory: at the top of its git repository, or in the directory itself where it is in
+    none. None where there is none."""
+    here = current = os.path.realpath(directory)
+    while not os.path.lexists(os.path.join(current, ".git")):
+        above = os.path.dirname(current)
+        if above == current:
+            current = here
+            break
+        current = above
+    path = os.path.join(current, PROJECT)
+    return path if os.path.lexists(path) else None
 
 
 class Paths:
@@ -164,6 +184,12 @@ class Paths:
     @property
     def database(self) -> str:
         return os.path.join(self.state, "banger.db")
+
+    @property
+    def trusted(self) -> str:
+        """The calling user's own, whoever the daemon belongs to."""
+        moved = os.environ.get("BANGER_STATE_DIR")
+        return os.path.join(moved or _xdg("XDG_STATE_HOME", ".local/state"), "trusted")
 
     @property
     def daemon_log(self) -> str:

@@ -13,7 +13,7 @@ from banger.kernels.kernel import RECORD as KERNEL_RECORD
 from banger.store.operations import Operations
 from banger.store.records import Records
 from banger.vms.record import VmRecord
-from tests import leaks
+from tests import debian_archive, leaks
 
 if TYPE_CHECKING:
     from tests.matrix.witness import Witness
@@ -46,11 +46,14 @@ def rest(world: "World") -> list[str]:
 def records(world: "Witness") -> list[str]:
     """The part of it that every installation has."""
     with world.store() as database:
-        unended = [f"{each.operation.kind} has not ended" for each in Operations(database).unended()]
+        operations = Operations(database)
+        unended = [f"{each.operation.kind} has not ended" for each in operations.unended()]
+        left = debian_archive.left(operations)
         images = Records(database, "images", ImageRecord).list()
     machines = world.machines()
     return [
         *unended,
+        *same("what mmdebstrap works in", left, []),
         *same("machine directories", names(world.paths.vms), [each.id for each in machines]),
         *same("hosts known to ssh", _known(world), [each.name for each in machines if each.host_key]),
         *same("image directories", names(world.paths.images), [each.id for each in images]),

@@ -16,7 +16,7 @@ import msgspec
 from banger.api.image import ImportImage, PullImage, RegisterImage
 from banger.api.kernel import ImportKernel, PullKernel
 from banger.api.operation import Operation
-from banger.api.recipe import BuildImage, Built
+from banger.api.recipe import BuildImage, Built, RecipeFile
 from banger.api.vm import PendingVm, SetVm
 from banger.builds.plans import Building
 from banger.bundles.pack import Packed
@@ -24,12 +24,13 @@ from banger.bundles.receive import Source
 from banger.images.making import Removed, Wanted
 from banger.images.registering import Registered
 from banger.kernels.making import Made
+from banger.oci import debian
 from banger.vmm import stub
 from banger.vms.plans import Changed, Created
 from banger.vms.published import Published
 from banger.vms.record import VmRecord
 from banger.vms.reshaping import Form, Reformed
-from tests import guest_images, web
+from tests import debian_archive, guest_images, web
 from tests.home import BANGER
 from tests.installation import MIB
 from tests.matrix.judge import TOOLS
@@ -331,9 +332,37 @@ def kernels() -> list[Scenario]:
 # -- builds -----------------------------------------------------------------------------------------------------------
 
 
+CATALOG = f"""\
+[image.{NAME}]
+kind = "debian"
+suite = "{debian_archive.SUITE}"
+packages = ["{debian_archive.TOOL}"]
+"""
+
+
+def _archive(world: Witness) -> None:
+    """An archive of packages that the daemons of this process believe and use, and a name in a catalog for it."""
+    world.directory.chmod(0o711)  # mmdebstrap's users pass through it
+    archive = debian_archive.make(world.directory / "archive")
+    debian.KEYRING = archive.keyring
+    Path(world.paths.catalogs).mkdir(parents=True)
+    (Path(world.paths.catalogs) / "own.toml").write_text(CATALOG)
+    Path(world.paths.config, "config.toml").write_text(f'debian_mirror = "{archive.mirror}"\n')
+
+
+def _build_suite(world: Witness) -> Operation:
+    """With all that a build of packages can have, so that each of mmdebstrap's hooks runs."""
+    files = [RecipeFile(path="/srv/file", content=b"content")]
+    return world.client.image_build(
+        BuildImage(
+            name=NAME, suite=debian_archive.SUITE, size=SIZE, files=files, commands=["test -e /tool"], force=True
+        )
+    )
+
+
 def builds(jailed: bool = False) -> list[Scenario]:
-    """On a base image, in a guest; of a Debian suite, which takes a mirror and minutes."""
-    built = Built(suite="bookworm")
+    """On a base image, in a guest; of packages, by mmdebstrap."""
+    built = Built(suite=debian_archive.SUITE)
     on_base = Building(wanted=wanted(kind="build"), built=Built(base=IMAGE), worker=record(jailed))
     return [
         Scenario(
@@ -344,14 +373,18 @@ def builds(jailed: bool = False) -> list[Scenario]:
         ),
         Scenario(
             kind="image.build", variant="suite", sample=Building(wanted=wanted(kind="debian"), built=built),
-            ready=without_image, adds=MADE, seconds=1200,
-            begin=lambda world: world.client.image_build(BuildImage(name=NAME, suite="bookworm", force=True)),
+            supplies=_archive, ready=without_image, begin=_build_suite, adds=MADE, seconds=120,
+        ),
+        Scenario(
+            kind="image.pull", variant="packages", sample=wanted(kind="debian", suite=debian_archive.SUITE),
+            supplies=_archive, ready=without_image, adds=MADE, seconds=120,
+            begin=lambda world: world.client.image_pull(PullImage(reference=NAME, size=SIZE)),
         ),
     ]  # fmt: skip
 
 
-DEAR = ("image.build suite",)
-"""Scenarios that the full product has, and the slice has not."""
+OF_PACKAGES = ("image.build suite", "image.pull packages")
+"""Scenarios with an archive of their own, which the daemon of a host does not believe."""
 
 
 def all_scenarios(jailed: bool = False) -> list[Scenario]:

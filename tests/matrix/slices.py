@@ -9,12 +9,14 @@ import time
 from typing import NamedTuple
 
 from tests.matrix.damage import DAMAGES, EACH, FULL
-from tests.matrix.scenarios import DEAR, all_scenarios
+from tests.matrix.scenarios import OF_PACKAGES, all_scenarios
 
 WHOLE = os.environ.get("BANGER_MATRIX") == "full"
 SEED = os.environ.get("BANGER_MATRIX_SEED") or time.strftime("%Y-%m-%d")
 
-SLOW = {"image.register": 4, "image.promote": 4, "image.pull bundle": 4, "image.pull replacing": 2}
+SLOW = {"image.register": 4, "image.promote": 4, "image.pull bundle": 4, "image.pull replacing": 2} | dict.fromkeys(
+    OF_PACKAGES, 6
+)
 """Of these, one moment in so many."""
 
 
@@ -43,7 +45,7 @@ def quick() -> list[Scene]:
     """Without a guest."""
     found = []
     for each in all_scenarios():
-        if each.name in DEAR or each.guest:
+        if each.guest:
             continue
         found.append(Scene(each.name, "fake", part=SLOW.get(each.name, 1)))
         if each.machine:
@@ -60,5 +62,4 @@ def guests() -> list[Scene]:
     found += [Scene(each.name, "qemu", part=24) for each in all_scenarios() if each.guest]
     if WHOLE:
         found += [Scene(name, "qemu", damage=damage) for name in machines for damage in DAMAGES if damage]
-        found += [Scene(name, "fake") for name in DEAR]
     return found

@@ -77,7 +77,7 @@ def rows(host: Host, known: Mapping[str, Any], own: OwnMachine) -> list[Row]:
 
 def _plain() -> list[Row]:
     """What takes no argument takes none, and no descriptor."""
-    names = ("helper.ping", "machine.list", "disk.list", "bridge.ensure")
+    names = ("helper.ping", "store.prune", "machine.list", "disk.list", "bridge.ensure")
     found = [Row(name, {"name": "br0"}, "refused", "there is no 'name'") for name in names]
     found += [Row(name, [], "refused", "an object is expected") for name in names]
     found += [Row(name, {}, "refused", "takes 0 descriptors, not 1", ("disk",)) for name in names]
@@ -88,6 +88,7 @@ def _of_machines(own: OwnMachine) -> list[Row]:
     """Everything that names a machine names it by its id and nothing else."""
     more: dict[str, dict[str, Any]] = {
         "machine.sweep": {}, "machine.contain": {}, "machine.inspect": {}, "machine.connect": {"socket": "api"},
+        "machine.metrics": {},
         "machine.signal": {"pid": own.process[0], "start_ticks": own.process[1], "signal": "KILL"}, "disk.remove": {},
         "snapshot.check": {}, "ext4.read": {"path": "/etc/passwd"}, "ext4.write": {},
     }  # fmt: skip
@@ -110,6 +111,7 @@ def _of_machines(own: OwnMachine) -> list[Row]:
         Row("machine.inspect", {"vm_id": NOBODY}, "values", '"jail": false, "cgroup": false'),
         Row("machine.contain", {"vm_id": NOBODY}, "values", '"threads": 0'),
         Row("machine.connect", {"vm_id": NOBODY, "socket": "api"}, "failed", "has no jail"),
+        Row("machine.metrics", {"vm_id": NOBODY}, "failed", "has no jail"),
         *(
             Row("machine.connect", {"vm_id": own.vm_id, "socket": each}, "refused", "is not a socket of a machine's")
             for each in ("", ".", "../run/api", "api.sock", "/run/systemd/private", "vsock\n")
@@ -202,7 +204,7 @@ def _store(files: str, digest: str) -> list[Row]:
     return [
         *found,
         Row("store.fill", other, "refused", "the content is not"),
-        Row("store.fill", other | {"executable": "yes"}, "refused", "bool is expected"),
+        Row("store.fill", other | {"executable": True}, "refused", "there is no 'executable'"),
     ]
 
 

@@ -19,6 +19,7 @@ from banger.helper.guest_file import GuestFile
 from banger.helper.host import Host
 from banger.helper.inspection import Inspect
 from banger.helper.launch import Launch, Sweep
+from banger.helper.metrics import Metrics
 from banger.helper.operation import Operation
 from banger.helper.process import start_ticks
 from banger.helper.signalling import Signal
@@ -74,6 +75,7 @@ class OwnMachine:
         found = self._do(Inspect(vm_id=self.vm_id))
         self._expect(found["processes"] == [{"pid": pid, "start_ticks": ticks, "monitor": True}], found)
         self._reach()
+        self._do(Metrics(vm_id=self.vm_id))
         self._expect(self._do(Contain(vm_id=self.vm_id)) == {"threads": 0}, "no guest runs in it")
         self._expect(self._do(self._signal(ticks + 1)) == {"sent": False}, "that is another process")
         self._expect(self._do(self._signal(ticks)) == {"sent": True}, "that is its monitor")

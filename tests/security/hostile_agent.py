@@ -98,6 +98,24 @@ def detach(agent: Agent, stream: int) -> None:
     agent.end(stream, wire.field(Field.SESSION, ESCAPES))
 
 
+def sessions(agent: Agent, stream: int) -> None:
+    """One that runs, and whose every text is not meant to be read."""
+    numbers = (Field.STARTED_NS, Field.LOG_BYTES, Field.ERROR_BYTES, Field.DROPPED, Field.PID)
+    texts = (Field.SESSION, Field.NAME, Field.COMMAND, Field.CWD, Field.USER)
+    record = b"".join([*(wire.field(tag, 2**64 - 1) for tag in numbers), *(wire.field(tag, ESCAPES) for tag in texts)])
+    agent.end(stream, wire.field(Field.RECORD, record + wire.field(Field.STDIN)))
+
+
+def crowded(agent: Agent, stream: int) -> None:
+    """More sessions than there are places."""
+    agent.end(stream, wire.field(Field.RECORD) * 100)
+
+
+def deaf(agent: Agent, stream: int) -> None:
+    """Take a session's stdin, and never say that it did."""
+    agent.say(Kind.STARTED, stream)
+
+
 def begin(agent: Agent, stream: int) -> None:
     """Start a command that says one line and never ends, whatever is asked of it."""
     agent.say(Kind.STARTED, stream)
@@ -160,10 +178,16 @@ def files(scene: str) -> Callable[[Agent, int], None]:
 SCENES: dict[str, dict[int, Callable[[Agent, int], None]]] = {
     "speech": {
         Operation.HEALTH: health, Operation.EXEC: refuse, Operation.DETACH: detach, Operation.LISTENERS: sockets,
-        Operation.DIAL: refuse,
+        Operation.DIAL: refuse, Operation.SESSIONS: sessions, Operation.ATTACH: refuse,
     },
-    "mute": {Operation.EXEC: begin},
-    "flood": {Operation.EXEC: flood, Operation.LISTENERS: sockets, Operation.DIAL: flood},
+    "mute": {
+        Operation.EXEC: begin, Operation.SESSIONS: sessions, Operation.SEND: deaf, Operation.ATTACH: deaf,
+    },
+    "crowded": {Operation.SESSIONS: crowded},
+    "flood": {
+        Operation.EXEC: flood, Operation.SESSIONS: sessions, Operation.ATTACH: flood, Operation.LISTENERS: sockets,
+        Operation.DIAL: flood,
+    },
     "impossible": {Operation.LISTENERS: impossible},
     "crowd": {Operation.LISTENERS: crowd},
     "garbage": {Operation.EXEC: garbage},

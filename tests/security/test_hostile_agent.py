@@ -14,14 +14,16 @@ import pytest
 
 from banger.guest.assets import agent_path
 from banger.kernels.service import DISTRIBUTION
+from banger.text import printable
 from banger.vmm.drivers import VARIABLE
 from banger.vmm.fake.driver import AGENT_VARIABLE
 from tests import guest_images
 from tests.home import TREE, Ended, Home
 from tests.installation import fake_kernel
 from tests.integration.worst.conftest import daemon_pid, memory, show, started
-from tests.security.hostile_agent import ARCHIVES
+from tests.security.hostile_agent import ARCHIVES, ESCAPES
 
+SESSION = printable(ESCAPES)
 AGENT = Path(__file__).with_name("hostile_agent.py")
 MEMORY_BOUND = 160 << 20
 """Of the daemon, which takes a third of that by itself."""
@@ -62,6 +64,11 @@ def test_escapes_in_all_that_it_says_of_itself(home: Home) -> None:
         ("vm", "show", "evil"),
         ("vm", "ports", "evil"),
         ("vm", "ports", "evil", "--json"),
+        ("vm", "session", "list", "evil"),
+        ("vm", "session", "list", "-q", "evil"),
+        ("vm", "session", "show", "evil", SESSION),
+        ("vm", "session", "show", "evil", SESSION, "--json"),
+        ("vm", "session", "logs", "evil", SESSION),
     ):
         ended = home.banger(*words)
         assert "owned" in ended.stdout + ended.stderr or words[1] == "show"
@@ -119,6 +126,28 @@ def test_a_broken_protocol_costs_one_command_and_no_memory(home: Home, scene: st
         assert ended.status == 125
         assert "the guest's agent broke the protocol" in ended.stderr
     assert memory(daemon_pid(home)) < MEMORY_BOUND
+    delete(home)
+
+
+def test_more_sessions_than_there_are_places(home: Home) -> None:
+    machine(home, "crowded")
+    ended = home.banger("vm", "session", "list", "evil")
+    assert (ended.status, "more sessions than there are places" in ended.stderr) == (125, True)
+    delete(home)
+
+
+def test_output_that_nobody_asked_for_ends_a_wait(home: Home) -> None:
+    machine(home, "flood")
+    ended = home.banger("vm", "session", "wait", "evil", SESSION)
+    assert (ended.status, "the guest's agent broke the protocol" in ended.stderr) == (125, True)
+    assert memory(daemon_pid(home)) < MEMORY_BOUND
+    delete(home)
+
+
+def test_a_session_that_says_nothing_of_what_it_took(home: Home) -> None:
+    machine(home, "mute")
+    ended = home.banger("vm", "session", "send", "--timeout", "0.3", "evil", SESSION, "text")
+    assert (ended.status, "took 0 bytes" in ended.stderr) == (124, True), ended.stderr
     delete(home)
 
 

@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 import resource
+import stat
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -106,6 +107,19 @@ def test_no_two_runs_share_a_user(host: Host) -> None:
         assert not set(uids) & {host.uid(0), host.uid(host.uid_count - 1), host.owner_uid, 0}
     with offline.borrowed_uid(host) as uid:
         assert uid == uids[0]
+
+
+def test_a_node_that_a_killed_helper_left_is_not_opened_and_goes(host: Host, tmp_path: Path) -> None:
+    """Killed between the making of the node and its unlinking, for the same user."""
+    with offline.borrowed_uid(host) as uid:
+        pass
+    left = Path(host.private) / f".node-{uid}"
+    os.mknod(left, stat.S_IFCHR | 0o600, os.stat("/dev/null").st_rdev)
+    zero = os.stat("/dev/zero").st_rdev
+    with offline.device(host, zero) as target:  # any number will do: nobody opens it
+        found = os.fstat(target.descriptor)
+        assert stat.S_ISBLK(found.st_mode) and found.st_rdev == zero and target.uid == uid
+    assert os.listdir(host.private) == []
 
 
 def test_when_every_user_is_taken_it_is_said(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from banger.helper import jail, process
 from banger.helper.containment import Contain
 from banger.helper.inspection import Inspect
 from banger.helper.launch import Sweep
+from banger.helper.metrics import Metrics
 from banger.helper.operation import Failed, Refused
 from banger.helper.signalling import Signal
 from tests.jails import FIRST, SECOND, Scene, actor, hierarchy, make_scene
@@ -179,13 +180,41 @@ def test_something_else_where_the_socket_should_be(scene: Scene, plant: object) 
         scene.connect(socket="vsock")
 
 
+def plant_anothers_pipe(path: Path, scene: Scene) -> None:
+    os.link(run_directory(scene).parents[2] / SECOND / "root" / "run" / "metrics", path)
+
+
+def plant_socket(path: Path, scene: Scene) -> None:
+    with socket.socket(socket.AF_UNIX) as made, contextlib.chdir(path.parent):
+        made.bind(path.name)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [plant_link, plant_anothers_pipe, plant_file, plant_directory, plant_socket],
+    ids=lambda each: each.__name__,
+)
+def test_something_else_where_the_pipe_of_metrics_should_be(scene: Scene, plant: object) -> None:
+    scene.launch()
+    scene.launch(scene.request(SECOND, slot=2))
+    path = run_directory(scene) / "metrics"
+    path.unlink()
+    assert callable(plant)
+    plant(path, scene)
+    if plant is not plant_anothers_pipe:
+        give(path, scene.host.uid(1))
+    with pytest.raises(Refused):
+        Metrics(vm_id=FIRST).execute(scene.host)
+
+
 def test_a_link_where_run_should_be(scene: Scene) -> None:
     scene.launch()
     scene.launch(scene.request(SECOND, slot=2))
     run_directory(scene).rename(run_directory(scene).parent / "aside")
     run_directory(scene).symlink_to(scene.jail(SECOND) / "run")
-    with pytest.raises(Refused):
-        scene.connect()
+    for act in (scene.connect, lambda: Metrics(vm_id=FIRST).execute(scene.host)):
+        with pytest.raises(Refused):
+            act()
 
 
 def test_a_socket_of_anybody_elses(scene: Scene) -> None:

@@ -12,7 +12,7 @@ from banger.engine.change import Kind
 from tests.matrix import instants, listing
 from tests.matrix.instants import Instant
 from tests.matrix.scenario import Scenario
-from tests.matrix.scenarios import DEAR, all_scenarios
+from tests.matrix.scenarios import OF_PACKAGES, all_scenarios
 from tests.matrix.slices import SEED, WHOLE
 
 VICTIMS = ("daemon", "helper", "monitor")
@@ -46,8 +46,8 @@ class Death(NamedTuple):
 
 
 def scenarios() -> list[Scenario]:
-    """All that the box can play: it has no mirror of a distribution."""
-    return [each for each in all_scenarios(jailed=True) if each.name not in DEAR]
+    """All that the box can play: its daemon believes no archive of packages but Debian's, which is not there."""
+    return [each for each in all_scenarios(jailed=True) if each.name not in OF_PACKAGES]
 
 
 def mortal(victim: str) -> list[str]:

@@ -5,6 +5,7 @@
 
 import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import importlib
 import os
@@ -14,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from banger.disk.roots.files import Clone
 from banger.disk.roots.snapshot import Snapshot as Snapshots
@@ -204,22 +206,47 @@ def full(scene: Scene) -> None:
 
 
 def killed(scene: Scene) -> None:
-    """Killed at any moment: what it was made of is taken back by undo, or becomes the disk at the next try."""
+    """Killed behind each of its system calls on devices, one after the other: found again, taken back or finished."""
     before = devices()
-    asked = scene.snapshot(ONE)
-    scene.snapshot(ONE)
-    for number in range(12):
-        child = os.fork()
-        if child == 0:
-            scene.do(asked)
+    asked = dataclasses.replace(scene.snapshot(ONE), work=str(scene.file("work", SIZE)))
+    calls, finished = 0, False
+    while not finished:
+        for again in (False, True):
+            finished = ended_behind(calls, lambda: scene.do(asked))
+            left = shell("dmsetup ls")
+            assert (scene.do(Disks()).values["machines"] == [ONE]) == (ONE in left), (calls, left)
+            if again:
+                scene.do(asked)
+            scene.undo(asked)
+            assert devices() == before, calls
+        calls += 1
+    assert calls > 12, "a loop device and a device of the mapper's each take some"
+
+
+def ended_behind(calls: int, act: Callable[[], object]) -> bool:
+    """Do it in a process that is killed behind so many calls of ioctl(2); whether it came to its end before."""
+    child = os.fork()
+    if child == 0:
+        real, done = fcntl.ioctl, 0
+
+        def counted(*arguments: Any) -> Any:
+            nonlocal done
+            try:
+                return real(*arguments)
+            finally:
+                done += 1
+                if done > calls:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        fcntl.ioctl = counted
+        try:
+            act()
             os._exit(0)
-        time.sleep(0.03 * number)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        if number % 2:
-            scene.do(asked)
-        scene.undo(asked)
-        assert devices() == before, number
+        finally:
+            os._exit(1)
+    status = os.waitpid(child, 0)[1]
+    assert status in (0, signal.SIGKILL), status
+    return status == 0
 
 
 def foreign(scene: Scene) -> None:

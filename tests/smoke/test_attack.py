@@ -27,7 +27,7 @@ FILES = (
 )  # fmt: skip
 KNOCK = "import socket, sys; sys.exit(socket.socket(socket.AF_UNIX).connect_ex('/run/banger-root/bangerd-root.sock'))"
 OF_MACHINES = {
-    *(f"machine.{each}" for each in ("launch", "inspect", "connect", "contain", "signal", "sweep")),
+    *(f"machine.{each}" for each in ("launch", "inspect", "connect", "metrics", "contain", "signal", "sweep")),
     *("snapshot.create", "snapshot.check", "disk.attach", "disk.remove", "ext4.write", "ext4.read"),
 }  # fmt: skip
 REFUSED = 13

@@ -1,5 +1,7 @@
 """The jail of a running machine, looked at from outside by root."""
 
+import json
+
 from banger.paths import SYSTEM_CONFIG
 from banger.system import units
 from tests.smoke.host.box import Host
@@ -57,6 +59,20 @@ def test_a_monitor_has_limits(serving: Host) -> None:
         assert value != "max", limit
     for limit, value in (("memory.swap.max", "0"), ("cpu.weight", "100")):
         assert serving.read(f"/sys/fs/cgroup{cgroup}/{limit}").strip() == value, limit
+
+
+def test_what_a_monitor_counts_is_kept_in_one_small_file(serving: Host) -> None:
+    """By a daemon that has not started it. The monitor writes once a minute."""
+    vm = show(serving, "one")
+    serving.run(["systemctl", "restart", units.DAEMON_SERVICE])
+    serving.banger("exec", "one", "--", "true")
+    path = f"/var/lib/banger/vms/{vm['id']}/metrics.json"
+    serving.until(["test", "-s", path], timeout=240)
+    assert serving.run(["stat", "--format=%U %a", path]).stdout == "owner 600\n"
+    found = json.loads(serving.read(path))
+    assert len(serving.read(path)) <= 1 << 16 and {"vcpu", "vsock", "seccomp"} <= set(found)
+    pipe = f"/var/lib/banger-root/jails/firecracker/{vm['id']}/root/run/metrics"
+    assert serving.run(["stat", "--format=%F", pipe]).stdout == "fifo\n"
 
 
 def test_what_the_settings_say_is_in_the_kernel(stocked: Host) -> None:

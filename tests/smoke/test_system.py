@@ -64,7 +64,7 @@ def test_an_installation_with_a_running_machine_goes_without_a_trace(host: Host)
     assert host.banger("exec", "one", "--", "cat", "/root/kept").stdout == "kept\n"
 
     done = host.run([*UNINSTALL, "--force"], timeout=SLOW)
-    assert "stopped: one" in done.stderr and "kept: /var/lib/banger, " in done.stderr, done.stderr
+    assert "stopped: one" in done.stderr and "kept: /var/lib/banger, /var/cache/banger;" in done.stderr, done.stderr
     assert [each for each in host.left_since(before, patience=0) if not each.startswith(KEPT)] == []
     assert host.inventory().gone_since(before) == []
     assert names_of(host) == names

@@ -39,6 +39,11 @@ def test_links_lead_somewhere(path: Path) -> None:
         assert not anchor or anchor in anchors(found), target
 
 
+@pytest.mark.parametrize("path", DOCUMENTS, ids=named)
+def test_no_merge_is_half_done(path: Path) -> None:
+    assert not re.search(r"^(<{7}|={7}|>{7})( |$)", path.read_text(), re.MULTILINE)
+
+
 def test_every_page_is_in_the_index() -> None:
     index = (TREE / "docs" / "README.md").read_text()
     listed = set(LINK.findall(index))

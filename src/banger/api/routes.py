@@ -5,9 +5,10 @@ one when it is needed). A route whose reply is ``Operation`` starts a change and
 follows the change at `OPERATION_EVENTS`. A route with a ``stream`` speaks something else than one document:
 
 - ``ndjson``: one JSON document a line until the end;
-- ``bytes``: raw bytes as they come (a console, a log);
-- ``tar``: a tar archive, in the request (PUT) or in the reply (GET);
-- ``websocket``: messages as described at `banger.api.vm.ExecVm`.
+- ``bytes``: raw bytes as they come (a console);
+- ``tar``: a tar archive;
+- ``bytes`` and ``tar`` of a PUT: the same in the request;
+- ``websocket``: messages as described at `banger.api.vm.ExecEvent`.
 """
 
 API_VERSION = 1
@@ -19,9 +20,10 @@ BODY_LIMIT = 1 << 20
 
 
 class Route:
-    """A row: ``name`` is the handler's and the SDK method's; ``{ref}`` in the path is a name or an id.
+    """A row: ``name`` is the handler's and the SDK method's.
 
-    ``request`` and ``reply`` are written ``module.Structure`` below `banger.api`; ``query`` names the parameters.
+    ``{ref}`` in the path is a name or an id, ``{session}`` that of a session. ``request`` and ``reply`` are written
+    ``module.Structure`` below `banger.api`; ``query`` names the parameters.
     """
 
     __slots__ = ("limit", "method", "name", "path", "query", "reply", "request", "stream", "summary")
@@ -59,6 +61,7 @@ def structure(name: str) -> type:
 
 DAEMON_STATUS = Route("daemon_status", "GET /v1/daemon", "What the daemon is and has", reply="daemon.DaemonStatus")
 DAEMON_STOP = Route("daemon_stop", "POST /v1/daemon/stop", "End the daemon; its machines go on")
+CONFIG_SHOW = Route("config_show", "GET /v1/config", "The settings in force", reply="config.SettingList")
 DOCTOR = Route("doctor", "GET /v1/doctor", "Check this host", reply="daemon.Report")
 DOCTOR_FIX = Route("doctor_fix", "POST /v1/doctor/fix", "Clear away what is left over", reply="daemon.Report")
 OPENAPI = Route("openapi", "GET /v1/openapi.json", "This interface as an OpenAPI 3.1 document", stream="bytes")
@@ -189,6 +192,63 @@ VM_WORKSPACE_LISTING = Route(
     "GET /v1/vms/{ref}/workspace/listing",
     "What the last import into a machine brought, or was to bring",
     stream="bytes",
+)
+VM_SESSION_START = Route(
+    "vm_session_start",
+    "POST /v1/vms/{ref}/sessions",
+    "Start a command in a machine that outlives its client",
+    request="session.StartSession",
+    reply="session.SessionInfo",
+)
+VM_SESSION_LIST = Route(
+    "vm_session_list", "GET /v1/vms/{ref}/sessions", "A machine's sessions", reply="session.SessionList"
+)
+VM_SESSION_SHOW = Route(
+    "vm_session_show", "GET /v1/vms/{ref}/sessions/{session}", "One session", reply="session.SessionInfo"
+)
+VM_SESSION_WAIT = Route(
+    "vm_session_wait",
+    "GET /v1/vms/{ref}/sessions/{session}/wait",
+    "A session as it is, and as it has ended",
+    reply="session.SessionWait",
+    stream="ndjson",
+)
+VM_SESSION_LOGS = Route(
+    "vm_session_logs",
+    "GET /v1/vms/{ref}/sessions/{session}/logs",
+    "What a session said",
+    reply="session.SessionLog",
+    stream="ndjson",
+    query=("follow", "stream", "tail"),
+)
+VM_SESSION_ATTACH = Route(
+    "vm_session_attach",
+    "GET /v1/vms/{ref}/sessions/{session}/attach",
+    "Hear a session and speak to it",
+    request="session.AttachSession",
+    reply="vm.ExecEvent",
+    stream="websocket",
+)
+VM_SESSION_SEND = Route(
+    "vm_session_send",
+    "PUT /v1/vms/{ref}/sessions/{session}/stdin",
+    "Write to a session's stdin",
+    reply="session.SentToSession",
+    stream="bytes",
+    query=("eof", "timeout"),
+)
+VM_SESSION_STOP = Route(
+    "vm_session_stop",
+    "POST /v1/vms/{ref}/sessions/{session}/stop",
+    "Ask a session to end, and kill it when it does not",
+    request="session.StopSession",
+    reply="session.SessionInfo",
+)
+VM_SESSION_KILL = Route(
+    "vm_session_kill",
+    "POST /v1/vms/{ref}/sessions/{session}/kill",
+    "Send a signal to a session's processes",
+    request="session.KillSession",
 )
 VM_HOLD = Route(
     "vm_hold", "GET /v1/vms/{ref}/hold", "Keep an ephemeral machine for as long as this stays open", stream="bytes"

@@ -175,7 +175,6 @@ class ExecVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cols: int = 80
     stdin: bool = False
     timeout: float | None = None
-    detach: bool = False
     entrypoint: bool = False
     """Put the image's entrypoint before ``argv``, and its default command where ``argv`` is empty."""
 
@@ -193,15 +192,14 @@ class ExecEvent(msgspec.Struct, frozen=True, kw_only=True):
     """A text message to the client of an exec stream.
 
     Binary messages are output: their first byte is 1 for stdout and 2 for stderr. ``ended`` has exactly one of
-    ``exit_code`` and ``signal``, or ``timed_out``; ``detached`` has ``session``; ``failed`` has ``error``. The first
-    event of a command that runs in the machine's workspace has ``workspace``.
+    ``exit_code`` and ``signal``, or ``timed_out``; ``failed`` has ``error``. The first event of a command that runs in
+    the machine's workspace has ``workspace``.
     """
 
-    kind: Literal["started", "ended", "detached", "failed"]
+    kind: Literal["started", "ended", "failed"]
     exit_code: int | None = None
     signal: int | None = None
     timed_out: bool = False
-    session: str | None = None
     workspace: Workspace | None = None
     error: ErrorBody | None = None
 

@@ -7,6 +7,7 @@ from banger.api import routes
 from banger.cli.suggest import suggestions
 from banger.cli.terminal import Terminal
 from banger.cli.verb import Namespace
+from banger.paths import Paths
 from banger.sdk.client import Client
 from banger.text import printable
 
@@ -26,7 +27,15 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
 
 def _names(kind: str) -> Sequence[str]:
     try:
+        if kind == "profile":
+            from banger.config.loader import load
+
+            return list(load(*Paths.from_environment().config_files).profile)
         with Client(start=False, timeout=PATIENCE) as client:
+            noun, _, machine = kind.partition(" ")
+            if machine:
+                told = client.document(routes.VM_SESSION_LIST, machine)["sessions"]
+                return [printable(each["name"] or each["id"]) for each in told]
             noun, _, catalog = kind.partition("-")
             if catalog:
                 entries = client.document(routes.CATALOG)["entries"]

@@ -5,7 +5,6 @@ from banger.sdk.client import Client
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
     from banger.cli.terminal import Terminal
@@ -23,29 +22,14 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
             _prepare(client, arguments.vm, terminal)
         request = guest_command.request(arguments)
         if arguments.detach:
-            return _detach(client, arguments, {**request, "detach": True, "stdin": False}, terminal, begun)
+            from banger.cli import cmd_vm_session_start
+
+            return cmd_vm_session_start.start(client, arguments.vm, request, terminal, arguments.json)
         capture = session.Capture() if arguments.json else None
         command = session.run(client, arguments.vm, request, capture, begun)
     if capture is not None:
         terminal.document(guest_command.document(arguments.vm, command, capture))
     return session.status(command)
-
-
-def _detach(
-    client: Client,
-    arguments: "Namespace",
-    request: "dict[str, object]",
-    terminal: "Terminal",
-    begun: "Callable[[Command], None]",
-) -> int:
-    with client.vm_exec(arguments.vm, request) as command:
-        command.wait()
-    begun(command)
-    if arguments.json:
-        terminal.document({"vm": arguments.vm, "session": command.session})
-    else:
-        terminal.print(command.session or "")
-    return 0
 
 
 def _warn(vm: str, workspace: "dict[str, Any]", terminal: "Terminal") -> None:

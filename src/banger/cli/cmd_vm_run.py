@@ -12,6 +12,7 @@ from banger.cli import guest_command, machine, session
 from banger.cli.change import carry_out
 from banger.cli.stopwatch import Stopwatch
 from banger.cli.terminal import cell
+from banger.paths import project_file
 from banger.sdk.client import Client
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
@@ -28,6 +29,7 @@ else:
 
 
 def run(arguments: "Namespace", terminal: "Terminal") -> int:
+    said = _said(arguments, terminal)
     _refuse_nonsense(arguments)
     watch = Stopwatch()
     taken = None
@@ -43,12 +45,16 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
         client.connect()
         watch.mark("connect")
         wanted = machine.request(arguments, ephemeral=arguments.rm)
+        if said:
+            from banger.cli import profile
+
+            wanted = profile.merged(said, wanted)
         held, change = machine.create(client, wanted, terminal)
         watch.mark_change(change)
         name = change.subject
         if arguments.detach:
             if taken is not None:
-                _import(client, name, taken, terminal, watch)
+                _import(client, arguments, name, taken, terminal, watch)
             return _started(arguments, name, watch, terminal)
         capture = session.Capture() if arguments.json else None
         command = _execute(client, arguments, name, taken, capture, held, terminal, watch)
@@ -56,6 +62,16 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
         document = guest_command.document(name, command, capture)
         terminal.document({**document, "phases": watch.phases(), "seconds": watch.seconds()})
     return session.status(command)
+
+
+def _said(arguments: "Namespace", terminal: "Terminal") -> dict[str, object]:
+    """What profiles say; where there is none, that costs no more than a look."""
+    directory = "."
+    if not arguments.profile and (arguments.no_profile or project_file(directory) is None):
+        return {}
+    from banger.cli import profile
+
+    return profile.settled(arguments, directory, terminal)
 
 
 def _refuse_nonsense(arguments: "Namespace") -> None:
@@ -99,7 +115,7 @@ def _execute(
     request = guest_command.request(arguments, shell=shell)
     try:
         if taken is not None:
-            cwd = _import(client, name, taken, terminal, watch)
+            cwd = _import(client, arguments, name, taken, terminal, watch)
             request["cwd"] = request["cwd"] or cwd
         command = session.run(client, name, request, capture)
         watch.mark("exec")
@@ -120,11 +136,18 @@ def _execute(
     return command
 
 
-def _import(client: Client, name: str, taken: "Snapshot", terminal: "Terminal", watch: Stopwatch) -> str:
+def _import(
+    client: Client, arguments: "Namespace", name: str, taken: "Snapshot", terminal: "Terminal", watch: Stopwatch
+) -> str:
     """Where commands run from then on."""
     from banger.cli import workspace
 
-    workspace.bring(client, name, taken, terminal)
+    try:
+        workspace.bring(client, name, taken, terminal)
+    except banger.errors.BangerError:
+        if not arguments.rm:
+            terminal.say(f"{cell(name)} goes on running without all of it; 'banger rm {cell(name)}' deletes it", "dim")
+        raise
     watch.mark("import")
     return workspace.directory(taken)
 

@@ -46,6 +46,7 @@ def overall() -> str:
 def of_group(group: Group) -> str:
     """What a group is for, its 80 % command, its verbs, and what comes next."""
     verbs = [(verb.path, verb.summary) for verb in group.verbs if group.hidden or not verb.hidden]
+    verbs += [(f"{each.name} ...", each.summary) for each in GROUPS if each.name.startswith(f"{group.name} ")]
     return "\n".join(
         [
             f"Usage: banger {group.name} VERB [OPTIONS] ...",

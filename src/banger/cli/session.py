@@ -1,15 +1,16 @@
-"""A guest command on this process's stdin, stdout and stderr.
+"""A guest command, or an attachment to a session, on this process's stdin, stdout and stderr.
 
 The main thread writes what the command says. A second thread, the pump, sends what the command is to hear: stdin,
 the terminal's size, signals. Signal handlers only write a byte into the pump's pipe. In raw mode every key goes to
 the guest, whose terminal makes signals of them, as with ssh; without, SIGINT, SIGTERM and the like are passed on.
-Whatever ends a session, the terminal is given back as it was.
+Whatever ends it, the terminal is given back as it was.
 """
 
 import _thread
 import os
 import select
 
+import banger
 from banger.sdk.exec import STDERR, Command
 
 TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
@@ -26,7 +27,10 @@ STDIN_FD, STDOUT_FD, STDERR_FD = 0, 1, 2
 PIECE = 64 << 10
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 PATIENCE = 3
-"""How many of `PASSED_ON` the guest's command may ignore before the session is given up."""
+"""How many of `PASSED_ON` the guest's command may ignore before it is given up."""
+
+DETACH = b"\x10\x11"
+"""Ctrl-P Ctrl-Q, which leave a session running."""
 
 CAPTURE_LIMIT = 16 << 20
 STOP = 0
@@ -50,15 +54,36 @@ class Capture:
         return self.streams[stream].decode("utf-8", "replace")
 
 
+class DetachKeys:
+    """Finds `DETACH` among what is typed. Its first key waits for the next one, wherever it is typed."""
+
+    def __init__(self) -> None:
+        self._held = b""
+        self.typed = False
+
+    def feed(self, data: bytes) -> bytes:
+        """What of ``data`` is for the session; nothing more comes after an empty one."""
+        final = not data
+        data = self._held + data
+        end = data.find(DETACH)
+        if end >= 0:
+            self.typed, self._held = True, b""
+            return data[:end]
+        self._held = data[-1:] if data.endswith(DETACH[:1]) and not final else b""
+        return data[: len(data) - len(self._held)]
+
+
 class _Pump:
     """Sends stdin and events to the command until it is told to stop. Its thread is there once something is to be sent.
 
-    The thread keeps no process alive: it may be blocked on stdin when the command has ended.
+    The thread keeps no process alive: it may be blocked on stdin when the command has ended. With ``keys`` it hangs up
+    when they are typed.
     """
 
-    def __init__(self, command: Command, stdin: bool) -> None:
+    def __init__(self, command: Command, stdin: bool, keys: DetachKeys | None = None) -> None:
         self._command = command
-        self._stdin = stdin
+        self.reads_stdin = stdin
+        self._keys = keys
         self._events, self._wake = os.pipe2(os.O_CLOEXEC)
         self._started = False
         self._closed = False
@@ -86,7 +111,7 @@ class _Pump:
     def _serve(self) -> None:
         poll = select.poll()
         poll.register(self._events, select.POLLIN)
-        if self._stdin:
+        if self.reads_stdin:
             poll.register(STDIN_FD, select.POLLIN)
         while True:
             ready = {descriptor for descriptor, _ in poll.poll()}
@@ -109,10 +134,13 @@ class _Pump:
             data = os.read(STDIN_FD, PIECE)
         except OSError:  # the terminal is gone, or stdin was closed before we began
             data = b""
-        if data:
-            self._command.write(data)
-        else:
+        wanted = self._keys.feed(data) if self._keys else data
+        if wanted:
+            self._command.write(wanted)
+        if not data:
             self._command.close_stdin()
+        if self._keys and self._keys.typed:
+            self._command.hang_up()
         return bool(data)
 
     def close(self) -> None:
@@ -155,18 +183,38 @@ def run(
         if begun is not None:
             begun(command)
         pump = _Pump(command, bool(request["stdin"]))
-        with _Signals(pump, raw), _RawMode(raw):
-            if request["stdin"]:
-                pump.start()
-            try:
-                for stream, data in command:
-                    if capture is not None:
-                        capture.take(stream, data)
-                    else:
-                        write_all(STDERR_FD if stream == STDERR else STDOUT_FD, data)
-            finally:
-                pump.close()
+        _carry(command, pump, raw, _Signals(pump, raw), capture)
     return command
+
+
+def attach(command: Command, *, stdin: bool, raw: bool) -> bool:
+    """Carry an attachment to a session; whether it was left by `DETACH`. A signal to this process leaves it too.
+
+    Raises what `Command` does, and KeyboardInterrupt for a signal.
+    """
+    keys = DetachKeys() if raw else None
+    with command:
+        pump = _Pump(command, stdin, keys)
+        try:
+            _carry(command, pump, raw, _Signals(pump, True), None)
+        except banger.errors.BangerError:
+            if not (keys and keys.typed):
+                raise
+    return bool(keys and keys.typed)
+
+
+def _carry(command: Command, pump: _Pump, raw: bool, signals: "_Signals", capture: Capture | None) -> None:
+    with signals, _RawMode(raw):
+        if pump.reads_stdin:
+            pump.start()
+        try:
+            for stream, data in command:
+                if capture is not None:
+                    capture.take(stream, data)
+                else:
+                    write_all(STDERR_FD if stream == STDERR else STDOUT_FD, data)
+        finally:
+            pump.close()
 
 
 def status(command: Command) -> int:
@@ -189,7 +237,7 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 class _Signals:
-    """Hands signals to the pump for the time of a session."""
+    """Hands signals to the pump for as long as a command is carried."""
 
     def __init__(self, pump: _Pump, raw: bool) -> None:
         self._pump = pump

@@ -17,7 +17,7 @@ FILES: Suggestion = (":files", "")
 """The shell's own completion of file names is asked for."""
 
 Names = Callable[[str], Sequence[str]]
-"""Names of a kind (``vm``, ``image``, ``kernel``) that exist."""
+"""Names of a kind (``vm``, ``image``, ``kernel``, ``session VM``) that exist."""
 
 
 def suggestions(words: Sequence[str], names: Names) -> list[Suggestion]:
@@ -55,7 +55,7 @@ def _next_words(before: Sequence[str]) -> dict[str, str]:
 
 def _after_verb(verb: Verb, before: Sequence[str], current: str, names: Names) -> Iterator[Suggestion]:
     options = {flag: each for each in verb.options for flag in each.flags}
-    positionals = 0
+    positionals: list[str] = []
     awaited: Argument | None = None
     for word in before:
         if word == "--":
@@ -65,7 +65,7 @@ def _after_verb(verb: Verb, before: Sequence[str], current: str, names: Names) -
         elif word in options:
             awaited = options[word] if options[word].takes_value else None
         elif not word.startswith("-"):
-            positionals += 1
+            positionals.append(word)
     if awaited is not None:
         yield from _values(awaited, current, names)
     elif verb.command in ("required", "passed") and positionals:
@@ -78,10 +78,14 @@ def _after_verb(verb: Verb, before: Sequence[str], current: str, names: Names) -
         yield from _positional(verb, positionals, current, names)
 
 
-def _positional(verb: Verb, number: int, current: str, names: Names) -> Iterator[Suggestion]:
-    wanted = verb.positionals
+def _positional(verb: Verb, typed: Sequence[str], current: str, names: Names) -> Iterator[Suggestion]:
+    wanted, number = verb.positionals, len(typed)
     if wanted and (number < len(wanted) or wanted[-1].repeats):
-        yield from _values(wanted[min(number, len(wanted) - 1)], current, names)
+        argument = wanted[min(number, len(wanted) - 1)]
+        if argument.complete == "session":
+            yield from ((name, "session") for name in names(f"session {typed[0]}"))
+        else:
+            yield from _values(argument, current, names)
 
 
 def _values(argument: Argument, current: str, names: Names) -> Iterator[Suggestion]:

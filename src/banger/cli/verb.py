@@ -22,8 +22,9 @@ class Argument:
 
     ``kind`` is how its value is read: ``flag`` (no value), ``text``, ``size``, ``duration``, ``count``, ``env``
     (K=V, repeatable), ``list`` (text, repeatable). ``many`` is for positionals: ``one``, ``optional``, ``several`` or
-    ``any`` number, also none. ``complete`` names what a shell may suggest: ``vm``, ``image``, ``kernel``, ``file``,
-    ``vm-or-file``, ``image-catalog`` and ``kernel-catalog`` (what can be pulled).
+    ``any`` number, also none. ``complete`` names what a shell may suggest: ``vm``, ``session`` (of the machine
+    before it), ``image``, ``kernel``, ``file``, ``profile``, ``vm-or-file``, ``image-catalog`` and ``kernel-catalog``
+    (what can be pulled).
     """
 
     __slots__ = ("choices", "complete", "flags", "help", "kind", "many", "metavar", "name", "required")

@@ -19,14 +19,30 @@ _STEP = 64 * MIB
 BUILT_IN = {"vcpu": 2, "memory": 2 * GIB, "disk_size": 8 * GIB, "work_disk_size": 8 * GIB}
 """By the names of settings in ``[vm_defaults]``; sizes in bytes."""
 
-BY_HOST, BY_US = "the host", "built in"
+
+class Origin(NamedTuple):
+    """Who has decided a value.
+
+    ``kind`` is ``built-in``, ``host``, ``system`` and ``user`` (one of the two files), or ``environment``, whose
+    variable is the ``path`` then. ``line`` is 0 where it is not known.
+    """
+
+    kind: str
+    path: str = ""
+    line: int = 0
+
+    def __str__(self) -> str:
+        return (f"{self.path}:{self.line}" if self.line else self.path) or self.kind
+
+
+BY_HOST, BY_US = Origin("host"), Origin("built-in")
 
 
 class Sized(NamedTuple):
-    """A number, and who has decided it: the path of a configuration file, or one of the words above."""
+    """A number, and who has decided it."""
 
     value: int
-    origin: str
+    origin: Origin
 
 
 def processors() -> int | None:

@@ -2,69 +2,70 @@
 
 There may be two: the host's, and the user's own, whose settings win.
 
-A misspelt key that were ignored would be a setting that silently does nothing; so it is named, with the nearest one.
+A misspelt key that were ignored would be a setting that silently does nothing; so it is named, with its line and the
+nearest key.
 """
 
-import difflib
 import os
-import tomllib
+from collections.abc import Iterator
 
-from banger import errors
-from banger.config.settings import SETTINGS, Config, build, parse
+from banger.config import file, settings
+from banger.config.defaults import Origin
+from banger.config.file import File
+from banger.config.lines import Key
+from banger.config.settings import PROFILE, SETTINGS, Config, Setting
+from banger.config.values import Wrong, nearest, shown
+from banger.paths import SYSTEM_CONFIG
 
-LARGEST = 1 << 20
-"""Most bytes of a configuration file that are read."""
+LEVEL = "BANGER_LOG_LEVEL"
 
 
 def load(*paths: str) -> Config:
     """The configuration in force; later files win. A missing file is an empty one. Raises `errors.BadSetting`."""
-    values, files = {}, {}
-    known = {setting.name: setting for setting in SETTINGS}
+    values: dict[str, object] = {}
+    origins: dict[str, Origin] = {}
+    profiles: dict[str, object] = {}
     for path in paths:
-        for name, value in _flat(_read(path), path):
-            if name not in known:
-                raise errors.BadSetting(path=path, key=name, reason=f"there is no such setting{_nearest(name)}")
-            values[name], files[name] = parse(known[name], value, path), path
-    level = os.environ.get("BANGER_LOG_LEVEL")
+        read = file.read(path)
+        kind = "system" if path == SYSTEM_CONFIG else "user"
+        for setting, key, value in _rows(read):
+            parsed = _parsed(read, setting, key, value)
+            origins[setting.name] = Origin(kind, path, read.line(key))
+            if isinstance(parsed, dict):  # of profiles, each is a setting of its own
+                profiles |= parsed
+                origins |= {f"{PROFILE}.{name}": Origin(kind, path, read.line((*key, name))) for name in parsed}
+                parsed = profiles
+            values[setting.name] = parsed
+    level = os.environ.get(LEVEL)
     if level:
-        values["log_level"] = parse(known["log_level"], level.lower(), "BANGER_LOG_LEVEL")
-    return build(values, files)
+        row = next(each for each in SETTINGS if each.name == "log_level")
+        values["log_level"] = _parsed(File(LEVEL, {}, {}), row, ("log_level",), level.lower())
+        origins["log_level"] = Origin("environment", LEVEL)
+    return settings.build(values, origins)
 
 
-def _read(path: str) -> dict[str, object]:
-    try:
-        with open(path, "rb") as file:
-            data = file.read(LARGEST + 1)
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise errors.BadSetting(path=path, key="(file)", reason=error.strerror or str(error)) from None
-    if len(data) > LARGEST:
-        raise errors.BadSetting(path=path, key="(file)", reason="it is larger than 1 MiB")
-    try:
-        return tomllib.loads(data.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise errors.BadSetting(path=path, key="(file)", reason=f"it is not TOML: {error}") from None
-
-
-def _flat(table: dict[str, object], path: str) -> list[tuple[str, object]]:
-    """Keys of the file as setting names: ``[vm_defaults] vcpu`` is ``vm_defaults.vcpu``."""
+def _rows(read: File) -> Iterator[tuple[Setting, Key, object]]:
+    """What a file sets, ``[vm_defaults] vcpu`` as ``vm_defaults.vcpu``. Raises `errors.BadSetting`."""
+    known = {setting.name: setting for setting in SETTINGS}
     sections = {setting.name.partition(".")[0] for setting in SETTINGS if "." in setting.name}
-    found: list[tuple[str, object]] = []
-    for key, value in table.items():
-        if key in sections:
-            if not isinstance(value, dict):
-                raise errors.BadSetting(path=path, key=key, reason=f"it is a table: write [{key}]")
-            found += [(f"{key}.{inner}", item) for inner, item in value.items()]
+    for key, value in read.table.items():
+        if key not in sections:
+            found: list[tuple[Key, object]] = [((key,), value)]
+        elif isinstance(value, dict):
+            found = [((key, inner), item) for inner, item in value.items()]
         else:
-            found.append((key, value))
-    return found
+            raise read.wrong((key,), f"it is a table: write [{key}]")
+        for place, item in found:
+            name = ".".join(map(str, place))
+            if name not in known or (place == (key,) and "." in key):
+                raise read.wrong(place, f"there is no such setting{nearest(name, known)}")
+            yield known[name], place, item
 
 
-def _nearest(name: str) -> str:
-    names = [setting.name for setting in SETTINGS]
-    last = {each.rpartition(".")[2]: each for each in names}
-    inner = name.rpartition(".")[2]
-    close = [last[inner]] if inner in last else difflib.get_close_matches(name, names, 1)
-    close = close or [last[each] for each in difflib.get_close_matches(inner, list(last), 1)]
-    return f"; did you mean {close[0]}?" if close else ""
+def _parsed(read: File, setting: Setting, key: Key, value: object) -> object:
+    try:
+        return setting.parse(value)
+    except Wrong as wrong:
+        raise read.wrong((*key, *wrong.place), wrong.reason) from None
+    except ValueError:
+        raise read.wrong(key, f"{shown(value)} is not {setting.kind}") from None

@@ -1,14 +1,28 @@
 """The reference page of the configuration, made from the table of settings."""
 
-from banger.config.settings import SETTINGS, shown_default
+from banger.config.settings import SETTINGS, Setting
+from banger.config.values import SIZES, written
 
 HEAD = """# Configuration
 
-The daemon reads `config.toml` when it starts ([where it lies](state-directory.md)). Every setting is optional. An
-unknown name or a value of the wrong type keeps the daemon from starting, and the message names the setting.
+The daemon reads `config.toml` when it starts: the host's, and the user's own, which wins
+([where they lie](state-directory.md)). Every setting is optional. An unknown name or a value of the wrong type keeps
+the daemon from starting, and the message names the file, the line and the setting.
 
-A flag of a command wins over the file; the file wins over the defaults below. Sizes are written `"512M"`, `"4G"` or
+`banger config init` writes a file with all of this in it, to change. `banger config show` tells what is in force, and
+which line of which file has decided it; `banger daemon stop` makes the next command start the daemon anew.
+
+A flag of a command wins over the files; they win over the defaults below. Sizes are written `"512M"`, `"4G"` or
 `"4GiB"`, or as a whole number of MiB.
+"""
+
+PROJECT_PAGE = """\
+## .banger.toml
+
+What lies at the top of a git repository by this name says for `banger run` in it what a profile says, by the keys above
+without a head. It takes effect once you have agreed to its content: `banger run` asks on a terminal, `banger config
+trust` does it anywhere; `--no-profile` ignores it. A flag wins over it, it wins over `--profile`. It is at most 64 KiB.
+`image` is a name or a reference to a registry: what is read from this host is refused.
 """
 
 
@@ -17,6 +31,9 @@ def page() -> str:
     lines = [HEAD]
     section = ""
     for setting in SETTINGS:
+        if setting.head:
+            lines += _table(setting)
+            continue
         table, _, name = setting.name.rpartition(".")
         if table != section or setting is SETTINGS[0]:
             section = table
@@ -24,6 +41,20 @@ def page() -> str:
         lines += [
             f"### `{name}`\n",
             f"{setting.help}\n",
-            f"{setting.kind.capitalize()}. Default: {shown_default(setting)}.\n",
+            f"{setting.kind[0].upper()}{setting.kind[1:]}. Default: {_default(setting)}.\n",
         ]
-    return "\n".join(lines)
+    return "\n".join([*lines, PROJECT_PAGE])
+
+
+def _table(setting: Setting) -> list[str]:
+    lines = [f"## {setting.head}\n", f"{setting.help}\n"]
+    rows = [f"| `{key.name}` | {key.kind} | {key.help} |" for key in setting.keys]
+    example = [
+        setting.head,
+        *(f"{key.name} = {written(key.example, sized=key.parse in SIZES)}" for key in setting.keys),
+    ]
+    return [*lines, "| key | value | |\n|---|---|---|", *rows, "\n```toml", *example, "```\n"]
+
+
+def _default(setting: Setting) -> str:
+    return "unset" if setting.default is None else f"`{written(setting.default, sized=setting.sized)}`"

@@ -6,17 +6,15 @@ a test holds its fields against the table.
 How large a machine is where neither a request nor the file says so, `banger.config.defaults` decides.
 """
 
-import os
-import socket
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
-from banger import errors
-from banger.config import defaults
-from banger.config.defaults import BUILT_IN, Sized
-from banger.config.sizes import MIB, TIB, format_size, parse_size
+from banger.config import defaults, profile, sync, values
+from banger.config.defaults import BUILT_IN, Origin, Sized
+from banger.config.sizes import GIB, MIB
+from banger.config.sync import FileSync
 
 
 class VmDefaults(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +48,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     debian_mirror: str | None
     ssh_key_path: str | None
     seed_ssh_key: bool
+    git_identity: bool
     vmm_uid_base: int
     disk_bytes_per_second: int
     disk_operations_per_second: int
@@ -58,12 +57,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     default_dns: str
     tap_pool_size: int
     vm_defaults: VmDefaults
-    origins: dict[str, str]
-    """Who has decided each size of `VmDefaults`; see `banger.config.defaults`."""
+    file_sync: tuple[FileSync, ...]
+    profile: dict[str, dict[str, Any]]
+    """By name: fields of `banger.api.vm.CreateVm`."""
+    origins: dict[str, Origin]
+    """Who has decided each setting, by its name."""
 
 
 class Setting(NamedTuple):
-    """A row. ``parse`` turns what TOML gave into the value, or raises ValueError or `errors.UsageError`."""
+    """A row. ``parse`` turns what TOML gave into the value, or raises ValueError (`banger.config.values`)."""
 
     name: str
     kind: str
@@ -72,200 +74,134 @@ class Setting(NamedTuple):
     """None: decided by the host, or unset."""
     parse: Callable[[object], object]
     help: str
+    example: object = None
+    """What a file might say, where there is no default to show."""
+
+    head: str = ""
+    """How its table is begun in a file, where it is one of a kind of its own, with these keys."""
+    keys: tuple[values.Row, ...] = ()
+
+    @property
+    def sized(self) -> bool:
+        """Whether the value is a number of bytes."""
+        return self.parse in values.SIZES
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError
-    return value
-
-
-def _one_of(*words: str) -> Callable[[object], str]:
-    def parse(value: object) -> str:
-        if value not in words:
-            raise ValueError
-        return str(value)
-
-    return parse
-
-
-def _whole(lowest: int, highest: int) -> Callable[[object], int]:
-    def parse(value: object) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
-            raise ValueError
-        return value
-
-    return parse
-
-
-def _port(value: object) -> int:
-    return 0 if value == 0 and value is not False else _whole(1024, 65535)(value)
-
-
-def _ipv4(value: object) -> str:
-    """Checked by the C library, whose parser costs a verb nothing to load."""
-    try:
-        return socket.inet_ntoa(socket.inet_pton(socket.AF_INET, _text(value)))
-    except OSError:
-        raise ValueError from None
-
-
-def _truth(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError
-    return value
-
-
-def _absolute(value: object) -> str:
-    if not isinstance(value, str) or not value.startswith(("/", "~/")) or "\0" in value:
-        raise ValueError
-    return os.path.normpath(os.path.expanduser(value))
-
-
-def _size(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError
-    return parse_size(str(value))
-
-
-def _size_or_zero(value: object) -> int:
-    return 0 if value in (0, "0") and value is not False else _size(value)
-
-
-def _rate(value: object) -> int:
-    if (rate := _size_or_zero(value)) > TIB:
-        raise ValueError
-    return rate
-
-
-def _factor(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.1 <= value <= 1000:
-        raise ValueError
-    return float(value)
-
-
-def _seconds(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 86400:
-        raise ValueError
-    return float(value)
-
-
-def _limit(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 315_360_000:
-        raise ValueError
-    return float(value)
-
+SECTION, PROFILE = "vm_defaults.", "profile"
 
 LEVELS = ("debug", "info", "warning", "error")
 SIZE = 'a size: "512M", "4G", or a whole number of MiB'
 NO_SIZE = '0, or a size: "512M", "4G"'
 
 SETTINGS = (
-    Setting("log_level", "one of debug, info, warning, error", "info", _one_of(*LEVELS),
+    Setting("log_level", "one of debug, info, warning, error", "info", values.one_of(*LEVELS),
             "How much the daemon's log says. The environment variable BANGER_LOG_LEVEL wins over it."),
-    Setting("default_image", "a string", "debian-bookworm", _text,
+    Setting("default_image", "a string", "debian-bookworm", values.text,
             "The image of a machine that names none. It is made when it is missing."),
-    Setting("default_kernel", "a string", None, _text,
-            "The kernel of a machine that names none; unset means the distribution's cloud kernel."),
-    Setting("driver", "one of auto, firecracker, qemu", "auto", _one_of("auto", "firecracker", "qemu"),
+    Setting("default_kernel", "a string", None, values.text,
+            "The kernel of a machine that names none; unset means the distribution's cloud kernel.", "my-kernel"),
+    Setting("driver", "one of auto, firecracker, qemu", "auto", values.one_of("auto", "firecracker", "qemu"),
             "Which virtual machine monitor runs machines; auto takes the best that works on this host."),
     Setting("root_strategy", "one of auto, snapshot, qcow2, reflink, copy", "auto",
-            _one_of("auto", "snapshot", "qcow2", "reflink", "copy"),
+            values.one_of("auto", "snapshot", "qcow2", "reflink", "copy"),
             "How new machines get disks of their own over a shared image; auto takes the first that 'banger doctor' "
             "names. Images are built on qcow2 all the same."),
-    Setting("console_limit", SIZE, MIB, _size,
+    Setting("console_limit", SIZE, MIB, values.size,
             "How large a machine's console log may grow; its oldest part goes."),
-    Setting("boot_timeout", "a number of seconds", 120.0, _seconds,
+    Setting("boot_timeout", "a number of seconds", 120.0, values.seconds,
             "How long a guest's agent may take to answer after the machine was started."),
-    Setting("auto_stop_stale_after", "0, or a number of seconds", 0.0, _limit,
+    Setting("auto_stop_stale_after", "0, or a number of seconds", 0.0, values.limit,
             "A machine in which no command ran, no session, no copy and no forwarded connection, through banger, for "
             "this long is stopped in order; 0 means never. It counts anew from every start of the daemon."),
-    Setting("machine_limit", "a whole number from 0 to 100000", 0, _whole(0, 100_000),
+    Setting("machine_limit", "a whole number from 0 to 100000", 0, values.whole(0, 100_000),
             "How many machines there may be, running or not; 0 means any number."),
-    Setting("memory_limit", NO_SIZE, 0, _size_or_zero,
+    Setting("memory_limit", NO_SIZE, 0, values.size_or_zero,
             "How much memory the machines that run may have in all; 0 means as much as memory_overcommit allows."),
-    Setting("memory_overcommit", "a number from 0.1 to 1000", 4.0, _factor,
+    Setting("memory_overcommit", "a number from 0.1 to 1000", 4.0, values.factor,
             "How many times the host's memory the machines that run may have in all. Most use a part of theirs; when "
             "all use theirs, the host runs out of it."),
-    Setting("disk_reserve", NO_SIZE, None, _size_or_zero,
+    Setting("disk_reserve", NO_SIZE, None, values.size_or_zero,
             "What stays free of the disk with the state directory: no machine and no image is begun that would leave "
-            "less. Unset means 512 MiB, or a twentieth of a disk that is smaller than 10 GiB."),
-    Setting("debian_mirror", "a string", None, _text,
-            "The archive that kernels and Debian images come from; unset means the one that the host's apt uses."),
-    Setting("ssh_key_path", "an absolute path, or one that begins with ~/", None, _absolute,
-            "The installation's ssh key, made when it is missing; unset means ssh/id_ed25519 in the state directory."),
-    Setting("seed_ssh_key", "true or false", True, _truth,
+            "less. Unset means 512 MiB, or a twentieth of a disk that is smaller than 10 GiB.", 512 * MIB),
+    Setting("debian_mirror", "a string", None, values.text,
+            "The archive that kernels and Debian images come from; unset means the one that the host's apt uses.",
+            "https://deb.debian.org/debian"),
+    Setting("ssh_key_path", "an absolute path, or one that begins with ~/", None, values.absolute,
+            "The installation's ssh key, made when it is missing; unset means ssh/id_ed25519 in the state directory.",
+            "~/.ssh/id_ed25519"),
+    Setting("seed_ssh_key", "true or false", True, values.truth,
             "Whether new machines let the installation's ssh key in. 'banger ssh' uses it."),
-    Setting("vmm_uid_base", "a whole number from 1000 to 2000000000", 900000, _whole(1000, 2_000_000_000),
+    Setting("git_identity", "true or false", True, values.truth,
+            "Whether machines get this user's git identity: user.name and user.email, and nothing else of git's global "
+            "settings, as /root/.gitconfig, unless the machine has one of its own."),
+    Setting("vmm_uid_base", "a whole number from 1000 to 2000000000", 900000, values.whole(1000, 2_000_000_000),
             "When the daemon is root, each monitor runs as a user id of its own from here upwards."),
-    Setting("disk_bytes_per_second", '0, or a size: "100M", at most "1T"', 0, _rate,
+    Setting("disk_bytes_per_second", '0, or a size: "100M", at most "1T"', 0, values.rate,
             "How much a machine in a jail may read from each of its disks in a second, and as much write to it; 0 is "
             "as fast as the host can. It counts from the machine's next start."),
-    Setting("disk_operations_per_second", "a whole number from 0 to 1000000000", 0, _whole(0, 1_000_000_000),
+    Setting("disk_operations_per_second", "a whole number from 0 to 1000000000", 0, values.whole(0, 1_000_000_000),
             "How many reads a machine in a jail may make of each of its disks in a second, and as many writes; 0 is "
             "any number. It counts from the machine's next start."),
-    Setting("dns_address", "an IPv4 address", "127.0.0.1", _ipv4,
+    Setting("dns_address", "an IPv4 address", "127.0.0.1", values.ipv4,
             "Where the daemon answers for NAME.vm on the host. Guests with a network of their own ask at its gateway."),
-    Setting("dns_port", "0, or a whole number from 1024 to 65535", 42069, _port,
+    Setting("dns_port", "0, or a whole number from 1024 to 65535", 42069, values.port,
             "The port of those answers, UDP and TCP; 0 switches them off."),
-    Setting("default_dns", "an IPv4 address", "1.1.1.1", _ipv4,
+    Setting("default_dns", "an IPv4 address", "1.1.1.1", values.ipv4,
             "The name server of guests that have a network of their own, for everything but NAME.vm."),
-    Setting("tap_pool_size", "a whole number from 0 to 64", 4, _whole(0, 64),
+    Setting("tap_pool_size", "a whole number from 0 to 64", 4, values.whole(0, 64),
             "Network interfaces made ahead of time for machines that are yet to be started."),
-    Setting("vm_defaults.vcpu", "a whole number from 1 to 64", None, _whole(1, 64),
-            "Processors of a machine; unset means a quarter of the host's, at least 1 and at most 4."),
-    Setting("vm_defaults.memory", SIZE, None, _size,
-            "Memory of a machine; unset means an eighth of the host's, at least 512 MiB and at most 8 GiB."),
-    Setting("vm_defaults.disk_size", SIZE, BUILT_IN["disk_size"], _size,
+    Setting("vm_defaults.vcpu", "a whole number from 1 to 64", None, values.whole(1, 64),
+            "Processors of a machine; unset means a quarter of the host's, at least 1 and at most 4.", 2),
+    Setting("vm_defaults.memory", SIZE, None, values.size,
+            "Memory of a machine; unset means an eighth of the host's, at least 512 MiB and at most 8 GiB.",
+            2 * GIB),
+    Setting("vm_defaults.disk_size", SIZE, BUILT_IN["disk_size"], values.size,
             "Size of a machine's root disk, at least its image's. It is sparse: only what is written takes space."),
-    Setting("vm_defaults.work_disk_size", SIZE, BUILT_IN["work_disk_size"], _size,
+    Setting("vm_defaults.work_disk_size", SIZE, BUILT_IN["work_disk_size"], values.size,
             "Size of a machine's work disk, which the guest has on /root. It is sparse as well."),
-    Setting("vm_defaults.host_loopback", "true or false", False, _truth,
+    Setting("vm_defaults.host_loopback", "true or false", False, values.truth,
             "Whether guests reach what listens on the host: its loopback (at 10.0.2.2), or the bridge's address."),
-    Setting("vm_defaults.nat", "true or false", False, _truth,
+    Setting("vm_defaults.nat", "true or false", False, values.truth,
             "Whether guests on the bridge reach the outside. Those of a user-mode network always do."),
-    Setting("vm_defaults.private", "true or false", False, _truth,
+    Setting("vm_defaults.private", "true or false", False, values.truth,
             "Whether guests on the bridge that reach the outside also reach private networks there (RFC 1918)."),
-    Setting("vm_defaults.peers", "true or false", False, _truth,
+    Setting("vm_defaults.peers", "true or false", False, values.truth,
             "Whether guests on the bridge reach each other; both must be allowed to."),
+    Setting("file_sync", "tables: write [[file_sync]]", (), sync.parse,
+            "Files and directories of this host that machines have on their work disks. A machine that starts gets "
+            "them when they, or this list, are not what it got last; they replace what it has there, and are root's. "
+            "What is not on the host is left out, and told. On a host with the system install all must be in the "
+            "owner's home. Together they may be 16 MiB.", head="[[file_sync]]", keys=sync.FIELDS),
+    Setting(PROFILE, "tables: write [profile.NAME]", {}, profile.parse,
+            "What 'banger run --profile NAME' makes of a machine. A flag wins over the profile. It is read with each "
+            "run. A repository can bring the same as a file of its own, .banger.toml, without the head; it takes "
+            "effect once you have agreed to it.", head="[profile.NAME]", keys=profile.FIELDS),
 )  # fmt: skip
 """Every setting, in the order of the reference page."""
 
 
-def build(values: Mapping[str, object], files: Mapping[str, str] | None = None) -> Config:
+def build(chosen: Mapping[str, object], origins: Mapping[str, Origin] | None = None) -> Config:
     """What is in force by parsed values by name; what is missing takes its default.
 
-    ``files`` tells which file a value is from, by its name.
+    ``origins`` tells who has decided the values that are given, by their names.
     """
-    full = {setting.name: setting.default for setting in SETTINGS} | dict(values)
-    nested = {name.partition(".")[2]: value for name, value in full.items() if name.startswith("vm_defaults.")}
+    known = {setting.name: defaults.BY_US for setting in SETTINGS}
+    known |= {name: Origin("user", "config.toml") for name in chosen} | dict(origins or {})
     configured = {}
     for name in BUILT_IN:
-        value = values.get(f"vm_defaults.{name}")
+        value = chosen.get(f"{SECTION}{name}")
         if isinstance(value, int):
-            configured[name] = Sized(value, (files or {}).get(f"vm_defaults.{name}", "config.toml"))
+            configured[name] = Sized(value, known[f"{SECTION}{name}"])
     sizes = defaults.decide(configured, defaults.shares(defaults.processors(), defaults.memory()))
-    nested |= {name: each.value for name, each in sizes.items()}
-    flat = {name: value for name, value in full.items() if "." not in name}
-    origins = {name: each.origin for name, each in sizes.items()}
-    return msgspec.convert({**flat, "vm_defaults": nested, "origins": origins}, Config)
+    known |= {f"{SECTION}{name}": each.origin for name, each in sizes.items()}
+    full = {setting.name: setting.default for setting in SETTINGS} | dict(chosen)
+    full |= {f"{SECTION}{name}": each.value for name, each in sizes.items()}
+    nested = {name.removeprefix(SECTION): value for name, value in full.items() if name.startswith(SECTION)}
+    flat = {name: value for name, value in full.items() if not name.startswith(SECTION)}
+    return msgspec.convert({**flat, "vm_defaults": nested, "origins": known}, Config)
 
 
-def parse(setting: Setting, value: object, path: str) -> object:
-    """The value of a setting as its type. Raises `errors.BadSetting`."""
-    try:
-        return setting.parse(value)
-    except (ValueError, errors.UsageError):
-        shown = repr(value)[:60]
-        raise errors.BadSetting(path=path, key=setting.name, reason=f"{shown} is not {setting.kind}") from None
-
-
-def shown_default(setting: Setting) -> str:
-    """A default as the reference page shows it."""
-    if setting.default is None:
-        return "unset"
-    if isinstance(setting.default, bool):
-        return f"`{str(setting.default).lower()}`"
-    if setting.kind == SIZE and isinstance(setting.default, int):
-        return f'`"{format_size(setting.default).replace(" ", "").removesuffix("iB")}"`'
-    return f'`"{setting.default}"`' if isinstance(setting.default, str) else f"`{setting.default:g}`"
+def value_of(config: Config, setting: Setting) -> object:
+    """What is in force for one setting."""
+    holder = config.vm_defaults if setting.name.startswith(SECTION) else config
+    return getattr(holder, setting.name.removeprefix(SECTION))

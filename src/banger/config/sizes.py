@@ -14,6 +14,9 @@ UNITS = {"": MIB, "k": KIB, "m": MIB, "g": GIB, "t": TIB}
 
 LARGEST = 1 << 50
 
+DISK_LEAST, DISK_LIMIT = 64 * MIB, 2 * TIB
+"""What a machine's disk can have, and so the image below it."""
+
 
 def parse_size(text: str) -> int:
     """Bytes of a size as written. Raises `errors.UsageError`."""

@@ -18,12 +18,19 @@ from starlette.websockets import WebSocket
 
 from banger import errors
 from banger.api.routes import ROUTES, Route
-from banger.daemon import handlers_daemon, handlers_exec, handlers_images, handlers_vms, handlers_workspaces
+from banger.daemon import (
+    handlers_daemon,
+    handlers_exec,
+    handlers_images,
+    handlers_sessions,
+    handlers_vms,
+    handlers_workspaces,
+)
 from banger.daemon.call import BodyDecoder, Call
 from banger.daemon.reply import Stream, error_reply, json_reply
 from banger.daemon.services import Services
 
-MODULES = (handlers_daemon, handlers_vms, handlers_workspaces, handlers_images, handlers_exec)
+MODULES = (handlers_daemon, handlers_vms, handlers_workspaces, handlers_images, handlers_sessions, handlers_exec)
 
 Handler = Callable[[Call[Any]], Awaitable[object]]
 

@@ -4,6 +4,7 @@ Everything that a client sends is checked here, by the route's row: parameters t
 are not its structure, and bodies that are too large are errors of the client, whatever they contain.
 """
 
+import re
 from collections.abc import AsyncIterator
 from typing import Generic, TypeVar
 
@@ -37,6 +38,20 @@ class Call(Generic[B]):
         """The name or id in the path."""
         return str(self.request.path_params["ref"])
 
+    @property
+    def session(self) -> str:
+        """The session's name or id in the path."""
+        return str(self.request.path_params["session"])
+
+    def number(self, name: str, default: float | None) -> float | None:
+        """A parameter that is a number and not negative; ``default`` where it is missing."""
+        value = self.request.query_params.get(name, "")
+        if not value:
+            return default
+        if not re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,9})?", value, re.ASCII):
+            raise errors.UsageError(detail=f"{name} is a number, not {value[:80]!r}")
+        return float(value)
+
     def flag(self, name: str) -> bool:
         """A parameter that is on or off; missing is off."""
         value = self.request.query_params.get(name, "").lower()
@@ -66,7 +81,7 @@ class Call(Generic[B]):
                 if chunk:
                     yield chunk
         except ClientDisconnect:
-            raise errors.UsageError(detail="the client went away in the middle of the archive") from None
+            raise errors.UsageError(detail="the client went away in the middle of what it sent") from None
 
 
 class BodyDecoder:

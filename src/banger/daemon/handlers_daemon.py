@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator
 import msgspec
 
 import banger
+from banger.api.config import SettingList
 from banger.api.daemon import DaemonStatus, Empty, OperationList, Report
 from banger.api.operation import Operation
 from banger.api.routes import API_VERSION
 from banger.api.space import Space
+from banger.config import report
 from banger.daemon import space
 from banger.daemon.call import Call
 from banger.daemon.reply import JSON, NDJSON, Stream
@@ -35,6 +37,11 @@ async def daemon_status(call: Call[None]) -> DaemonStatus:
 async def daemon_stop(call: Call[Empty]) -> Empty:
     asyncio.get_running_loop().call_later(0.05, call.services.stopping.set)  # after this reply is on its way
     return Empty()
+
+
+async def config_show(call: Call[None]) -> SettingList:
+    services = call.services
+    return await asyncio.to_thread(report.report, services.config, services.paths)
 
 
 async def doctor(call: Call[None]) -> Report:

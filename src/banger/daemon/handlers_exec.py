@@ -1,22 +1,25 @@
-"""The exec stream: a command in a guest at the other end of a WebSocket.
+"""The exec stream: a command in a guest, or an attachment to a session, at the other end of a WebSocket.
 
-The first message is an `ExecVm`. Afterwards the client sends stdin (binary) and `ExecInput` (text), and gets output
-(binary; the first byte is 1 for stdout, 2 for stderr) and `ExecEvent` (text). The last event is ``ended``, ``detached``
-or ``failed``.
+The first message is an `ExecVm` or an `AttachSession`. Afterwards the client sends stdin (binary) and `ExecInput`
+(text), and gets output (binary; the first byte is 1 for stdout, 2 for stderr) and `ExecEvent` (text). The last event is
+``ended`` or ``failed``.
 
 Nothing piles up in between: output is taken from the guest when the client has taken the one before, and stdin is taken
 from the client while fewer than `STDIN_WAITING` messages wait for the guest. A signal or a resize passes waiting stdin.
-A client that is gone ends its command, also while its stdin is stuck.
+A client that is gone ends its command, also while its stdin is stuck; of a session it ends the attachment.
 """
 
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from banger import errors
+from banger.api.session import AttachSession
 from banger.api.vm import ExecEvent, ExecInput, ExecVm
 from banger.api.workspace import Workspace
 from banger.daemon.call import decode
@@ -38,15 +41,42 @@ CHECK_SECONDS = 1.0
 """How often it is looked whether a client is gone whose stdin is stuck."""
 
 REQUEST = msgspec.json.Decoder(ExecVm)
+ATTACH = msgspec.json.Decoder(AttachSession)
 INPUT = msgspec.json.Decoder(ExecInput)
 
 
+T = TypeVar("T")
+
+
 async def vm_exec(websocket: WebSocket, services: Services) -> None:
-    """Serve one stream from its handshake to its end."""
+    """Serve one command from its stream's handshake to its end."""
+
+    async def serve() -> ExecEvent:
+        request, machine = await _asked(websocket, REQUEST), _named(websocket, "ref")
+        workspace = services.vms.place(machine, request)
+        return await _Attached(websocket, await services.vms.exec(machine, request), workspace).run()
+
+    await _conclude(websocket, serve)
+
+
+async def vm_session_attach(websocket: WebSocket, services: Services) -> None:
+    """Serve one attachment to a session, until either ends."""
+
+    async def serve() -> ExecEvent:
+        request = await _asked(websocket, ATTACH)
+        machine, session = _named(websocket, "ref"), _named(websocket, "session")
+        async with services.vms.session_attach(machine, session, request) as attachment:
+            return await _Watching(websocket, attachment).run()
+
+    await _conclude(websocket, serve)
+
+
+async def _conclude(websocket: WebSocket, serve: Callable[[], Awaitable[ExecEvent]]) -> None:
+    """Tell the last event, which is what ``serve`` returns or why it failed."""
     await websocket.accept()
     with contextlib.suppress(WebSocketDisconnect):
         try:
-            event = await _serve(websocket, services)
+            event = await serve()
         except WebSocketDisconnect:
             raise
         except Exception as error:
@@ -55,8 +85,12 @@ async def vm_exec(websocket: WebSocket, services: Services) -> None:
         await websocket.close()
 
 
-async def _serve(websocket: WebSocket, services: Services) -> ExecEvent:
-    """Run what the first message asks for; the last event of the stream."""
+def _named(websocket: WebSocket, parameter: str) -> str:
+    return str(websocket.path_params[parameter])
+
+
+async def _asked(websocket: WebSocket, decoder: "msgspec.json.Decoder[T]") -> T:
+    """The first message."""
     try:
         async with asyncio.timeout(FIRST_MESSAGE_SECONDS):
             message = await websocket.receive()
@@ -64,13 +98,7 @@ async def _serve(websocket: WebSocket, services: Services) -> ExecEvent:
         raise errors.UsageError(detail="nothing was asked for") from None
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect
-    request = decode(REQUEST, message.get("text") or "")
-    ref = str(websocket.path_params["ref"])
-    workspace = services.vms.place(ref, request)
-    if request.detach:
-        session = await services.vms.exec_detached(ref, request)
-        return ExecEvent(kind="detached", session=session, workspace=workspace)
-    return await _Attached(websocket, await services.vms.exec(ref, request), workspace).run()
+    return decode(decoder, message.get("text") or "")
 
 
 async def _tell(websocket: WebSocket, event: ExecEvent) -> None:
@@ -80,7 +108,7 @@ async def _tell(websocket: WebSocket, event: ExecEvent) -> None:
 class _Attached:
     """A running command and its client."""
 
-    def __init__(self, websocket: WebSocket, command: Command, workspace: Workspace | None) -> None:
+    def __init__(self, websocket: WebSocket, command: Command, workspace: Workspace | None = None) -> None:
         self._websocket = websocket
         self._command = command
         self._workspace = workspace
@@ -164,3 +192,12 @@ class _Attached:
         await self._command.close_stdin()
         while await self._stdin.get() is not None:
             pass  # after its end, stdin goes nowhere
+
+
+class _Watching(_Attached):
+    """An attachment to a session: signals have a call of their own, and its end of stdin is not the session's."""
+
+    async def _control(self, request: ExecInput) -> bool:
+        if request.kind in ("signal", "kill"):
+            raise errors.UsageError(detail="an attachment carries no signals: there is a call for them")
+        return request.kind == "eof" or await super()._control(request)

@@ -12,7 +12,15 @@ REFERENCE = "#/components/schemas/{name}"
 CHANGE = "operation.Operation"
 
 QUERY: dict[str, tuple[dict[str, object], str, bool]] = {
-    "follow": ({"type": "boolean", "default": False}, "Go on until the machine ends", False),
+    "follow": ({"type": "boolean", "default": False}, "Go on until the machine, or the session, ends", False),
+    "stream": ({"type": "string", "enum": ["stdout", "stderr"]}, "Only what was written there", False),
+    "tail": ({"type": "integer", "minimum": 0}, "Only so many of the last lines, and what follows them", False),
+    "eof": ({"type": "boolean", "default": False}, "Close the session's stdin after it", False),
+    "timeout": (
+        {"type": "number", "exclusiveMinimum": 0, "maximum": 3600, "default": 10},
+        "How many seconds the session may take nothing before the rest is thrown away",
+        False,
+    ),
     "label": (
         {"type": "array", "items": {"type": "string"}},
         "Only what has this label, `KEY=VALUE` or `KEY`; repeated, all of them",
@@ -80,7 +88,7 @@ def _operation(route: Route) -> dict[str, object]:
     if parameters:
         found["parameters"] = parameters
     if route.stream == "websocket":
-        found["description"] = _websocket()
+        found["description"] = _websocket(route)
     elif route.method == "PUT" and route.stream:
         media, meaning = STREAMS[route.stream]
         found["requestBody"] = {"required": True, "description": meaning, "content": {media: {}}}
@@ -119,12 +127,13 @@ def _json(name: str) -> dict[str, dict[str, object]]:
     return {"application/json": {"schema": {"$ref": REFERENCE.format(name=name)}}}
 
 
-def _websocket() -> str:
+def _websocket(route: Route) -> str:
+    first = route.request.rpartition(".")[2]
+    gone = "ends its command" if route.name == "vm_exec" else "leaves the session as it is; `ExecInput` may be `resize`"
     return (
-        "A WebSocket. The client's first message is an `ExecVm` as text; then binary messages are stdin and text "
+        f"A WebSocket. The client's first message is an `{first}` as text; then binary messages are stdin and text "
         "messages are `ExecInput`. The daemon sends output as binary messages whose first byte is 1 (stdout) or 2 "
-        "(stderr), and `ExecEvent` as text; the last one is `ended`, `detached` or `failed`. A client that goes away "
-        "ends its command."
+        f"(stderr), and `ExecEvent` as text; the last one is `ended` or `failed`. A client that goes away {gone}."
     )
 
 
@@ -140,14 +149,15 @@ def page() -> str:
     for route in ROUTES:
         query = f"?{'&'.join(route.query)}" if route.query else ""
         takes = "" if route.request == "daemon.Empty" else f"`{route.request.rpartition('.')[2]}`"
-        if route.stream == "tar" and route.method == "PUT":
-            takes = "a tar archive"
+        if route.stream and route.method == "PUT":
+            takes = "a tar archive" if route.stream == "tar" else "bytes"
         answers = "" if route.reply == "daemon.Empty" else f"`{route.reply.rpartition('.')[2]}`"
-        if route.stream and not (route.stream == "tar" and route.method == "PUT"):
+        if route.stream and route.method != "PUT":
             kinds = {"ndjson": f"{answers}, one a line", "tar": "a tar archive", "websocket": "a WebSocket"}
             answers = kinds.get(route.stream, "bytes")
         lines.append(f"| `{route.method} {route.path}{query}` | {route.summary} | {takes} | {answers} |")
-    return "\n".join(lines) + f"\n\n## The exec stream\n\n{_websocket()}\n"
+    streams = [each for each in ROUTES if each.stream == "websocket"]
+    return "\n".join(lines) + "".join(f"\n\n## {each.path}\n\n{_websocket(each)}\n" for each in streams)
 
 
 def text() -> str:

@@ -12,8 +12,10 @@ from banger.api.kernel import ImportKernel, KernelInfo, PullKernel
 from banger.api.operation import Operation
 from banger.api.port import Forwarded, VmPorts
 from banger.api.recipe import BuildImage
+from banger.api.session import AttachSession, SessionInfo, SessionList, SessionLog, StartSession
 from banger.api.vm import CreateVm, ExecVm, Health, KeepVm, SetVm, StopVm, Vm, VmStatsList
 from banger.api.workspace import AskStates, FileStates, Import, Workspace
+from banger.config.settings import Config
 from banger.engine.engine import Engine
 from banger.paths import Paths
 
@@ -44,7 +46,27 @@ class Command(Protocol):
     async def wait(self) -> Ended: ...
 
 
-class Vms(Protocol):
+class Sessions(Protocol):
+    """Commands in machines that belong to no client."""
+
+    async def session_start(self, ref: str, request: StartSession) -> SessionInfo: ...
+    async def session_list(self, ref: str) -> SessionList: ...
+    async def session_show(self, ref: str, session: str) -> SessionInfo: ...
+    def session_wait(self, ref: str, session: str) -> AsyncIterator[SessionInfo]: ...
+    def session_logs(
+        self, ref: str, session: str, *, follow: bool = False, stream: str = "", tail: int | None = None
+    ) -> AsyncIterator[SessionLog]: ...
+    def session_attach(
+        self, ref: str, session: str, request: AttachSession
+    ) -> contextlib.AbstractAsyncContextManager[Command]: ...
+    async def session_send(
+        self, ref: str, session: str, chunks: AsyncIterator[bytes], *, eof: bool, timeout: float
+    ) -> int: ...
+    async def session_stop(self, ref: str, session: str, timeout: float) -> SessionInfo: ...
+    async def session_kill(self, ref: str, session: str, signal: int) -> None: ...
+
+
+class Vms(Sessions, Protocol):
     """Machines."""
 
     def list(self, labels: Sequence[str] = ()) -> "list[Vm]": ...
@@ -66,7 +88,6 @@ class Vms(Protocol):
     def logs(self, ref: str, follow: bool) -> AsyncIterator[bytes]: ...
     def place(self, ref: str, request: ExecVm) -> Workspace | None: ...
     async def exec(self, ref: str, request: ExecVm) -> Command: ...
-    async def exec_detached(self, ref: str, request: ExecVm) -> str: ...
     async def put(self, ref: str, path: str, chunks: AsyncIterator[bytes]) -> None: ...
     def get(self, ref: str, path: str) -> AsyncIterator[bytes]: ...
     async def states(self, ref: str, request: AskStates) -> FileStates: ...
@@ -137,6 +158,7 @@ class Services:
         self,
         *,
         paths: Paths,
+        config: Config,
         engine: Engine,
         vms: Vms,
         images: Images,
@@ -148,6 +170,7 @@ class Services:
         close: Callable[[], None] = lambda: None,
     ) -> None:
         self.paths = paths
+        self.config = config
         self.engine = engine
         self.vms = vms
         self.images = images

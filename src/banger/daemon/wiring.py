@@ -76,6 +76,7 @@ async def wire(paths: Paths, config: Config) -> Services:
         raise
     return Services(
         paths=paths,
+        config=config,
         engine=engine,
         vms=vms,
         images=images,

@@ -24,7 +24,7 @@ from banger.guest.connection import GuestConnection
 from banger.guest.files import State
 from banger.guest.listeners import Listeners
 from banger.guest.machine import GuestHealth
-from banger.guest.session import Session
+from banger.guest.session import Attaching, Attachment, Session
 from banger.guest.stream import Stream, refusal
 from banger.log import printable
 
@@ -203,27 +203,51 @@ class Channel:
         stream = await self._start(wire.Operation.EXEC, spec.encode(), spec.argv[0])
         return GuestCommand(stream, spec.tty is not None)
 
-    async def exec_detached(self, spec: ExecSpec) -> str:
-        """Start a command that outlives this attachment; the id of its session. Raises as `exec`."""
-        result = await self._request(wire.Operation.DETACH, spec.encode(), spec.argv[0])
+    # -- sessions -----------------------------------------------------------------------------------------------------
+
+    async def session_start(self, spec: ExecSpec, name: str = "") -> str:
+        """Start a command that outlives this attachment; the id of its session.
+
+        Raises as `exec`, and `errors.AlreadyExists` where a session of this name runs.
+        """
+        request = spec.encode() + (wire.field(wire.Field.SESSION, name) if name else b"")
+        result = await self._request(wire.Operation.DETACH, request, spec.argv[0])
         return printable(result.text(wire.Field.SESSION), 32)
 
     async def sessions(self) -> list[Session]:
-        """The detached commands that run or have ended, oldest first."""
+        """The sessions that run or have ended, oldest first."""
         return session.decode(await self._request(wire.Operation.SESSIONS))
 
-    async def session_log(self, id: str, follow: bool = False) -> AsyncIterator[bytes]:
-        """What a session wrote, from the oldest byte that is kept; ``follow`` goes on until it ends."""
-        stream = await self._start(wire.Operation.LOG, session.log_request(id, follow), id, "session")
-        try:
-            async for _, data in stream.output():
-                yield data
-        finally:
-            stream.close()
+    async def session(self, id: str) -> Session:
+        """One of them, with its directory and user. Raises `errors.NotFound`."""
+        found = session.decode(await self._request(wire.Operation.SESSIONS, session.request(id), id, "session"))
+        if len(found) != 1:
+            raise errors.ProtocolViolation(reason="another number of sessions than the one that was asked for")
+        return found[0]
 
-    async def session_kill(self, id: str, signal: int) -> None:
-        """Signal the process group of a session."""
-        await self._request(wire.Operation.KILL, session.kill_request(id, signal), id, "session")
+    async def session_attach(self, id: str, how: Attaching) -> Attachment:
+        """Read what a session says, and feed it. Raises `errors.NotFound`, and with ``how.feed``
+
+        `errors.SessionEnded`, `errors.StdinTaken`, `errors.StdinClosed`.
+        """
+        stream = await self._start(wire.Operation.ATTACH, how.encode(id), id, "session")
+        return Attachment(stream, how.feed)
+
+    async def session_send(self, id: str, chunks: AsyncIterator[bytes], *, eof: bool, patience: float) -> int:
+        """Write to a session's stdin, and close it then if ``eof``; how many bytes it took, which is all of them.
+
+        Raises as `session_attach`, and `errors.StdinStuck` when nothing is taken for ``patience`` seconds.
+        """
+        request = session.request(id) + (wire.field(wire.Field.EOF) if eof else b"")
+        stream = await self._start(wire.Operation.SEND, request, id, "session")
+        return await session.feed(stream, id, chunks, patience)
+
+    async def session_kill(self, id: str, signal: int, stop: float = 0) -> None:
+        """Signal the process group of a session; after ``stop`` seconds, if any, it is killed.
+
+        Raises `errors.NotFound`, `errors.SessionEnded`.
+        """
+        await self._request(wire.Operation.KILL, session.kill_request(id, signal, stop), id, "session")
 
     # -- files and connections ----------------------------------------------------------------------------------------
 

@@ -37,7 +37,7 @@ class ExecSpec(msgspec.Struct, frozen=True, kw_only=True):
         if self.user:
             parts.append(wire.field(wire.Field.USER, self.user))
         if self.tty:
-            parts.append(wire.field(wire.Field.TTY, struct.pack("<HH", *_size(*self.tty))))
+            parts.append(wire.field(wire.Field.TTY, struct.pack("<HH", *within(*self.tty))))
         if self.timeout is not None:
             parts.append(wire.field(wire.Field.TIMEOUT_MS, max(1, math.ceil(self.timeout * 1000))))
         if self.stdin:
@@ -73,7 +73,7 @@ class GuestCommand:
 
     async def resize(self, rows: int, cols: int) -> None:
         if self._tty:
-            self._stream.control(wire.field(wire.Field.TTY, struct.pack("<HH", *_size(rows, cols))))
+            self._stream.control(wire.field(wire.Field.TTY, struct.pack("<HH", *within(rows, cols))))
 
     async def signal(self, number: int) -> None:
         """Signal its process group; with a terminal, the group in its foreground."""
@@ -93,14 +93,25 @@ class GuestCommand:
         failed = refusal(result, "")
         if failed is not None:
             raise failed
-        if wire.Field.TIMED_OUT in result:
-            return CommandEnd(timed_out=True)
-        if wire.Field.SIGNALLED in result:
-            return CommandEnd(signal=result.number(wire.Field.SIGNALLED) & 0x7F)
-        if wire.Field.EXIT in result:
-            return CommandEnd(exit_code=result.number(wire.Field.EXIT) & 0xFF)
-        raise errors.ProtocolViolation(reason="a command that ended in no way")
+        return command_end(result)
 
 
-def _size(rows: int, cols: int) -> tuple[int, int]:
+def has_ended(result: wire.Result) -> bool:
+    """Whether a result tells how a command ended."""
+    return any(tag in result for tag in (wire.Field.EXIT, wire.Field.SIGNALLED, wire.Field.TIMED_OUT))
+
+
+def command_end(result: wire.Result) -> CommandEnd:
+    """How a command ended, as a result tells it. Raises `errors.ProtocolViolation` where it does not."""
+    if wire.Field.TIMED_OUT in result:
+        return CommandEnd(timed_out=True)
+    if wire.Field.SIGNALLED in result:
+        return CommandEnd(signal=result.number(wire.Field.SIGNALLED) & 0x7F)
+    if wire.Field.EXIT in result:
+        return CommandEnd(exit_code=result.number(wire.Field.EXIT) & 0xFF)
+    raise errors.ProtocolViolation(reason="a command that ended in no way")
+
+
+def within(rows: int, cols: int) -> tuple[int, int]:
+    """A terminal's size as the protocol can say it."""
     return min(max(rows, 0), 0xFFFF), min(max(cols, 0), 0xFFFF)

@@ -196,4 +196,12 @@ def refusal(result: wire.Result, what: str, noun: str = "") -> errors.BangerErro
         return errors.NotFound(kind=noun, name=printable(what))
     if kind == wire.Refusal.NO_SPACE:
         return errors.GuestDiskFull(reason=text)
+    if kind == wire.Refusal.NAME_TAKEN:
+        return errors.AlreadyExists(kind="session", name=text)
+    if kind == wire.Refusal.SESSION_ENDED:
+        return errors.SessionEnded(name=printable(what))
+    if kind == wire.Refusal.STDIN_TAKEN:
+        return errors.StdinTaken(name=printable(what))
+    if kind == wire.Refusal.STDIN_CLOSED:
+        return errors.StdinClosed(name=printable(what), taken=result.number(wire.Field.TAKEN))
     return errors.GuestRefused(reason=text)

@@ -66,7 +66,7 @@ class Operation(enum.IntEnum):
     EXEC = 1
     DETACH = 2
     SESSIONS = 3
-    LOG = 4
+    ATTACH = 4
     KILL = 5
     PUT = 6
     GET = 7
@@ -76,7 +76,8 @@ class Operation(enum.IntEnum):
     FLUSH = 11
     POWEROFF = 12
     LISTENERS = 13
-    STATES = 14
+    SEND = 14
+    STATES = 15
 
 
 class Field(enum.IntEnum):
@@ -96,6 +97,9 @@ class Field(enum.IntEnum):
     HOST = 12
     PORT = 13
     TIME_NS = 14
+    STREAMS = 15
+    TAIL = 16
+    EOF = 17
     EXIT = 32
     SIGNALLED = 33
     TIMED_OUT = 34
@@ -121,6 +125,10 @@ class Field(enum.IntEnum):
     PID = 57
     NAME = 58
     MORE = 59
+    ENDED_NS = 60
+    ERROR_BYTES = 61
+    DROPPED = 62
+    TAKEN = 63
 
 
 class Refusal(enum.IntEnum):
@@ -135,7 +143,11 @@ class Refusal(enum.IntEnum):
     BAD_REQUEST = 7
     NO_ENTRY = 8
     BAD_ARCHIVE = 9
-    NO_SPACE = 10
+    NAME_TAKEN = 10
+    SESSION_ENDED = 11
+    STDIN_TAKEN = 12
+    STDIN_CLOSED = 13
+    NO_SPACE = 14
 
 
 class Frame(NamedTuple):

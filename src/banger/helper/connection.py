@@ -63,15 +63,18 @@ def to_monitor(host: Host, vm_id: str, name: str) -> int:
         uid = None if root is None else jail.owner(host, root)
         if root is None or uid is None:
             raise Failed(f"{vm_id} has no jail")
-        held = _open(root, jail.SOCKETS[name], uid)
+        held = opened(root, jail.SOCKETS[name], uid, stat.S_IFSOCK)
         try:
             return _connect(host, vm_id, held, uid)
         finally:
             os.close(held)
 
 
-def _open(root: int, name: str, uid: int) -> int:
-    """The socket ``name`` in ``run/``, held by descriptor."""
+def opened(root: int, name: str, uid: int, kind: int) -> int:
+    """What lies in ``run/`` by that name, as an O_PATH descriptor that the caller closes; nothing is followed or begun.
+
+    ``kind`` is what it has to be, in the words of stat(2). Raises `Refused` for anything else, `Failed` for nothing.
+    """
     try:
         run = os.open(jail.RUN, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
         try:
@@ -83,9 +86,9 @@ def _open(root: int, name: str, uid: int) -> int:
     except OSError as error:
         raise Refused(f"{name}: {error.strerror}") from None
     found = os.fstat(held)
-    if not stat.S_ISSOCK(found.st_mode) or found.st_uid != uid:
+    if stat.S_IFMT(found.st_mode) != kind or found.st_uid != uid:
         os.close(held)
-        raise Refused(f"{name} is not a socket of uid {uid}")
+        raise Refused(f"{name} is not a {'socket' if kind == stat.S_IFSOCK else 'pipe'} of uid {uid}")
     return held
 
 

@@ -1,5 +1,8 @@
 """The kernel's device-mapper by ioctl(2): devices by name, as <linux/dm-ioctl.h> describes them.
 
+Only device-mapper itself knows all of them: one that was made and got no table, as by a process that was killed in
+between, has its name taken and is in neither /sys/block nor /dev.
+
 udev is told, with every event, to leave the device alone (the flags of ``DM_COOKIE``), and is not waited for.
 """
 
@@ -9,6 +12,7 @@ import fcntl
 import os
 import struct
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from .operation import Failed
 
@@ -19,12 +23,29 @@ _HEADER = struct.Struct("=3I3IiIIIQ128s129s7x")
 _TARGET = struct.Struct("=QQiI16s")
 """``struct dm_target_spec``: first sector, sectors, status, where the next is, type; its parameters follow."""
 _VERSION = (4, 0, 0)
-_CREATE, _REMOVE, _SUSPEND, _STATUS, _LOAD, _TABLE = 3, 4, 6, 7, 9, 12
+_LIST, _CREATE, _REMOVE, _SUSPEND, _STATUS, _LOAD, _TABLE = 2, 3, 4, 6, 7, 9, 12
 _OF_TABLE, _BUFFER_FULL = 1 << 4, 1 << 8
+_LISTED = struct.Struct("=QI")
+"""``struct dm_name_list``: device, where the next is; its name follows."""
 _UNSEEN = 0x4F << 16
 """Of udev's rules none but the last: not those for names, subsystems, disks, others; 0x40: libdevmapper's own event."""
 _ROOM = 16 << 10
 _MOST = 1 << 20
+
+
+_ABSENT = (errno.ENOENT, errno.ENODEV, errno.ENXIO)
+
+
+class Absent(Failed):
+    """There is no such device, or no device-mapper."""
+
+
+class Status(NamedTuple):
+    """A device that is there, finished or not."""
+
+    uuid: str
+    rdev: int
+    openers: int
 
 
 def create(name: str, uuid: str, lines: Sequence[str]) -> None:
@@ -46,10 +67,29 @@ def remove(name: str) -> None:
         _ask(control, _REMOVE, name)
 
 
-def openers(name: str) -> int:
-    """How many have the device open. Raises `Failed`."""
-    with _control() as control:
-        return int(_HEADER.unpack_from(_ask(control, _STATUS, name))[6])
+def find(name: str) -> Status | None:
+    """What is there by that name; None for nothing. Raises `Failed`."""
+    try:
+        with _control() as control:
+            found = _HEADER.unpack_from(_ask(control, _STATUS, name))
+    except Absent:
+        return None
+    return Status(_text(found[12]), found[10], found[6])
+
+
+def names() -> list[str]:
+    """Of every device of the host. Raises `Failed`."""
+    try:
+        answer, at, _ = _answered(_LIST, "", 0)
+    except Absent:
+        return []
+    found, following = [], at
+    while following:
+        device, following = _LISTED.unpack_from(answer, at)
+        if device:  # where there is none at all, the one entry says nothing
+            found.append(_text(answer[at + _LISTED.size :]))
+        at += following
+    return found
 
 
 def table(name: str) -> list[str]:
@@ -67,7 +107,8 @@ def _control() -> Iterator[int]:
     try:
         control = os.open(CONTROL, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
-        raise Failed(f"the kernel has no device-mapper: {CONTROL}: {error.strerror}") from None
+        fault = Absent if error.errno in _ABSENT else Failed
+        raise fault(f"the kernel has no device-mapper: {CONTROL}: {error.strerror}") from None
     try:
         yield control
     finally:
@@ -75,16 +116,21 @@ def _control() -> Iterator[int]:
 
 
 def _told(name: str, flags: int) -> list[str]:
+    return list(_decoded(*_answered(_TABLE, name, flags)))
+
+
+def _answered(command: int, name: str, flags: int) -> tuple[bytes, int, int]:
+    """An answer of any length; where its data begins, and how many targets there are."""
     room = _ROOM
     with _control() as control:
         while True:
-            answer = _ask(control, _TABLE, name, flags=flags, room=room)
+            answer = _ask(control, command, name, flags=flags, room=room)
             found = _HEADER.unpack_from(answer)
             if not found[7] & _BUFFER_FULL:
-                return list(_decoded(answer, found[4], found[5]))
+                return answer, found[4], found[5]
             room *= 2
             if room > _MOST:
-                raise Failed(f"device-mapper: the table of {name} is longer than any of ours")
+                raise Failed(f"device-mapper: the answer about {name or 'all devices'} is longer than any of ours")
 
 
 def _ask(
@@ -108,6 +154,8 @@ def _ask(
     try:
         fcntl.ioctl(control, 3 << 30 | _HEADER.size << 16 | 0xFD << 8 | command, asked)
     except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise Absent(f"device-mapper: {name}: {error.strerror}") from None
         raise Failed(f"device-mapper: {name}: {error.strerror}", busy=error.errno == errno.EBUSY) from None
     return bytes(asked)
 

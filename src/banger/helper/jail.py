@@ -9,7 +9,7 @@ On disk, below root's own directory, all of it on one file system:
         root, work               the machine's disks: block nodes, the slot's user, 0600
         firecracker, dev/        the jailer's: a copy of the monitor, the devices that it may open
         run/                     the slot's user, 0700: the sockets, and all that a monitor can ever write
-          metrics                a pipe for the monitor's metrics, which need not be read
+          metrics                a pipe for the monitor's metrics, whose reading end the owner may have
           vsock.sock_1024        where the monitor brings what its guest connects to the host, while the owner listens
 
 The jailer gives its whole tree to the slot's user; `settle` takes back everything but ``run/``. A jail that exists is

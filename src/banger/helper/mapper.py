@@ -39,46 +39,30 @@ class Device(NamedTuple):
 
 
 def find(machine: str, *, work: bool = False) -> Device | None:
-    """A machine's device. Raises `Refused` where somebody else's has its name."""
+    """A machine's device, finished or not. Raises `Refused` where somebody else's has its name, `Failed`."""
     name = grammar.mapper(machine, work=work)
-    for found, uuid, number, path in _mapped():
-        if found == name:
-            if uuid != _uuid(machine, work):
-                raise Refused(f"the device {name} is not banger's")
-            return Device(machine, name, number, path)
-    return None
+    found = device_mapper.find(name)
+    if found is None:
+        return None
+    if found.uuid != _uuid(machine, work):
+        raise Refused(f"the device {name} is not banger's")
+    minor = os.minor(found.rdev)
+    return Device(machine, name, f"{os.major(found.rdev)}:{minor}", f"/dev/dm-{minor}")
 
 
 def devices() -> list[Device]:
-    """Every device of ours, by the machine's id."""
+    """Every device of ours, finished or not, by the machine's id. Raises `Failed`."""
     found = []
-    for name, uuid, number, path in _mapped():
-        for work in (False, True):
-            machine = uuid.removeprefix(_uuid("", work))
-            with contextlib.suppress(Refused):
-                if machine != uuid and grammar.mapper(machine, work=work) == name:
-                    found.append(Device(machine, name, number, path))
+    for name in device_mapper.names():
+        for prefix, work in ((grammar.MAPPER_PREFIX, False), (grammar.WORK_PREFIX, True)):
+            with contextlib.suppress(Refused):  # somebody else's
+                if name.startswith(prefix) and (device := find(name.removeprefix(prefix), work=work)) is not None:
+                    found.append(device)
     return sorted(found)
 
 
 def _uuid(machine: str, work: bool) -> str:
     return (WORK_UUID_PREFIX if work else UUID_PREFIX) + machine
-
-
-def _mapped() -> list[tuple[str, str, str, str]]:
-    """Name, uuid, number and path of every mapped device of the host."""
-    found = []
-    for each in os.listdir("/sys/block") if os.path.isdir("/sys/block") else ():
-        if each.startswith("dm-"):
-            with contextlib.suppress(OSError):  # it went away
-                name, uuid, number = (_text(each, attribute) for attribute in ("dm/name", "dm/uuid", "dev"))
-                found.append((name, uuid, number, f"/dev/{each}"))
-    return found
-
-
-def _text(device: str, attribute: str) -> str:
-    with open(f"/sys/block/{device}/{attribute}", encoding="utf-8", errors="replace") as file:
-        return file.read().rstrip("\n")
 
 
 def table(device: Device) -> list[str]:
@@ -95,7 +79,8 @@ def faults(device: Device) -> str | None:
 def is_open(device: Device) -> bool:
     """Whether anybody uses the device, and does not stop within a moment."""
     for pause in (*_PAUSES, None):
-        if not device_mapper.openers(device.name):
+        found = device_mapper.find(device.name)
+        if found is None or not found.openers:
             return False
         if pause is not None:
             time.sleep(pause)

@@ -11,7 +11,6 @@ On disk: ``tools/N`` in the runtime directory, an empty file for each user id; i
 import contextlib
 import fcntl
 import os
-import secrets
 import stat
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -81,8 +80,13 @@ def _locked(descriptor: int) -> bool:
 
 
 def _node(host: Host, rdev: int, uid: int) -> int:
-    """A descriptor of a node without a name. As long as it has one it is root's: a helper that dies opens no way in."""
-    path = os.path.join(host.private, f".node-{secrets.token_hex(8)}")
+    """A descriptor of a node without a name. As long as it has one it is root's: a helper that dies opens no way in.
+
+    The name is the borrowed user's, which nobody else has at the moment: what is there was left by one that died.
+    """
+    path = os.path.join(host.private, f".node-{uid}")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
     os.mknod(path, stat.S_IFBLK | 0o600, rdev)
     try:
         descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -7,21 +7,24 @@ from .disk import Disks, RawDisk, RemoveDisk
 from .ext4 import Ext4Read, Ext4Write, SnapshotCheck
 from .inspection import Inspect, Jails
 from .launch import Launch, Sweep
+from .metrics import Metrics
 from .operation import Operation
 from .ping import Ping
 from .resolver import Resolver
 from .rules import Rules, Standing
 from .signalling import Signal
 from .snapshot import Snapshot
-from .store import StoreFile
+from .store import PruneStore, StoreFile
 from .tap import Tap
 
 OPERATIONS: tuple[type[Operation], ...] = (
     Ping,
     StoreFile,
+    PruneStore,
     Launch,
     Contain,
     Connect,
+    Metrics,
     Signal,
     Inspect,
     Jails,

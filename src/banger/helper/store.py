@@ -1,9 +1,12 @@
 """The store: files that jails share, each named by its content.
 
-On disk: ``store/<sha256>`` below root's directory, root's, 0444 (0555 where a program), on one file system with the
-jails, which hold hard links to it. A name appears when the content is complete, checked and durable, and never with
-another content: what is half written has no name, and a kill leaves nothing behind. A monitor that holds a link can
-read the file and nothing else, for it is neither its owner nor the owner of a directory that others look into.
+On disk: ``store/<sha256>`` below root's directory, root's, 0444, on one file system with the jails, which hold hard
+links to it. A name appears when the content is complete, checked and durable, and never with another content: what is
+half written has no name, and a kill leaves nothing behind. A monitor that holds a link can read the file and nothing
+else, for it is neither its owner nor the owner of a directory that others look into.
+
+What no jail holds any more is a copy that nobody needs, and cheap to make again: it goes once it has not been used for
+a day (`PruneStore`). An inode's ctime tells when it was used last, since every link and every request for it sets that.
 
 The store does not use the reserve that file systems keep for root, so a caller cannot fill more of the disk through it
 than by itself.
@@ -13,15 +16,17 @@ import contextlib
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from . import grammar, walk
+from . import grammar, turn, walk
 from .host import Host
 from .operation import Failed, Operation, Outcome, Refused
 
 LIMIT = 2 << 30
+UNUSED_SECONDS = 86_400
 _CHUNK = 1 << 20
 _ZEROS = bytes(_CHUNK)
 
@@ -38,14 +43,13 @@ class StoreFile(Operation):
 
     path: str
     sha256: str
-    executable: bool = False
 
     def validate(self, host: Host) -> None:
         grammar.sha256(self.sha256)
         walk.components(host.state, self.path)
 
     def turn(self) -> str:
-        return f"store {self.sha256}"
+        return _turn(self.sha256)
 
     def describe(self) -> str:
         return f"store {self.path!r} as {self.sha256}"
@@ -54,10 +58,10 @@ class StoreFile(Operation):
         self.validate(host)
         directory = open_store(host)
         try:
-            if not _present(directory, self.sha256, self.mode):
+            if not _present(directory, self.sha256):
                 source = walk.open_below(host.state, self.path, os.O_RDONLY, owner=host.owner_uid)
                 try:
-                    take(source, directory, self.sha256, mode=self.mode, sha256=self.sha256)
+                    take(source, directory, self.sha256, sha256=self.sha256)
                     os.fsync(directory)
                 finally:
                     os.close(source)
@@ -79,9 +83,51 @@ class StoreFile(Operation):
         finally:
             os.close(directory)
 
-    @property
-    def mode(self) -> int:
-        return 0o555 if self.executable else 0o444
+
+@dataclass(frozen=True, kw_only=True)
+class PruneStore(Operation):
+    """Remove from the store what no jail has held and nobody has asked for within a day; answers how many ``bytes``."""
+
+    NAME: ClassVar[str] = "store.prune"
+    GATE: ClassVar[str] = "Whatever a jail holds, or was stored, asked for or held by one within a day."
+
+    def turn(self) -> str:
+        return ""  # of each file, one after the other
+
+    def describe(self) -> str:
+        return "prune the store"
+
+    def execute(self, host: Host, descriptors: Sequence[int] = ()) -> Outcome:
+        directory = open_store(host)
+        try:
+            freed = 0
+            for name in os.listdir(directory):
+                with turn.taken(_turn(name), host):
+                    freed += _pruned(directory, name)
+            return Outcome({"bytes": freed})
+        except OSError as error:
+            raise Failed(f"the store: {error.strerror}") from None
+        finally:
+            os.close(directory)
+
+    def undo(self, host: Host) -> None:
+        """Nothing: who needs a file stores it again."""
+
+
+def _turn(sha256: str) -> str:
+    return f"store {sha256}"
+
+
+def _pruned(directory: int, name: str) -> int:
+    """Remove a stored file that is not used; its size, or 0 where it stays."""
+    try:
+        found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return 0
+    if found.st_nlink > 1 or time.time() - found.st_ctime < UNUSED_SECONDS:
+        return 0
+    os.unlink(name, dir_fd=directory)
+    return found.st_blocks * 512
 
 
 def open_store(host: Host) -> int:
@@ -129,19 +175,20 @@ def link(host: Host, sha256: str, directory: int, name: str) -> None:
         os.close(store)
 
 
-def _present(directory: int, sha256: str, mode: int) -> bool:
+def _present(directory: int, sha256: str) -> bool:
+    """Whether it is there; that somebody has asked is noted."""
     try:
         found = os.open(sha256, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
     except FileNotFoundError:
         return False
     try:
-        os.fchmod(found, stat.S_IMODE(os.fstat(found).st_mode) | mode)
+        os.fchmod(found, stat.S_IMODE(os.fstat(found).st_mode))  # it stays, and is used now
     finally:
         os.close(found)
     return True
 
 
-def take(source: int, directory: int, name: str, *, mode: int = 0o444, sha256: str | None = None) -> None:
+def take(source: int, directory: int, name: str, *, sha256: str | None = None) -> None:
     """Copy what an open file of a caller's holds to root's file ``name``, which appears when it is complete.
 
     With ``sha256`` it has that content, and is on the disk then. Raises `Refused`, `Failed` and `OSError`.
@@ -158,7 +205,7 @@ def take(source: int, directory: int, name: str, *, mode: int = 0o444, sha256: s
     try:
         content = _copy(source, unnamed)
         os.fchown(unnamed, 0, 0)
-        os.fchmod(unnamed, mode)
+        os.fchmod(unnamed, 0o444)
         if sha256 is not None:
             if content != sha256:
                 raise Refused(f"the content is not {sha256}")

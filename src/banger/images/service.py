@@ -21,6 +21,7 @@ from banger.api.image import CacheUse, Image, ImageConfig, ImportImage, PullImag
 from banger.api.operation import Operation
 from banger.catalog.reader import KERNEL_NAME, Catalogs
 from banger.config.settings import Config
+from banger.config.sizes import DISK_LEAST, DISK_LIMIT, format_size
 from banger.disk import staging
 from banger.engine.change import Kind, Recovery, Report, Spec, Task
 from banger.engine.engine import Engine
@@ -166,7 +167,8 @@ class ImageService:
     async def pull(self, request: PullImage) -> Operation:
         """Make an image from a catalog name or a reference. One that is here stays as it is without ``force``.
 
-        Raises `errors.InvalidReference`, `errors.InvalidName`, `errors.AlreadyExists`.
+        Raises `errors.InvalidReference`, `errors.InvalidName`, `errors.AlreadyExists`, `errors.ImageTooSmall`,
+        `errors.UsageError`.
         """
         wanted = self._wanted(request)
         under_way = self._engine.under_way(_subject(wanted.name))
@@ -286,6 +288,11 @@ class ImageService:
         return self._new(name, "oci", source, request.size)
 
     def _new(self, name: str, kind: Origin, source: str, size: int | None) -> Wanted:
+        """Raises `errors.ImageTooSmall`, `errors.UsageError` for a size that no image has, before it is begun."""
+        if size is not None and size < DISK_LEAST:
+            raise errors.ImageTooSmall(size=format_size(size), needed=format_size(DISK_LEAST))
+        if size is not None and size > DISK_LIMIT:
+            raise errors.UsageError(detail=f"an image has at most {format_size(DISK_LIMIT)}, not {format_size(size)}")
         return Wanted(id=secrets.token_hex(8), name=name, kind=kind, source=source, size=size or 0)
 
     def _check_free(self, name: str) -> None:
@@ -298,7 +305,10 @@ class ImageService:
     # -- for rooms that make images -----------------------------------------------------------------------------------
 
     def propose(self, name: str, kind: Origin, source: str, size: int | None) -> Wanted:
-        """What a change of another room that makes an image begins from. Raises `errors.InvalidName`."""
+        """What a change of another room that makes an image begins from.
+
+        Raises `errors.InvalidName`, `errors.ImageTooSmall`, `errors.UsageError`.
+        """
         return self._new(_name(name), kind, source, size)
 
     def material(self) -> Material:

@@ -14,6 +14,7 @@ The third is a machine's own::
 
     /banger/files/...   what the loader copies onto the root before it hands over, with mode and owner
     /banger/assets/...  the same, but a root that cannot take it is no reason to give up
+    /banger/defaults/...  likewise, where the guest has nothing of that name that it has made or changed
 
 Nothing is compressed: under emulation unpacking costs more than reading.
 """
@@ -22,10 +23,10 @@ import stat
 from collections.abc import Iterable, Sequence
 
 from banger import errors
-from banger.disk.guest_file import GuestFile
+from banger.disk.guest_file import Directory, GuestFile
 from banger.kernels import cpio, modules
 
-FILES, ASSETS = "banger/files", "banger/assets"
+FILES, ASSETS, DEFAULTS = "banger/files", "banger/assets", "banger/defaults"
 
 
 def modules_archive(tree: str | None) -> bytes:
@@ -56,11 +57,20 @@ def agent_archive(agent: bytes) -> bytes:
     )
 
 
-def machine_archive(files: Sequence[GuestFile], below: str = FILES) -> bytes:
-    """An archive that one machine appends: its files below /banger/files or another place, parents first."""
-    entries = [cpio.directory(each) for each in _parents(files, below)]
+def machine_archive(files: Sequence[GuestFile | Directory], below: str = FILES) -> bytes:
+    """An archive that one machine appends: its files below /banger/files or another place, parents first.
+
+    A directory that is given is made with its mode and owner, where the guest has none.
+    """
+    modes = {f"{below}/{_relative(each.path)}": each for each in files if isinstance(each, Directory)}
+    entries = []
+    for place in dict.fromkeys((*_parents(files, below), *modes)):
+        asked = modes.get(place, Directory(place))
+        entries.append(cpio.directory(place, asked.mode)._replace(uid=asked.uid, gid=asked.gid))
     seen: set[str] = set()
     for file in files:
+        if isinstance(file, Directory):
+            continue
         path = f"{below}/{_relative(file.path)}"
         if path in seen:
             raise errors.UsageError(detail=f"{file.path} is given twice")
@@ -89,7 +99,7 @@ def _relative(path: str) -> str:
     return "/".join(parts)
 
 
-def _parents(files: Iterable[GuestFile], below: str) -> list[str]:
+def _parents(files: Iterable[GuestFile | Directory], below: str) -> list[str]:
     """Every directory that the files lie in, each after the one that holds it."""
     found = {"banger": None, below: None}
     for file in files:

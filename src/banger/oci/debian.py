@@ -85,6 +85,9 @@ _STAGES = {
 }
 """What mmdebstrap says of its progress, as far as it is worth telling."""
 
+_NO_ROOM = ("No space left on device", "You don't have enough free space in ")
+"""What programs say of a full disk, and apt of one that will not hold what it is about to download."""
+
 _FULL = 64 << 10
 """Bytes free at which a failure is the disk's: on a full one, apt may say that a signature is invalid."""
 
@@ -287,7 +290,7 @@ def _with_sbin() -> str:
 def complaint(stderr: bytes, suite: str, scratch: str) -> errors.BangerError:
     """The error that mmdebstrap's last words stand for."""
     text = stderr.decode("utf-8", "replace")
-    if "No space left on device" in text:
+    if any(said in text for said in _NO_ROOM):
         return errors.DiskFull(path=scratch)
     said = [line[3:] for line in text.splitlines() if line.startswith("E: ")]
     telling = [line for line in said if not line.startswith(("run_chroot", "mmdebstrap failed", "child "))]

@@ -9,6 +9,7 @@ from banger.helper.grammar import MAPPER_PREFIX as MAPPER_PREFIX
 from banger.helper.grammar import WORK_PREFIX as WORK_PREFIX
 from banger.helper.inspection import Inspect, Jails
 from banger.helper.launch import Launch, StoredFile, Sweep
+from banger.helper.metrics import Metrics
 from banger.helper.operation import Refused
 from banger.helper.ping import Ping
 from banger.helper.resolver import Resolver
@@ -16,7 +17,7 @@ from banger.helper.rules import Rules, Standing
 from banger.helper.ruleset import GuestRule
 from banger.helper.signalling import Signal
 from banger.helper.snapshot import Layout, Snapshot, layout
-from banger.helper.store import StoreFile
+from banger.helper.store import PruneStore, StoreFile
 from banger.helper.tap import Tap
 
 __all__ = [
@@ -31,7 +32,9 @@ __all__ = [
     "Jails",
     "Launch",
     "Layout",
+    "Metrics",
     "Ping",
+    "PruneStore",
     "RawDisk",
     "Refused",
     "RemoveDisk",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any, Self, TypeVar
 
     from banger.api.catalog import CatalogList
+    from banger.api.config import SettingList
     from banger.api.daemon import DaemonStatus, OperationList, Report
     from banger.api.event import Event
     from banger.api.image import CacheUse, Image, ImageList, ImportImage, PullImage, RegisterImage
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from banger.api.workspace import AskStates, FileStates, Import, Workspace
     from banger.sdk.change import Change
     from banger.sdk.exec import Command
-    from banger.sdk.transport import Body, Query
+    from banger.sdk.sessions import Sessions
+    from banger.sdk.transport import Body, Query, Reference
 
     T = TypeVar("T")
     Either = TypeVar("Either", Operation, Change)
@@ -80,22 +82,22 @@ class Client:
     def open(
         self,
         route: "Route",
-        ref: str = "",
+        ref: "Reference" = "",
         *,
         body: "Body | None" = None,
         query: "Query | None" = None,
         quiet: bool = False,
     ) -> Reply:
         """Send a request; the reply's body is the caller's to read."""
-        kind = "application/x-tar" if route.stream == "tar" else "application/json"
+        kind = {"tar": "application/x-tar", "bytes": "application/octet-stream"}.get(route.stream, "application/json")
         return self._transport.request(route.method, target(route, ref, query), body, kind=kind, quiet=quiet)
 
-    def _ask(self, route: "Route", ref: str, request: object, query: "Query | None" = None) -> bytes:
+    def _ask(self, route: "Route", ref: "Reference", request: object, query: "Query | None" = None) -> bytes:
         body = None if request is None else encoded(request).encode()
         return self.open(route, ref, body=body, query=query).read()
 
     def document(
-        self, route: "Route", ref: str = "", *, request: object = None, query: "Query | None" = None
+        self, route: "Route", ref: "Reference" = "", *, request: object = None, query: "Query | None" = None
     ) -> "dict[str, Any]":
         """The reply as plain data; the request is plain data or a structure."""
         reply = self._ask(route, ref, request, query)
@@ -122,8 +124,6 @@ class Client:
         from banger.api.operation import Operation
 
         return self._call(route, Operation, ref, request)
-
-    # -- changes -----------------------------------------------------------------------------------------------------
 
     def follow(self, operation: "Either") -> "Iterator[Either]":
         """The change as it is now and after every step, up to and including its end.
@@ -182,8 +182,6 @@ class Client:
 
         return self._call(routes.DF, Space)
 
-    # -- the daemon --------------------------------------------------------------------------------------------------
-
     def daemon_status(self) -> "DaemonStatus":
         from banger.api.daemon import DaemonStatus
 
@@ -192,6 +190,12 @@ class Client:
     def daemon_stop(self) -> None:
         """End the daemon; its machines go on."""
         self.open(routes.DAEMON_STOP).read()
+
+    def config_show(self) -> "SettingList":
+        """The settings in force, and who has decided each."""
+        from banger.api.config import SettingList
+
+        return self._call(routes.CONFIG_SHOW, SettingList)
 
     def doctor(self, route: "Route" = routes.DOCTOR) -> "Report":
         """What this host offers, and what it lacks."""
@@ -311,6 +315,12 @@ class Client:
 
         return Command(self._transport, ref, request)
 
+    def sessions(self, ref: str) -> "Sessions":
+        """A machine's sessions."""
+        from banger.sdk.sessions import Sessions
+
+        return Sessions(self, ref)
+
     def vm_put(self, ref: str, path: str, archive: "Body") -> None:
         """Unpack a tar archive below the directory ``path`` of a machine."""
         self.open(routes.VM_PUT, ref, body=archive, query={"path": path}, quiet=True).read()
@@ -345,8 +355,6 @@ class Client:
     def vm_hold(self, ref: str) -> Reply:
         """Keep an ephemeral machine until the reply is closed, or this process is gone."""
         return self.open(routes.VM_HOLD, ref, quiet=True)
-
-    # -- images and kernels ------------------------------------------------------------------------------------------
 
     def catalog(self) -> "CatalogList":
         """What can be pulled by a name, images and kernels."""

@@ -1,8 +1,8 @@
-"""Commands in a machine: the client's end of the exec stream.
+"""Commands in a machine: the client's end of the exec stream, and of an attachment to a session.
 
-The stream is a WebSocket over the daemon's socket. The first message is an `ExecVm`; after it binary messages are
-stdin (to the guest) and output (from the guest, its first byte says which), text messages are `ExecInput` and
-`ExecEvent`. Nothing is kept here beyond a few messages, so a command may say as much as it likes.
+The stream is a WebSocket over the daemon's socket. The first message is an `ExecVm`, or an `AttachSession`; after it
+binary messages are stdin (to the guest) and output (from the guest, its first byte says which), text messages are
+`ExecInput` and `ExecEvent`. Nothing is kept here beyond a few messages, so a command may say as much as it likes.
 
 Works on plain data: the command line must be there before msgspec would be loaded. Who has an `ExecVm` may give it.
 """
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, Self
 
+    from banger.api.routes import Route
+    from banger.api.session import AttachSession
     from banger.api.vm import ExecVm
+    from banger.sdk.transport import Reference
 
 STDOUT = 1
 STDERR = 2
@@ -44,27 +47,31 @@ class Output(tuple[int, bytes]):
 class Command:
     """A command in a machine, from its start to its end.
 
-    Iterate over it for its output. `exit_code`, `signal`, `timed_out` and `session` are None or False until it has
-    ended. `write`, `close_stdin`, `resize` and `send_signal` may be called from another thread than the one that
-    iterates. Leaving the context, or `close`, ends the command unless it was detached.
+    Iterate over it for its output. `exit_code`, `signal` and `timed_out` are None or False until it has ended.
+    `write`, `close_stdin`, `resize` and `send_signal` may be called from another thread than the one that
+    iterates. Leaving the context, or `close`, ends the command; of a session it ends the attachment.
 
     Raises `errors.CommandNotFound`, `errors.CommandNotExecutable`, `errors.AgentLost`, `errors.WrongState`,
     `errors.NotFound`.
     """
 
-    def __init__(self, transport: Transport, ref: str, request: "ExecVm | dict[str, object]") -> None:
-        self._ref = ref
+    def __init__(
+        self,
+        transport: Transport,
+        ref: "Reference",
+        request: "ExecVm | AttachSession | dict[str, object]",
+        route: "Route" = routes.VM_EXEC,
+    ) -> None:
+        self._ref = ref if isinstance(ref, str) else ref[0]
         self.exit_code: int | None = None
         """The command's exit status, 0 to 255; None when a signal or the time limit ended it."""
         self.signal: int | None = None
         """The signal that ended it."""
         self.timed_out = False
-        self.session: str | None = None
-        """The id of a detached command."""
         self.workspace: dict[str, Any] | None = None
         """The machine's workspace (`banger.api.workspace.Workspace`), where the command runs in it."""
         self.ended = False
-        self._websocket = WebSocket(transport, target(routes.VM_EXEC, ref))
+        self._websocket = WebSocket(transport, target(route, ref))
         try:
             self._websocket.send(encoded(request))
             if self._next() is not None:
@@ -99,12 +106,12 @@ class Command:
             if event.get("error") is None:
                 raise banger.errors.InternalError(detail="the daemon gave no reason")
             raise told(event["error"])
-        if event["kind"] in ("started", "detached"):
+        if event["kind"] == "started":
             self.workspace = event.get("workspace")
-        if event["kind"] in ("ended", "detached"):
+        if event["kind"] == "ended":
             self.ended = True
             self.exit_code, self.signal = event.get("exit_code"), event.get("signal")
-            self.timed_out, self.session = event.get("timed_out") or False, event.get("session")
+            self.timed_out = event.get("timed_out") or False
 
     def __iter__(self) -> "Iterator[Output]":
         """The output as it comes, until the command has ended."""
@@ -150,8 +157,12 @@ class Command:
         except banger.errors.DaemonUnreachable:
             pass  # its end is told to whoever iterates
 
+    def hang_up(self) -> None:
+        """Make whoever iterates see the end of the stream, from another thread."""
+        self._websocket.shut()
+
     def close(self) -> None:
-        """Close the stream; a command that still runs is ended, unless it was detached."""
+        """Close the stream; a command that still runs is ended, a session goes on."""
         self._websocket.close()
 
     def __enter__(self) -> "Self":
@@ -166,7 +177,6 @@ _EVENT: "document.Kind" = {
     "exit_code": (int, None),
     "signal": (int, None),
     "timed_out": (bool, None),
-    "session": (str, None),
     "workspace": (dict, None),
     "error": (dict, None),
 }
@@ -175,6 +185,6 @@ _EVENT: "document.Kind" = {
 def _event(text: str) -> "dict[str, Any]":
     """An `ExecEvent` as plain data. Raises ValueError for what is none."""
     event: dict[str, Any] = document.loads(text)
-    if not document.fits(event, _EVENT) or event["kind"] not in ("started", "ended", "detached", "failed"):
+    if not document.fits(event, _EVENT) or event["kind"] not in ("started", "ended", "failed"):
         raise ValueError("it is no event of a command")
     return event

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from banger.api.operation import Operation
     from banger.api.vm import Health, Vm
     from banger.sdk.export import Patch
+    from banger.sdk.sessions import Sessions
     from banger.sdk.transport import Reply
 
 OUTPUT_LIMIT = 64 << 20
@@ -173,7 +174,6 @@ class Sandbox:
         stdin: bool = False,
         tty: bool = False,
         timeout: float | None = None,
-        detach: bool = False,
     ) -> Command:
         """Start a command and stream: iterate over what is returned. Raises what `Command` does."""
         from banger.api.vm import ExecVm
@@ -186,9 +186,13 @@ class Sandbox:
             stdin=stdin,
             tty=tty,
             timeout=timeout,
-            detach=detach,
         )
         return self.client.vm_exec(self.name, request)
+
+    @property
+    def sessions(self) -> "Sessions":
+        """The machine's sessions: commands that outlive this program, as long as the machine does."""
+        return self.client.sessions(self.name)
 
     def exec(
         self,

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from banger.api.routes import Route
 
     Body = bytes | Iterable[bytes]
+    Reference = str | tuple[str, str]
+    """A name or an id; with the name or id of a session of that machine."""
     Query = Mapping[str, str | Sequence[str]]
     """Parameters by name; a sequence repeats its parameter."""
 
@@ -45,9 +47,10 @@ def quote(text: str) -> str:
     return "".join(chr(each) if each in _UNRESERVED else f"%{each:02X}" for each in os.fsencode(text))
 
 
-def target(route: "Route", ref: str = "", query: "Query | None" = None) -> str:
+def target(route: "Route", ref: "Reference" = "", query: "Query | None" = None) -> str:
     """The request's target: the row's path with what it is about, and the query."""
-    path = route.path.replace("{ref}", quote(ref))
+    ref, session = (ref, "") if isinstance(ref, str) else ref
+    path = route.path.replace("{ref}", quote(ref)).replace("{session}", quote(session))
     pairs = [
         f"{name}={quote(each)}"
         for name, value in (query or {}).items()

@@ -166,11 +166,15 @@ class WebSocket:
                 pass  # it was quicker
             finally:
                 self._sending.release()
+        self.shut()
+        self._socket.close()
+
+    def shut(self) -> None:
+        """End both directions, also for who waits in one of them."""
         try:
-            self._socket.shutdown(_socket.SHUT_RDWR)  # wakes whoever still sends
+            self._socket.shutdown(_socket.SHUT_RDWR)
         except OSError:
             pass  # the daemon has closed it
-        self._socket.close()
 
 
 def frame(kind: int, payload: bytes) -> bytes:

@@ -112,6 +112,7 @@ class _Import:
         wanted = self._wanted(bases)
         made = self._plan(wanted, bases)
         if made.stuck or (made.conflicts and not self._overwrite):
+            self._check_alone()
             raise self._conflict(made)
         files, moved = wanted
         if moved is not None and made.conflicts:
@@ -177,7 +178,14 @@ class _Import:
         return plan.make(wanted.files, judged, broken, ask, self._alike(wanted))
 
     def _states(self, path: str, names: list[bytes]) -> "list[plan.State | None]":
-        return list(self._client.vm_states(self._vm, AskStates(path=path, names=names)).states)
+        try:
+            return list(self._client.vm_states(self._vm, AskStates(path=path, names=names)).states)
+        except errors.GuestRefused as refused:
+            if "knows no operation" in refused.message:
+                refused.advise(
+                    f"an agent of an earlier banger: 'banger vm restart {self._vm}' brings today's"
+                )
+            raise
 
     def _alike(self, wanted: _Wanted) -> plan.Alike:
         """Whether a file or link in the machine is what it is to become, or in the last import's commit."""
@@ -217,7 +225,11 @@ class _Import:
 
     def _fetch(self, name: bytes, limit: int) -> bytes | None:
         """A file of the machine's, or a link's target; None for one that is larger, and for anything else."""
-        with self._client.vm_get(self._vm, os.path.join(self._path, os.fsdecode(name))) as reply:
+        try:
+            reply = self._client.vm_get(self._vm, os.path.join(self._path, name.decode()))
+        except (UnicodeDecodeError, errors.GuestRefused, errors.NotFound):
+            return None  # it cannot be asked for, or is gone by now
+        with reply:
             reader = archive.Reader(reply.chunks())
             entry = reader.next_entry()
             if entry is None or entry.size > limit:
@@ -238,6 +250,12 @@ class _Import:
                     extra[KEPT + b"%d" % int(time.time())] = there
         more = bundle.Moved({**moved.files, **extra}, moved.since, moved.shallow)
         return _Wanted(bundle.entries(more) | files, more)
+
+    def _check_alone(self) -> None:
+        """What looks like a conflict may be another import's work. Raises `errors.WorkspaceBusy`."""
+        now = self._client.vm_show(self._vm).workspace
+        if (now.id if now is not None else None) != self._base:
+            raise errors.WorkspaceBusy(name=self._vm)
 
     def _conflict(self, made: Plan) -> errors.WorkspaceConflict:
         names = [*made.stuck, *made.conflicts]

@@ -141,6 +141,7 @@ def _remove_files(host: Host) -> None:
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(VENV)
     _remove_empty(LIBRARY)
+    shutil.rmtree(host.store, ignore_errors=True)  # copies of what users keep
     for path in (host.store, host.jails, f"{host.private}/network", host.private):
         _remove_empty(path)
 

@@ -17,7 +17,7 @@ from banger.guest.channel import Channel
 from banger.log import printable
 from banger.ssh import host_keys
 from banger.vmm.driver import Exit
-from banger.vms import boot, files, handles, workdisks
+from banger.vms import boot, files, given, handles, workdisks
 from banger.vms.deadline import Deadline
 from banger.vms.ending import switch_off, trim_console
 from banger.vms.parts import Made, Parts, Step
@@ -45,7 +45,8 @@ class MakeInitrd(Step):
         image = parts.images.get(record.image_id)
         today = assets.load(parts.images.agent)
         ssh = await self._ssh() if files.wants_host_key(record) else None
-        archive = await files.archive_of_start(record, image, parts.images.rootfs(image), today, ssh)
+        owners = await self._owners(record, report)
+        archive = await files.archive_of_start(record, image, parts.images.rootfs(image), today, ssh, owners)
         shared = await parts.kernels.initrd(record.kernel)
         try:
             await asyncio.to_thread(_join, self.path, shared, archive)
@@ -60,14 +61,25 @@ class MakeInitrd(Step):
             brought["assets"] = today.digest
         if ssh is not None and ssh.host_key is not None:
             brought["host_key"] = ssh.host_key.public
+        if owners is not None and record.given != owners.digest:
+            brought["given"] = owners.digest
         if brought:
-            report.record(assets=record.assets, host_key=record.host_key)
+            report.record(assets=record.assets, host_key=record.host_key, given=record.given)
             parts.machines.change(self.vm_id, **brought)
 
     async def _ssh(self) -> files.Ssh:
         host_key = await host_keys.make(self.parts.paths.staging)
         allowed = await self.parts.images.seeds.key()
         return files.Ssh(host_key, allowed.public if allowed is not None else "")
+
+    async def _owners(self, record: VmRecord, report: Report) -> given.Given | None:
+        """What of its owner's host a machine of somebody's own is given."""
+        if record.worker_of or not record.work_disk_size:
+            return None
+        found = await given.gather(self.parts.settings, self.parts.paths)
+        for each in found.notices:
+            report.notice(each)
+        return found
 
     async def undo(self, report: Report) -> None:
         """What the root carries is in doubt: the next start brings it again."""

@@ -12,13 +12,14 @@ from typing import NamedTuple
 
 from banger import errors
 from banger.disk import edit
-from banger.disk.guest_file import GuestFile
+from banger.disk.guest_file import Directory, GuestFile
 from banger.guest.assets import Assets
 from banger.images.record import ImageRecord
 from banger.kernels import initrd
 from banger.ssh import host_keys
 from banger.ssh.host_keys import HostKey
 from banger.vmm.driver import Network
+from banger.vms.given import Given
 from banger.vms.record import VmRecord
 
 FSTAB_LIMIT = 16 << 10
@@ -54,21 +55,31 @@ def wants_host_key(record: VmRecord) -> bool:
 
 
 async def archive_of_start(
-    record: VmRecord, image: ImageRecord, rootfs: str, today: Assets, ssh: Ssh | None = None
+    record: VmRecord,
+    image: ImageRecord,
+    rootfs: str,
+    today: Assets,
+    ssh: Ssh | None = None,
+    given: Given | None = None,
 ) -> bytes:
     """What the next start of a machine has to bring along, for its initrd. ``rootfs`` is the image's file system.
 
     Raises `errors.UnusableDisk`.
     """
     init = None if record.worker_of else image.init
-    files: list[GuestFile] = []
+    files: list[GuestFile | Directory] = []
     if record.started is None:
-        files = machine_files(record.name, record.network, init)
+        files += machine_files(record.name, record.network, init)
         if init is not None:
             files.append(GuestFile("/etc/fstab", own_fstab(await _fstab(rootfs))))
     if ssh is not None:
         files += ssh_files(ssh)
+    news = given is not None and given.digest != record.given
+    if news and given is not None:
+        files += given.files
     archive = initrd.machine_archive(files)
+    if news and given is not None and given.defaults:
+        archive += initrd.machine_archive(given.defaults, initrd.DEFAULTS)
     if (record.assets or image.assets) != today.digest:
         archive += initrd.machine_archive(today.files, initrd.ASSETS)
     return archive

@@ -68,6 +68,8 @@ class VmRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Digest of the guest assets that its root has had since its last start; empty while it has those of its image."""
     host_key: str = ""
     """The public half of its sshd's host key; empty until a start has brought it one."""
+    given: str = ""
+    """Digest of what of the host's it was last given on its work disk; see `given`."""
     slot: int = 0
     """Smallest number that no other machine had: under root, the monitor's uid follows from it."""
     handle: Handle | None = None

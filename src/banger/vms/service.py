@@ -53,7 +53,7 @@ from banger.vms.parts import Parts
 from banger.vms.plans import Changed, Created
 from banger.vms.record import Machines, VmRecord, view
 from banger.vms.reshaping import Reformed
-from banger.vms.talking import Talking
+from banger.vms.sessions import Sessions
 from banger.vms.tokens import Tokens
 from banger.vms.watch import Watch
 from banger.vms.workers import Workers
@@ -66,7 +66,7 @@ PROMISED = 256
 """How many of the names given last are not generated again, whether their machines are on record by now or not."""
 
 
-class VmService(Talking):
+class VmService(Sessions):
     """The machines of one daemon. Call `recover` once, after the engine's, before anything else."""
 
     def __init__(

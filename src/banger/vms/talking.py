@@ -125,13 +125,6 @@ class Talking:
             self._spawn(self._hold_until_end(command, stack.pop_all()))
             return command
 
-    async def exec_detached(self, ref: str, request: ExecVm) -> str:
-        """Start a command that outlives its client; the id of its session."""
-        record, channel = await self._own(ref)
-        spec = self._spec(record, request)
-        self._leases.activity.touch(record.id)
-        return await channel.exec_detached(spec)
-
     async def put(self, ref: str, path: str, chunks: AsyncIterator[bytes]) -> None:
         """Unpack a tar stream below a directory of the guest. Raises `errors.GuestRefused`."""
         record, channel = await self._own(ref)

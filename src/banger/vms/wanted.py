@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from banger import errors
 from banger.api.vm import CreateVm
 from banger.config.settings import Config
-from banger.config.sizes import format_size
+from banger.config.sizes import DISK_LEAST, DISK_LIMIT, format_size
 from banger.vmm.driver import Features, UserNetwork
 from banger.vms import labels, names, published
 from banger.vms.deadline import LONGEST
@@ -22,8 +22,6 @@ VCPU_LIMIT = 64
 MEMORY_LEAST = 128 << 20
 """What a distribution's kernel needs to unpack itself and its initrd, with something left to run in."""
 
-DISK_LEAST = 64 << 20
-DISK_LIMIT = 2 << 40
 ENVIRONMENT_LIMIT = 128 << 10
 """Most bytes of a machine's environment: half of what one request to the agent can carry."""
 

@@ -61,6 +61,8 @@ def make(new: Listing, bases: list[Listing], broken: bool, ask: Ask, alike: Alik
     ways = parents(touched)
     names = sorted(touched | ways)
     found = dict(zip(names, ask(names), strict=True)) if names else {}
+    if broken:
+        touched = {name for name in touched if not _is_there(name, found[name], new, bases)}
     conflicts, stuck = [], []
     for name in names:
         state = found[name]
@@ -96,9 +98,22 @@ def _expected(name: bytes, state: State | None, new: Listing, bases: list[Listin
     given = [base.get(name) for base in bases] or [None]
     if state is None:
         return broken or name not in new or None in given
-    if broken and stat.S_ISREG(state.mode) and (state.size == 0 or stat.S_IMODE(state.mode) == 0o600):
-        return True  # it broke off in the middle of this one
+    if broken and _half(state):
+        return True
     return any(entry is not None and arrived(state, entry) for entry in given)
+
+
+def _is_there(name: bytes, state: State | None, new: Listing, bases: list[Listing]) -> bool:
+    """After an import that broke off: whether a name that has not changed here since got there, whatever the machine
+    has made of it since."""
+    given = [base[name] for base in bases if name in base]
+    unchanged = name in new and bool(given) and all(each == new[name] for each in given)
+    return unchanged and state is not None and not _half(state)
+
+
+def _half(state: State) -> bool:
+    """Whether it may be a file in the middle of which an import broke off."""
+    return stat.S_ISREG(state.mode) and (state.size == 0 or stat.S_IMODE(state.mode) == 0o600)
 
 
 def arrived(state: State, entry: Entry) -> bool:

@@ -1,4 +1,4 @@
-"""A real build on a base: Debian in a machine, its own apt, and the machine's disk as an image."""
+"""Real builds on a base: Debian in a machine, its own apt, and the machine's disk as an image, which boots."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ from banger.api.recipe import BuildImage, RecipeConfig, RecipeFile
 from banger.kernels.service import DISTRIBUTION
 from tests import guest_images
 from tests.guest_images import Tar
-from tests.installation import Installation, scenario
+from tests.installation import MIB, Installation, scenario
 from tests.integration.vms.real import qemu, stocked_kernel
 
 pytestmark = pytest.mark.qemu
@@ -107,3 +107,35 @@ async def test_a_machine_becomes_an_image(installation: Installation, tmp_path: 
         assert read(base.rootfs, "/result") is None
         assert (image.size, image.init, image.config.cmd) == (base.size, base.init, ["/bin/bash"])
         assert image.allocated < base.allocated + (48 << 20)
+
+
+STARTED = "until systemctl is-active -q multi-user.target 2>/dev/null; do sleep 0.5; done"
+BANNER = "bash -c 'read -r said </dev/tcp/127.0.0.1/22 && echo $said'"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@scenario
+async def test_a_base_without_an_init_gets_systemd_and_an_ssh_server_that_runs(
+    installation: Installation, tmp_path: Path
+) -> None:
+    """Its packages come from the distribution's own mirror, through the machine's own network."""
+    layout = guest_images.debian(tmp_path / "layout")
+    async with installation.daemon() as daemon:
+        await daemon.done(await daemon.images.pull(PullImage(reference=layout, name="base")))
+        assert daemon.images.show("base").init is None
+        recipe = BuildImage(name="server", base="base", systemd=True, ssh=True)
+        ended = await daemon.done(await daemon.builds.build(recipe))
+        assert ended.notices == [] and installation.machine_files() == []
+        assert daemon.images.show("server").init == "/sbin/init"
+        keys = []
+        for name in ("one", "two"):
+            await daemon.create(name, image="server", memory=512 * MIB)
+            assert (await daemon.vms.health(name)).init == "/sbin/init"
+            script = f"{STARTED}; systemctl is-active ssh; {BANNER}; cat /etc/ssh/ssh_host_*_key.pub"
+            code, told = await daemon.run(name, "sh", "-c", script, user="root")
+            active, banner, key = told.splitlines()
+            assert (code, active, banner[:15]) == (0, "active", "SSH-2.0-OpenSSH"), told
+            keys.append(key)
+            await daemon.done(await daemon.vms.delete(name))
+        assert keys[0] != keys[1], "each machine makes its own"

@@ -135,11 +135,6 @@ def test_failures_are_events(machine: Daemon) -> None:
         assert event(stream)["error"]["code"] == "agent_lost"
 
 
-def test_a_detached_command_answers_with_its_session(machine: Daemon) -> None:
-    with machine.exec("cat", detach=True) as stream:
-        assert event(stream) == {"kind": "detached", "session": "session of m"}
-
-
 def test_a_first_message_that_makes_no_sense_is_refused(machine: Daemon) -> None:
     for first in ("", "{", "[]", '{"argv": 5}', '{"argv": [], "colour": 1}', b"\x00\x01"):
         with unix_connect(machine.paths.socket, "ws://banger/v1/vms/m/exec", compression=None) as stream:

@@ -1,4 +1,4 @@
-"""What clients hear when the daemon under their sessions ends: an error with a type, and the machine where it was."""
+"""What clients hear when the daemon under them ends: an error with a type, and the machine where it was."""
 
 import json
 import os
@@ -17,6 +17,7 @@ import pytest
 from banger import errors
 from banger.api.vm import ExecVm
 from banger.sdk.client import Client
+from banger.sdk.sessions import Session
 from tests import leaks
 from tests.fakes import prepare, request
 from tests.home import Home, make_home, passable
@@ -59,6 +60,25 @@ def daemon_pid(home: Home) -> int:
 def exec_(client: Client) -> Iterator[object]:
     with client.vm_exec("one", ExecVm(argv=["/bin/sh", "-c", "echo up; exec sleep 600"])) as command:
         yield from command
+
+
+def session(client: Client, name: str) -> Session:
+    return client.sessions("one").start(["/bin/sh", "-c", "echo up; exec cat"], stdin=True, name=name)
+
+
+def attach(client: Client) -> Iterator[object]:
+    with session(client, "attached").attach(tail=None) as attachment:
+        yield from attachment
+
+
+def logs(client: Client) -> Iterator[object]:
+    yield from session(client, "followed").logs(follow=True)
+
+
+def wait(client: Client) -> Iterator[object]:
+    awaited = session(client, "awaited")
+    yield awaited.ref
+    yield awaited.wait()
 
 
 def hold(client: Client) -> Iterator[object]:
@@ -121,8 +141,11 @@ def follow(client: Client) -> Iterator[object]:
     yield from client.follow(client.vm_create(request("two")))
 
 
-SESSIONS: dict[str, Callable[[Home, Client], Iterator[object]]] = {
+CONVERSATIONS: dict[str, Callable[[Home, Client], Iterator[object]]] = {
     "exec": lambda home, client: exec_(client),
+    "attachment": lambda home, client: attach(client),
+    "log": lambda home, client: logs(client),
+    "wait": lambda home, client: wait(client),
     "console": lambda home, client: client.vm_logs("one", follow=True),
     "hold": lambda home, client: hold(client),
     "forward": lambda home, client: forward(client),
@@ -133,8 +156,8 @@ SESSIONS: dict[str, Callable[[Home, Client], Iterator[object]]] = {
 }
 
 
-class Session(Thread):
-    """One client's session; what ended it."""
+class Conversation(Thread):
+    """What one client has with the daemon; what ended it."""
 
     def __init__(self, home: Home, name: str) -> None:
         super().__init__(name=name)
@@ -146,17 +169,17 @@ class Session(Thread):
     def run(self) -> None:
         try:
             with Client(self.home.paths.socket, start=False, timeout=WAIT) as client:
-                for _ in SESSIONS[self.name](self.home, client):
+                for _ in CONVERSATIONS[self.name](self.home, client):
                     self.begun = True
         except BaseException as error:
             self.end = error
 
 
 @contextmanager
-def sessions(home: Home) -> Iterator[list[Session]]:
+def conversations(home: Home) -> Iterator[list[Conversation]]:
     """One of each kind, begun."""
     with ExitStack() as stack:
-        found = [Session(home, name) for name in SESSIONS]
+        found = [Conversation(home, name) for name in CONVERSATIONS]
         for each in found:
             stack.callback(each.join, WAIT)
         limit = time.monotonic() + WAIT
@@ -167,12 +190,12 @@ def sessions(home: Home) -> Iterator[list[Session]]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["in-order", "killed"])
-def test_sessions_end_with_a_type_when_their_daemon_does(serving: Home, number: int) -> None:
+def test_conversations_end_with_a_type_when_their_daemon_does(serving: Home, number: int) -> None:
     with Client(serving.paths.socket) as client:
         before = client.vm_show("one")
     process = leaks.process_of(daemon_pid(serving))
     assert process is not None
-    with sessions(serving) as begun:
+    with conversations(serving) as begun:
         os.kill(process.pid, number)
         for each in begun:
             each.join(WAIT)

@@ -1,5 +1,4 @@
 """The agent's real binary on this host, through its operations and their worst cases."""
-# ruff: noqa: ASYNC110 - repeatable randomness; a real process is waited for
 
 import asyncio
 import hashlib
@@ -301,73 +300,6 @@ def test_a_connection_carries_both_directions_and_ends_each_on_its_own(port: Por
             await channel.dial(number)
         with pytest.raises(errors.GuestRefused, match="numeric"):
             await channel.dial(80, "example.org")
-
-    on_channel(port.path, use)
-
-
-# -- sessions ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.root
-def test_sessions_outlive_their_attachment_and_keep_their_output(port: Port) -> None:
-    found: list[str] = []
-
-    async def begin(channel: Channel) -> None:
-        found.append(await channel.exec_detached(ExecSpec(argv=("sh", "-c", "echo one; sleep 0.5; echo two; exit 5"))))
-        with pytest.raises(errors.CommandNotFound):
-            await channel.exec_detached(ExecSpec(argv=("no-such-command",)))
-
-    async def finish(channel: Channel) -> None:
-        log = b"".join([data async for data in channel.session_log(found[0], follow=True)])
-        assert log == b"one\ntwo\n"
-        (session,) = await channel.sessions()
-        assert (session.id, session.running, session.exit_code, session.log_bytes) == (found[0], False, 5, 8)
-        assert session.command.startswith("sh -c echo one")
-
-    on_channel(port.path, begin)
-    on_channel(port.path, finish)
-
-
-@pytest.mark.root
-def test_a_session_s_log_keeps_the_last_of_a_flood(port: Port) -> None:
-    async def use(channel: Channel) -> None:
-        script = "head -c 5000000 /dev/zero; echo the end"
-        name = await channel.exec_detached(ExecSpec(argv=("sh", "-c", script)))
-        await ran(channel, "sleep", "0.5")
-        log = b"".join([data async for data in channel.session_log(name, follow=True)])
-        assert len(log) == 1 << 20
-        assert log.endswith(b"\0the end\n")
-
-    on_channel(port.path, use)
-    assert port.memory() < MEMORY_BOUND
-
-
-def test_a_session_can_be_ended_and_its_result_is_kept(port: Port) -> None:
-    async def use(channel: Channel) -> None:
-        name = await channel.exec_detached(ExecSpec(argv=("sleep", "1000")))
-        (session,) = await channel.sessions()
-        assert session.running
-        await channel.session_kill(name, signal.SIGTERM)
-        async with asyncio.timeout(10):
-            while (await channel.sessions())[0].running:
-                await asyncio.sleep(0.02)
-        assert (await channel.sessions())[0].signal == signal.SIGTERM
-        with pytest.raises(errors.NotFound):
-            await channel.session_kill("0123456789abcdef", 15)
-        with pytest.raises(errors.NotFound):
-            [_ async for _ in channel.session_log("0123456789abcdef")]
-
-    on_channel(port.path, use)
-
-
-def test_old_sessions_make_room_for_new_ones(port: Port) -> None:
-    async def use(channel: Channel) -> None:
-        for _ in range(70):
-            await channel.exec_detached(ExecSpec(argv=("true",)))
-            async with asyncio.timeout(10):
-                while any(session.running for session in await channel.sessions()):
-                    await asyncio.sleep(0)
-        assert len(await channel.sessions()) == 64
 
     on_channel(port.path, use)
 

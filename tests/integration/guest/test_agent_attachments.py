@@ -60,7 +60,7 @@ def test_two_hundred_clients_die_with_half_a_frame_in_each_direction(port: Port)
 
 def test_the_commands_of_a_lost_client_end_and_sessions_go_on(port: Port, tmp_path: Path) -> None:
     async def lose(channel: Channel) -> None:
-        await channel.exec_detached(ExecSpec(argv=("sh", "-c", f"echo $$ > {tmp_path}/kept; exec sleep 1000")))
+        await channel.session_start(ExecSpec(argv=("sh", "-c", f"echo $$ > {tmp_path}/kept; exec sleep 1000")))
         await channel.exec(ExecSpec(argv=("sh", "-c", f"echo $$ > {tmp_path}/attached; exec sleep 1000")))
         await until(lambda: all((tmp_path / n).exists() and (tmp_path / n).read_text() for n in ("kept", "attached")))
 

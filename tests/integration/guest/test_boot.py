@@ -14,6 +14,7 @@ import pytest
 from banger import errors
 from banger.guest.channel import Channel
 from banger.guest.command import CommandEnd, ExecSpec
+from banger.guest.session import Attaching
 from tests.integration.guest.machine import Machine, busybox_root, cpio, ext4, initrd
 from tests.integration.guest.rig import build_agent, on_channel, ran
 from tests.integration.guest.test_agent_attachments import half_a_life
@@ -199,11 +200,11 @@ def test_sessions_of_a_guest_outlive_their_client(machine: Machine) -> None:
     names: list[str] = []
 
     async def begin(channel: Channel) -> None:
-        names.append(await channel.exec_detached(ExecSpec(argv=("sh", "-c", "echo one; sleep 2; echo two"))))
+        names.append(await channel.session_start(ExecSpec(argv=("sh", "-c", "echo one; sleep 2; echo two"))))
 
     async def finish(channel: Channel) -> None:
-        assert b"".join([data async for data in channel.session_log(names[0], follow=True)]) == b"one\ntwo\n"
-        assert (await told(channel, f"ls -ld /run/banger/sessions/{names[0]}")).startswith("drwx------")
+        attachment = await channel.session_attach(names[0], Attaching())
+        assert b"".join([data async for _, data in attachment.output()]) == b"one\ntwo\n"
 
     on_channel(machine.socket, begin)
     on_channel(machine.socket, finish)
@@ -240,9 +241,9 @@ def test_process_1_turns_the_machine_off_in_order(parts: Parts, tmp_path: Path) 
 
     async def use(channel: Channel) -> None:
         script = "trap 'echo asked > /data/asked; exit' TERM; echo ready; while :; do sleep 0.1; done"
-        name = await channel.exec_detached(ExecSpec(argv=("sh", "-c", script)))
-        log = channel.session_log(name, follow=True)
-        assert await anext(log) == b"ready\n"
+        name = await channel.session_start(ExecSpec(argv=("sh", "-c", script)))
+        log = (await channel.session_attach(name, Attaching())).output()
+        assert await anext(log) == (1, b"ready\n")
         await told(channel, "echo data > /data/late")
         await channel.poweroff()
         await channel.wait_closed()

@@ -57,7 +57,7 @@ def test_the_agent_outlives_systemd_on_both_ends(tmp_path: Path) -> None:
         assert states[0] not in ("running", "degraded"), "the agent was there first"
         script = "for pid in $(cat /sys/fs/cgroup/init.scope/cgroup.procs); do cat /proc/$pid/cmdline; echo; done"
         assert "@banger-agent" in await told(channel, script)
-        await channel.exec_detached(ExecSpec(argv=("sh", "-c", "trap '' TERM; while :; do sleep 1; done")))
+        await channel.session_start(ExecSpec(argv=("sh", "-c", "trap '' TERM; while :; do sleep 1; done")))
         begun = time.monotonic()
         await channel.poweroff()
         last = await answered_until(channel)

@@ -15,6 +15,7 @@ from banger.helper import cgroup, process, protocol
 from banger.helper.host import Host
 from banger.helper.inspection import Inspect, Jails
 from banger.helper.launch import Launch, StoredFile, Sweep
+from banger.helper.metrics import Metrics
 from banger.helper.operation import Failed, Outcome, Refused
 from banger.helper.signalling import Signal
 from tests.jails import FIRST, OWNER, SECOND, Scene
@@ -36,11 +37,15 @@ def pid_of(outcome: Outcome) -> int:
     return pid
 
 
-def ask(descriptor: int, path: str) -> bytes:
-    """One request to the monitor's API."""
+METRICS = b'{"metrics_path": "/run/metrics"}'
+
+
+def ask(descriptor: int, path: str, body: bytes = b"") -> bytes:
+    """One request to the monitor's API: it puts the body, or gets."""
+    head = f"PUT {path} HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n" if body else f"GET {path} HTTP/1.1\r\n\r\n"
     with socket.socket(fileno=descriptor) as connection:
         connection.settimeout(30)
-        connection.sendall(f"GET {path} HTTP/1.1\r\n\r\n".encode())
+        connection.sendall(head.encode() + body)
         return connection.recv(4096)
 
 
@@ -120,6 +125,24 @@ def test_its_api_answers_whoever_may_ask(scene: Scene) -> None:
     assert failure.value.busy, "it may come"
     with pytest.raises(Failed, match="no jail"):
         scene.connect(SECOND)
+
+
+def test_its_metrics_are_read_by_whoever_may_ask(scene: Scene) -> None:
+    """The monitor holds its own end, so a reader that comes and goes is none of its concern."""
+    with pytest.raises(Failed, match="no jail"):
+        Metrics(vm_id=FIRST).execute(scene.host)
+    scene.launch()
+    assert b" 204 " in ask(scene.connect(), "/metrics", METRICS)
+    writing = os.open(scene.jail() / "run" / "metrics", os.O_WRONLY | os.O_NONBLOCK)
+    for document in (b'{"a": 1}\n', b'{"a": 2}\n'):
+        (reading,) = Metrics(vm_id=FIRST).execute(scene.host).descriptors
+        assert not os.get_inheritable(reading)
+        with pytest.raises(BlockingIOError):
+            os.read(reading, 100)
+        os.write(writing, document)
+        assert os.read(reading, 100) == document
+        os.close(reading)
+    os.close(writing)
 
 
 KNOCK = """

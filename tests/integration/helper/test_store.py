@@ -3,13 +3,14 @@
 import hashlib
 import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
 
 from banger.helper import store
 from banger.helper.operation import Failed, Refused
-from banger.helper.store import StoreFile
+from banger.helper.store import PruneStore, StoreFile
 from tests.jails import OWNER, Scene
 
 pytestmark = pytest.mark.root
@@ -32,8 +33,6 @@ def test_a_file_is_stored_once_and_read_only(scene: Scene) -> None:
     Path(request.path).unlink()  # what is stored already is not asked for again
     request.execute(scene.host)
     assert path.stat().st_ino == before.st_ino
-    StoreFile(path=request.path, sha256=SHA256, executable=True).execute(scene.host)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o555
     request.undo(scene.host)
     request.undo(scene.host)
     assert stored(scene) == set()
@@ -50,6 +49,27 @@ def test_what_a_jail_links_to_stays(scene: Scene) -> None:
     with pytest.raises(Failed, match="not in the store"):
         scene.launch()
     assert scene.left() == []
+
+
+def test_what_nobody_has_used_for_a_day_is_pruned(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    unused, asked = scene.store(b"unused" * 1000), StoreFile(path=scene.file(CONTENT), sha256=SHA256)
+    asked.execute(scene.host)
+    scene.launch()
+    assert PruneStore().execute(scene.host).values == {"bytes": 0}
+    assert stored(scene) == {unused, SHA256}
+    place = Path(scene.host.store)
+    begun = (place / unused).stat().st_ctime
+    while (place / SHA256).stat().st_ctime <= begun:
+        asked.execute(scene.host)  # it is there, and used by that
+    monkeypatch.setattr(time, "time", lambda: begun + store.UNUSED_SECONDS)
+    freed = PruneStore().execute(scene.host).values["bytes"]
+    assert isinstance(freed, int) and freed >= 6000
+    assert stored(scene) == {SHA256}
+    assert scene.kernel in os.listdir(scene.host.store), "a jail holds it"
+    monkeypatch.setattr(time, "time", lambda: begun + 10 * store.UNUSED_SECONDS)
+    PruneStore().execute(scene.host)
+    PruneStore().execute(scene.host)
+    assert os.listdir(scene.host.store) == [scene.kernel]
 
 
 def test_a_file_with_holes_has_them_in_the_store(scene: Scene) -> None:

@@ -7,6 +7,7 @@ until one reaches the end. Every attempt is also the proof that the change can b
 """
 
 import asyncio
+import contextlib
 import functools
 import hashlib
 import json
@@ -24,18 +25,21 @@ from typing import Any
 
 from banger.api.image import ImportImage, PullImage, RegisterImage
 from banger.api.operation import Operation
+from banger.api.recipe import BuildImage, RecipeFile
 from banger.bundles.pack import Packed
 from banger.engine import run as engine_run
 from banger.images.record import RECORD, ROOTFS
+from banger.oci import debian
+from banger.store.database import Database
 from banger.store.operations import Operations
 from banger.store.records import Records
-from tests import web
+from tests import debian_archive, web
 from tests.home import BANGER
 from tests.installation import MIB, Daemon, Installation
 
 SIZE = 64 * MIB
 NAME = "victim"
-KINDS = {"replace": "image.pull", "bundle": "image.pull", "directory": "image.import"}
+KINDS = {"replace": "image.pull", "bundle": "image.pull", "directory": "image.import", "suite": "image.build"}
 """Of scenes that are not named as their change is."""
 
 FILES = ("rename", "replace", "link", "chmod", "fsync", "unlink", "makedirs", "mkdir")
@@ -116,6 +120,10 @@ class Scene:
         os.environ["TMPDIR"] = tempfile.tempdir = str(self.temporary)  # nothing of a change belongs there
         if kind == "bundle":
             self.publish()
+        self.archive = debian_archive.Archive("", "")
+        if kind == "suite":
+            self.archive = debian_archive.make(directory / "archive")
+            debian.KEYRING = self.archive.keyring
         self.log = directory / "boundaries"
         self.settled = asyncio.run(self._prepare())
 
@@ -153,6 +161,15 @@ class Scene:
             RegisterImage(name=NAME, path=str(path), root_owned=changed, assets=changed)
         )
 
+    async def build(self, daemon: Daemon) -> Operation:
+        """Of a suite, with a file and a command, so that mmdebstrap has all of its hooks."""
+        files = [RecipeFile(path="/srv/file", content=b"content")]
+        recipe = BuildImage(
+            name=NAME, suite=debian_archive.SUITE, mirror=self.archive.mirror, size=SIZE, files=files,
+            commands=["test -e /tool"], force=True,
+        )  # fmt: skip
+        return await daemon.builds.build(recipe)
+
     async def begin(self, daemon: Daemon) -> Operation:
         if self.kind == "import":
             request = ImportImage(path=f"{self.directory}/archive.tar", name=NAME, size=SIZE)
@@ -160,6 +177,8 @@ class Scene:
         if self.kind == "directory":
             request = ImportImage(path=f"{self.directory}/tree", name=NAME, size=SIZE, directory=True)
             return await daemon.images.import_archive(request)
+        if self.kind == "suite":
+            return await self.build(daemon)
         if self.kind == "bundle":
             return await daemon.images.pull(PullImage(reference=NAME))
         if self.kind == "register":
@@ -264,6 +283,9 @@ class Scene:
             assert ({ROOTFS, RECORD} if own else {RECORD}) <= found, where
         assert os.listdir(paths.staging) == [], where
         assert os.listdir(self.temporary) == [], where
+        if self.kind == "suite":
+            with contextlib.closing(Database(paths.database, read_only=True)) as database:
+                assert debian_archive.left(Operations(database)) == [], where
         cache = Path(paths.oci_cache)
         if cache.exists():
             assert {each.name for each in cache.iterdir()} <= {"oci-layout", "index.json", "blobs", "lock"}, where

@@ -10,6 +10,7 @@ import pytest
 
 from banger import errors
 from banger.api.image import ImportImage, PullImage
+from banger.api.recipe import BuildImage
 from banger.api.vm import CreateVm
 from banger.images.record import ImageRecord
 from tests import guest_images
@@ -135,13 +136,30 @@ async def test_when_the_last_machine_that_needs_it_is_cancelled_so_is_the_pull(
         assert daemon.names() == [] and files(installation) == before
 
 
-@pytest.mark.parametrize("size", [MIB, 32 * MIB])
+TOO_SMALL, TOO_LARGE = "needs at least 64 MiB", "at most 2 TiB, not"
+
+
+@pytest.mark.parametrize(
+    ("size", "said"), [(0, TOO_SMALL), (MIB, TOO_SMALL), (64 * MIB - 1, TOO_SMALL), ((2 << 40) + 1, TOO_LARGE)]
+)
 @scenario
-async def test_a_size_that_holds_no_file_system_is_refused(installation: Installation, layout: str, size: int) -> None:
+async def test_a_size_that_no_image_has_begins_nothing(
+    installation: Installation, layout: str, size: int, said: str
+) -> None:
     async with installation.daemon() as daemon:
         before = files(installation)
-        with pytest.raises(errors.ImageTooSmall):
-            await pull(daemon, layout, "bb", size=size)
+        begun = len(daemon.engine.operations())
+        archive = Path(installation.paths.state).parent / "tiny.tar"
+        for attempt in (
+            daemon.images.pull(PullImage(reference=layout, name="bb", size=size)),
+            daemon.images.pull(PullImage(reference="debian-bookworm", size=size)),
+            daemon.images.import_archive(ImportImage(path=str(archive), name="bb", size=size)),
+            daemon.builds.build(BuildImage(name="bb", suite="bookworm", size=size)),
+            daemon.builds.build(BuildImage(name="bb", base="tiny", size=size)),
+        ):
+            with pytest.raises(errors.BangerError, match=said):
+                await attempt
+        assert len(daemon.engine.operations()) == begun
         assert [each.name for each in daemon.images.list()] == ["tiny"] and files(installation) == before
 
 

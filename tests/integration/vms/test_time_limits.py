@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from banger import errors
-from banger.api.vm import CreateVm, ExecVm, KeepVm, StopVm
+from banger.api.session import StartSession
+from banger.api.vm import CreateVm, KeepVm, StopVm
 from tests.installation import IMAGE, MIB, Installation, scenario
 
 
@@ -91,14 +92,14 @@ async def test_times_that_cannot_be(installation: Installation, ttl: float) -> N
 
 
 @scenario
-async def test_a_machine_that_nobody_uses_is_stopped_and_a_detached_command_is_a_use(
+async def test_a_machine_that_nobody_uses_is_stopped_and_a_session_is_a_use(
     installation: Installation, tmp_path: Path
 ) -> None:
     done = tmp_path / "done"
     waits = f"while [ ! -e {done} ]; do sleep 0.05; done"
     async with installation.daemon(auto_stop_stale_after=0.4) as daemon:
         await daemon.create()
-        await daemon.vms.exec_detached("one", ExecVm(argv=["/bin/sh", "-c", waits]))
+        await daemon.vms.session_start("one", StartSession(argv=["/bin/sh", "-c", waits]))
         await asyncio.sleep(1)  # nobody is attached
         assert daemon.vms.show("one").state == "running"
         done.touch()

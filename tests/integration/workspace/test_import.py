@@ -8,6 +8,7 @@ import pytest
 
 from banger import errors
 from banger.sdk import workspace
+from banger.workspace import git
 from tests.integration.workspace.conftest import Repo, Scene
 
 
@@ -269,3 +270,33 @@ def test_options_that_make_no_sense_are_refused(app: Repo) -> None:
         ({"branch": "a\nb"}, "cannot be the name of a branch"),
     ]:
         assert words in refusal(app.top, **options).message, options
+
+
+def test_what_is_not_tracked_is_counted_and_not_read(app: Repo) -> None:
+    for number in range(3):
+        with app.write(f"data{number}").open("wb") as file:
+            file.truncate(1 << 40)  # reading one would outlast any test
+    assert workspace.again(str(app.top), None).left == 3
+
+
+def test_a_repository_that_belongs_to_another_user(app: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(git.ENVIRONMENT, "GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    failed = refusal(app.top)
+    assert "belongs to another user" in failed.message and "safe.directory" in failed.advice
+
+
+def test_variables_of_a_hook_that_calls_us_count_for_nothing(app: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    monkeypatch.setenv("GIT_INDEX_FILE", "/nowhere/index")
+    assert workspace.again(str(app.top), None).commit is not None
+
+
+def test_names_that_are_not_text_can_conflict_too(scene: Scene, app: Repo) -> None:
+    name = os.fsdecode(b"\xff\xfe")
+    app.write(name)
+    app.commit()
+    scene.prepare(app)
+    scene.guest().write(name, "theirs")
+    app.write(name, "ours")
+    with pytest.raises(errors.WorkspaceConflict):
+        scene.prepare()

@@ -147,6 +147,7 @@ STANDING = (
     Standing("file", r"/var/lib/banger-root/store/[0-9a-f]{64}", 4),  # a kernel and its modules; the matrix has two
     Standing("file", r"/var/lib/banger-root/network(/(rules|forwarding)\.json)?", 3),
     Standing("file", r"/var/lib/banger/banger\.db-(shm|wal)", 2),
+    Standing("file", r"/var/lib/banger/vms/[0-9a-f]{16}/metrics\.json", 2),  # of a machine that has run for a minute
     Standing("file", r"/var/cache/banger/probe(/.*)?", 8),
 )
 """What may come. The scenario that uninstalls sees that it goes."""

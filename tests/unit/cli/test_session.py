@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from banger import errors
-from banger.cli import cmd_vm_cp, session, stopwatch
+from banger.cli import cmd_vm_cp, cmd_vm_session_kill, session, stopwatch
 from banger.sdk import files
 from banger.sdk.change import Change
 
@@ -85,3 +85,33 @@ def test_a_machine_without_a_path_is_refused() -> None:
 )
 def test_the_outermost_name_is_replaced(contents: bool, entry: str, name: str) -> None:
     assert files._renamed("new", contents)(entry) == name
+
+
+@pytest.mark.parametrize(
+    ("typed", "passed", "left"),
+    [
+        ((b"ls\r",), b"ls\r", False),
+        ((b"ls\x10\x11more",), b"ls", True),
+        ((b"ls\x10", b"\x11"), b"ls", True),
+        ((b"\x10", b"x"), b"\x10x", False),
+        ((b"\x10", b"\x10", b"\x11"), b"\x10", True),
+        ((b"\x11\x10", b""), b"\x11\x10", False),
+    ],
+)
+def test_the_keys_that_leave_a_session_are_found_wherever_they_are_cut(
+    typed: tuple[bytes, ...], passed: bytes, left: bool
+) -> None:
+    keys = session.DetachKeys()
+    assert b"".join(keys.feed(piece) for piece in typed) == passed
+    assert keys.typed == left
+
+
+@pytest.mark.parametrize(("word", "number"), [("KILL", 9), ("sigterm", 15), ("Hup", 1), ("64", 64), ("2", 2)])
+def test_signals_by_name_and_number(word: str, number: int) -> None:
+    assert cmd_vm_session_kill._number(word) == number
+
+
+@pytest.mark.parametrize("word", ["", "0", "65", "NONE", "_DFL", "SIG_IGN", "-9", "SIGSIGTERM", "²", "9.0"])
+def test_what_is_no_signal(word: str) -> None:
+    with pytest.raises(errors.UsageError, match="no signal"):
+        cmd_vm_session_kill._number(word)

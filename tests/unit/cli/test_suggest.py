@@ -6,7 +6,12 @@ import pytest
 
 from banger.cli.suggest import suggestions
 
-EXISTING = {"vm": ["web", "db"], "image": ["debian-bookworm"], "kernel": ["debian-cloud"]}
+EXISTING = {
+    "session web": ["server", "tests"],
+    "vm": ["web", "db"],
+    "image": ["debian-bookworm"],
+    "kernel": ["debian-cloud"],
+}
 
 
 def names(kind: str) -> Sequence[str]:
@@ -24,6 +29,12 @@ def words(*typed: str) -> list[str]:
         (["imag"], ["image"]),
         (["vm", "re"], ["restart"]),
         (["help", "vm", "sta"], ["start", "stats"]),
+        (["vm", "ses"], ["session"]),
+        (["vm", "session", "l"], ["list", "logs"]),
+        (["vm", "session", "logs", ""], ["web", "db"]),
+        (["vm", "session", "logs", "--tail", "5", "-f", "web", ""], ["server", "tests"]),
+        (["vm", "session", "send", "web", "server", ""], []),
+        (["vm", "session", "start", "web", ""], []),
         (["rm", ""], ["web", "db"]),
         (["rm", "web", "d"], ["db"]),
         (["vm", "show", "web", ""], []),

@@ -6,6 +6,8 @@ import msgspec
 import pytest
 
 from banger import errors
+from banger.config import loader
+from banger.config.defaults import Origin
 from banger.config.loader import load
 from banger.config.settings import SETTINGS, Config, VmDefaults, build
 from banger.config.sizes import GIB, MIB
@@ -26,7 +28,8 @@ def write(path: Path, text: str | bytes) -> str:
 def test_the_table_and_the_typed_result_have_the_same_names() -> None:
     flat = [each.name for each in msgspec.structs.fields(Config) if each.name not in ("vm_defaults", "origins")]
     nested = [f"vm_defaults.{each.name}" for each in msgspec.structs.fields(VmDefaults)]
-    assert flat + nested == [setting.name for setting in SETTINGS]
+    tables = [setting.name for setting in SETTINGS if setting.head]
+    assert [*(each for each in flat if each not in tables), *nested, *tables] == [each.name for each in SETTINGS]
 
 
 def test_what_machines_may_have_of_the_hosts_disks(tmp_path: Path) -> None:
@@ -38,7 +41,7 @@ def test_what_machines_may_have_of_the_hosts_disks(tmp_path: Path) -> None:
 
 def test_every_default_passes_its_own_parser() -> None:
     for setting in SETTINGS:
-        if setting.default is not None and setting.kind.partition(":")[0] != "a size":
+        if setting.default is not None and not setting.head and not setting.sized:
             assert setting.parse(setting.default) == setting.default
 
 
@@ -104,6 +107,43 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str | bytes, key: str, say
         load(path)
     assert caught.value.data["key"] == key
     assert caught.value.data["path"] == path
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("# a comment\n\ndefault_imgae = 'x'\n", 3),
+        ('dns_port = 0\n"log_level" = "loud"\n', 2),
+        ("vm_defaults.nat = true\nvm_defaults.vcpu = 0\n", 2),
+        ("[vm_defaults]\nnat = true\n\nmemory = 'lots'", 4),
+        ("dns_port = 0\nvm_defaults = 3", 2),
+        ("dns_port = 0\nlog_level = info\n", 2),
+        ("dns_port = 0\n\n\n[vm_defaults\n", 4),
+    ],
+)
+def test_where_it_is_wrong_is_named(tmp_path: Path, text: str, line: int) -> None:
+    path = write(tmp_path / "c.toml", text)
+    with pytest.raises(errors.BadSetting) as caught:
+        load(path)
+    assert caught.value.data["line"] == line
+    assert str(caught.value).startswith(f"{path}:{line}: ")
+
+
+def test_every_value_is_known_by_who_has_decided_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host, own = write(tmp_path / "host.toml", "dns_port = 0\ndriver = 'qemu'\n"), str(tmp_path / "own.toml")
+    monkeypatch.setattr(loader, "SYSTEM_CONFIG", host)
+    monkeypatch.setenv("BANGER_LOG_LEVEL", "debug")
+    write(tmp_path / "own.toml", "\ndriver = 'auto'\nvm_defaults.nat = true\n")
+    config = load(host, own)
+    assert (config.driver, config.dns_port, config.vm_defaults.nat) == ("auto", 0, True)
+    decided = {name: each for name, each in config.origins.items() if each.kind not in ("built-in", "host")}
+    assert decided == {
+        "dns_port": Origin("system", host, 1),
+        "driver": Origin("user", own, 2),
+        "vm_defaults.nat": Origin("user", own, 3),
+        "log_level": Origin("environment", "BANGER_LOG_LEVEL"),
+    }
+    assert set(config.origins) == {setting.name for setting in SETTINGS}
 
 
 def test_the_environment_wins_for_the_log_level(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

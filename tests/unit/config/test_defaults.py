@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from banger.config import defaults
-from banger.config.defaults import Sized, decide, shares
+from banger.config.defaults import BY_HOST, BY_US, Origin, Sized, decide, shares
 from banger.config.loader import load
 from banger.config.sizes import GIB, MIB
 
@@ -34,14 +34,13 @@ def test_an_eighth_of_the_hosts_memory_in_whole_steps(host: int, memory: int) ->
 
 
 def test_the_file_wins_over_the_host_and_the_host_over_what_is_built_in() -> None:
-    found = decide(
-        {"memory": Sized(3 * GIB, "/c.toml"), "disk_size": Sized(GIB, "/c.toml")}, {"vcpu": 3, "memory": GIB}
-    )
+    by_file = Origin("user", "/c.toml", 3)
+    found = decide({"memory": Sized(3 * GIB, by_file), "disk_size": Sized(GIB, by_file)}, {"vcpu": 3, "memory": GIB})
     assert found == {
-        "vcpu": Sized(3, "the host"),
-        "memory": Sized(3 * GIB, "/c.toml"),
-        "disk_size": Sized(GIB, "/c.toml"),
-        "work_disk_size": Sized(8 * GIB, "built in"),
+        "vcpu": Sized(3, BY_HOST),
+        "memory": Sized(3 * GIB, by_file),
+        "disk_size": Sized(GIB, by_file),
+        "work_disk_size": Sized(8 * GIB, BY_US),
     }
 
 
@@ -55,6 +54,10 @@ def test_each_size_is_known_by_the_file_that_has_it(tmp_path: Path) -> None:
     own.write_text("[vm_defaults]\nvcpu = 2\n")
     config = load(str(ours), str(own))
     assert (config.vm_defaults.vcpu, config.vm_defaults.work_disk_size) == (2, 20 * GIB)
-    assert config.origins == {
-        "vcpu": str(own), "memory": "the host", "disk_size": "built in", "work_disk_size": str(ours),
-    }  # fmt: skip
+    origins = {name: config.origins[f"vm_defaults.{name}"] for name in defaults.BUILT_IN}
+    assert origins == {
+        "vcpu": Origin("user", str(own), 2),
+        "memory": BY_HOST,
+        "disk_size": BY_US,
+        "work_disk_size": Origin("user", str(ours), 3),
+    }

@@ -75,33 +75,41 @@ def test_names_outside_the_grammar(host: Host, machine: str) -> None:
         assert each.describe().isprintable()
 
 
+def _status(uuid: str, minor: int) -> device_mapper.Status:
+    return device_mapper.Status(uuid, os.makedev(253, minor), 0)
+
+
+def _pretend(monkeypatch: pytest.MonkeyPatch, mapped: dict[str, device_mapper.Status]) -> None:
+    """The kernel's devices by name."""
+    monkeypatch.setattr(device_mapper, "find", mapped.get)
+    monkeypatch.setattr(device_mapper, "names", lambda: list(mapped))
+
+
 def test_a_machine_without_a_disk_and_one_whose_name_somebody_took(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    mapped: list[tuple[str, str, str, str]] = []
-    monkeypatch.setattr(mapper, "_mapped", lambda: mapped)
+    mapped: dict[str, device_mapper.Status] = {}
+    _pretend(monkeypatch, mapped)
     asked: tuple[Operation, ...] = (SnapshotCheck(vm_id=MACHINE), Ext4Read(vm_id=MACHINE, path="/a"))
     for each in asked:
         with pytest.raises(Failed, match="no disk attached"):
             each.execute(host)
-    mapped += [
-        (f"fc-rootfs-{MACHINE}", "LVM-abc", "253:0", "/dev/dm-0"),
-        ("vg0-root", f"banger-{MACHINE}", "253:1", "/dev/dm-1"),
-    ]
+    mapped |= {f"fc-rootfs-{MACHINE}": _status("LVM-abc", 0), "vg0-root": _status(f"banger-{MACHINE}", 1)}
     for each in asked:
         with pytest.raises(Refused, match="not banger's"):
             each.execute(host)
     assert mapper.devices() == []
-    mapped.append((f"fc-rootfs-{MACHINE[::-1]}", f"banger-{MACHINE[::-1]}", "253:2", "/dev/dm-2"))
+    mapped[f"fc-rootfs-{MACHINE[::-1]}"] = _status(f"banger-{MACHINE[::-1]}", 2)
     assert [each.machine for each in mapper.devices()] == [MACHINE[::-1]]
 
 
 def test_a_work_disk_is_known_by_a_name_and_a_uuid_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    mapped = [
-        (f"fc-rootfs-{MACHINE}", f"banger-{MACHINE}", "253:0", "/dev/dm-0"),
-        (f"fc-work-{MACHINE}", f"banger-work-{MACHINE}", "253:1", "/dev/dm-1"),
-        (f"fc-work-{MACHINE[::-1]}", f"banger-{MACHINE[::-1]}", "253:2", "/dev/dm-2"),
-        (f"fc-work-{MACHINE[1:]}0", "LVM-abc", "253:3", "/dev/dm-3"),
-    ]
-    monkeypatch.setattr(mapper, "_mapped", lambda: mapped)
+    mapped = {
+        f"fc-rootfs-{MACHINE}": _status(f"banger-{MACHINE}", 0),
+        f"fc-work-{MACHINE}": _status(f"banger-work-{MACHINE}", 1),
+        f"fc-work-{MACHINE[::-1]}": _status(f"banger-{MACHINE[::-1]}", 2),
+        f"fc-work-{MACHINE[1:]}0": _status("LVM-abc", 3),
+        "fc-work-x": _status("banger-work-x", 4),
+    }
+    _pretend(monkeypatch, mapped)
     root, work = mapper.find(MACHINE), mapper.find(MACHINE, work=True)
     assert root is not None and work is not None and (root.number, work.number) == ("253:0", "253:1")
     assert [(each.machine, each.number) for each in mapper.devices()] == [(MACHINE, "253:0"), (MACHINE, "253:1")]
@@ -111,7 +119,7 @@ def test_a_work_disk_is_known_by_a_name_and_a_uuid_of_its_own(monkeypatch: pytes
 
     def remove(name: str) -> None:
         removed.append(name)
-        mapped[:] = [each for each in mapped if each[0] != name]
+        del mapped[name]
 
     monkeypatch.setattr(device_mapper, "remove", remove)
     mapper.remove_all(MACHINE)

@@ -72,4 +72,5 @@ def test_complaints_say_what_matters() -> None:
     error = debian.complaint(said, "bookworm", "/tmp")
     assert isinstance(error, errors.BuildFailed)
     assert error.message == "building Debian bookworm failed: Unable to locate package foo"
-    assert isinstance(debian.complaint(b"x: No space left on device", "b", "/x"), errors.DiskFull)
+    for full in (b"x: No space left on device", b"E: You don't have enough free space in /x/archives/."):
+        assert isinstance(debian.complaint(full, "b", "/x"), errors.DiskFull)

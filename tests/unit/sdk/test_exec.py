@@ -16,7 +16,7 @@ from banger.sdk.transport import encoded
 def command() -> Command:
     """One that has begun, without its stream."""
     begun = Command.__new__(Command)
-    begun.exit_code, begun.signal, begun.timed_out, begun.session, begun.ended = None, None, False, None, False
+    begun.exit_code, begun.signal, begun.timed_out, begun.ended = None, None, False, False
     return begun
 
 
@@ -29,16 +29,15 @@ def taken(event: ExecEvent) -> Command:
 @pytest.mark.parametrize(
     ("event", "found"),
     [
-        (ExecEvent(kind="started"), (None, None, False, None, False)),
-        (ExecEvent(kind="ended", exit_code=7), (7, None, False, None, True)),
-        (ExecEvent(kind="ended", signal=9), (None, 9, False, None, True)),
-        (ExecEvent(kind="ended", timed_out=True), (None, None, True, None, True)),
-        (ExecEvent(kind="detached", session="s1"), (None, None, False, "s1", True)),
+        (ExecEvent(kind="started"), (None, None, False, False)),
+        (ExecEvent(kind="ended", exit_code=7), (7, None, False, True)),
+        (ExecEvent(kind="ended", signal=9), (None, 9, False, True)),
+        (ExecEvent(kind="ended", timed_out=True), (None, None, True, True)),
     ],
 )
 def test_an_event_says_how_it_ended(event: ExecEvent, found: tuple[object, ...]) -> None:
     ended = taken(event)
-    assert (ended.exit_code, ended.signal, ended.timed_out, ended.session, ended.ended) == found
+    assert (ended.exit_code, ended.signal, ended.timed_out, ended.ended) == found
 
 
 def test_a_failure_is_its_own_class_again() -> None:
@@ -57,7 +56,7 @@ def test_a_failure_without_a_reason_is_a_fault() -> None:
     "text",
     [
         "", "{", "[]", "1", "{}", '{"kind":1}', '{"kind":"gone"}', '{"kind":"ended","exit_code":"0"}',
-        '{"kind":"ended","signal":1.5}', '{"kind":"ended","timed_out":1}', '{"kind":"detached","session":[]}',
+        '{"kind":"ended","signal":1.5}', '{"kind":"ended","timed_out":1}', '{"kind":"detached"}',
         '{"kind":"failed","error":"x"}',
     ],
 )  # fmt: skip

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from banger import errors
@@ -67,9 +68,9 @@ class Scene:
             workspaces.take(self.machines, self.paths, ID, wanted, self.guest, chunks())  # type: ignore[arg-type]
         )
 
-    def base(self, **facts: str) -> Import:
+    def base(self) -> Import:
         last = self.workspace()
-        return Import(path=WANTED.path, source=WANTED.source, base=last.id if last else None, **facts)
+        return Import(path=WANTED.path, source=WANTED.source, base=last.id if last else None)
 
     def listing(self) -> bytes:
         return workspaces.listing(self.paths, ID)
@@ -149,9 +150,8 @@ def test_what_is_no_workspace_archive_is_refused_before_anything_is_on_record(sc
     ],
 )  # fmt: skip
 def test_what_no_record_should_hold_is_refused(facts: dict[str, str]) -> None:
-    given = {"path": "/root/app", "source": "/home/me/app", "branch": "main", **facts}
     with pytest.raises(errors.UsageError):
-        workspaces.check(Import(**given))  # type: ignore[arg-type]
+        workspaces.check(msgspec.structs.replace(WANTED, **facts))
 
 
 def test_a_machine_that_is_deleted_in_the_middle_takes_no_record(scene: Scene) -> None:

@@ -11,9 +11,11 @@ if TYPE_CHECKING:
 
 PARTS = {
     **dict.fromkeys(("vm", "run", "exec", "ssh", "ps", "cp", "rm", "forward"), "vm"),
+    "vm session": "session",
     "vm workspace": "workspace",
     "image": "image",
     "kernel": "kernel",
+    "config": "config",
 }
 """First words, and the module with their rows; it is `banger.cli.verbs.system` for all others."""
 

@@ -2,7 +2,7 @@
 
 from banger.cli.verb import JSON, Argument, Group, Verb
 
-_VM = Argument("VM", "name of a machine, or the beginning of its id", complete="vm")
+VM_ARGUMENT = Argument("VM", "name of a machine, or the beginning of its id", complete="vm")
 _VMS = Argument("VM", "name of a machine, or the beginning of its id", many="several", complete="vm")
 
 _MACHINE = (
@@ -38,8 +38,8 @@ REPOSITORY = (
     Argument("--dry-run", "print what would be imported, and make nothing", kind="flag"),
 )
 _LABEL = Argument("--label", "only machines with this label (repeatable)", kind="list", metavar="K[=V]")
-_ENV = Argument("-e/--env", "environment variable for the command (repeatable)", kind="env", metavar="K=V")
-_HOW = (
+ENV = Argument("-e/--env", "environment variable for the command (repeatable)", kind="env", metavar="K=V")
+HOW = (
     Argument("-i/--interactive", "forward stdin to the command", kind="flag"),
     Argument("-t/--tty", "give the command a terminal", kind="flag"),
     Argument("-w/--workdir", "directory to run it in", metavar="DIR"),
@@ -47,7 +47,7 @@ _HOW = (
     Argument("--entrypoint", "put the image's entrypoint before the command", kind="flag"),
     Argument("--timeout", "end the command after this time, with status 124", kind="duration", metavar="TIME"),
 )
-_STATUS = """\
+STATUS = """\
 The exit status is the command's own; 128+N when signal N ended it, 124 when its time ran out. When banger itself
 fails the status is 125, 126 when the command cannot be executed, 127 when it is not found."""
 
@@ -79,15 +79,22 @@ and --from REF the files are those of REF, where that is not what is checked out
 Without a command the login shell is started on a terminal; where stdin is no terminal the shell reads its commands
 from there. The machine stays afterwards, unless --rm is given. With --detach it is only made and started.
 
-{_STATUS}""",
+What no flag says, the .banger.toml of the repository here says, once you have agreed to its content; then the [profile]
+of config.toml that --profile names; then config.toml and the host.
+
+{STATUS}""",
             arguments=(
                 Argument("PATH", "a directory in a git repository of this host", many="optional", complete="file"),
                 Argument("--rm", "delete the machine at the end, whatever happens", kind="flag"),
                 Argument("-d/--detach", "make and start the machine, print its name, and return", kind="flag"),
                 *REPOSITORY,
                 *_MACHINE,
-                _ENV,
-                *_HOW,
+                Argument(
+                    "--profile", "settings for it by a name, from config.toml", metavar="NAME", complete="profile"
+                ),
+                Argument("--no-profile", "ignore the .banger.toml of the repository here", kind="flag"),
+                ENV,
+                *HOW,
                 Argument("--json", "print one JSON document: result, output and the time of each phase", kind="flag"),
             ),
             examples=(
@@ -111,7 +118,7 @@ With --token the machine is made once, however often the command is repeated: wh
 the same token prints its name. With other options it is refused.""",
             arguments=(
                 *_MACHINE,
-                _ENV,
+                ENV,
                 Argument("--no-start", "do not start it", kind="flag"),
                 Argument("--token", "a word of yours that stands for this machine", metavar="TOKEN"),
                 JSON,
@@ -129,7 +136,7 @@ the same token prints its name. With other options it is refused.""",
             examples=("banger ps", "banger rm $(banger ps -q)", "banger ps --label run=7"),
             aliases=("ps", "vm ps"),
         ),
-        Verb("vm show", "show one machine", arguments=(_VM, JSON), examples=("banger vm show web --json",)),
+        Verb("vm show", "show one machine", arguments=(VM_ARGUMENT, JSON), examples=("banger vm show web --json",)),
         Verb(
             "vm set",
             "change machines: processors, memory, disks, network, published ports",
@@ -175,7 +182,7 @@ A machine that was made with --ttl is ended when that time has passed since its 
 it was made with --rm. This begins the time anew, now. With TIME that is the limit from now on, also for a machine
 that had none; 'forever' takes the limit away. The daemon ends machines; one that was away ends what is overdue when it
 starts.""",
-            arguments=(_VM, Argument("TIME", "the new limit, or 'forever'", many="optional"), JSON),
+            arguments=(VM_ARGUMENT, Argument("TIME", "the new limit, or 'forever'", many="optional"), JSON),
             examples=("banger vm keep web", "banger vm keep web 2h", "banger vm keep web forever"),
         ),
         Verb(
@@ -238,17 +245,17 @@ to ask on it takes --force.""",
             "run a command in a machine",
             description=f"""\
 Options for banger come before the machine's name; everything after the name, or after --, is the command. With
---detach the command goes on after banger has returned; its session id is printed. Where a repository was imported
-('banger vm workspace'), root's commands run in it unless --workdir says otherwise; when this host's is at another
-commit by now, that is said on stderr.
+--detach the command goes on after banger has returned, as a session whose id is printed: 'banger vm session' has the
+verbs for it. Where a repository was imported ('banger vm workspace'), root's commands run in it unless --workdir says
+otherwise; when this host's is at another commit by now, that is said on stderr.
 
-{_STATUS}""",
+{STATUS}""",
             arguments=(
-                _VM,
-                *_HOW[:2],
-                _ENV,
-                *_HOW[2:],
-                Argument("-d/--detach", "start the command, print its session id, and return", kind="flag"),
+                VM_ARGUMENT,
+                *HOW[:2],
+                ENV,
+                *HOW[2:],
+                Argument("-d/--detach", "start the command as a session, print its id, and return", kind="flag"),
                 Argument(
                     "--auto-prepare",
                     "import again first, where this host's repository is at another commit",
@@ -311,7 +318,7 @@ Nothing is ever written outside the destination, whatever the machine sends.""",
             "print a machine's console",
             description="""\
 On a terminal, everything but text and colours is shown in an escaped form; a pipe gets the bytes as they are.""",
-            arguments=(_VM, Argument("-f/--follow", "go on until the machine stops", kind="flag")),
+            arguments=(VM_ARGUMENT, Argument("-f/--follow", "go on until the machine stops", kind="flag")),
             examples=("banger vm logs web", "banger vm logs -f web"),
         ),
         Verb(
@@ -353,7 +360,7 @@ there on the machine's loopback or on all addresses. It works on every machine, 
 only this host reaches it; 0.0.0.0 lets others in. It ends when the machine stops. With --keep the ports are published
 instead: bound whenever the machine runs, until 'banger vm set VM --unpublish PORT'.""",
             arguments=(
-                _VM,
+                VM_ARGUMENT,
                 Argument("PORT", "port of this host, and the machine's", many="several", metavar="[ADDR:]PORT[:GUEST]"),
                 Argument("--keep", "publish them: keep them on the machine's record, and return", kind="flag"),
                 Argument("--json", "print one JSON document once this host listens", kind="flag"),
@@ -369,7 +376,7 @@ instead: bound whenever the machine runs, until 'banger vm set VM --unpublish PO
         Verb(
             "vm health",
             "ask a machine's agent how it is",
-            arguments=(_VM, JSON),
+            arguments=(VM_ARGUMENT, JSON),
             examples=("banger vm health web",),
         ),
     ),

@@ -1,9 +1,8 @@
 """Rows of the group ``vm workspace``."""
 
 from banger.cli.verb import JSON, Argument, Group, Verb
-from banger.cli.verbs.vm import REPOSITORY
+from banger.cli.verbs.vm import REPOSITORY, VM_ARGUMENT
 
-_VM = Argument("VM", "name of a machine, or the beginning of its id", complete="vm")
 _CHANGES = (
     Argument("--base-commit", "commit to begin from, instead of the one that was imported", metavar="COMMIT"),
     Argument("--guest-path", "repository in the machine, instead of the workspace", metavar="DIR"),
@@ -31,7 +30,7 @@ nothing is imported then, and the names are told. --overwrite takes what is here
 are kept there below refs/banger/. An import that broke off is mended by the next one. PATH is the repository of the
 last import when left out, and so are the options.""",
             arguments=(
-                _VM,
+                VM_ARGUMENT,
                 Argument("PATH", "a directory in a git repository of this host", many="optional", complete="file"),
                 Argument("--overwrite", "where both sides have changed, take what is here", kind="flag"),
                 *REPOSITORY,
@@ -54,7 +53,7 @@ repository is left as it is, its index too.
 A machine is not trusted. What would lie outside the tree, in .git or behind a link is refused; files that an editor,
 git or a shell acts on by itself are named on stderr: look at them before you apply the patch.""",
             arguments=(
-                _VM,
+                VM_ARGUMENT,
                 Argument("-o/--output", "file to write the patch to", metavar="FILE", complete="file"),
                 *_CHANGES,
                 JSON,
@@ -72,7 +71,7 @@ git or a shell acts on by itself are named on stderr: look at them before you ap
 For reading: what is not text is shown in an escaped form, wherever it goes. 'banger vm workspace export' gives the
 patch itself.""",
             arguments=(
-                _VM,
+                VM_ARGUMENT,
                 Argument("--stat", "only names, and how many lines of each changed", kind="flag"),
                 *_CHANGES,
             ),

@@ -13,7 +13,7 @@ SHARE = {"vcpu": "a quarter of {}, at most 4", "memory": "an eighth of {}, at mo
 
 def _row(name: str, config: Config) -> Found:
     """One size. What is configured may be more than the host has."""
-    value, origin = getattr(config.vm_defaults, name), config.origins[name]
+    value, origin = getattr(config.vm_defaults, name), config.origins[f"vm_defaults.{name}"]
     present = {"vcpu": defaults.processors(), "memory": defaults.memory()}.get(name)
     told = _told(name, value)
     if origin == defaults.BY_HOST:

@@ -28,7 +28,7 @@ from banger.vmm.firecracker.resources import (
 KERNEL, INITRD = "/vmlinux", "/initrd"
 VSOCK = "/run/vsock.sock"
 METRICS = "/run/metrics"
-"""A pipe that nobody has to read: it holds so much and no more."""
+"""A pipe that nobody has to read: it holds so much and no more. `metrics` takes the latest out of it."""
 
 VCPU_LIMIT = 32
 MEMORY_LEAST = 32 << 20

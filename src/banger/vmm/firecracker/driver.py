@@ -4,9 +4,9 @@ Order of a launch: the kernel and the read-only drives go into the helper's stor
 the monitor in it; over the API the machine is described and started. Whatever fails on the way takes the jail with it.
 
 The monitor is another user's process: it is watched by pidfd, which anybody may, and signalled by the helper. On disk,
-in the machine's directory: ``console.log``, the guest's console and Firecracker's own lines. The sockets are in the
-jail, and the helper connects us to them. In memory alone: the sockets that listen for guests which have just been
-started (`doorbell`).
+in the machine's directory: ``console.log``, the guest's console and Firecracker's own lines, and ``metrics.json``, what
+it counted last (`metrics`). The sockets are in the jail, and the helper connects us to them. In memory alone: the
+sockets that listen for guests which have just been started (`doorbell`).
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from banger import errors, proc
 from banger.privileged.runner import Privileged
 from banger.vmm import console, process
 from banger.vmm.driver import Availability, Exit, Features, Handle, LaunchSpec
-from banger.vmm.firecracker import configuration, ending, vsock
+from banger.vmm.firecracker import configuration, ending, metrics, vsock
 from banger.vmm.firecracker.api import ApiError, Client
 from banger.vmm.firecracker.doorbell import Doorbells
 from banger.vmm.firecracker.jail import Jail
@@ -39,6 +39,9 @@ _LOOK_SECONDS = 0.3
 _CONTAIN_SECONDS = 5.0
 """How long after its guest's first answer a machine is contained: where many start, the others' come first."""
 
+_COUNTS_SECONDS = 60.0
+"""How long after that its monitor's metrics are taken for the first time: by then there are some."""
+
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
 _FIRST_LIMIT, _LONGEST_LIMIT = 0.3, 5.0
 """How long an attempt to reach the guest may take. One made too early is answered late, by Firecracker's own limit."""
@@ -54,6 +57,7 @@ class FirecrackerDriver:
         self._cache = cache
         self._jail = Jail(privileged)
         self._doorbells = Doorbells()
+        self._metrics = metrics.Metrics()
         self._contained: set[str] = set()
         self._containing: set[asyncio.Task[None]] = set()
         self._probing = asyncio.Lock()
@@ -131,6 +135,7 @@ class FirecrackerDriver:
         vm_id = handle.details["vm"]
         self._doorbells.take_down(vm_id)
         self._contained.discard(vm_id)
+        self._metrics.forget(vm_id)
         await self._jail.sweep(vm_id)
         if not await proc.wait_gone(process.identity(handle), _END_SECONDS):
             raise errors.VmmFailed(reason=f"process {handle.pid} does not end", name=process.machine_name(handle))
@@ -159,21 +164,27 @@ class FirecrackerDriver:
             pause, limit = min(pause * 1.5, _LONGEST_PAUSE), min(limit * 1.5, _LONGEST_LIMIT)
         if connected is None:
             raise errors.AgentLost(reason="the machine has ended")
-        self._contain(vm_id)
+        self._contain(vm_id, os.path.join(os.path.dirname(handle.console), metrics.NAME))
         return connected
 
-    def _contain(self, vm_id: str) -> None:
+    def _contain(self, vm_id: str, counts: str) -> None:
         """Once for each machine, and behind its guest's first answer: that is what somebody waits for."""
         if vm_id not in self._contained:
             self._contained.add(vm_id)
-            task = asyncio.create_task(self._contain_soon(vm_id))
+            task = asyncio.create_task(self._contain_soon(vm_id, counts))
             self._containing.add(task)
             task.add_done_callback(self._containing.discard)
 
-    async def _contain_soon(self, vm_id: str) -> None:
+    async def _contain_soon(self, vm_id: str, counts: str) -> None:
         await asyncio.sleep(_CONTAIN_SECONDS)
         if vm_id in self._contained:  # it has not been ended meanwhile
             await self._jail.contain(vm_id)
+            await asyncio.sleep(_COUNTS_SECONDS)
+        if vm_id in self._contained and (pipe := await self._jail.metrics(vm_id)) is not None:
+            if vm_id in self._contained:
+                self._metrics.keep(vm_id, pipe, counts)
+            else:
+                os.close(pipe)
 
     async def _call(self, vm_id: str, limit: float) -> socket.socket | None:
         """A connection that we make; None when the guest does not let us in so far."""

@@ -10,11 +10,23 @@ import hashlib
 import logging
 import os
 import socket
+import time
 from collections.abc import Coroutine
 from typing import Any, NamedTuple, TypeVar
 
 from banger import errors
-from banger.privileged.operations import Connect, Contain, Inspect, Launch, Signal, StoredFile, StoreFile, Sweep
+from banger.privileged.operations import (
+    Connect,
+    Contain,
+    Inspect,
+    Launch,
+    Metrics,
+    PruneStore,
+    Signal,
+    StoredFile,
+    StoreFile,
+    Sweep,
+)
 from banger.privileged.runner import Privileged
 from banger.vmm.driver import LaunchSpec
 from banger.vmm.firecracker import configuration
@@ -24,6 +36,7 @@ log = logging.getLogger("banger.vmm")
 T = TypeVar("T")
 _REMEMBERED = 256
 _MIB = 1 << 20
+_DAY = 86_400.0
 _WEIGHT = 100
 """Of each processor of a guest's: machines that compete get as much of the host as they have processors."""
 
@@ -48,9 +61,31 @@ class Jail:
         self._digests: dict[str, tuple[tuple[int, ...], str]] = {}
         self._stored: set[str] = set()
         """Digests of what machines share that have been seen to be in the store."""
+        self._launching = 0
+        self._pruned = -_DAY
 
     async def launch(self, spec: LaunchSpec, console: int) -> Launched:
         """Put the machine's files into the store and its monitor into a jail; its output goes to ``console``."""
+        self._launching += 1
+        try:
+            await self._prune()
+            return await self._launch(spec, console)
+        finally:
+            self._launching -= 1
+
+    async def _prune(self) -> None:
+        """Once a day have removed what nobody uses. Not beside another launch, which counts on what it has stored."""
+        now = time.clock_gettime(time.CLOCK_BOOTTIME)
+        if self._launching > 1 or now - self._pruned < _DAY:
+            return
+        self._pruned = now
+        self._stored.clear()
+        try:
+            await _whole(self._privileged.perform(PruneStore()))
+        except errors.BangerError as failed:
+            log.warning("the root helper's store is not pruned: %s", failed.message)
+
+    async def _launch(self, spec: LaunchSpec, console: int) -> Launched:
         files = [drive for drive in spec.drives if not configuration.is_device(drive)]
         devices = [drive.serial for drive in spec.drives if configuration.is_device(drive)]
         kernel = await self._shared(spec.kernel, spec.vm_id)
@@ -127,6 +162,15 @@ class Jail:
             await _whole(self._privileged.perform(Contain(vm_id=vm_id)))
         except errors.BangerError as failed:
             log.warning("the timer of %s is not counted against it: %s", vm_id, failed.message)
+
+    async def metrics(self, vm_id: str) -> int | None:
+        """The reading end of the monitor's pipe for metrics, the caller's to close; a failure is logged, and None."""
+        try:
+            outcome = await _whole(self._privileged.perform(Metrics(vm_id=vm_id)))
+        except errors.BangerError as failed:
+            log.warning("the metrics of %s are not kept: %s", vm_id, failed.message)
+            return None
+        return outcome.descriptors[0]
 
     async def kill(self, vm_id: str, pid: int, start_ticks: int) -> None:
         """SIGKILL to the monitor, if it still is that process."""

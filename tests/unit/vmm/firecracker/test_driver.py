@@ -10,7 +10,7 @@ import pytest
 from banger import proc
 from banger.helper.host import Host
 from banger.helper.operation import Operation, Outcome
-from banger.privileged.operations import Contain, Signal, Sweep
+from banger.privileged.operations import Contain, Metrics, Signal, Sweep
 from banger.vmm.driver import Handle
 from banger.vmm.firecracker import driver as drivers
 from banger.vmm.firecracker.driver import FirecrackerDriver
@@ -22,7 +22,8 @@ HALTED = b"[    5.123456] reboot: System halted\r\n"
 class Helper:
     """Does nothing, and keeps what it was asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, *descriptors: int) -> None:
+        self.descriptors = descriptors
         self.host = Host(owner_uid=0, owner_gid=0, state="/nowhere", private="/nowhere-root", cgroup="/nowhere")
         self.asked: list[Operation] = []
         self.told = asyncio.Event()
@@ -30,7 +31,7 @@ class Helper:
     async def perform(self, operation: Operation, *, descriptors: Sequence[int] = (), change: str = "") -> Outcome:
         self.asked.append(operation)
         self.told.set()
-        return Outcome({})
+        return Outcome({}, self.descriptors if isinstance(operation, Metrics) else ())
 
     async def revert(self, operation: Operation, *, change: str = "") -> None:
         """There is nothing to take back."""
@@ -81,21 +82,32 @@ def test_a_machine_that_goes_on_is_waited_for_as_long_as_is_wanted(handle: Handl
     assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
-def test_one_that_has_ended_meanwhile_is_not_contained(handle: Handle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drivers, "_CONTAIN_SECONDS", 0.01)
+def test_one_that_has_ended_meanwhile_is_not_contained(
+    handle: Handle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("_CONTAIN_SECONDS", "_COUNTS_SECONDS"):
+        monkeypatch.setattr(drivers, name, 0.01)
     monkeypatch.setattr(proc, "wait_gone", ended)
 
     async def go() -> None:
-        helper = Helper()
+        pipe = os.pipe2(os.O_NONBLOCK)
+        helper = Helper(pipe[0])
         driver = FirecrackerDriver(helper, "/nowhere")
-        driver._contain(ID)
-        driver._contain("another")
+        driver._metrics._pause = 0
+        driver._contain(ID, counts)
+        driver._contain("another", counts)
         await driver.kill(handle)
         while driver._containing:
             await asyncio.wait(set(driver._containing))
-        assert helper.asked == [Sweep(vm_id=ID), Contain(vm_id="another")]
+        assert helper.asked == [Sweep(vm_id=ID), Contain(vm_id="another"), Metrics(vm_id="another")]
+        os.write(pipe[1], b'{"vcpu": 1}\n')
+        os.close(pipe[1])
+        while "another" in driver._metrics._pipes:  # noqa: ASYNC110 - the pipe tells the loop, and nobody else
+            await asyncio.sleep(0)
 
+    counts = str(tmp_path / "metrics.json")
     asyncio.run(go())
+    assert Path(counts).read_text() == '{"vcpu": 1}\n'
 
 
 async def ended(*_: object) -> bool:

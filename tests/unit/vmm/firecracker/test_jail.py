@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from banger import errors
 from banger.helper.host import Host
 from banger.helper.launch import Launch
 from banger.helper.operation import Operation, Outcome
-from banger.helper.store import StoreFile
+from banger.helper.store import PruneStore, StoreFile
 from banger.vmm.driver import LaunchSpec, Limits
 from banger.vmm.firecracker.jail import Jail
 
@@ -113,3 +114,32 @@ def test_what_machines_share_is_stored_once_until_a_launch_fails(tmp_path: Path)
         asyncio.run(jail.launch(spec, 1))
     helper.launches(launched())
     assert stored() == ["kernel"]
+
+
+def test_the_store_is_pruned_once_a_day_and_beside_no_other_launch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "kernel").write_text("kernel")
+    (tmp_path / "initrd").write_text("initrd")
+    spec = LaunchSpec(
+        vm_id=ID, directory=str(tmp_path), runtime=str(tmp_path), kernel=str(tmp_path / "kernel"),
+        initrd=str(tmp_path / "initrd"), cmdline=(), vcpus=2, memory=64 << 20, drives=(),
+    )  # fmt: skip
+    now = 100.0
+    monkeypatch.setattr(time, "clock_gettime", lambda _: now)
+    helper = Answering(Outcome({}))
+    helper.launches(errors.PrivilegeFailed(operation="machine.launch", reason="none here", busy=False))
+    jail = Jail(helper)
+
+    async def launch(count: int) -> list[type[Operation]]:
+        helper.asked.clear()
+        await asyncio.gather(*(jail.launch(spec, 1) for _ in range(count)), return_exceptions=True)
+        return [type(each) for each in helper.asked if isinstance(each, PruneStore | StoreFile)]
+
+    assert asyncio.run(launch(1)) == [PruneStore, StoreFile]
+    assert PruneStore not in asyncio.run(launch(3))
+    now += 86_400
+    found = asyncio.run(launch(3))
+    assert found.count(PruneStore) == 1 and found[0] is PruneStore
+    now += 86_399
+    assert PruneStore not in asyncio.run(launch(1))
