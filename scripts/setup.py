@@ -56,6 +56,10 @@ TEST_PACKAGES = {
     "squashfs-tools": "mksquashfs",
     "xfsprogs": "mkfs.xfs",
     "systemd": "systemd-analyze",
+    "zsh": "zsh",
+    "fish": "fish",
+    "man-db": "man",
+    "mandoc": "mandoc",
 }
 """What the tests and benches need besides."""
 

@@ -1,8 +1,8 @@
 """Transcripts in documents, run as they stand.
 
-In a ``console`` block a line after ``$ `` is a command for the shell, and the lines that follow are what it prints,
-where ``...`` stands for anything: alone for any number of lines, inside a line for any text. Commands run in one
-shell after another, in one directory; what they print is stdout.
+In a ``console`` block a line after ``$ `` is a command for the shell, which goes on in the lines after ``> ``. Those
+that follow are what it prints, where ``...`` stands for anything: alone for any number of lines, inside a line for any
+text. Commands run in one shell after another, in one directory; what they print is stdout.
 """
 
 import re
@@ -34,6 +34,9 @@ def steps(document: Path) -> list[Step]:
     found: list[Step] = []
     for block in BLOCK.findall(document.read_text()):
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            command, _, expected = part.partition("\n")
-            found.append(Step(command.partition("  #")[0].rstrip(), expected))
+            first, *lines = part.splitlines(keepends=True)
+            typed = [first.partition("  #")[0].rstrip()]
+            while lines and lines[0].startswith(">"):
+                typed.append(lines.pop(0).removeprefix(">").removeprefix(" ").rstrip("\n"))
+            found.append(Step("\n".join(typed), "".join(lines)))
     return found

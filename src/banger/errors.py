@@ -446,6 +446,14 @@ class VmmFailed(BangerError):
     hint = "'banger vm logs {name}' shows the console"
 
 
+class NoWayOut(BangerError):
+    """A machine was asked for that reaches the outside."""
+
+    code, http, exit_status = "no_way_out", 409, 4
+    template = "the machine would not reach the outside"
+    hint = "--nat lets it"
+
+
 class GuestPanicked(BangerError):
     code, http, exit_status = "guest_panicked", 500, 1
     template = "the guest's kernel panicked: {reason}"

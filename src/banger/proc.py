@@ -336,20 +336,26 @@ def send_signal(identity: Identity, number: int) -> bool:
 
 
 def end_marked(variable: str, value: str) -> None:
-    """SIGKILL to every process that was started with this environment variable, until none is left.
+    """SIGKILL to every process that was started with this environment variable, and its session, until none is left.
 
-    For children of a process that died: whoever sets such a mark for a child must give it a value of its own.
+    For children of a process that died: whoever sets such a mark for a child must give it a value of its own, and a
+    session. One that has become another user in a namespace since does not let its environment be read, and goes on
+    with new children when those that it had are ended: it is known by the session that they share.
     """
     mark = f"{variable}={value}".encode()
+    own, sessions = os.getsid(0), set[int]()
     found = True
     while found:
         found = False
         for pid in (int(name) for name in os.listdir("/proc") if name.isdecimal()):
             with contextlib.suppress(OSError):  # it is gone, or not ours to look at
-                identity = Identity(pid, start_ticks(pid) or 0)
-                with open(f"/proc/{pid}/environ", "rb") as environ:
-                    if mark in environ.read().split(b"\0") and send_signal(identity, signal.SIGKILL):
-                        found = True
+                identity, session = Identity(pid, start_ticks(pid) or 0), os.getsid(pid)
+                if session not in sessions:
+                    with open(f"/proc/{pid}/environ", "rb") as environ:
+                        if mark not in environ.read().split(b"\0"):
+                            continue
+                    sessions |= {session} - {own}
+                found |= send_signal(identity, signal.SIGKILL)
 
 
 def _readable(descriptor: int) -> bool:

@@ -94,3 +94,18 @@ def test_a_process_is_not_gone_while_one_of_its_threads_is_there() -> None:
             child.kill()
 
     asyncio.run(scenario())
+
+
+def test_who_has_a_mark_is_ended_with_those_of_its_session_that_have_lost_theirs() -> None:
+    env = {"PATH": "/usr/bin:/bin", "MARK": "test-proc-mark"}
+    script = "env -u MARK sleep 600 & echo $!; exec sleep 600"
+    with (
+        subprocess.Popen(["sleep", "600"], env={"PATH": env["PATH"]}, start_new_session=True) as other,
+        subprocess.Popen(["sh", "-c", script], env=env, start_new_session=True, stdout=subprocess.PIPE) as marked,
+    ):
+        assert marked.stdout is not None
+        unmarked = int(marked.stdout.readline())
+        proc.end_marked("MARK", env["MARK"])
+        assert marked.wait(60) == -9 and proc.start_ticks(unmarked) is None
+        assert other.poll() is None, "another session is none of its business"
+        other.kill()

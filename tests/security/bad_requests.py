@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 
+from banger import errors
 from banger.daemon.openapi import document
 from banger.sdk.client import Client
 from banger.text import printable
@@ -36,7 +37,11 @@ LEFT_OUT = ("daemon_stop", "openapi")
 MACHINES = ("one", "two")
 
 
-@schemathesis.serializer("application/x-tar")
+SESSION = "kept"
+"""Runs in each of them."""
+
+
+@schemathesis.serializer("application/octet-stream", "application/x-tar")
 def archive(context: object, value: object) -> bytes:
     """Nothing that schemathesis makes up is an archive: that is the point."""
     return value if isinstance(value, bytes) else json.dumps(value, default=str).encode()
@@ -62,6 +67,9 @@ def stock(home: Home) -> None:
         fakes.stock(home, client)
         for name in set(MACHINES) - {each.name for each in client.vm_list().vms}:
             client.wait(client.vm_create(fakes.request(name)))
+        for name in MACHINES:
+            with contextlib.suppress(errors.WrongState, errors.AlreadyExists):
+                client.sessions(name).start(["sleep", "600"], name=SESSION)
 
 
 class Sender:
@@ -85,6 +93,8 @@ class Sender:
         noun = path.split("/")[2]
         if "{ref}" in path and noun in known and self._chance.random() < 0.7:
             case.path_parameters["ref"] = self._chance.choice(known[noun])
+            if "{session}" in path and self._chance.random() < 0.8:
+                case.path_parameters["session"] = SESSION
         prepared = requests.Request(**case.as_transport_kwargs(base_url="http://banger")).prepare()
         parts = urlsplit(str(prepared.url))
         target = f"{parts.path}?{parts.query}" if parts.query else parts.path

@@ -109,7 +109,7 @@ def test_ssh_and_scp_know_a_machine_by_its_name(known: Host) -> None:
     assert ssh(known, "id -un; exit 42", check=False) == (42, "root\n")
     known.run("head -c 3000000 /dev/urandom >~/sent && scp -q ~/sent one.vm:/srv/ && scp -q one.vm:/srv/sent ~/back"
               " && cmp ~/sent ~/back && rm ~/sent ~/back", user=OWNER, timeout=240)  # fmt: skip
-    told = known.banger("ssh", "one", "--", "sh", "-c", "echo $0", "a  b")
+    told = known.banger("ssh", "one", "--", "sh", "-c", 'echo "$0"', "a  b")
     assert told.stdout == "a  b\n"
     # neither a resolver is needed for this, nor a daemon that has seen the machine start
     known.run("systemctl restart bangerd")

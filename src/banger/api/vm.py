@@ -24,6 +24,8 @@ class CreateVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Of the disk that the guest has on /root."""
     nat: bool | None = None
     """Reach the outside through the host, where machines have an address of their own on the host's bridge."""
+    outside: bool = False
+    """Refused, before anything is made, where it would not reach the outside."""
     peers: bool | None = None
     """Reach, and be reached by, the other machines on that bridge that ask for it as well."""
     publish: list[str] = []

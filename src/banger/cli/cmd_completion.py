@@ -5,28 +5,31 @@ from banger.cli.verb import Namespace
 
 BASH = r"""# banger completion for bash
 _banger() {
-    local IFS=$'\n' line current
-    local words=("${COMP_WORDS[@]:1:COMP_CWORD}")
-    # bash splits words at colons: join VM:PATH again, and give back only the part after the colon
-    current=${COMP_LINE:0:COMP_POINT}
-    current=${current##*[[:space:]]}
-    while [[ ${#words[@]} -gt 1 && $current == *:* && ${words[-1]} != "$current" ]]; do
-        words=("${words[@]:0:${#words[@]}-1}")
-        [[ $current == "${words[-1]}"* ]] && words[-1]=$current
+    local IFS=$'\n' left=${COMP_LINE:0:COMP_POINT} words=() number word each before
+    # bash splits words at colons and equals signs: join what no space separates
+    left=${left#*"${COMP_WORDS[0]}"}
+    for ((number = 1; number <= COMP_CWORD; number++)); do
+        word=${left%%[![:space:]]*}
+        left=${left#"$word"}
+        [[ -n $word || $number -eq 1 ]] && words+=("")
+        word=${COMP_WORDS[number]}
+        [[ $number -eq $COMP_CWORD ]] && word=$left
+        words[-1]+=$word
+        left=${left#"$word"}
     done
+    before=${words[-1]%"${words[-1]##*[:=]}"}  # of the word, bash has this already
     COMPREPLY=()
-    for line in $(command banger internal complete -- "${words[@]}" 2>/dev/null); do
-        if [[ $line == :files ]]; then
+    for each in $(command banger internal complete -- "${words[@]}" 2>/dev/null); do
+        if [[ $each == :files ]]; then
+            COMPREPLY+=($(compgen -f -- "${words[-1]#"$before"}"))
             compopt -o filenames
-            COMPREPLY+=($(compgen -f -- "$current"))
         else
-            COMPREPLY+=("${line%%$'\t'*}")
+            compopt +o filenames  # a name ends in a colon, which would be quoted
+            each=${each%%$'\t'*}
+            COMPREPLY+=("${each#"$before"}")
         fi
     done
-    [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *: ]] && compopt -o nospace
-    if [[ $current == *:* ]]; then
-        COMPREPLY=("${COMPREPLY[@]#"${current%:*}:"}")
-    fi
+    [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *[:=] ]] && compopt -o nospace
 }
 complete -F _banger banger
 """
@@ -35,10 +38,12 @@ ZSH = r"""#compdef banger
 # banger completion for zsh
 _banger() {
     local line files=0
-    local -a found
+    local -a found open
     for line in ${(f)"$(command banger internal complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)"}; do
         if [[ $line == :files ]]; then
             files=1
+        elif [[ $line == *:$'\t'* ]]; then
+            open+=("${line%%$'\t'*}")  # a path goes on behind the colon
         elif [[ $line == *$'\t'* ]]; then
             found+=("${${line%%$'\t'*}//:/\\:}:${line#*$'\t'}")
         else
@@ -46,18 +51,27 @@ _banger() {
         fi
     done
     (( ${#found} )) && _describe 'banger' found
-    (( files )) && _files
+    (( ${#open} )) && compadd -S '' -- $open
+    if (( files )); then
+        compset -P '--*='
+        _files
+    fi
     return 0
 }
-compdef _banger banger
+if [[ ${funcstack[1]} == _banger ]]; then
+    _banger "$@"  # found in fpath, and called for the first time
+else
+    compdef _banger banger
+fi
 """
 
 FISH = r"""# banger completion for fish
 function __banger_complete
-    set -l words (commandline -opc)[2..-1] (commandline -ct)
-    for line in (command banger internal complete -- $words 2>/dev/null)
+    set -l current (commandline -ct)
+    set -l before (string match -r -- '^--[^=]*=' $current)
+    for line in (command banger internal complete -- (commandline -opc)[2..-1] "$current" 2>/dev/null)
         if test "$line" = ":files"
-            __fish_complete_path (commandline -ct)
+            __fish_complete_path (string replace -- "$before" "" "$current") | string replace -r -- '^' "$before"
         else
             echo $line
         end

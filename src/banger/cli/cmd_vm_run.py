@@ -19,11 +19,15 @@ TYPE_CHECKING = False  # typing itself is not loaded: it would double the start 
 if TYPE_CHECKING:
     import signal
 
+    from banger.bootstrap.plan import Plan
     from banger.cli.terminal import Terminal
     from banger.cli.verb import Namespace
+    from banger.sdk.change import Change
     from banger.sdk.exec import Command
     from banger.sdk.transport import Reply
     from banger.workspace.snapshot import Snapshot
+
+    Taken = tuple[Snapshot, Plan]
 else:
     import _signal as signal  # as in `banger.cli.session`
 
@@ -32,13 +36,15 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
     said = _said(arguments, terminal)
     _refuse_nonsense(arguments)
     watch = Stopwatch()
-    taken = None
+    taken: Taken | None = None
     if arguments.path is not None:
-        from banger.cli import workspace  # who takes no repository along does not pay for it
+        from banger.cli import bootstrap, workspace  # who takes no repository along does not pay for it
 
-        taken = workspace.taken(arguments)
+        what = workspace.taken(arguments)
+        taken = what, bootstrap.planned(arguments, what)
         if arguments.dry_run:
-            workspace.show(taken, workspace.place(taken), arguments.json, terminal)
+            workspace.show(what, workspace.place(what), arguments.json, terminal)
+            bootstrap.foretell(taken[1], terminal)
             return 0
         watch.mark("read")
     with Client() as client:
@@ -49,7 +55,7 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
             from banger.cli import profile
 
             wanted = profile.merged(said, wanted)
-        held, change = machine.create(client, wanted, terminal)
+        held, change = _make(client, wanted, taken, terminal)
         watch.mark_change(change)
         name = change.subject
         if arguments.detach:
@@ -105,7 +111,7 @@ def _execute(
     client: Client,
     arguments: "Namespace",
     name: str,
-    taken: "Snapshot | None",
+    taken: "Taken | None",
     capture: session.Capture | None,
     held: "Reply | None",
     terminal: "Terminal",
@@ -136,20 +142,37 @@ def _execute(
     return command
 
 
-def _import(
-    client: Client, arguments: "Namespace", name: str, taken: "Snapshot", terminal: "Terminal", watch: Stopwatch
-) -> str:
-    """Where commands run from then on."""
-    from banger.cli import workspace
-
+def _make(
+    client: Client, wanted: dict[str, object], taken: "Taken | None", terminal: "Terminal"
+) -> "tuple[Reply | None, Change]":
+    """Make the machine; one that could not get the tools that its repository manages is refused."""
+    if taken is None or not taken[1].managed:
+        return machine.create(client, wanted, terminal)
     try:
-        workspace.bring(client, name, taken, terminal)
+        return machine.create(client, {**wanted, "outside": True}, terminal)
+    except banger.errors.NoWayOut as refused:
+        from banger.cli import bootstrap
+
+        bootstrap.no_way(refused, taken[1])
+        raise
+
+
+def _import(
+    client: Client, arguments: "Namespace", name: str, taken: "Taken", terminal: "Terminal", watch: Stopwatch
+) -> str:
+    """Bring the repository and begin with its tools; where commands run from then on."""
+    from banger.cli import bootstrap, workspace
+
+    what, plan = taken
+    try:
+        workspace.bring(client, name, what, terminal)
     except banger.errors.BangerError:
         if not arguments.rm:
             terminal.say(f"{cell(name)} goes on running without all of it; 'banger rm {cell(name)}' deletes it", "dim")
         raise
     watch.mark("import")
-    return workspace.directory(taken)
+    bootstrap.carry_out(client, name, plan, what, terminal, wait=arguments.detach)
+    return workspace.directory(what)
 
 
 def _delete(client: Client, name: str, terminal: "Terminal") -> None:

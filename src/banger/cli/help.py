@@ -8,6 +8,8 @@ from banger.cli.verbs.table import GROUPS, VERBS
 
 WIDTH = 100
 
+TITLE = "a whole Linux machine in one command"
+
 INTRODUCTION = """\
 A whole Linux machine in one command: a microVM made from any container image.
 
@@ -21,39 +23,77 @@ EXAMPLES = (
     "banger doctor                        # whether this host has what it takes",
 )
 
+CONVENTIONS = """\
+Results go to stdout, progress and prose to stderr. With --json a verb prints one JSON document and nothing else. Colour
+is used on a terminal only, and not when NO_COLOR is set. Sizes are 512M, 4G or 4GiB, a bare number is MiB; durations
+are 30, 30s, 5m, 1h or 2d. A machine is named by its name or by the beginning of its id. What fails says what, why and
+what to do, on stderr."""
 
-def overall() -> str:
-    """The page of 'banger help'."""
+STATUSES = (
+    ("0", "it worked"),
+    ("1", "it failed"),
+    ("2", "the command line, or a value in it, makes no sense"),
+    ("3", "what was named is not there"),
+    ("4", "it is in conflict with what exists"),
+    ("124", "a time limit ran out"),
+    ("125", "banger itself failed, where the status is a command's"),
+    ("126", "the command in the machine could not be executed"),
+    ("127", "the command in the machine was not found"),
+    ("128+N", "signal N ended the command; 130 is Ctrl-C"),
+)
+"""Exit statuses, and what they say; `banger.errors` gives each failure one of them."""
+
+
+WHOSE_STATUS = """\
+Of 'banger run' and 'banger exec' the status is the command's own; what banger itself has to say of it begins at 124."""
+
+
+def contents() -> list[tuple[str, list[tuple[str, str]]]]:
+    """What there is, for the first page: titles, and below each the words that are typed and what they mean."""
     daily = [verb for verb in VERBS if any(" " not in alias for alias in verb.aliases) and verb.path.startswith("vm ")]
     shortcuts = [
         (next(alias for alias in verb.aliases if " " not in alias), f"{verb.summary} ({verb.path})") for verb in daily
     ]
     groups = [(group.name, group.summary) for group in GROUPS if not group.hidden]
     single = [(verb.path, verb.summary) for verb in VERBS if " " not in verb.path]
+    explain = ("help", "explain a group or a verb: 'banger help vm run'")
+    return [("Daily", shortcuts), ("Groups", groups), ("Others", [*single, explain])]
+
+
+def overall() -> str:
+    """The page of 'banger help'."""
     return "\n".join(
         [
             "Usage: banger VERB [OPTIONS] ...",
             "",
             _filled(INTRODUCTION),
-            *_section("Daily", shortcuts),
-            *_section("Groups", groups),
-            *_section("Others", [*single, ("help", "explain a group or a verb: 'banger help vm run'")]),
+            *(line for title, rows in contents() for line in _section(title, rows)),
             *_examples(EXAMPLES),
+            "",
+            _filled(CONVENTIONS),
+            *_section("Exit status", STATUSES),
+            "",
+            _filled(WHOSE_STATUS),
         ]
     )
 
 
+def members(group: Group) -> list[tuple[str, str]]:
+    """A group's verbs, and the groups below it."""
+    verbs = [(verb.path, verb.summary) for verb in group.verbs if group.hidden or not verb.hidden]
+    return verbs + [(each.name, each.summary) for each in GROUPS if each.name.startswith(f"{group.name} ")]
+
+
 def of_group(group: Group) -> str:
     """What a group is for, its 80 % command, its verbs, and what comes next."""
-    verbs = [(verb.path, verb.summary) for verb in group.verbs if group.hidden or not verb.hidden]
-    verbs += [(f"{each.name} ...", each.summary) for each in GROUPS if each.name.startswith(f"{group.name} ")]
     return "\n".join(
         [
             f"Usage: banger {group.name} VERB [OPTIONS] ...",
             "",
             _filled(group.description),
-            *_section("Verbs", verbs),
+            *_section("Verbs", members(group)),
             *_examples(group.examples),
+            *_section("Next", group.next),
             "",
             f"'banger help {group.verbs[0].path}' explains one verb.",
         ]

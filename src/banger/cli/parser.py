@@ -138,6 +138,8 @@ class _Reader:
         return self._words[self._next - 1]
 
     def _set(self, option: Argument, value: str | bool) -> None:
+        if isinstance(value, str):
+            _chosen(option, value)
         before = self.values[option.name]
         self.values[option.name] = [*before, value] if isinstance(before, list) else value
 
@@ -174,7 +176,8 @@ def _is_number(word: str) -> bool:
 def _chosen(argument: Argument, word: str) -> str:
     if argument.choices and word not in argument.choices:
         known = ", ".join(map(repr, argument.choices))
-        detail = f"argument {argument.metavar}: invalid choice: {word!r} (choose from {known})"
+        which = argument.metavar if argument.positional else _spelt(argument)
+        detail = f"argument {which}: invalid choice: {word!r} (choose from {known})"
         raise banger.errors.UsageError(detail=detail)
     return word
 

@@ -9,13 +9,9 @@ from banger.cli.verbs.table import GROUPS, VERBS
 
 def command_line() -> str:
     """docs/reference/cli.md."""
-    lines = ["# Command line", ""]
-    lines += [
-        "Results go to stdout, progress and prose to stderr. `--json` prints one document and nothing else. Colour is",
-        "used on a terminal only, and not when `NO_COLOR` is set. Sizes are `512M`, `4G` or `4GiB`, a bare number is",
-        "MiB; durations are `30`, `30s`, `5m`, `1h` or `2d`. Exit statuses are listed in [errors.md](errors.md).",
-        "",
-    ]
+    lines = ["# Command line", "", help.CONVENTIONS, ""]
+    lines += ["| exit status | meaning |", "|---|---|", *(f"| {word} | {text} |" for word, text in help.STATUSES), ""]
+    lines += [help.WHOSE_STATUS, "Each failure has a row in [errors.md](errors.md).", ""]
     for group in GROUPS:
         if not group.hidden:
             lines += _group(group)
@@ -29,6 +25,8 @@ def command_line() -> str:
 def _group(group: Group) -> Iterator[str]:
     yield from (f"## banger {group.name}", "", group.description, "")
     yield from _code(group.examples)
+    yield from (f"- `{line}`: {meaning}" for line, meaning in group.next)
+    yield ""
     for verb in group.verbs:
         yield from _verb(verb)
 

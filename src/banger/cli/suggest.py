@@ -70,6 +70,11 @@ def _after_verb(verb: Verb, before: Sequence[str], current: str, names: Names) -
         yield from _values(awaited, current, names)
     elif verb.command in ("required", "passed") and positionals:
         return
+    elif current.startswith("--") and "=" in current:
+        flag, _, value = current.partition("=")
+        if flag in options and options[flag].takes_value:
+            for each in _values(options[flag], value, names):
+                yield each if each == FILES else (f"{flag}={each[0]}", each[1])
     elif current.startswith("-"):
         used = {each.name for flag, each in options.items() if flag in before and each.kind not in ("env", "list")}
         yield from ((each.flags[-1], each.help) for each in verb.options if each.name not in used)

@@ -137,9 +137,12 @@ class Verb:
 
 
 class Group:
-    """Verbs that share their first words, and the page about them. A hidden one is only shown when asked for."""
+    """Verbs that share their first words, and the page about them. A hidden one is only shown when asked for.
 
-    __slots__ = ("description", "examples", "hidden", "name", "summary", "verbs")
+    ``next`` is what comes after its daily commands: command lines, and what each is for.
+    """
+
+    __slots__ = ("description", "examples", "hidden", "name", "next", "summary", "verbs")
 
     def __init__(
         self,
@@ -149,6 +152,7 @@ class Group:
         examples: "Sequence[str]",
         verbs: "Sequence[Verb]",
         *,
+        next: "Sequence[tuple[str, str]]" = (),
         hidden: bool = False,
     ) -> None:
         self.name = name
@@ -156,4 +160,5 @@ class Group:
         self.description = description
         self.examples = tuple(examples)
         self.verbs = tuple(verbs)
+        self.next = tuple(next)
         self.hidden = hidden

@@ -3,17 +3,20 @@
 from banger.config.settings import SETTINGS, Setting
 from banger.config.values import SIZES, written
 
-HEAD = """# Configuration
-
-The daemon reads `config.toml` when it starts: the host's, and the user's own, which wins
-([where they lie](state-directory.md)). Every setting is optional. An unknown name or a value of the wrong type keeps
-the daemon from starting, and the message names the file, the line and the setting.
+ABOUT = """\
+The daemon reads `config.toml` when it starts: the host's, and the user's own, which wins. Every setting is optional. An
+unknown name or a value of the wrong type keeps the daemon from starting, and the message names the file, the line and
+the setting.
 
 `banger config init` writes a file with all of this in it, to change. `banger config show` tells what is in force, and
 which line of which file has decided it; `banger daemon stop` makes the next command start the daemon anew.
 
 A flag of a command wins over the files; they win over the defaults below. Sizes are written `"512M"`, `"4G"` or
-`"4GiB"`, or as a whole number of MiB.
+`"4GiB"`, or as a whole number of MiB."""
+
+HEAD = f"""# Configuration
+
+{ABOUT} Where the files lie is told under [directories and files](state-directory.md).
 """
 
 PROJECT_PAGE = """\
@@ -41,7 +44,7 @@ def page() -> str:
         lines += [
             f"### `{name}`\n",
             f"{setting.help}\n",
-            f"{setting.kind[0].upper()}{setting.kind[1:]}. Default: {_default(setting)}.\n",
+            f"{setting.kind[:1].upper()}{setting.kind[1:]}. Default: {shown_default(setting)}.\n",
         ]
     return "\n".join([*lines, PROJECT_PAGE])
 
@@ -56,5 +59,6 @@ def _table(setting: Setting) -> list[str]:
     return [*lines, "| key | value | |\n|---|---|---|", *rows, "\n```toml", *example, "```\n"]
 
 
-def _default(setting: Setting) -> str:
+def shown_default(setting: Setting) -> str:
+    """A setting's default as it is written in the file."""
     return "unset" if setting.default is None else f"`{written(setting.default, sized=setting.sized)}`"

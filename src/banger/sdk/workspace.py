@@ -182,9 +182,7 @@ class _Import:
             return list(self._client.vm_states(self._vm, AskStates(path=path, names=names)).states)
         except errors.GuestRefused as refused:
             if "knows no operation" in refused.message:
-                refused.advise(
-                    f"an agent of an earlier banger: 'banger vm restart {self._vm}' brings today's"
-                )
+                refused.advise(f"an agent of an earlier banger: 'banger vm restart {self._vm}' brings today's")
             raise
 
     def _alike(self, wanted: _Wanted) -> plan.Alike:

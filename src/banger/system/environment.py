@@ -109,6 +109,15 @@ def files() -> Iterator[tuple[str, str]]:
             yield path, os.path.join("banger", os.path.relpath(path, package))
 
 
+def shared() -> Iterator[tuple[str, str]]:
+    """Manual pages and completion scripts that banger has brought: where each is, and its name below ``share``."""
+    for each in closure()["banger"].files or ():
+        outside, found, name = os.path.normpath(str(each)).partition("share/")
+        path = str(each.locate())
+        if found and outside.strip("./") == "" and outside.startswith("..") and os.path.isfile(path):
+            yield path, name
+
+
 def _is_wanted(name: str) -> bool:
     """Of compiled modules, only those for this interpreter."""
     return not name.endswith(".pyc") or name.endswith(f".{sys.implementation.cache_tag}.pyc")
@@ -124,13 +133,14 @@ def build(directory: str, final: str) -> None:
     site = os.path.join(directory, "lib", f"python{version}", "site-packages")
     for each in (site, os.path.join(directory, "bin")):
         os.makedirs(each, mode=0o755)
-    for source, name in files():
-        target = os.path.join(site, name)
+    found = [(source, os.path.join(site, name)) for source, name in files()]
+    found += [(source, os.path.join(directory, "share", name)) for source, name in shared()]
+    for source, target in found:
         os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
         shutil.copyfile(source, target)
-        found = os.stat(source)
-        os.utime(target, ns=(found.st_mtime_ns, found.st_mtime_ns))  # which compiled modules are held against
-        os.chmod(target, 0o755 if found.st_mode & 0o111 else 0o644)
+        status = os.stat(source)
+        os.utime(target, ns=(status.st_mtime_ns, status.st_mtime_ns))  # which compiled modules are held against
+        os.chmod(target, 0o755 if status.st_mode & 0o111 else 0o644)
     with open(os.path.join(directory, "pyvenv.cfg"), "w", encoding="utf-8") as file:
         file.write(f"home = {os.path.dirname(base)}\ninclude-system-site-packages = false\nversion = {version}\n")
     os.symlink(base, os.path.join(directory, "bin", "python3"))

@@ -19,7 +19,7 @@ from banger import errors
 from banger.paths import RECORD
 from banger.privileged import archive
 from banger.privileged.installation import udev, user_ids
-from banger.system import checks, environment, files, record, services, units
+from banger.system import checks, environment, files, record, services, shared, units
 from banger.system.checks import Finding
 from banger.system.layout import CACHE, CONFIG, HELPER, LIBRARY, LINKS, MODULES, MODULES_FILE, VENV, below
 from banger.system.record import Record
@@ -104,6 +104,7 @@ def decide(wish: Wish, before: Record | None, root: str) -> Record:
     kept = dataclasses.asdict(before) if before is not None else {}
     if before is None:
         kept["first_uid"] = checks.free_uids(user_ids(), root)
+    kept["shared"] = [*kept.get("shared", ()), *shared.absent(root)]
     if wish.address is not None:
         kept["address"] = wish.address
     kept |= {
@@ -154,6 +155,7 @@ def _write(wanted: Record, made: files.Files) -> list[str]:
         made.directory(path, 0o711)
     if not _runs_from(VENV):
         made.tree(VENV, lambda place: environment.build(place, VENV))
+    shared.link(made)
     made.file(HELPER, archive.content())
     made.file(MODULES_FILE, "".join(f"{name}\n" for name in ("# what machines of banger need", *MODULES)).encode())
     made.file(udev.PATH, udev.rules(wanted).encode())

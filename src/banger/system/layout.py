@@ -4,6 +4,7 @@
 /usr/local/lib/banger/venv         root  0755  banger and what it needs, as a virtual environment of root's
 /usr/local/lib/banger/bangerd-root.pyz  0644   the helper, one file
 /usr/local/bin/banger, bangerd                 links into the environment
+/usr/local/share/                              links to manual pages and completion scripts (`banger.system.shared`)
 /etc/systemd/system/               root  0644  the units (`banger.system.units`)
 /etc/modules-load.d/banger.conf    root  0644  the kernel's modules that machines need
 /etc/udev/rules.d/11-dm-banger.rules 0644      what keeps the host from reading guests' disks (the helper's words)

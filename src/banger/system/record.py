@@ -9,6 +9,7 @@ import dataclasses
 import json
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from banger import errors
@@ -29,6 +30,8 @@ class Record(Host):
     """Of the banger that was installed."""
     installed_at: str
     """When, in UTC (RFC 3339)."""
+    shared: Sequence[str] = ()
+    """The directories for manual pages and completion scripts that were made for them (`banger.system.shared`)."""
 
     def encode(self) -> bytes:
         """The file."""

@@ -14,7 +14,7 @@ from banger import errors
 from banger.paths import RECORD
 from banger.privileged.installation import Host, udev
 from banger.sdk.client import Client
-from banger.system import record, remains, services, units
+from banger.system import record, remains, services, shared, units
 from banger.system.install import need_root
 from banger.system.layout import CACHE, CONFIG, HELPER, LIBRARY, LINKS, MODULES_FILE, VENV
 from banger.system.services import DAEMON_SOCKET
@@ -135,6 +135,7 @@ def _remove_files(host: Host) -> None:
         with contextlib.suppress(OSError):
             if os.readlink(path) == target:
                 os.unlink(path)
+    shared.remove("/", host.shared if isinstance(host, record.Record) else ())
     for path in (HELPER, MODULES_FILE, udev.PATH, *(os.path.join(units.DIRECTORY, name) for name in units.NAMES)):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)

@@ -33,7 +33,7 @@ def decide(
 ) -> VmRecord:
     """The record of a machine to be made; nothing is stored yet. ``promised`` are names given to machines to come.
 
-    Raises `errors.InvalidName`, `errors.UsageError`, `errors.AlreadyExists`.
+    Raises `errors.InvalidName`, `errors.UsageError`, `errors.AlreadyExists`, `errors.NoWayOut`.
     """
     if request.name is None:
         name = names.generate({each.name for each in machines.all()}.union(promised))
@@ -43,6 +43,9 @@ def decide(
             raise errors.AlreadyExists(kind="machine", name=name)
     if request.ephemeral and not request.start:
         raise errors.UsageError(detail="an ephemeral machine is started at once")
+    nat = settings.vm_defaults.nat if request.nat is None else request.nat
+    if request.outside and not (nat or features.user_networking):
+        raise errors.NoWayOut()
     return VmRecord(
         id=secrets.token_hex(8),
         name=name,
@@ -59,7 +62,7 @@ def decide(
         driver=driver,
         jailed=features.jail,
         network=UserNetwork(host_loopback=settings.vm_defaults.host_loopback) if features.user_networking else None,
-        nat=settings.vm_defaults.nat if request.nat is None else request.nat,
+        nat=nat,
         private=settings.vm_defaults.private,
         peers=settings.vm_defaults.peers if request.peers is None else request.peers,
         host=settings.vm_defaults.host_loopback,

@@ -1,4 +1,4 @@
-"""A pseudo-terminal with `banger` on it, for tests of what only happens on one."""
+"""A pseudo-terminal with `banger` on it, or a shell that completes its words, for tests of what only happens on one."""
 
 import fcntl
 import os
@@ -9,6 +9,7 @@ import struct
 import sys
 import termios
 import time
+from collections.abc import Sequence
 
 from tests.home import Home
 
@@ -16,16 +17,18 @@ PATIENCE = 120.0
 
 
 class OnTerminal:
-    """``banger ARGUMENTS`` with a terminal of 33 rows and 101 columns as its stdin, stdout and stderr."""
+    """``banger ARGUMENTS``, or another program, with a terminal of 33 rows and 101 columns as its streams."""
 
-    def __init__(self, home: Home, *arguments: str) -> None:
+    def __init__(self, home: Home, *arguments: str, program: Sequence[str] = ()) -> None:
         code = "import sys; from banger.cli.main import main; sys.exit(main())"
         env = {**home.env, "TERM": "xterm-256color"}
+        argv = [*(program or (sys.executable, "-c", code)), *arguments]
         self.pid, self.descriptor = pty.fork()
         if self.pid == 0:
             try:
                 fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 101, 0, 0))
-                os.execve(sys.executable, [sys.executable, "-c", code, *arguments], env)
+                os.chdir(home.directory)
+                os.execvpe(argv[0], argv, env)
             finally:
                 os._exit(99)
         self.seen = b""
@@ -46,6 +49,10 @@ class OnTerminal:
             if not self._read(deadline):
                 raise AssertionError(f"{text!r} did not come; seen: {self.seen.decode(errors='replace')}")
         self._mark = self.seen.index(wanted, self._mark) + len(wanted)
+
+    def drain(self) -> None:
+        """Read what is there, so that the program does not wait for us."""
+        self._read(time.monotonic() + 0.05)
 
     def _read(self, deadline: float) -> bool:
         if not select.select([self.descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:

@@ -14,11 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from banger.system import environment, units
+from banger.system import environment, shared, units
 from banger.system.layout import HELPER, LINKS, VENV
 
 TREE = Path(__file__).parents[3]
 INSTALL = "import sys; from banger.system.install import Wish, install; install(Wish(sys.argv[1]), sys.argv[2])"
+
+
+SHARED = ("man/man1/banger.1", "man/man5/banger-config.5", "zsh/site-functions/_banger", "elsewhere/file")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +33,12 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     metadata.mkdir()
     requires = "".join(f"Requires-Dist: {each}\n" for each in project["dependencies"])
     (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: banger\nVersion: 9.8.7\n{requires}")
-    (metadata / "RECORD").write_text("banger-9.8.7.dist-info/METADATA,,\nbanger-9.8.7.dist-info/RECORD,,\n")
+    recorded = ["banger-9.8.7.dist-info/METADATA", "banger-9.8.7.dist-info/RECORD"]
+    for name in SHARED:
+        (place.parent / "share" / name).parent.mkdir(parents=True, exist_ok=True)
+        (place.parent / "share" / name).write_text(f"of {name}\n")
+        recorded.append(f"../share/{name}")
+    (metadata / "RECORD").write_text("".join(f"{name},,\n" for name in recorded))
     return place
 
 
@@ -114,6 +122,33 @@ def test_the_copy_stands_alone(root: Path, tmp_path: Path) -> None:
     )
     assert all(each.startswith(str(copy)) for each in done.stdout.split()), done.stderr
     assert len(done.stdout.split()) == 2
+
+
+def test_pages_and_scripts_are_linked_to_where_the_host_looks(root: Path) -> None:
+    share = root / "usr/local/share"
+    found = {str(path.relative_to(share)): os.readlink(path) for path in share.rglob("*") if path.is_symlink()}
+    assert found == {name: f"{VENV}/share/{name}" for name in SHARED if not name.startswith("elsewhere")}
+    assert all((root / target[1:]).read_text() == f"of {name}\n" for name, target in found.items())
+
+
+def test_pages_and_scripts_go_again_and_nothing_of_others_does(package: Path, tmp_path: Path) -> None:
+    share = tmp_path / "usr/local/share"
+    (share / "man/man1").mkdir(parents=True)
+    (share / "man/man1/banger.1").write_text("somebody else's\n")
+    (share / "man/man1/banger-gone.1").symlink_to(f"{VENV}/share/man/man1/banger-gone.1")
+    before = inventory(tmp_path)
+    owner = next(each for each in pwd.getpwall() if each.pw_uid != 0)
+    assert install(package, tmp_path, owner.pw_name).returncode == 0
+    assert not (share / "man/man1/banger-gone.1").is_symlink()
+    made = json.loads((tmp_path / "etc/banger/install.json").read_text())["shared"]
+    assert "/usr/local/share/man/man5" in made and "/usr/local/share/man/man1" not in made
+    for _ in range(2):  # may be repeated
+        shared.remove(str(tmp_path), made)
+    left = {path for path in inventory(tmp_path) if path.startswith("usr/local/share")}
+    assert left == {path for path in before if path.startswith("usr/local/share")} - {
+        "usr/local/share/man/man1/banger-gone.1"
+    }
+    assert (share / "man/man1/banger.1").read_text() == "somebody else's\n"
 
 
 def test_it_may_be_repeated_but_has_one_owner(package: Path, root: Path, owner: pwd.struct_passwd) -> None:

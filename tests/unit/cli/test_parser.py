@@ -72,3 +72,20 @@ def test_an_argument_spells_itself() -> None:
     argument = Argument("-e/--env", "help", kind="env", metavar="K=V")
     assert (argument.name, argument.usage, argument.takes_value) == ("env", "-e, --env K=V", True)
     assert Argument("VM", "help", many="several").usage == "VM..."
+
+
+@pytest.mark.parametrize("words", [["--colour", "green", "x"], ["--colour=green", "x"], ["x", "green"]])
+def test_only_what_is_to_be_chosen_from_can_be_chosen(words: list[str]) -> None:
+    verb = Verb(
+        "paint",
+        "paint",
+        arguments=(
+            Argument("THING", "what"),
+            Argument("COAT", "how", many="optional", choices=("red", "blue")),
+            Argument("--colour", "how", metavar="COLOUR", choices=("red", "blue")),
+        ),
+    )
+    found = parser.parse(verb, ["x", "blue", "--colour", "red"])
+    assert (found.coat, found.colour) == ("blue", "red")
+    with pytest.raises(errors.UsageError, match=r"invalid choice: 'green' \(choose from 'red', 'blue'\)"):
+        parser.parse(verb, words)

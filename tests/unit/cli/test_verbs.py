@@ -2,14 +2,12 @@
 
 import importlib
 import inspect
-import re
-import shlex
 from pathlib import Path
 
 import pytest
 
 import banger.cli
-from banger.cli import help, parser, reference
+from banger.cli import help, reference
 from banger.cli.verb import Group, Verb
 from banger.cli.verbs import find
 from banger.cli.verbs.table import GROUPS, VERBS
@@ -73,20 +71,6 @@ def test_a_hidden_group_explains_itself_when_asked() -> None:
     page = help.of_group(found)
     assert "internal make-bundle" in page and "internal make-kernel-bundle" in page
     assert "internal" not in help.overall()
-
-
-def examples() -> list[str]:
-    written = [line for verb in VERBS for line in verb.examples]
-    written += [line for group in GROUPS for line in group.examples] + list(help.EXAMPLES)
-    return sorted({found.rstrip(")") for line in written for found in re.findall(r"banger [^|<>#]*", line)})
-
-
-@pytest.mark.parametrize("line", examples())
-def test_an_example_can_be_typed(line: str) -> None:
-    words = shlex.split(line.replace("$(banger ps -q)", "a b").replace("$(banger ps -q", "a b"))[1:]
-    found, length = find(words)
-    assert isinstance(found, Verb), line
-    parser.parse(found, words[length:])
 
 
 def test_help_pages_fit_a_line() -> None:

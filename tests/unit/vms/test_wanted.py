@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from banger import errors
 from banger.api.vm import CreateVm
 from banger.config.settings import Config, build
 from banger.store.database import Database
@@ -21,9 +22,15 @@ def machines(tmp_path: Path) -> Iterator[Machines]:
     database.close()
 
 
-def decided(machines: Machines, settings: Config, *, networked: bool = True) -> VmRecord:
+def decided(
+    machines: Machines,
+    settings: Config,
+    request: CreateVm = CreateVm(),  # noqa: B008 - a constant
+    *,
+    networked: bool = True,
+) -> VmRecord:
     features = Features(accelerated=False, user_networking=networked, vsock=False, snapshot=False, jail=not networked)
-    return wanted.decide(CreateVm(), settings, machines, (), "qemu", features)
+    return wanted.decide(request, settings, machines, (), "qemu", features)
 
 
 def test_a_guest_does_not_reach_the_hosts_loopback(machines: Machines) -> None:
@@ -37,3 +44,17 @@ def test_the_hosts_loopback_is_opened_by_its_setting_alone(machines: Machines) -
 
 def test_a_driver_without_user_networking_gives_none(machines: Machines) -> None:
     assert decided(machines, build({}), networked=False).network is None
+
+
+def test_a_machine_that_must_reach_the_outside_is_refused_where_it_would_not(machines: Machines) -> None:
+    with pytest.raises(errors.NoWayOut):
+        decided(machines, build({}), CreateVm(outside=True), networked=False)
+    for request, settings, networked in (
+        (CreateVm(outside=True), {}, True),
+        (CreateVm(outside=True, nat=True), {}, False),
+        (CreateVm(outside=True), {"vm_defaults.nat": True}, False),
+        (CreateVm(), {}, False),
+    ):
+        assert decided(machines, build(settings), request, networked=networked).name
+    with pytest.raises(errors.NoWayOut):
+        decided(machines, build({"vm_defaults.nat": True}), CreateVm(outside=True, nat=False), networked=False)

@@ -164,6 +164,11 @@ for, and Ctrl-C ends the wait.""",
             examples=("banger image cache prune --dry-run", "banger image cache prune"),
         ),
     ),
+    next=(
+        ("banger run --image alpine", "a machine made of it"),
+        ("banger image build tools --package git", "an image with what your machines need in it"),
+        ("banger df", "what takes space"),
+    ),
 )
 
 GROUPS = (IMAGE,)

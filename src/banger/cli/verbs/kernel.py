@@ -66,6 +66,7 @@ no kernel yet. A kernel of your own is imported from a directory.""",
             aliases=("kernel delete",),
         ),
     ),
+    next=(("banger run --kernel mine", "a machine that boots it"),),
 )
 
 GROUPS = (KERNEL,)

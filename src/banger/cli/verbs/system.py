@@ -24,6 +24,10 @@ it. Machines go on without the daemon, and the next one finds them again.""",
             examples=("banger daemon status --json",),
         ),
     ),
+    next=(
+        ("banger events", "what the daemon does, as it does it"),
+        ("banger system status", "the same for a daemon that is a service of this host"),
+    ),
 )
 
 SYSTEM = Group(
@@ -79,6 +83,14 @@ The exit status is 0 when every part answers, 3 when banger is not installed as 
             examples=("sudo banger system restart",),
         ),
     ),
+    next=(
+        ("banger doctor", "whether the host has what the services need, and how to mend it"),
+        ("sudo banger firecracker install", "the monitor that installed machines run in"),
+        (
+            "banger run -d --name web --nat",
+            "a machine that reaches the outside; by default, those of the service do not",
+        ),
+    ),
 )
 
 FIRECRACKER = Group(
@@ -107,6 +119,7 @@ as --sha256. Both programs go to /usr/local/bin, root's; machines that run are n
             ),
         ),
     ),
+    next=(("banger doctor", "whether guests really run on it here"),),
 )
 
 _ALONE = (
@@ -197,7 +210,7 @@ daemon is needed.""",
             ),
             *_bundle("image"),
             Argument("--distro", "distribution; as the archive says when left out", metavar="NAME"),
-            Argument("--arch", "amd64 (the default) or arm64", metavar="ARCH"),
+            Argument("--arch", "of which machines; amd64 when left out", metavar="ARCH", choices=("amd64", "arm64")),
             Argument("--kernel-ref", "the kernel that its machines boot", metavar="KERNEL"),
             Argument(
                 "--size",
@@ -240,6 +253,7 @@ INTERNAL = Group(
 For those who publish images and kernels as files, and for the shells' completion. No daemon is needed for bundles.""",
     ("docker export box | banger internal make-bundle --rootfs-tar - --name box --out box.tar.zst",),
     _INTERNAL,
+    next=(("banger image list --catalog", "what the catalogs have, among which a bundle is entered"),),
     hidden=True,
 )
 

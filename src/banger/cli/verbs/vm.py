@@ -76,6 +76,9 @@ in the directory below it that PATH is. The machine gets the tracked files as th
 the last steps of its history, the URL of its origin, and your name and address; no other configuration. With --branch
 and --from REF the files are those of REF, where that is not what is checked out here.
 
+Where the image has mise, it installs what the repository pins, in the background, and with --detach first of all; a
+command does without. What it says is in /root/.cache/banger/bootstrap-NAME.log.
+
 Without a command the login shell is started on a terminal; where stdin is no terminal the shell reads its commands
 from there. The machine stays afterwards, unless --rm is given. With --detach it is only made and started.
 
@@ -88,6 +91,7 @@ of config.toml that --profile names; then config.toml and the host.
                 Argument("--rm", "delete the machine at the end, whatever happens", kind="flag"),
                 Argument("-d/--detach", "make and start the machine, print its name, and return", kind="flag"),
                 *REPOSITORY,
+                Argument("--no-bootstrap", "leave out the tools that the repository pins", kind="flag"),
                 *_MACHINE,
                 Argument(
                     "--profile", "settings for it by a name, from config.toml", metavar="NAME", complete="profile"
@@ -379,6 +383,12 @@ instead: bound whenever the machine runs, until 'banger vm set VM --unpublish PO
             arguments=(VM_ARGUMENT, JSON),
             examples=("banger vm health web",),
         ),
+    ),
+    next=(
+        ("banger help vm run", "what a machine can be given: processors, memory, ports, a time limit"),
+        ("banger image list --catalog", "the images that have a name; --image takes any reference of a registry too"),
+        ("banger forward web 8080:80", "reach what listens in a machine from this host"),
+        ("banger ssh-config --install", "reach machines as NAME.vm with ssh, scp, rsync and editors"),
     ),
 )
 

@@ -78,6 +78,10 @@ patch itself.""",
             examples=("banger vm workspace diff dev", "banger vm workspace diff dev --stat"),
         ),
     ),
+    next=(
+        ("banger exec dev -- make test", "a command in the workspace"),
+        ("banger rm dev", "the machine goes, and with it what was not exported"),
+    ),
 )
 
 GROUPS = (WORKSPACE,)

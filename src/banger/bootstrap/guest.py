@@ -1,0 +1,56 @@
+"""What carries a plan out in a machine: one shell program, which every image with a shell can run.
+
+It takes what it works on as arguments, so that nothing of a repository's ever becomes its text. Best effort: what fails
+is told and the next is tried. What it says goes to the log, and to whoever waits.
+"""
+
+from banger.bootstrap.plan import Plan
+
+LOGS = "/root/.cache/banger"
+MISE_PLACES = "/root/.local/bin:/usr/local/bin:/root/.local/share/mise/bin"
+"""Where mise's own installers put it, besides what is in PATH."""
+
+PROBE = ("/bin/sh", "-c", f"PATH=$PATH:{MISE_PLACES} command -v mise >/dev/null 2>&1")
+"""Whether there is a mise."""
+
+NO_MISE = 69
+"""The status where there is no mise (EX_UNAVAILABLE); 1 means that something failed."""
+
+SCRIPT = f"""\
+directory=$1 log=$2 install=$3
+shift 3
+PATH=$PATH:{MISE_PLACES} MISE_YES=1
+export PATH MISE_YES
+work() {{
+    failed=0
+    cd "$directory" || return 1
+    mise trust "$directory" </dev/null || :
+    if [ "$install" = yes ]; then
+        echo "+ mise install"
+        mise install </dev/null || failed=1
+    fi
+    for each in "$@"; do
+        echo "+ mise use --global $each"
+        mise use --global "$each" </dev/null || failed=1
+    done
+    if [ "$failed" = 0 ]; then echo "all tools are there"; else echo "not all tools are there"; fi
+    return "$failed"
+}}
+command -v mise >/dev/null 2>&1 || exit {NO_MISE}
+umask 077
+mkdir -p "${{log%/*}}" && : >"$log" || exit 1
+exec 4>&1
+status=$({{ {{ work "$@" 4>&-; echo $? >&3; }} 2>&1 | tee "$log" >&4; }} 3>&1)
+exit "$status"
+"""
+
+
+def log(name: str) -> str:
+    """Where the log of a repository's bootstrap is, in the guest."""
+    return f"{LOGS}/bootstrap-{name}.log"
+
+
+def command(plan: Plan, directory: str, name: str) -> list[str]:
+    """What carries the plan out for the repository at ``directory``."""
+    steps = [f"{each.tool}@{each.version}" for each in plan.steps]
+    return ["/bin/sh", "-c", SCRIPT, "bootstrap", directory, log(name), "yes" if plan.managed else "no", *steps]
