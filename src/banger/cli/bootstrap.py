@@ -19,6 +19,8 @@ from banger.workspace import snapshot
 from banger.workspace.snapshot import Snapshot
 
 LINE_LIMIT = 2000
+SESSION = "bootstrap"
+"""What is done in the background is this session of the machine's (`banger vm session`)."""
 
 
 def planned(arguments: Namespace, taken: Snapshot) -> Plan:
@@ -57,8 +59,7 @@ def carry_out(client: Client, name: str, plan: Plan, taken: Snapshot, terminal: 
     log = printable(guest.log(repository))
     request: dict[str, object] = {"argv": guest.command(plan, workspace.place(taken), repository), "cwd": "/"}
     if not wait:
-        with client.vm_exec(name, {**request, "detach": True}) as command:
-            command.wait()
+        client.document(routes.VM_SESSION_START, name, request={**request, "name": SESSION})
         terminal.say(f"installing in the background: {plan.needed}; what it says is in {log}", "dim")
         return
     terminal.say(f"installing: {plan.needed}", "dim")
