@@ -47,6 +47,7 @@ TEST_PACKAGES = {
     "docker-registry": "docker-registry",
     "gpg": "gpg",
     "openssh-client": "ssh",
+    "rsync": "rsync",
     "iproute2": "ip",
     "nftables": "",
     "strace": "strace",
