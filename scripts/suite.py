@@ -41,7 +41,7 @@ class Group(NamedTuple):
     limit: int
 
 
-QUICK = Group("quick", "not qemu and not root and not smoke", ("-n", "2"), 8, 20)
+QUICK = Group("quick", "not qemu and not root and not smoke", ("-n", "2", "--dist", "worksteal"), 12, 30)
 MACHINES = Group("machines", "qemu and not root and not smoke", (), 17, 45)
 SMOKE = Group("smoke", "smoke and not matrix", (), 25, 45)
 AS_ROOT = Group("root", "root", (), 5, 15)
