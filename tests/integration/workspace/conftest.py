@@ -29,7 +29,7 @@ class Repo:
             self.git("config", "user.email", "ada@example.org")
 
     def git(self, *words: str, check: bool = True, env: dict[str, str] | None = None) -> str:
-        argv = [proc.find("git"), "-c", "safe.directory=*", "-C", str(self.top), *words]
+        argv = [proc.find("git"), "-c", "safe.directory=*", "-c", "gc.auto=0", "-C", str(self.top), *words]
         whole = {**os.environ, "LC_ALL": "C.UTF-8", **(env or {})}
         done = subprocess.run(argv, capture_output=True, check=False, env=whole)
         assert not check or done.returncode == 0, done.stderr.decode()

@@ -18,10 +18,11 @@ class Interrupted(Exception):
 
 
 class Knife:
-    """Cuts the next import after so many bytes of its archive; pieces are small."""
+    """Cuts the next import after so many bytes of its archive, once they have ``arrived``; pieces are small."""
 
     def __init__(self) -> None:
         self.after: int | None = None
+        self.arrived: Callable[[], bool] = lambda: True
         self.reached = threading.Event()
         self.go_on = threading.Event()
         self.go_on.set()
@@ -35,6 +36,7 @@ class Knife:
                     if not self.go_on.is_set():
                         self.go_on.wait(60)
                     else:
+                        wait_until(self.arrived)
                         raise Interrupted
                 yield piece[at : at + 4096]
                 sent += 4096
@@ -48,16 +50,18 @@ def knife(monkeypatch: pytest.MonkeyPatch) -> Knife:
     return made
 
 
-def interrupted(scene: Scene, knife: Knife, repo: Repo, after: int) -> None:
-    """An import that breaks off; when this returns the daemon has noticed."""
-    knife.after = after
+def interrupted(
+    scene: Scene, knife: Knife, repo: Repo, after: int, arrived: Callable[[], bool] = lambda: True
+) -> None:
+    """An import that breaks off."""
+    knife.after, knife.arrived = after, arrived
     with pytest.raises((Interrupted, errors.BangerError)):
         scene.prepare(repo)
     knife.after = None
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    """Until the daemon has taken note of what it was sent; where it never does, the suite's own limit ends a test."""
+    """Until the daemon has done with what it was sent; where it never does, the suite's own limit ends a test."""
     while not condition():
         time.sleep(0.02)
 
@@ -91,10 +95,9 @@ def test_what_several_broken_ones_brought_goes_in_the_end(scene: Scene, app: Rep
         app.write(name, name * 10_000)
         app.write(f"z{name}", "x" * 100_000)
         app.git("add", "-A")
-        knife.after = 60_000
+        knife.after, knife.arrived = 60_000, (scene.root / "app" / name).exists
         with pytest.raises((Interrupted, errors.BangerError)):
             patiently(scene)
-        wait_until(lambda: not scene.workspace.complete)
         (app.top / name).unlink()
         (app.top / f"z{name}").unlink()
         app.git("add", "-A")
@@ -110,8 +113,7 @@ def test_what_the_machine_made_meanwhile_is_not_lost(scene: Scene, app: Repo, kn
     app.write("file", "ours\n")
     app.write("large", "x" * 500_000)
     app.git("add", "-A")
-    interrupted(scene, knife, app, 100_000)
-    wait_until(lambda: (guest.top / "file").read_text() == "ours\n")
+    interrupted(scene, knife, app, 100_000, lambda: (guest.top / "file").read_text() == "ours\n")
     guest.write("deep/er/1", "theirs\n")
     guest.write("file", "theirs too\n")
     with pytest.raises(errors.WorkspaceConflict) as raised:
