@@ -1,6 +1,8 @@
 """``banger vm session``: verbs, daemon and agent in earnest, on a machine that is a process of this host."""
 
+import contextlib
 import json
+import os
 import signal
 import subprocess
 import time
@@ -105,7 +107,7 @@ def test_dead_sessions_and_stopped_machines_are_told_of(home: Home, sessions: Se
     assert dead.stop().state == "exited"
     with Client(home.paths.socket) as client:
         other = client.sessions("other")
-        other.start(["sh", "-c", "echo up; exec sleep 600"], name="gone")
+        pid = other.start(["sh", "-c", "echo up; exec sleep 600"], name="gone").show().pid
         follower = other.get("gone").logs(follow=True)
         assert next(follower).data == b"up\n"
         watching = home.start("vm", "session", "logs", "-f", "other", "gone")
@@ -113,6 +115,8 @@ def test_dead_sessions_and_stopped_machines_are_told_of(home: Home, sessions: Se
         assert watching.stdout is not None
         assert watching.stdout.read(3) == b"up\n"
         client.wait(client.vm_stop("other"))
+        with contextlib.suppress(ProcessLookupError):  # no machine takes its processes along that is itself one
+            os.kill(pid, signal.SIGKILL)
         with pytest.raises(errors.AgentLost):
             next(follower)
         said = watching.communicate(timeout=WAIT)[1]

@@ -50,9 +50,7 @@ def knife(monkeypatch: pytest.MonkeyPatch) -> Knife:
     return made
 
 
-def interrupted(
-    scene: Scene, knife: Knife, repo: Repo, after: int, arrived: Callable[[], bool] = lambda: True
-) -> None:
+def interrupted(scene: Scene, knife: Knife, repo: Repo, after: int, arrived: Callable[[], bool] = lambda: True) -> None:
     """An import that breaks off."""
     knife.after, knife.arrived = after, arrived
     with pytest.raises((Interrupted, errors.BangerError)):
