@@ -12,7 +12,7 @@ import pytest
 from banger import errors
 from banger.guest.channel import Channel
 from banger.guest.command import CommandEnd
-from banger.guest.session import STDOUT, Attaching, Session
+from banger.guest.session import Attaching, Attachment, Session
 from tests.integration.guest.rig import Port, alive, on_channel, ran, until
 from tests.integration.guest.talk import PATIENCE, ended, sent, started, whole
 
@@ -73,6 +73,16 @@ def test_a_signal_reaches_the_group_and_the_result_is_kept(port: Port) -> None:
     on_channel(port.path, use)
 
 
+async def until_said(attachment: Attachment, text: bytes) -> bytes:
+    """What it says until that is part of it."""
+    log = b""
+    async for _, data in attachment.output():
+        log += data
+        if text in log:
+            break
+    return log
+
+
 def test_what_ignores_being_asked_to_end_is_killed(port: Port) -> None:
     async def use(channel: Channel) -> None:
         id = await started(channel, "sh", "-c", "trap '' TERM HUP; echo up; while :; do sleep 0.1; done")
@@ -81,8 +91,9 @@ def test_what_ignores_being_asked_to_end_is_killed(port: Port) -> None:
         await channel.session_kill(id, signal.SIGTERM, stop=0.3)
         assert (await attachment.finished())[0] == CommandEnd(signal=signal.SIGKILL)
         shell = await started(channel, "bash", "--norc", "-i", tty=(24, 80))
-        prompt = await channel.session_attach(shell, Attaching())
-        assert (await anext(prompt.output()))[0] == STDOUT
+        prompt = await channel.session_attach(shell, Attaching(feed=True))
+        await prompt.write(b"echo rea''dy\r")
+        await until_said(prompt, b"ready\r\n")
         await channel.session_kill(shell, signal.SIGTERM, stop=PATIENCE)
         assert await ended(channel, shell) != CommandEnd(signal=signal.SIGKILL), "its terminal is hung up"
 
@@ -283,14 +294,6 @@ def test_a_client_that_is_gone_lets_go_of_stdin(port: Port) -> None:
 
 def test_a_terminal_is_left_and_found_again_as_it_was(port: Port) -> None:
     ids: list[str] = []
-
-    async def until_said(attachment: object, text: bytes) -> bytes:
-        log = b""
-        async for _, data in attachment.output():  # type: ignore[attr-defined]
-            log += data
-            if text in log:
-                break
-        return log
 
     async def begin(channel: Channel) -> None:
         ids.append(await started(channel, "bash", "--norc", "-i", tty=(24, 80)))
