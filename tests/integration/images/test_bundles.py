@@ -103,7 +103,7 @@ def test_a_bundle_is_the_same_from_a_file_and_from_stdin(bundle: Bundle, tmp_pat
 
 REFUSED = [
     (("--name", "Not OK"), 2, "not a valid name"),
-    (("--arch", "mips"), 2, "no architecture"),
+    (("--arch", "mips"), 2, "invalid choice"),
     (("--kernel-ref", "../x"), 2, "not a valid name"),
     (("--description", "two\nlines"), 2, "longer than a line"),
     (("--size", "1M"), 1, "too small"),
