@@ -129,6 +129,7 @@ def test_dead_sessions_and_stopped_machines_are_told_of(home: Home, sessions: Se
         assert home.banger("vm", "session", "list", "other").status == 4
         client.wait(client.vm_start("other"))
         assert other.list() == []
+        client.wait(client.vm_kill("other"))
     with pytest.raises(errors.UsageError, match="no signal"):
         sessions.start(["sleep", "600"]).kill(99)
     assert home.banger("vm", "session", "kill", "-s", "NONE", "web", "dead").status == 2
