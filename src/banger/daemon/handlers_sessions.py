@@ -47,7 +47,7 @@ async def vm_session_logs(call: Call[None]) -> Stream:
         call.ref,
         call.session,
         follow=call.flag("follow"),
-        stream=call.request.query_params.get("stream", ""),
+        stream=call.optional("stream") or "",
         tail=None if lines is None else int(lines),
     )
     return Stream(_lines(said, SessionLog), NDJSON, call.services.stopping)

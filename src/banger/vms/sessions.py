@@ -13,11 +13,11 @@ from banger.api.session import AttachSession, SessionInfo, SessionList, SessionL
 from banger.guest import session as guest
 from banger.guest.channel import Channel
 from banger.guest.session import Attaching, Attachment
+from banger.store.records import SHORTEST_PREFIX
 from banger.vms import names
 from banger.vms.record import VmRecord
 from banger.vms.talking import Talking
 
-SHORTEST_PREFIX = 2
 TERM = 15
 STREAMS: dict[str, int] = {"": guest.BOTH, "stdout": guest.STDOUT, "stderr": guest.STDERR}
 NAMES: dict[int, StreamName] = {guest.STDOUT: "stdout", guest.STDERR: "stderr"}
