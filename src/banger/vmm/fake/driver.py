@@ -86,7 +86,7 @@ class FakeDriver:
 
     async def pause(self, handle: Handle) -> None:
         _signal(handle, signal.SIGSTOP)
-        while self.alive(handle) and not _stopped(handle.pid):  # each thread stops when it next has a processor
+        while self.alive(handle) and not _stopped(handle.pid):  # noqa: ASYNC110 - no event tells of a stopped thread
             await asyncio.sleep(0.001)
 
     async def resume(self, handle: Handle) -> None:
