@@ -6,8 +6,8 @@
         proxy.hold()                   # answers stop in the middle until `release`
         reference = proxy.reference("demo/image:latest")
 
-What was asked for is read from the requests: `asked("GET", "/blobs/")`. One thread for each direction; they end with
-their connections, all of which the end of the context closes.
+What was asked for is read from the requests: `asked("GET", "/blobs/")`, and `offsets`, the bytes to begin at. One
+thread for each direction; they end with their connections, all of which the end of the context closes.
 """
 
 import re
@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 
-_REQUEST = re.compile(rb"^(GET|HEAD) (\S+) HTTP/1\.1\r$", re.MULTILINE)
+_REQUEST = re.compile(rb"^(GET|HEAD) (\S+) HTTP/1\.1\r\n((?:[^\r\n]+\r\n)*)", re.MULTILINE)
+_RANGE = re.compile(rb"^Range: bytes=(\d+)-\r$", re.MULTILINE)
 _CHUNK = 16 << 10
 
 
@@ -29,7 +30,7 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self._lock = threading.Lock()
-        self._requests: list[tuple[str, str]] = []
+        self._requests: list[tuple[str, str, int]] = []
         self._limit, self._times = 0, 0
         self.cuts = 0
         self._open = threading.Event()
@@ -79,7 +80,12 @@ class Proxy:
     def asked(self, method: str = "GET", part: str = "") -> list[str]:
         """The paths that were asked for, and hold ``part``, in order."""
         with self._lock:
-            return [path for each, path in self._requests if each == method and part in path]
+            return [path for each, path, _ in self._requests if each == method and part in path]
+
+    def offsets(self, part: str) -> list[int]:
+        """Of the same requests, the byte that each wanted to begin at."""
+        with self._lock:
+            return [offset for method, path, offset in self._requests if method == "GET" and part in path]
 
     def forget(self) -> None:
         with self._lock:
@@ -112,8 +118,9 @@ class Proxy:
     def _requests_of(self, client: socket.socket, server: socket.socket) -> None:
         for data in _received(client):
             with self._lock:
-                found = _REQUEST.findall(data)
-                self._requests += [(method.decode(), path.decode()) for method, path in found]
+                for method, path, headers in _REQUEST.findall(data):
+                    begin = _RANGE.search(headers)
+                    self._requests.append((method.decode(), path.decode(), int(begin[1]) if begin else 0))
             if not _sent(server, data):
                 break
         _shut(server)
