@@ -62,7 +62,7 @@ class Proxy:
         return f"127.0.0.1:{self.port}/{name}"
 
     def cut(self, after: int, times: int = 1) -> None:
-        """Break the next ``times`` connections that answer more than ``after`` bytes."""
+        """Break the next ``times`` connections that answer more than ``after`` bytes, or beyond that byte of a blob."""
         with self._lock:
             self._limit, self._times = after, times
 
@@ -112,27 +112,29 @@ class Proxy:
                 continue
             with self._lock:
                 self._sockets += [client, server]
-            self._spawn(self._requests_of, client, server)
-            self._spawn(self._answers_of, server, client)
+            begin = [0]
+            self._spawn(self._requests_of, client, server, begin)
+            self._spawn(self._answers_of, server, client, begin)
 
-    def _requests_of(self, client: socket.socket, server: socket.socket) -> None:
+    def _requests_of(self, client: socket.socket, server: socket.socket, begin: list[int]) -> None:
         for data in _received(client):
             with self._lock:
                 for method, path, headers in _REQUEST.findall(data):
-                    begin = _RANGE.search(headers)
-                    self._requests.append((method.decode(), path.decode(), int(begin[1]) if begin else 0))
+                    wanted = _RANGE.search(headers)
+                    begin[0] = int(wanted[1]) if wanted else 0
+                    self._requests.append((method.decode(), path.decode(), begin[0]))
             if not _sent(server, data):
                 break
         _shut(server)
 
-    def _answers_of(self, server: socket.socket, client: socket.socket) -> None:
+    def _answers_of(self, server: socket.socket, client: socket.socket, begin: list[int]) -> None:
         done = 0
         for data in _received(server):
             done += len(data)
             if not self._open.is_set() and done > self._held_at:
                 self.reached.set()
                 self._open.wait()
-            if self._cuts_here(done) or not _sent(client, data):
+            if self._cuts_here(begin[0] + done) or not _sent(client, data):
                 break
         _shut(client)
         _shut(server)
