@@ -6,8 +6,8 @@
         proxy.hold()                   # answers stop in the middle until `release`
         reference = proxy.reference("demo/image:latest")
 
-What was asked for is read from the requests: `asked("GET", "/blobs/")`. One thread for each direction; they end with
-their connections, all of which the end of the context closes.
+What was asked for is read from the requests: `asked("GET", "/blobs/")`, and `offsets`, the bytes to begin at. One
+thread for each direction; they end with their connections, all of which the end of the context closes.
 """
 
 import re
@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 
-_REQUEST = re.compile(rb"^(GET|HEAD) (\S+) HTTP/1\.1\r$", re.MULTILINE)
+_REQUEST = re.compile(rb"^(GET|HEAD) (\S+) HTTP/1\.1\r\n((?:[^\r\n]+\r\n)*)", re.MULTILINE)
+_RANGE = re.compile(rb"^Range: bytes=(\d+)-\r$", re.MULTILINE)
 _CHUNK = 16 << 10
 
 
@@ -29,7 +30,7 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self._lock = threading.Lock()
-        self._requests: list[tuple[str, str]] = []
+        self._requests: list[tuple[str, str, int]] = []
         self._limit, self._times = 0, 0
         self.cuts = 0
         self._open = threading.Event()
@@ -61,7 +62,7 @@ class Proxy:
         return f"127.0.0.1:{self.port}/{name}"
 
     def cut(self, after: int, times: int = 1) -> None:
-        """Break the next ``times`` connections that answer more than ``after`` bytes."""
+        """Break the next ``times`` connections that answer more than ``after`` bytes, or beyond that byte of a blob."""
         with self._lock:
             self._limit, self._times = after, times
 
@@ -79,7 +80,12 @@ class Proxy:
     def asked(self, method: str = "GET", part: str = "") -> list[str]:
         """The paths that were asked for, and hold ``part``, in order."""
         with self._lock:
-            return [path for each, path in self._requests if each == method and part in path]
+            return [path for each, path, _ in self._requests if each == method and part in path]
+
+    def offsets(self, part: str) -> list[int]:
+        """Of the same requests, the byte that each wanted to begin at."""
+        with self._lock:
+            return [offset for method, path, offset in self._requests if method == "GET" and part in path]
 
     def forget(self) -> None:
         with self._lock:
@@ -106,26 +112,29 @@ class Proxy:
                 continue
             with self._lock:
                 self._sockets += [client, server]
-            self._spawn(self._requests_of, client, server)
-            self._spawn(self._answers_of, server, client)
+            begin = [0]
+            self._spawn(self._requests_of, client, server, begin)
+            self._spawn(self._answers_of, server, client, begin)
 
-    def _requests_of(self, client: socket.socket, server: socket.socket) -> None:
+    def _requests_of(self, client: socket.socket, server: socket.socket, begin: list[int]) -> None:
         for data in _received(client):
             with self._lock:
-                found = _REQUEST.findall(data)
-                self._requests += [(method.decode(), path.decode()) for method, path in found]
+                for method, path, headers in _REQUEST.findall(data):
+                    wanted = _RANGE.search(headers)
+                    begin[0] = int(wanted[1]) if wanted else 0
+                    self._requests.append((method.decode(), path.decode(), begin[0]))
             if not _sent(server, data):
                 break
         _shut(server)
 
-    def _answers_of(self, server: socket.socket, client: socket.socket) -> None:
+    def _answers_of(self, server: socket.socket, client: socket.socket, begin: list[int]) -> None:
         done = 0
         for data in _received(server):
             done += len(data)
             if not self._open.is_set() and done > self._held_at:
                 self.reached.set()
                 self._open.wait()
-            if self._cuts_here(done) or not _sent(client, data):
+            if self._cuts_here(begin[0] + done) or not _sent(client, data):
                 break
         _shut(client)
         _shut(server)

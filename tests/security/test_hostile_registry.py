@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import os
 import threading
 from collections.abc import Iterator
@@ -118,6 +119,15 @@ def test_a_media_type_that_lies(registry: HostileRegistry, cache: Path) -> None:
     assert isinstance(error, errors.CorruptBlob | errors.SourceUnavailable)
 
 
+@pytest.mark.parametrize("kind", [MANIFEST, INDEX])
+def test_a_document_that_is_a_manifest_and_an_index(registry: HostileRegistry, cache: Path, kind: str) -> None:
+    """CVE-2021-41190: one digest, and two readers of it see two images."""
+    other = registry.image(LAYERS[:1])
+    entry = described(MANIFEST, json.dumps(other).encode(), platform={"os": "linux", "architecture": "amd64"})
+    registry.put(kind, {**registry.image(LAYERS[1:]), "mediaType": kind, "manifests": [entry]})
+    assert "an index and a manifest at once" in refused(registry, cache).message
+
+
 def fetch_or_error(registry: HostileRegistry, cache: Path) -> object:
     try:
         return fetch(registry, cache)
@@ -192,6 +202,33 @@ def test_a_layer_served_twice_with_other_bytes(registry: HostileRegistry, cache:
     registry.blobs[digest(LAYERS[0])] = [other, LAYERS[0]]
     assert isinstance(refused(registry, cache), errors.CorruptBlob)
     assert fetch(registry, cache).layers[0].digest == digest(LAYERS[0])
+
+
+def test_a_rest_that_belongs_to_something_else(registry: HostileRegistry, cache: Path) -> None:
+    """Of a layer that breaks off; a skopeo that cannot ask for the rest asks for all of it again."""
+    large = Tar().file("a", os.urandom(4 << 20)).bytes()
+    registry.image([large])
+    ranges = []
+
+    def rest(handler: Handler) -> None:
+        ranges.append(handler.headers["Range"])
+        if ranges[-1] is None:
+            handler.answer("application/octet-stream", large)
+            return
+        begin = int(ranges[-1].removeprefix("bytes=").removesuffix("-"))
+        handler.send_response(206)
+        handler.send_header("Content-Range", f"bytes {begin}-{len(large) - 1}/{len(large)}")
+        handler.send_header("Content-Length", str(len(large) - begin))
+        handler.end_headers()
+        handler.wfile.write(bytes(len(large) - begin))
+
+    registry.blobs[digest(large)] = [cut(large), rest]
+    if not isinstance(fetched := fetch_or_error(registry, cache), transport.Fetched):
+        assert ranges == [f"bytes={len(large) // 2}-"] and isinstance(fetched, errors.CorruptBlob)
+        registry.blobs[digest(large)] = [cut(large), rest]
+        refused(registry, cache)
+    else:
+        assert ranges == [None] and fetched.layers[0].digest == digest(large)
 
 
 def test_a_config_of_other_bytes_or_without_an_end(registry: HostileRegistry, cache: Path) -> None:

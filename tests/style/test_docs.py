@@ -9,7 +9,9 @@ import pytest
 from scripts import docs
 
 TREE = Path(__file__).resolve().parents[2]
-DOCUMENTS = sorted([*TREE.glob("*.md"), *TREE.glob("docs/**/*.md"), *TREE.glob("*/README.md")])
+DOCUMENTS = sorted(
+    [*TREE.glob("*.md"), *TREE.glob("docs/**/*.md"), *TREE.glob("*/README.md"), *TREE.glob("tests/*/*.md")]
+)
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
@@ -49,6 +51,16 @@ def test_every_page_is_in_the_index() -> None:
     listed = set(LINK.findall(index))
     pages = {str(path.relative_to(TREE / "docs")) for path in TREE.glob("docs/*/*.*")}
     assert pages == listed
+
+
+def test_every_attack_is_in_the_table() -> None:
+    """What is shown of attacks: each module is named, and each name of one leads somewhere."""
+    place = TREE / "tests" / "security"
+    named = set(re.findall(r"`((?:[a-z]+/)*(?:test|helper)_\w+)`", (place / "README.md").read_text()))
+    assert {path.stem for path in place.glob("test_*.py")} <= named
+    for each in named:
+        found = [(top / each).with_suffix(".py") for top in (place, place.parent)]
+        assert any(path.exists() for path in found), each
 
 
 def test_changelog_form() -> None:

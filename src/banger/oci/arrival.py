@@ -3,8 +3,8 @@
 Whoever fetches them writes each blob to a file in a staging directory, named `PARTIAL` and something, and renames it to
 the blob's name when it is whole and on the disk. A layer is read as soon as that is there, or while it grows, where its
 file can be told from the others': it is larger than any other blob that is missing, or has just the size that this one
-will have, and waits for the disk. When a connection breaks the file that grew is gone; reading goes on at the same
-place in the next one.
+will have, and waits for the disk. When a connection breaks the file that grew is gone, or goes on growing, as skopeo
+can; reading goes on at the same place, in the next one or in this.
 
 When all are there a line follows on the process's stdin: the seed as JSON. From then on nothing is waited for.
 

@@ -80,7 +80,7 @@ async def resolve(reference: Reference, platform: tuple[str, str], cache: Cache)
         return Wanted(reference.skopeo)
     data = await _raw(reference, reference.skopeo, platform, cache)
     digests: tuple[str, ...] = (_digest(data),)
-    document = manifest.decode(data, _Document, str(reference))
+    document = _decoded(data, str(reference))
     source = reference.skopeo
     layout = reference.rest.partition(":")[0] if reference.transport == "oci" else ""
     if layout:
@@ -96,12 +96,20 @@ async def resolve(reference: Reference, platform: tuple[str, str], cache: Cache)
         data = await _raw(reference, source, platform, cache)
         if _digest(data) != picked:
             raise errors.CorruptBlob(digest=picked, reason="its bytes are not what its digest says")
-        document = manifest.decode(data, _Document, picked)
+        document = _decoded(data, picked)
     if document.config is None or document.layers is None:  # of the first schema, whose digest is not its bytes'
         return Wanted(source)
     if reference.transport == "docker" and not reference.digest:
         source = reference.at(digests[-1])
     return Wanted(source, digests, manifest.Manifest(document.config, document.layers))
+
+
+def _decoded(data: bytes, name: str) -> _Document:
+    """A document that is one thing: of one that is two, others who know its digest may see the other image."""
+    document = manifest.decode(data, _Document, name)
+    if document.manifests is not None and (document.config is not None or document.layers is not None):
+        raise errors.CorruptBlob(digest=name, reason="it is an index and a manifest at once")
+    return document
 
 
 async def _raw(reference: Reference, source: str, platform: tuple[str, str], cache: Cache) -> bytes:

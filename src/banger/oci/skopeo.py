@@ -48,7 +48,7 @@ _COMPLAINTS = (
     (r"[Cc]annot connect to the Docker daemon", "there is no Docker daemon to ask", False),
     (r"is not supported in this build", "the skopeo of this host was built without that transport", False),
     (r"does not resolve to an image ID", "there is no such image in that storage", False),
-    (r"no such file or directory|does not exist", "there is no such file or directory", False),
+    (r"no such file or directory|does not exist|archive file not found", "there is no such file or directory", False),
 )  # fmt: skip
 """What skopeo says, what it means (a kind of error, or the reason that is given to the user), and if that may pass."""
 

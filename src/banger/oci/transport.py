@@ -3,7 +3,7 @@
 A fetch asks the source what the reference means (`resolve`), and copies what the cache (`cache`) does not have; what is
 all here already costs one request, or none when the reference names a digest. Blobs that arrived whole stay, so a
 connection that breaks costs no more than the blobs that were under way: those are asked for again, a few times in a row
-and then by the next pull.
+and then by the next pull. A skopeo of 1.11.1 or later asks for the rest of a blob by itself (Range), and costs nothing.
 
 skopeo checks what it downloads, but believes a file that is there already. Manifest and config are therefore hashed
 here before they are trusted; of layers only the sizes are compared, because whoever reads a layer counts its digest

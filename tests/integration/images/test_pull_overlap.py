@@ -15,6 +15,7 @@ from banger.oci import skopeo, transport
 from tests import guest_images, leaks
 from tests.installation import MIB, Daemon, Installation, scenario
 from tests.proxy import Proxy
+from tests.pulls import takes_up
 from tests.registry import Registry
 
 SKOPEO = skopeo.run
@@ -70,7 +71,8 @@ async def test_over_a_break_the_bytes_are_those_of_blobs_that_were_there(
     async with installation.daemon() as daemon:
         proxy.cut(BIG // 2)
         broken, notices = await pulled(daemon, proxy, "top")
-        assert proxy.cuts == 1 and [each for each in notices if "the connection broke; trying again" in each]
+        again = [each for each in notices if "the connection broke; trying again" in each]
+        assert proxy.cuts == 1 and bool(again) != takes_up()
         whole, notices = await pulled(daemon, proxy, "top")
         assert broken == whole and notices == []
 

@@ -25,6 +25,7 @@ WORDS = [
     ("received unexpected HTTP status: 503 Service Unavailable", errors.SourceUnavailable, "out of order"),
     ("StatusCode: 429, ", errors.SourceUnavailable, "too many requests"),
     ("stat /x/index.json: no such file or directory", errors.SourceUnavailable, "no such file"),
+    ('loading index: archive file not found: "/x"', errors.SourceUnavailable, "no such file"),
     ("something \x1b[31mnew", errors.SourceUnavailable, "something \\x1b[31mnew"),
 ]
 
