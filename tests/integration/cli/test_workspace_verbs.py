@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -126,6 +127,77 @@ def test_a_client_that_is_killed_in_the_middle_leaves_nothing_here_and_the_next_
         assert again.status == 0, again.stderr
         count = room.banger("exec", name, "--", "sh", "-c", "cat /root/app/many/* | wc -c", check=True).stdout
         assert int(count) == 40 << 20
+    finally:
+        room.banger("rm", name, check=True)
+
+
+@pytest.mark.qemu
+def test_what_is_done_in_a_guest_without_git_comes_back_as_a_patch(room: Home, app: Repo, tmp_path: Path) -> None:
+    app.write("binary", bytes(range(256)) * 20)
+    app.commit(
+        **{"-dash": "x\n", "new\nline": "x\n", "moved from": "a\nb\nc\nd\n", "goes": "x\n", "run": "#!/bin/sh\n"}
+    )
+    app.commit(**{".gitignore": "*.log\n"})
+    app.write("deep/file", "not committed here\n")
+    done = """
+        cd /root/app && ! command -v git || exit 1
+        echo two >>-dash; echo y >"$(printf 'new\\nline')"; mv "moved from" "moved to"; rm goes; chmod +x run
+        head -c 3000 /dev/urandom >binary; echo new >with\\ space/new; ln -s ../run deep/link; echo x >stays.log
+    """
+    name = room.banger("run", top(app), "-d", *SMALL, check=True).stdout.strip()
+    patch = tmp_path / "changes.patch"
+    try:
+        room.banger("exec", name, "--", "sh", "-c", done, check=True)
+        stat = room.banger("vm", "workspace", "diff", name, "--stat", check=True)
+        assert "R moved from => moved to | 0" in stat.stdout and "M binary" in stat.stdout
+        said = room.banger("vm", "workspace", "export", name, "--output", str(patch), check=True)
+        assert "8 files changed since " in said.stderr
+        app.git("apply", str(patch))
+        app.git("add", "--all")
+        (app.top / "stays.log").write_text("x\n")
+        (tmp_path / "there").mkdir()
+        room.banger("cp", f"{name}:/root/app/.", str(tmp_path / "there"), check=True)
+        shutil.rmtree(tmp_path / "there" / ".git")
+        assert _tree(tmp_path / "there") == {**_tree(app.top), "stays.log": (False, b"x\n")}
+        assert room.banger("vm", "workspace", "prepare", name).stdout == "/root/app\n", "alike is no conflict"
+        assert "nothing changed since" in room.banger("vm", "workspace", "diff", name, check=True).stderr
+    finally:
+        room.banger("rm", name, check=True)
+
+
+def _tree(top: Path) -> dict[str, tuple[bool, bytes]]:
+    """Whether each file or link may be executed, and its content or target; ``.git`` apart."""
+    found = {}
+    for path in top.rglob("*"):
+        name = str(path.relative_to(top))
+        if path.is_symlink():
+            found[name] = (False, os.fsencode(path.readlink()))
+        elif path.is_file() and not name.startswith(".git/"):
+            found[name] = (bool(path.stat().st_mode & 0o100), path.read_bytes())
+    return found
+
+
+@pytest.mark.qemu
+def test_an_export_that_is_killed_leaves_no_file_and_the_next_one_no_copy(
+    room: Home, app: Repo, tmp_path: Path
+) -> None:
+    output = tmp_path / "out" / "changes.patch"
+    output.parent.mkdir()
+    copies = Path(room.paths.cache, "workspaces")
+    name = room.banger("run", top(app), "-d", *SMALL, check=True).stdout.strip()
+    try:
+        room.banger("exec", name, "--", "sh", "-c", "head -c 60000000 /dev/urandom >/root/app/large", check=True)
+        client = room.start("vm", "workspace", "export", name, "--output", str(output))
+        try:
+            while not list(copies.glob("export-*")):
+                assert client.poll() is None
+        finally:
+            client.kill()
+            client.communicate()
+        assert os.listdir(output.parent) == []
+        room.banger("vm", "workspace", "export", name, "--output", str(output), check=True)
+        assert os.listdir(output.parent) == [output.name] and output.stat().st_size > 60_000_000
+        assert not list(copies.glob("export-*"))
     finally:
         room.banger("rm", name, check=True)
 
