@@ -113,7 +113,7 @@ class Talking:
 
     def _spec(self, record: VmRecord, request: ExecVm) -> ExecSpec:
         config = self._parts.images.config(record.image_id)
-        return commands.exec_spec(request, config, record.env, commands.place(request, config, record.workspace))
+        return commands.exec_spec(request, config, record.env, record.workspace)
 
     async def exec(self, ref: str, request: ExecVm) -> GuestCommand:
         """Start a command; an ephemeral machine is held until it has ended. Raises what `Channel.exec` raises."""
