@@ -61,6 +61,8 @@ def _prepare(client: Client, vm: str, terminal: "Terminal") -> None:
         missing.advise(f"'banger vm workspace prepare {vm} PATH' imports one")
         raise missing
     if not workspace["complete"] or _moved(workspace) is not None:
+        from banger.cli import workspace as shown
         from banger.sdk import workspace as importing
 
-        importing.prepare(client, vm)
+        with shown.watched(vm, terminal) as watch:
+            importing.prepare(client, vm, watch=watch)

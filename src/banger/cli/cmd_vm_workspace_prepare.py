@@ -24,7 +24,8 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         if arguments.dry_run:
             shown.show(taken, workspace.place(taken, last), arguments.json, terminal)
             return 0
-        done = workspace.send(client, arguments.vm, taken, last, overwrite=arguments.overwrite)
+        with shown.watched(arguments.vm, terminal) as watch:
+            done = workspace.send(client, arguments.vm, taken, last, overwrite=arguments.overwrite, watch=watch)
     if arguments.json:
         terminal.document({"vm": arguments.vm, **{key: getattr(done, key) for key in done.__struct_fields__}})
         return 0

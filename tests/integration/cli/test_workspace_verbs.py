@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.home import Home
+from tests.integration.cli.terminal import OnTerminal
 from tests.integration.workspace.conftest import Repo
 
 SMALL = ("--image", "busybox", "--memory", "256M")
@@ -68,10 +69,19 @@ def test_a_detached_machine_has_it_and_takes_what_changes(room: Home, app: Repo)
         assert shown["workspace"]["path"] == "/root/app" and shown["workspace"]["source"] == top(app)
         assert "/root/app" in room.banger("ps", check=True).stdout
         assert f"/root/app from {top(app)} (main at {app.head[:12]})" in room.banger("vm", "show", name).stdout
+        terminal = OnTerminal(room, "vm", "workspace", "prepare", name)
+        terminal.expect(f"{name}: importing the files")
+        assert terminal.end() == 0
         app.write("deep/file", "edited again\n")
         (app.top / "Makefile").unlink()
-        again = room.banger("vm", "workspace", "prepare", name, "--json", check=True).json()
-        assert isinstance(again, dict) and again["complete"] and again["id"] != shown["workspace"]["id"]
+        ended = room.banger("vm", "workspace", "prepare", name, "--json", check=True)
+        again = ended.json()
+        assert (
+            not ended.stderr
+            and isinstance(again, dict)
+            and again["complete"]
+            and again["id"] != shown["workspace"]["id"]
+        )
         seen = room.banger("exec", name, "--", "sh", "-c", "cat /root/app/deep/file; ls /root/app", check=True).stdout
         assert seen == "edited again\ndeep\nwith space\n"
         room.banger("exec", name, "--", "sh", "-c", "echo theirs > /root/app/deep/file", check=True)

@@ -1,15 +1,17 @@
 """What arrives in a machine, of repositories of every kind."""
 
+import itertools
 import os
 import time
 from pathlib import Path
 
 import pytest
 
-from banger import errors
+from banger import Sandbox, errors
 from banger.sdk import workspace
+from banger.sdk.workspace import Sent
 from banger.workspace import git
-from tests.integration.workspace.conftest import Repo, Scene
+from tests.integration.workspace.conftest import VM, Repo, Scene
 
 
 def test_the_repository_arrives_as_a_real_one(scene: Scene, app: Repo) -> None:
@@ -300,3 +302,20 @@ def test_names_that_are_not_text_can_conflict_too(scene: Scene, app: Repo) -> No
     app.write(name, "ours")
     with pytest.raises(errors.WorkspaceConflict):
         scene.prepare()
+
+
+def test_how_far_it_is_is_told_stage_by_stage(scene: Scene, app: Repo) -> None:
+    app.commit(large="")
+    app.write("large", os.urandom(3 << 20))
+    told: list[Sent] = []
+    scene.prepare(app, watch=told.append)
+    assert [stage for stage, _ in itertools.groupby(each.stage for each in told)] == ["files", "history"]
+    for stage in ("files", "history"):
+        far = [each.done for each in told if each.stage == stage]
+        (total,) = {each.total for each in told if each.stage == stage}
+        assert far == sorted(far) and far[-1] == total
+    assert len({each.done for each in told if each.stage == "files"}) > 5
+    assert next(each.total for each in told) >= 3 << 20
+    told.clear()
+    Sandbox.existing(VM, client=scene.client).prepare(str(app.top), watch=told.append)
+    assert {each.total for each in told} == {0}, "there is nothing to send"
