@@ -51,15 +51,13 @@ def _moved(workspace: "dict[str, Any]") -> "str | None":
 
 
 def _prepare(client: Client, vm: str, terminal: "Terminal") -> None:
-    """Import what the host has now, unless the workspace has it already. Raises `errors.NotFound`: there is none."""
+    """Import what the host has now, unless the workspace has it already. Raises `errors.NoWorkspace`."""
     from banger import errors
     from banger.api import routes
 
     workspace = client.document(routes.VM_SHOW, vm).get("workspace")
     if workspace is None:
-        missing = errors.NotFound(kind="workspace", name=vm)
-        missing.advise(f"'banger vm workspace prepare {vm} PATH' imports one")
-        raise missing
+        raise errors.NoWorkspace(name=vm)
     if not workspace["complete"] or _moved(workspace) is not None:
         from banger.cli import workspace as shown
         from banger.sdk import workspace as importing

@@ -38,5 +38,5 @@ def _source(arguments: Namespace, last: Workspace | None) -> str:
     if arguments.path is not None:
         return os.path.abspath(str(arguments.path))
     if last is None:
-        raise errors.UsageError(detail=f"nothing was imported into {arguments.vm!r} yet: say which repository, as PATH")
+        raise errors.NoWorkspace(name=arguments.vm)
     return last.source

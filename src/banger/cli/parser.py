@@ -55,6 +55,10 @@ def parse(verb: Verb, words: "Sequence[str]") -> Namespace:
     if command and not verb.command:
         own, command = [*own, "--", *command], []
     values = _Reader(verb, own).read()
+    first = "".join(words[len(own) : len(own) + 1])
+    if verb.command == "required" and first.startswith("-") and first != "--":
+        detail = f"{first!r} stands where the command begins: options come before the machine's name"
+        raise banger.errors.UsageError(detail=detail)
     if verb.command == "required" and not command:
         raise banger.errors.UsageError(detail="say which command to run")
     for argument in verb.arguments:

@@ -103,8 +103,8 @@ def read(
     both before the whole has been judged. What the patch must not do raises; where it is not ``strict`` it is among
     the cautions, for who only looks at it.
 
-    Raises `errors.UnsafePatch`, `errors.NotFound` (no workspace; no such commit), `errors.NoSuchPath` (no repository),
-    `errors.CommandFailed` and what `Command` does.
+    Raises `errors.UnsafePatch`, `errors.NoWorkspace`, `errors.NotFound` (no such commit), `errors.NoSuchPath` (no
+    repository), `errors.CommandFailed` and what `Command` does.
     """
     question = _question(client, vm, base, path)
     bounds = limits or Limits()
@@ -151,8 +151,8 @@ def _question(client: Client, vm: str, base: str | None, path: str | None) -> _Q
     if base is not None and (not base or base.startswith(("-", ":")) or "\0" in base):
         raise errors.UsageError(detail=f"{base!r} is no commit's name")
     if record is None and path is None:
-        missing = errors.NotFound(kind="workspace", name=vm)
-        missing.advise("'banger vm workspace prepare' imports one; --guest-path names a repository that is there")
+        missing = errors.NoWorkspace(name=vm)
+        missing.advise("'banger vm workspace prepare' imports a repository; --guest-path names one that is there")
         raise missing
     bases: tuple[str, ...]
     if base is not None:

@@ -62,14 +62,14 @@ def prepare(
     What is left out is as in the last import, if there was one of the same repository. ``overwrite``: what has changed
     here and in the machine becomes as it is here. ``watch`` is called as it is sent.
 
-    Raises `errors.WorkspaceConflict`, `errors.WorkspaceBusy`, `errors.NoRepository`, `errors.GuestDiskFull` and what
-    `Client.vm_workspace` does.
+    Raises `errors.WorkspaceConflict`, `errors.WorkspaceBusy`, `errors.NoRepository`, `errors.NoWorkspace` (without
+    ``path``), `errors.GuestDiskFull` and what `Client.vm_workspace` does.
     """
     found = client.vm_show(vm)
     last = found.workspace
     if path is None:
         if last is None:
-            raise errors.UsageError(detail=f"nothing was imported into {found.name!r} yet: say which repository")
+            raise errors.NoWorkspace(name=found.name)
         path = last.source
     taken = again(path, last, untracked=untracked, branch=branch, start=start)
     return send(client, vm, taken, last, overwrite=overwrite, watch=watch)

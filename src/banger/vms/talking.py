@@ -163,10 +163,10 @@ class Talking:
             self._importing.discard(record.id)
 
     async def workspace_listing(self, ref: str) -> bytes:
-        """What the last import's client wrote down of it. Raises `errors.NotFound` where there was no import."""
+        """What the last import's client wrote down of it. Raises `errors.NoWorkspace`."""
         record = self._machines.find(ref)
         if record.workspace is None:
-            raise errors.NotFound(kind="workspace", name=record.name)
+            raise errors.NoWorkspace(name=record.name)
         return await asyncio.to_thread(workspaces.listing, self._parts.paths, record.id)
 
     async def _own(self, ref: str) -> tuple[VmRecord, Channel]:

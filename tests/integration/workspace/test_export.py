@@ -114,7 +114,7 @@ def test_another_repository_begins_from_its_own_head(guest: Path, tmp_path: Path
 
 
 def test_no_workspace(guest: Path) -> None:
-    with pytest.raises(errors.NotFound) as caught:
+    with pytest.raises(errors.NoWorkspace) as caught:
         export.text(client(Guest(None)), "vm")
     assert "--guest-path" in caught.value.advice
 

@@ -144,6 +144,10 @@ ended is left as it is.""",
             guest=True,
         ),
     ),
+    next=(
+        ("banger vm session wait web tests", "the session's end, and its status"),
+        ("banger exec --detach web make test", "the same without a name"),
+    ),
 )
 
 GROUPS = (SESSION,)
