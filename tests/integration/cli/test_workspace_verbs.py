@@ -150,7 +150,7 @@ def test_what_is_done_in_a_guest_without_git_comes_back_as_a_patch(room: Home, a
     app.commit(**{".gitignore": "*.log\n"})
     app.write("deep/file", "not committed here\n")
     done = """
-        cd /root/app && ! command -v git || exit 1
+        cd /root/app && ! command -v git && date -s "1999-01-01 00:00:00" || exit 1
         echo two >>-dash; echo y >"$(printf 'new\\nline')"; mv "moved from" "moved to"; rm goes; chmod +x run
         head -c 3000 /dev/urandom >binary; echo new >with\\ space/new; ln -s ../run deep/link; echo x >stays.log
     """

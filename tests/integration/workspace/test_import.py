@@ -127,6 +127,23 @@ def test_in_the_middle_of_a_conflict(scene: Scene, app: Repo) -> None:
     assert " M file" in guest.status()
 
 
+def test_in_the_middle_of_a_rebase(scene: Scene, app: Repo) -> None:
+    app.git("checkout", "-q", "-b", "other", "HEAD~2")
+    app.commit(file="other\n", mine="x\n")
+    app.git("rebase", "-q", "main", check=False)
+    assert (app.top / ".git" / "rebase-merge").is_dir() and "UU file" in app.status()
+    done = scene.prepare(app)
+    guest = scene.guest()
+    assert (done.branch, done.commit) == (None, app.head), "HEAD is detached while it goes on"
+    assert "<<<<<<<" in (guest.top / "file").read_text() and " M file" in guest.status()
+    assert "rebase" not in guest.git("status"), "which is the host's"
+    app.write("file", "both\n")
+    app.git("add", "file")
+    app.git("-c", "core.editor=true", "rebase", "--continue")
+    assert scene.prepare().branch == "other"
+    assert guest.status() == [] and guest.head == app.head and (guest.top / "mine").read_text() == "x\n"
+
+
 def test_a_worktree(scene: Scene, app: Repo) -> None:
     other = app.top.parent / "tree"
     app.git("worktree", "add", "-q", "-b", "side", str(other))
