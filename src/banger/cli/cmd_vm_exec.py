@@ -51,16 +51,9 @@ def _moved(workspace: "dict[str, Any]") -> "str | None":
 
 
 def _prepare(client: Client, vm: str, terminal: "Terminal") -> None:
-    """Import what the host has now, unless the workspace has it already. Raises `errors.NoWorkspace`."""
-    from banger import errors
-    from banger.api import routes
+    """Import what has changed on this host, in a commit or not. Raises what `banger.sdk.workspace.prepare` does."""
+    from banger.cli import workspace as shown
+    from banger.sdk import workspace as importing
 
-    workspace = client.document(routes.VM_SHOW, vm).get("workspace")
-    if workspace is None:
-        raise errors.NoWorkspace(name=vm)
-    if not workspace["complete"] or _moved(workspace) is not None:
-        from banger.cli import workspace as shown
-        from banger.sdk import workspace as importing
-
-        with shown.watched(vm, terminal) as watch:
-            importing.prepare(client, vm, watch=watch)
+    with shown.watched(vm, terminal) as watch:
+        importing.prepare(client, vm, watch=watch)

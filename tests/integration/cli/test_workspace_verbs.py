@@ -76,23 +76,26 @@ def test_a_detached_machine_has_it_and_takes_what_changes(room: Home, app: Repo)
         (app.top / "Makefile").unlink()
         ended = room.banger("vm", "workspace", "prepare", name, "--json", check=True)
         again = ended.json()
-        assert (
-            not ended.stderr
-            and isinstance(again, dict)
-            and again["complete"]
-            and again["id"] != shown["workspace"]["id"]
-        )
+        assert isinstance(again, dict) and again["complete"] and again["id"] != shown["workspace"]["id"]
+        assert not ended.stderr
         seen = room.banger("exec", name, "--", "sh", "-c", "cat /root/app/deep/file; ls /root/app", check=True).stdout
         assert seen == "edited again\ndeep\nwith space\n"
         room.banger("exec", name, "--", "sh", "-c", "echo theirs > /root/app/deep/file", check=True)
         app.write("deep/file", "ours\n")
         refused = room.banger("vm", "workspace", "prepare", name)
         assert refused.status == 4 and "deep/file" in refused.stderr and "--overwrite" in refused.stderr
+        assert room.banger("exec", "--auto-prepare", name, "--", "true").status == 125
         room.banger("exec", name, "--", "date", "-s", "2037-01-01 00:00:00", check=True)
         room.banger("vm", "workspace", "prepare", name, "--overwrite", check=True)
         room.banger("vm", "restart", name, check=True)
         assert room.banger("exec", name, "--", "cat", "/root/app/deep/file", check=True).stdout == "ours\n"
         assert room.banger("vm", "workspace", "prepare", name, check=True).stdout == "/root/app\n"
+        for content in ("an edit\n", "a commit\n"):
+            app.write("deep/file", content)
+            if content == "a commit\n":
+                app.commit()
+            assert room.banger("exec", "--auto-prepare", name, "--", "cat", "deep/file", check=True).stdout == content
+        assert room.banger("exec", name, "--", "cat", ".git/refs/heads/main", check=True).stdout.strip() == app.head
     finally:
         room.banger("rm", name, check=True)
 
