@@ -304,6 +304,16 @@ def test_a_repository_that_belongs_to_another_user(app: Repo, monkeypatch: pytes
     assert "belongs to another user" in failed.message and "safe.directory" in failed.advice
 
 
+@pytest.mark.root
+def test_a_repository_that_is_really_another_user_s(app: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/nonexistent")
+    monkeypatch.delenv("SUDO_UID", raising=False)
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    for path in (app.top, *app.top.rglob("*")):
+        os.chown(path, 65534, 65534, follow_symlinks=False)
+    assert "belongs to another user" in refusal(app.top).message
+
+
 def test_variables_of_a_hook_that_calls_us_count_for_nothing(app: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_DIR", "/nowhere")
     monkeypatch.setenv("GIT_INDEX_FILE", "/nowhere/index")
