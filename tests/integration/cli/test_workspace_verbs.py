@@ -216,6 +216,24 @@ def test_an_export_that_is_killed_leaves_no_file_and_the_next_one_no_copy(
 
 
 @pytest.mark.qemu
+def test_ctrl_c_in_the_middle_says_that_the_machine_stays(room: Home, app: Repo) -> None:
+    app.write("large", os.urandom(100 << 20))
+    app.git("add", "large")
+    client = room.start("run", top(app), "-d", "--name", "cut", *SMALL)
+    try:
+        while "incomplete" not in room.banger("ps", check=True).stdout:
+            assert client.poll() is None
+        client.send_signal(signal.SIGINT)
+        _, said = client.communicate(timeout=60)
+        assert client.returncode == 130
+        assert said.decode().endswith("cut goes on running without all of it; 'banger rm cut' deletes it\n")
+    finally:
+        client.kill()
+        client.communicate()
+        room.banger("rm", "cut", check=True)
+
+
+@pytest.mark.qemu
 def test_stop_and_delete_do_not_wait_for_an_import(room: Home, app: Repo) -> None:
     app.write("large", os.urandom(200 << 20))
     app.git("add", "large")
