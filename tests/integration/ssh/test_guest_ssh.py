@@ -104,8 +104,8 @@ def test_the_default_image(room: Home, tmp_path: Path) -> None:
     (source / "deep" / "file").write_text("by rsync\n")
     remote = ["-e", f"ssh -F {room.directory / 'ssh-config'}", f"--rsync-path={rsync_kit.bring(room, 'web', tmp_path)}"]
     copy = ["rsync", "-a", *remote, f"{source}/", "web.vm:/srv/site/"]
-    done = subprocess.run(copy, env=room.env, capture_output=True, timeout=180, check=False)
-    assert done.returncode == 0, done.stderr
+    copied = subprocess.run(copy, env=room.env, capture_output=True, timeout=180, check=False)
+    assert copied.returncode == 0, copied.stderr
     assert room.banger("exec", "web", "--", "cat", "/srv/site/deep/file", check=True).stdout == "by rsync\n"
     as_an_editor(room, "/srv/site", "deep/file", b"by rsync\n")
 

@@ -28,9 +28,10 @@ restart.""",
             "vm session start",
             "start a command in a machine, and return",
             description="""\
-Options come before the machine's name; everything after the name, or after --, is the command. Its name, or else its
-id, is printed. Without --stdin or --tty its stdin is /dev/null. With a name it can be asked for by that; one session
-that runs has it, and one that has ended loses it to the next. 'banger exec --detach' is the same without a name.""",
+The command begins at the first word behind the machine's name that is no option, or after --. The session's name, or
+else its id, is printed. Without --stdin or --tty its stdin is /dev/null. With a name it can be asked for by that; one
+session that runs has it, and one that has ended loses it to the next. 'banger exec --detach' is the same without a
+name.""",
             arguments=(
                 VM_ARGUMENT,
                 Argument("--name", "name of the session", metavar="NAME"),
