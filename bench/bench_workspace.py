@@ -7,12 +7,12 @@ BENCH_ROUNDS, and BENCH_FILES to another number of files in each of the 300 dire
 
 import itertools
 import os
-import re
 import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
+from tests import rsync_kit
 from tests.home import BANGER, Home
 
 from banger import proc
@@ -21,7 +21,6 @@ from bench.measure import Finding, Place, Subject, compare, interleave, program,
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 DIRECTORIES, FILES, EDITED = 300, int(os.environ.get("BENCH_FILES", "100")), 10
-KIT = "/root/kit"
 
 
 def git(top: Path, *words: str) -> None:
@@ -46,27 +45,12 @@ def repository(top: Path) -> Path:
     return top
 
 
-def rsync_kit(home: Home, name: str, scratch: Path) -> str:
-    """The host's rsync in a machine; what runs it there."""
-    binary = proc.find("rsync")
-    kit = scratch / "kit"
-    kit.mkdir()
-    libraries = re.findall(
-        r"(/\S+) \(0x", subprocess.run(["ldd", binary], capture_output=True, text=True, check=True).stdout
-    )
-    for each in (binary, *libraries):
-        shutil.copy(os.path.realpath(each), kit / os.path.basename(each))
-    home.banger("cp", str(kit), f"{name}:/root/", check=True)
-    loader = next(os.path.basename(each) for each in libraries if "ld-linux" in each)
-    return f"{KIT}/{loader} --library-path {KIT} {KIT}/rsync"
-
-
 def measure(place: Place) -> list[Finding]:
     home, scratch = place.home, place.scratch
     app = repository(scratch / "app")
     with machine(home, "--work-disk", "4G") as name:
         ssh = Ssh(home, name, scratch)
-        there = rsync_kit(home, name, scratch)
+        there = rsync_kit.bring(home, name, scratch)
         rounds = itertools.count()
 
         def clean(first: Subject) -> Subject:

@@ -159,6 +159,12 @@ class NoRepository(BangerError):
     hint = ""
 
 
+class NoWorkspace(BangerError):
+    code, http, exit_status = "no_workspace", 404, 3
+    template = "nothing was imported into {name!r} yet"
+    hint = "'banger vm workspace prepare {name} PATH' imports a repository"
+
+
 class RepositoryChanged(BangerError):
     code, http, exit_status = "repository_changed", 409, 4
     template = "{path} was changed on this host while it was imported"

@@ -10,8 +10,28 @@ LOGS = "/root/.cache/banger"
 MISE_PLACES = "/root/.local/bin:/usr/local/bin:/root/.local/share/mise/bin"
 """Where mise's own installers put it, besides what is in PATH."""
 
-PROBE = ("/bin/sh", "-c", f"PATH=$PATH:{MISE_PLACES} command -v mise >/dev/null 2>&1")
-"""Whether there is a mise."""
+SHIMS = "/root/.local/share/mise/shims"
+"""Where mise puts a program for each tool that it has installed, which runs the version of the directory it is in."""
+
+PROFILE = "/etc/profile.d/banger-tools.sh"
+"""What has login shells find them, whose /etc/profile sets PATH anew; commands are given it by the daemon."""
+
+_FOUND = f"""\
+# What mise has installed for a repository that banger brought.
+[ "$(id -u)" != 0 ] || PATH={SHIMS}:$PATH
+"""
+
+PREPARE = (
+    "/bin/sh",
+    "-c",
+    f"PATH=$PATH:{MISE_PLACES}\n"
+    "command -v mise >/dev/null 2>&1 || exit 1\n"
+    '[ ! -d "${1%/*}" ] || printf %s "$2" >"$1" || :',
+    "prepare",
+    PROFILE,
+    _FOUND,
+)
+"""Fails where there is no mise. Before any shell begins, and not with the rest in the background."""
 
 NO_MISE = 69
 """The status where there is no mise (EX_UNAVAILABLE); 1 means that something failed."""

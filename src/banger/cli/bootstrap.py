@@ -87,7 +87,7 @@ def _lacking(client: Client, name: str) -> str:
     if not client.document(routes.VM_SHOW, name)["nat"]:
         return "the machine does not reach the outside, which --nat lets it"
     try:
-        with client.vm_exec(name, {"argv": list(guest.PROBE), "cwd": "/"}) as command:
+        with client.vm_exec(name, {"argv": list(guest.PREPARE), "cwd": "/"}) as command:
             for _ in command:
                 pass
     except errors.CommandNotFound:

@@ -51,16 +51,9 @@ def _moved(workspace: "dict[str, Any]") -> "str | None":
 
 
 def _prepare(client: Client, vm: str, terminal: "Terminal") -> None:
-    """Import what the host has now, unless the workspace has it already. Raises `errors.NotFound`: there is none."""
-    from banger import errors
-    from banger.api import routes
+    """Import what has changed on this host, in a commit or not. Raises what `banger.sdk.workspace.prepare` does."""
+    from banger.cli import workspace as shown
+    from banger.sdk import workspace as importing
 
-    workspace = client.document(routes.VM_SHOW, vm).get("workspace")
-    if workspace is None:
-        missing = errors.NotFound(kind="workspace", name=vm)
-        missing.advise(f"'banger vm workspace prepare {vm} PATH' imports one")
-        raise missing
-    if not workspace["complete"] or _moved(workspace) is not None:
-        from banger.sdk import workspace as importing
-
-        importing.prepare(client, vm)
+    with shown.watched(vm, terminal) as watch:
+        importing.prepare(client, vm, watch=watch)

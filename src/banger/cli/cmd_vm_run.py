@@ -169,7 +169,7 @@ def _import(
     what, plan = taken
     try:
         workspace.bring(client, name, what, terminal)
-    except banger.errors.BangerError:
+    except (banger.errors.BangerError, KeyboardInterrupt):
         if not arguments.rm:
             terminal.say(f"{cell(name)} goes on running without all of it; 'banger rm {cell(name)}' deletes it", "dim")
         raise

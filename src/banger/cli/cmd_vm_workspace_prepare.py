@@ -24,7 +24,8 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         if arguments.dry_run:
             shown.show(taken, workspace.place(taken, last), arguments.json, terminal)
             return 0
-        done = workspace.send(client, arguments.vm, taken, last, overwrite=arguments.overwrite)
+        with shown.watched(arguments.vm, terminal) as watch:
+            done = workspace.send(client, arguments.vm, taken, last, overwrite=arguments.overwrite, watch=watch)
     if arguments.json:
         terminal.document({"vm": arguments.vm, **{key: getattr(done, key) for key in done.__struct_fields__}})
         return 0
@@ -37,5 +38,5 @@ def _source(arguments: Namespace, last: Workspace | None) -> str:
     if arguments.path is not None:
         return os.path.abspath(str(arguments.path))
     if last is None:
-        raise errors.UsageError(detail=f"nothing was imported into {arguments.vm!r} yet: say which repository, as PATH")
+        raise errors.NoWorkspace(name=arguments.vm)
     return last.source

@@ -19,6 +19,9 @@ machine that is gone afterwards. What is missing on the way, an image or a kerne
 EXAMPLES = (
     "banger run --rm -- uname -a          # one command in a machine of its own",
     "banger run                           # a shell",
+    "banger run . --name dev              # a shell in a machine that has the git repository here",
+    "banger exec dev -- make test         # a command there, from now on",
+    "banger vm workspace export dev | git apply    # what was changed there, here",
     "banger ps                            # what is there",
     "banger doctor                        # whether this host has what it takes",
 )

@@ -1,8 +1,8 @@
 """From words to values, by the row of the one verb that was chosen.
 
-Words after ``--`` are a guest command and are never looked at. A verb that requires a command also ends its own
-options at its first positional argument, as `docker exec` does: ``banger exec web ls -l``. One that passes its words
-on to another program does so too, and keeps the ``--`` among them.
+Words after ``--`` are a guest command and are never looked at. Of a verb that requires a command, it also begins at the
+first word behind the machine's name that is no option: ``banger exec web -it ls -l``. One that passes its words on to
+another program ends its own at the name, and keeps the ``--`` among them.
 
 Options are written as everywhere: ``--name X``, ``--name=X``, ``-n X``, ``-nX``, ``-it`` for ``-i -t``. They are never
 abbreviated, and may stand between positional arguments. A value may begin with a hyphen when it is a number or has a
@@ -20,20 +20,19 @@ if TYPE_CHECKING:
 def split(verb: Verb, words: "Sequence[str]") -> tuple[list[str], list[str]]:
     """The words that are banger's own, and those of the guest's command."""
     valued = {flag for each in verb.options if each.takes_value for flag in each.flags}
-    position = 0
+    position, named = 0, False
     while position < len(words):
         word = words[position]
         if word == "--":
             return list(words[:position]), list(words[position + 1 :])
         if word.startswith("-") and word != "-":
             position += 2 if word in valued or _ends_valued(word, valued) else 1
-        elif verb.command in ("required", "passed"):
-            rest = list(words[position + 1 :])
-            if verb.command == "passed":
-                return list(words[: position + 1]), rest
-            return list(words[: position + 1]), rest[1:] if rest[:1] == ["--"] else rest
+        elif named and verb.command == "required":
+            return list(words[:position]), list(words[position:])
+        elif verb.command == "passed":
+            return list(words[: position + 1]), list(words[position + 1 :])
         else:
-            position += 1
+            position, named = position + 1, True
     return list(words), []
 
 

@@ -68,7 +68,7 @@ def _after_verb(verb: Verb, before: Sequence[str], current: str, names: Names) -
             positionals.append(word)
     if awaited is not None:
         yield from _values(awaited, current, names)
-    elif verb.command in ("required", "passed") and positionals:
+    elif _command_begun(verb, positionals, current):
         return
     elif current.startswith("--") and "=" in current:
         flag, _, value = current.partition("=")
@@ -81,6 +81,13 @@ def _after_verb(verb: Verb, before: Sequence[str], current: str, names: Names) -
         yield "--help", "explain the verb"
     else:
         yield from _positional(verb, positionals, current, names)
+
+
+def _command_begun(verb: Verb, positionals: Sequence[str], current: str) -> bool:
+    """Whether a word is another program's already: behind the machine's name and no option, see `banger.cli.parser`."""
+    if verb.command == "required":
+        return len(positionals) > 1 or (len(positionals) == 1 and not current.startswith("-"))
+    return verb.command == "passed" and bool(positionals)
 
 
 def _positional(verb: Verb, typed: Sequence[str], current: str, names: Names) -> Iterator[Suggestion]:

@@ -1,8 +1,13 @@
 """The repository that ``vm run`` and ``vm workspace prepare`` take along: what is refused, listed and told of it."""
 
+import contextlib
 import stat
+import time
+from collections.abc import Iterator
 
 from banger import errors
+from banger.cli.durations import format_duration
+from banger.cli.progress import bar
 from banger.cli.terminal import Terminal, cell
 from banger.cli.verb import Namespace
 from banger.config.sizes import format_size
@@ -26,6 +31,9 @@ def taken(arguments: Namespace) -> Snapshot:
         raise
 
 
+REDRAWN = 0.1
+"""Seconds between two looks of a line."""
+
 place = workspace.place
 
 
@@ -37,8 +45,32 @@ def directory(what: Snapshot) -> str:
 
 def bring(client: Client, vm: str, what: Snapshot, terminal: Terminal) -> None:
     """Import into a machine that has just been made, and say what stays behind."""
-    workspace.send(client, vm, what)
+    with watched(vm, terminal) as watch:
+        workspace.send(client, vm, what, watch=watch)
     tell(what, terminal)
+
+
+@contextlib.contextmanager
+def watched(vm: str, terminal: Terminal) -> "Iterator[workspace.Watch | None]":
+    """What shows how far an import into a machine is, in a line on a terminal; there is none elsewhere."""
+    if not terminal.live:
+        yield None
+        return
+    began, shown = time.monotonic(), 0.0
+    terminal.rewrite(f"{cell(vm)}: importing")
+
+    def show(sent: workspace.Sent) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if now - shown >= REDRAWN or sent.done == sent.total:
+            shown = now
+            far = bar({"unit": "bytes", "done": sent.done, "total": sent.total})
+            terminal.rewrite(f"{cell(vm)}: importing the {sent.stage}{far}  {format_duration(now - began)}")
+
+    try:
+        yield show
+    finally:
+        terminal.clear()
 
 
 def tell(what: Snapshot, terminal: Terminal) -> None:

@@ -349,7 +349,7 @@ class Client:
             return decoder(Workspace)(reply.read())
 
     def vm_workspace_listing(self, ref: str) -> bytes:
-        """What the last import's client wrote down of it, and one that broke off. Raises `errors.NotFound`."""
+        """What the last import's client wrote down of it, and one that broke off. Raises `errors.NoWorkspace`."""
         return self.open(routes.VM_WORKSPACE_LISTING, ref).read()
 
     def vm_hold(self, ref: str) -> Reply:

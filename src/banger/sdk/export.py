@@ -7,7 +7,9 @@ be used before the whole has been read, which `save` and `text` see to.
 """
 
 import contextlib
+import errno
 import os
+import secrets
 import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -101,8 +103,8 @@ def read(
     both before the whole has been judged. What the patch must not do raises; where it is not ``strict`` it is among
     the cautions, for who only looks at it.
 
-    Raises `errors.UnsafePatch`, `errors.NotFound` (no workspace; no such commit), `errors.NoSuchPath` (no repository),
-    `errors.CommandFailed` and what `Command` does.
+    Raises `errors.UnsafePatch`, `errors.NoWorkspace`, `errors.NotFound` (no such commit), `errors.NoSuchPath` (no
+    repository), `errors.CommandFailed` and what `Command` does.
     """
     question = _question(client, vm, base, path)
     bounds = limits or Limits()
@@ -149,8 +151,8 @@ def _question(client: Client, vm: str, base: str | None, path: str | None) -> _Q
     if base is not None and (not base or base.startswith(("-", ":")) or "\0" in base):
         raise errors.UsageError(detail=f"{base!r} is no commit's name")
     if record is None and path is None:
-        missing = errors.NotFound(kind="workspace", name=vm)
-        missing.advise("'banger vm workspace prepare' imports one; --guest-path names a repository that is there")
+        missing = errors.NoWorkspace(name=vm)
+        missing.advise("'banger vm workspace prepare' imports a repository; --guest-path names one that is there")
         raise missing
     bases: tuple[str, ...]
     if base is not None:
@@ -230,19 +232,41 @@ def _replacing(file: str) -> Iterator[IO[bytes]]:
     if not os.path.isdir(directory):
         raise errors.NoSuchPath(kind="directory", path=directory)
     try:
-        descriptor, beside = tempfile.mkstemp(dir=directory, prefix=".banger-")
+        descriptor, beside = _fresh(directory)
     except PermissionError as error:
         raise errors.UsageError(detail=f"{directory}: you may not write there") from error
+    except OSError as error:
+        raise errors.from_os(error, directory) from error
     try:
         with open(descriptor, "wb") as output:
             yield output
             os.fchmod(descriptor, 0o666 & ~_umask())
+            output.flush()
+            beside = beside or _named(descriptor, directory)
         os.replace(beside, file)
     except BaseException as error:
-        os.unlink(beside)
+        if beside is not None:
+            os.unlink(beside)
         if isinstance(error, OSError):
             raise errors.from_os(error, file) from error
         raise
+
+
+def _fresh(directory: str) -> tuple[int, str | None]:
+    """A file in a directory: without a name where its file system has such, so that who is killed leaves nothing."""
+    try:
+        return os.open(directory, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600), None
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            raise
+        return tempfile.mkstemp(dir=directory, prefix=".banger-")
+
+
+def _named(descriptor: int, directory: str) -> str:
+    """Give a file of `_fresh` a name for the moment before it gets its own (open(2), O_TMPFILE)."""
+    beside = os.path.join(directory, f".banger-{secrets.token_hex(8)}")
+    os.link(f"/proc/self/fd/{descriptor}", beside, src_dir_fd=descriptor)  # which has it follow the first name
+    return beside
 
 
 def _umask() -> int:

@@ -25,9 +25,11 @@ from banger.text import printable
 if TYPE_CHECKING:
     from banger.api.operation import Operation
     from banger.api.vm import Health, Vm
+    from banger.api.workspace import Workspace
     from banger.sdk.export import Patch
     from banger.sdk.sessions import Sessions
     from banger.sdk.transport import Reply
+    from banger.sdk.workspace import Watch
 
 OUTPUT_LIMIT = 64 << 20
 
@@ -246,6 +248,34 @@ class Sandbox:
         from banger.sdk import files
 
         files.get(self.client, self.name, remote, local)
+
+    def prepare(
+        self,
+        path: str | None = None,
+        *,
+        untracked: bool | None = None,
+        branch: str | None = None,
+        start: str | None = None,
+        overwrite: bool = False,
+        watch: "Watch | None" = None,
+    ) -> "Workspace":
+        """Import the git repository that ``path`` is in, or what has changed of it since.
+
+        As `banger vm workspace prepare` does it. ``watch`` is called as it is sent. Raises what
+        `banger.sdk.workspace.prepare` does.
+        """
+        from banger.sdk import workspace
+
+        return workspace.prepare(
+            self.client,
+            self.name,
+            path,
+            untracked=untracked,
+            branch=branch,
+            start=start,
+            overwrite=overwrite,
+            watch=watch,
+        )
 
     def export(self, file: str | None = None, *, base: str | None = None, path: str | None = None) -> "Patch":
         """What was changed in the workspace, as a patch for ``git apply``: in ``file``, all or nothing, or in memory.

@@ -5,6 +5,7 @@ sends it. What makes a repository an archive is in `banger.workspace`.
 import os
 import tarfile
 import time
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from banger import errors
@@ -32,6 +33,19 @@ KEPT = b".git/refs/banger/replaced-"
 """What a branch of the machine's was before it was overwritten."""
 
 
+class Sent(NamedTuple):
+    """How far an import is."""
+
+    stage: str
+    """What is being sent: ``files`` or ``history``."""
+    done: int
+    total: int
+    """Bytes of that, on the wire: about as many as there will be."""
+
+
+Watch = Callable[[Sent], object]
+
+
 def prepare(
     client: Client,
     vm: str,
@@ -41,21 +55,24 @@ def prepare(
     branch: str | None = None,
     start: str | None = None,
     overwrite: bool = False,
+    watch: Watch | None = None,
 ) -> Workspace:
     """Import a repository into a machine that runs, or import again what has changed since.
 
     What is left out is as in the last import, if there was one of the same repository. ``overwrite``: what has changed
-    here and in the machine becomes as it is here. Raises `errors.WorkspaceConflict`, `errors.WorkspaceBusy`,
-    `errors.NoRepository`, `errors.GuestDiskFull` and what `Client.vm_workspace` does.
+    here and in the machine becomes as it is here. ``watch`` is called as it is sent.
+
+    Raises `errors.WorkspaceConflict`, `errors.WorkspaceBusy`, `errors.NoRepository`, `errors.NoWorkspace` (without
+    ``path``), `errors.GuestDiskFull` and what `Client.vm_workspace` does.
     """
     found = client.vm_show(vm)
     last = found.workspace
     if path is None:
         if last is None:
-            raise errors.UsageError(detail=f"nothing was imported into {found.name!r} yet: say which repository")
+            raise errors.NoWorkspace(name=found.name)
         path = last.source
     taken = again(path, last, untracked=untracked, branch=branch, start=start)
-    return send(client, vm, taken, last, overwrite=overwrite)
+    return send(client, vm, taken, last, overwrite=overwrite, watch=watch)
 
 
 def again(
@@ -83,10 +100,16 @@ def place(taken: Snapshot, last: Workspace | None = None) -> str:
 
 
 def send(
-    client: Client, vm: str, taken: Snapshot, last: Workspace | None = None, *, overwrite: bool = False
+    client: Client,
+    vm: str,
+    taken: Snapshot,
+    last: Workspace | None = None,
+    *,
+    overwrite: bool = False,
+    watch: Watch | None = None,
 ) -> Workspace:
     """Carry an import out. ``last`` is the workspace that the machine has by now. Raises as `prepare`."""
-    return _Import(client, vm, taken, last, overwrite).run()
+    return _Import(client, vm, taken, last, overwrite, watch).run()
 
 
 class _Wanted(NamedTuple):
@@ -97,7 +120,9 @@ class _Wanted(NamedTuple):
 
 
 class _Import:
-    def __init__(self, client: Client, vm: str, taken: Snapshot, last: Workspace | None, overwrite: bool) -> None:
+    def __init__(
+        self, client: Client, vm: str, taken: Snapshot, last: Workspace | None, overwrite: bool, watch: Watch | None
+    ) -> None:
         self._client = client
         self._vm = vm
         self._taken = taken
@@ -105,6 +130,7 @@ class _Import:
         self._base = last.id if last is not None else None
         self._last = last if last is not None and last.path == self._path else None
         self._overwrite = overwrite
+        self._watch = watch
         self._files: dict[bytes, listing.Blob] | None = None
 
     def run(self) -> Workspace:
@@ -132,8 +158,9 @@ class _Import:
         )
         top = os.fsencode(os.path.basename(self._path))
         room = os.path.join(Paths.from_environment().cache, "workspaces")
-        pieces = bundle.stream(self._taken, made, told, top, room, files, moved)
-        done = self._client.vm_workspace(self._vm, facts, pieces)
+        meter = _Meter(self._watch)
+        pieces = bundle.stream(self._taken, made, told, top, room, files, moved, meter.begin)
+        done = self._client.vm_workspace(self._vm, facts, meter.count(pieces) if self._watch else pieces)
         edited = edits.edited(self._taken)
         if edited:
             sent = [name for name in (*made.send, *made.remove) if not _of_git(name)]
@@ -263,6 +290,25 @@ class _Import:
         if made.stuck:
             failed.advise(f"{_called(made.stuck[0])} is a directory in the machine and a file here: remove it there")
         return failed
+
+
+class _Meter:
+    """Counts what has been taken of a stream, stage by stage."""
+
+    def __init__(self, watch: Watch | None) -> None:
+        self._watch = watch
+        self._now = Sent("files", 0, 0)
+
+    def begin(self, stage: str, total: int) -> None:
+        self._now = Sent(stage, 0, total)
+
+    def count(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            yield piece
+            stage, done, total = self._now
+            self._now = Sent(stage, min(done + len(piece), total), total)
+            if self._watch is not None:
+                self._watch(self._now)
 
 
 def _of_git(name: bytes) -> bool:

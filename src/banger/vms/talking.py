@@ -113,7 +113,7 @@ class Talking:
 
     def _spec(self, record: VmRecord, request: ExecVm) -> ExecSpec:
         config = self._parts.images.config(record.image_id)
-        return commands.exec_spec(request, config, record.env, commands.place(request, config, record.workspace))
+        return commands.exec_spec(request, config, record.env, record.workspace)
 
     async def exec(self, ref: str, request: ExecVm) -> GuestCommand:
         """Start a command; an ephemeral machine is held until it has ended. Raises what `Channel.exec` raises."""
@@ -163,10 +163,10 @@ class Talking:
             self._importing.discard(record.id)
 
     async def workspace_listing(self, ref: str) -> bytes:
-        """What the last import's client wrote down of it. Raises `errors.NotFound` where there was no import."""
+        """What the last import's client wrote down of it. Raises `errors.NoWorkspace`."""
         record = self._machines.find(ref)
         if record.workspace is None:
-            raise errors.NotFound(kind="workspace", name=record.name)
+            raise errors.NoWorkspace(name=record.name)
         return await asyncio.to_thread(workspaces.listing, self._parts.paths, record.id)
 
     async def _own(self, ref: str) -> tuple[VmRecord, Channel]:

@@ -7,7 +7,7 @@ noticed like an edit.
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -24,6 +24,9 @@ PIECE = 256 << 10
 HEAD, INDEX, CONFIG, SHALLOW = b".git/HEAD", b".git/index", b".git/config", b".git/shallow"
 STATE = (HEAD, INDEX, CONFIG)
 _GIT = b".git/"
+
+Stage = Callable[[str, int], object]
+"""Is told what comes next in a stream, and about how many bytes of it that will be."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,14 @@ def entries(moved: Moved) -> Listing:
 
 
 def stream(
-    source: Snapshot, plan: Plan, listing: bytes, top: bytes, room: str, files: Listing, moved: Moved | None
+    source: Snapshot,
+    plan: Plan,
+    listing: bytes,
+    top: bytes,
+    room: str,
+    files: Listing,
+    moved: Moved | None,
+    stage: Stage = lambda what, size: None,
 ) -> Iterator[bytes]:
     """The archive in pieces of about `PIECE`. ``files`` has an entry for every name of the plan's.
 
@@ -74,10 +84,11 @@ def stream(
         yield from held.put(tar.header(top + b"/" + name, 0, 0, 0, tar.REMOVED))
     yield from held.put(tar.header(top, 0o755, 0, int(time.time()), b"5"))
     plain = [name for name in plan.send if moved is None or name not in moved.files]
+    stage("files", sum(tar.BLOCK + files[name].size for name in plain))
     for name, content in snapshot.contents(source, plain):
         yield from _entry(held, top + b"/" + name, files[name], content)
     if moved is not None:
-        yield from _state(held, source, moved, top + b"/", room, files)
+        yield from _state(held, source, moved, top + b"/", room, files, stage)
     yield from held.put(tar.END)
     yield from held.rest()
 
@@ -101,16 +112,20 @@ def _entry(held: "_Pieces", name: bytes, entry: Entry, content: Iterator[bytes])
     yield from held.put(bytes(-entry.size % tar.BLOCK))
 
 
-def _state(held: "_Pieces", source: Snapshot, moved: Moved, top: bytes, room: str, files: Listing) -> Iterator[bytes]:
+def _state(
+    held: "_Pieces", source: Snapshot, moved: Moved, top: bytes, room: str, files: Listing, stage: Stage
+) -> Iterator[bytes]:
     now = int(time.time())
     for directory in (b".git/objects/pack", b".git/refs/heads"):
         yield from held.put(tar.header(top + directory, 0o755, 0, now, b"5"))
     if source.commit is not None:
         new = history.window(source.repository, source.commit)
         with history.packed(source.repository, room, source.commit, new, moved.since) as pack:
-            for suffix, file in ((b".pack", pack.objects), (b".idx", pack.places)):
+            both = ((b".pack", pack.objects), (b".idx", pack.places))
+            sizes = [os.fstat(file.fileno()).st_size for _, file in both]
+            stage("history", sum(sizes))
+            for (suffix, file), size in zip(both, sizes, strict=True):
                 name = top + b".git/objects/pack/" + pack.name.encode() + suffix
-                size = os.fstat(file.fileno()).st_size
                 yield from held.put(tar.header(name, 0o444, size, now))
                 yield from _copy(held, file, size)
         if moved.shallow:

@@ -13,6 +13,16 @@ NOTING = """\
 #!/bin/sh
 echo "$PWD: $*" >>/root/notes
 [ "$*" != "${REFUSED:-}" ] || { printf 'no \\033[31msuch version\\n' >&2; exit 1; }
+case $* in use*)
+    mkdir -p /root/.local/share/mise/shims
+    printf '#!/bin/sh\\necho "go of mise in $PWD"\\n' >/root/.local/share/mise/shims/go
+    chmod +x /root/.local/share/mise/shims/go;;
+esac
+"""
+DEBIANS_PROFILE = """\
+PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+export PATH
+for i in /etc/profile.d/*.sh; do . $i; done
 """
 ASKED = [f"/root/app: {words}" for words in ("trust /root/app", "install", "use --global go@1.22")]
 LOG = "/root/.cache/banger/bootstrap-app.log"
@@ -20,9 +30,11 @@ LOG = "/root/.cache/banger/bootstrap-app.log"
 
 @pytest.fixture(scope="module")
 def equipped(shared_room: Home, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """An image with such a mise, where mise's own installer puts it."""
+    """An image with such a mise, where mise's own installer puts it, and login shells that forget their PATH."""
     mise = guest_images.Tar().directory("root").directory("root/.local").directory("root/.local/bin")
-    layers = [guest_images.busybox_tar(), mise.file("root/.local/bin/mise", NOTING.encode(), 0o755).bytes()]
+    mise.file("root/.local/bin/mise", NOTING.encode(), 0o755)
+    mise.file("etc/profile", DEBIANS_PROFILE.encode()).directory("etc/profile.d")
+    layers = [guest_images.busybox_tar(), mise.bytes()]
     config = {"Cmd": ["/bin/sh"], "Env": ["PATH=/bin:/sbin"]}
     reference = guest_images.write_layout(tmp_path_factory.mktemp("mise"), layers, config=config)
     shared_room.banger("image", "pull", reference, "--name", "mise", check=True, timeout=300)
@@ -53,6 +65,9 @@ def test_a_detached_machine_has_its_tools_when_it_is_handed_over(room: Home, app
     assert "node" not in done.stderr, "what mise manages is no news"
     noted = room.banger("exec", "tools", "--", "cat", "/root/notes", check=True).stdout
     assert noted.splitlines() == ASKED
+    for words in (["exec", "tools", "--", "go", "version"], ["exec", "tools", "--", "sh", "-lc", "go version"]):
+        assert room.banger(*words, check=True).stdout == "go of mise in /root/app\n"
+    assert room.banger("exec", "-w", "/srv", "tools", "--", "go", check=True).stdout == "go of mise in /srv\n"
     logged = room.banger("exec", "tools", "--", "cat", LOG, check=True).stdout
     assert logged.endswith("all tools are there\n")
     room.banger("rm", "tools", check=True)
@@ -72,9 +87,9 @@ def test_what_fails_is_said_and_leaves_the_machine(room: Home, app: str) -> None
 @pytest.mark.qemu
 @pytest.mark.usefixtures("equipped")
 def test_a_shell_does_not_wait(room: Home, app: str) -> None:
-    typed = f"until grep -q 'tools are there' {LOG}; do sleep 0.1; done 2>/dev/null; cat /root/notes\n"
+    typed = f"until grep -q 'tools are there' {LOG}; do sleep 0.1; done 2>/dev/null; cat /root/notes; go\n"
     done = room.banger("run", app, "--rm", *SMALL, stdin=typed.encode(), check=True)
-    assert done.stdout.splitlines() == ASKED
+    assert done.stdout.splitlines() == [*ASKED, "go of mise in /root/app"]
     assert f"installing in the background: mise.toml, go 1.22 (go.mod); what it says is in {LOG}\n" in done.stderr
 
 

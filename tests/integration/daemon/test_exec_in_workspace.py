@@ -59,7 +59,7 @@ def test_an_import_again_needs_one_before(daemon: Daemon) -> None:
     daemon.make_at_rest("plain")
     status, _, said = banger(daemon, "exec", "--auto-prepare", "plain", "exit", "0")
     assert status == 125
-    assert "no workspace" in said
+    assert "nothing was imported into 'plain' yet" in said and "prepare plain PATH" in said
 
 
 def test_the_stream_tells_where_a_command_runs(machine: Daemon) -> None:

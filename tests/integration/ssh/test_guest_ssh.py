@@ -3,14 +3,16 @@
 import json
 import os
 import re
+import socket
 import stat
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests import guest_images
+from tests import guest_images, rsync_kit
 from tests.home import Home
 from tests.integration.worst.conftest import stocked_room
 
@@ -55,6 +57,25 @@ def private_files(home: Home) -> list[tuple[Path, int]]:
     return [(each, stat.S_IMODE(each.stat().st_mode)) for each in found]
 
 
+def as_an_editor(room: Home, directory: str, name: str, content: bytes) -> None:
+    """An editor's remote mode: a server behind a shell without a terminal, and connections to it by the same way."""
+    server = "import http.server as s; s.test(s.SimpleHTTPRequestHandler, port=8321, bind='127.0.0.1')"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    argv = ["ssh", "-F", str(room.directory / "ssh-config"), "-T", "-L", f"{port}:127.0.0.1:8321", "web.vm", "bash"]
+    with subprocess.Popen(argv, env=room.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as editor:
+        assert editor.stdin is not None and editor.stdout is not None
+        try:
+            editor.stdin.write(f'cd {directory} && exec python3 -u -c "{server}" 2>&1\n'.encode())
+            editor.stdin.flush()
+            assert b"Serving HTTP" in editor.stdout.readline()
+            for _ in range(2):
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/{name}", timeout=60) as reply:
+                    assert reply.read() == content
+        finally:
+            editor.terminate()
+
+
 def test_the_default_image(room: Home, tmp_path: Path) -> None:
     room.banger("run", *MACHINE, "--nat", check=True, timeout=400)
     included(room)
@@ -77,6 +98,16 @@ def test_the_default_image(room: Home, tmp_path: Path) -> None:
     assert back.read_bytes() == sent.read_bytes()
     piped = host(room, "ssh", "web.vm", "cat >/srv/piped; wc -c </srv/piped; exit 3", stdin=sent.read_bytes())
     assert (piped.returncode, piped.stdout) == (3, b"2097152\n")
+
+    source = tmp_path / "site"
+    (source / "deep").mkdir(parents=True)
+    (source / "deep" / "file").write_text("by rsync\n")
+    remote = ["-e", f"ssh -F {room.directory / 'ssh-config'}", f"--rsync-path={rsync_kit.bring(room, 'web', tmp_path)}"]
+    copy = ["rsync", "-a", *remote, f"{source}/", "web.vm:/srv/site/"]
+    copied = subprocess.run(copy, env=room.env, capture_output=True, timeout=180, check=False)
+    assert copied.returncode == 0, copied.stderr
+    assert room.banger("exec", "web", "--", "cat", "/srv/site/deep/file", check=True).stdout == "by rsync\n"
+    as_an_editor(room, "/srv/site", "deep/file", b"by rsync\n")
 
     room.banger("exec", "web", "--", "useradd", "-m", "-s", "/bin/bash", "dev", check=True)
     assert room.banger("ssh", "dev@web", "-q", "--", "id", "-un").stdout == "dev\n"

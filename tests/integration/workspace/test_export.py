@@ -1,5 +1,6 @@
 """The library's end of an export: what it asks, what it makes of the answer, and what is on this host afterwards."""
 
+import errno
 import os
 import stat
 import subprocess
@@ -113,7 +114,7 @@ def test_another_repository_begins_from_its_own_head(guest: Path, tmp_path: Path
 
 
 def test_no_workspace(guest: Path) -> None:
-    with pytest.raises(errors.NotFound) as caught:
+    with pytest.raises(errors.NoWorkspace) as caught:
         export.text(client(Guest(None)), "vm")
     assert "--guest-path" in caught.value.advice
 
@@ -154,7 +155,17 @@ def test_an_answer_that_does_not_begin_as_it_should(answer: bytes) -> None:
         export.text(client(Guest(workspace, Said(answer))), "vm")
 
 
-def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unnamed", [True, False], ids=["a file system with unnamed files", "one without"])
+def test_a_file_is_written_whole_or_not_at_all(unnamed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = os.open
+
+    def refuse(path: str, flags: int, *rest: int) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "no such files here")
+        return plain(path, flags, *rest)
+
+    if not unnamed:
+        monkeypatch.setattr(os, "open", refuse)
     target = tmp_path / "patch"
     export.save(answering(added("x")), "vm", str(target))
     assert target.read_bytes() == added("x")

@@ -1,15 +1,17 @@
 """What arrives in a machine, of repositories of every kind."""
 
+import itertools
 import os
 import time
 from pathlib import Path
 
 import pytest
 
-from banger import errors
+from banger import Sandbox, errors
 from banger.sdk import workspace
+from banger.sdk.workspace import Sent
 from banger.workspace import git
-from tests.integration.workspace.conftest import Repo, Scene
+from tests.integration.workspace.conftest import VM, Repo, Scene
 
 
 def test_the_repository_arrives_as_a_real_one(scene: Scene, app: Repo) -> None:
@@ -123,6 +125,23 @@ def test_in_the_middle_of_a_conflict(scene: Scene, app: Repo) -> None:
     guest = scene.guest()
     assert "<<<<<<<" in (guest.top / "file").read_text() and guest.head == app.head
     assert " M file" in guest.status()
+
+
+def test_in_the_middle_of_a_rebase(scene: Scene, app: Repo) -> None:
+    app.git("checkout", "-q", "-b", "other", "HEAD~2")
+    app.commit(file="other\n", mine="x\n")
+    app.git("rebase", "-q", "main", check=False)
+    assert (app.top / ".git" / "rebase-merge").is_dir() and "UU file" in app.status()
+    done = scene.prepare(app)
+    guest = scene.guest()
+    assert (done.branch, done.commit) == (None, app.head), "HEAD is detached while it goes on"
+    assert "<<<<<<<" in (guest.top / "file").read_text() and " M file" in guest.status()
+    assert "rebase" not in guest.git("status"), "which is the host's"
+    app.write("file", "both\n")
+    app.git("add", "file")
+    app.git("-c", "core.editor=true", "rebase", "--continue")
+    assert scene.prepare().branch == "other"
+    assert guest.status() == [] and guest.head == app.head and (guest.top / "mine").read_text() == "x\n"
 
 
 def test_a_worktree(scene: Scene, app: Repo) -> None:
@@ -285,6 +304,16 @@ def test_a_repository_that_belongs_to_another_user(app: Repo, monkeypatch: pytes
     assert "belongs to another user" in failed.message and "safe.directory" in failed.advice
 
 
+@pytest.mark.root
+def test_a_repository_that_is_really_another_user_s(app: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/nonexistent")
+    monkeypatch.delenv("SUDO_UID", raising=False)
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    for path in (app.top, *app.top.rglob("*")):
+        os.chown(path, 65534, 65534, follow_symlinks=False)
+    assert "belongs to another user" in refusal(app.top).message
+
+
 def test_variables_of_a_hook_that_calls_us_count_for_nothing(app: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_DIR", "/nowhere")
     monkeypatch.setenv("GIT_INDEX_FILE", "/nowhere/index")
@@ -300,3 +329,20 @@ def test_names_that_are_not_text_can_conflict_too(scene: Scene, app: Repo) -> No
     app.write(name, "ours")
     with pytest.raises(errors.WorkspaceConflict):
         scene.prepare()
+
+
+def test_how_far_it_is_is_told_stage_by_stage(scene: Scene, app: Repo) -> None:
+    app.commit(large="")
+    app.write("large", os.urandom(3 << 20))
+    told: list[Sent] = []
+    scene.prepare(app, watch=told.append)
+    assert [stage for stage, _ in itertools.groupby(each.stage for each in told)] == ["files", "history"]
+    for stage in ("files", "history"):
+        far = [each.done for each in told if each.stage == stage]
+        (total,) = {each.total for each in told if each.stage == stage}
+        assert far == sorted(far) and far[-1] == total
+    assert len({each.done for each in told if each.stage == "files"}) > 5
+    assert next(each.total for each in told) >= 3 << 20
+    told.clear()
+    Sandbox.existing(VM, client=scene.client).prepare(str(app.top), watch=told.append)
+    assert {each.total for each in told} == {0}, "there is nothing to send"

@@ -31,6 +31,9 @@ def test_reads_values_of_every_kind() -> None:
         (["--env=A=1", "web", "env"], ["--env=A=1", "web"], ["env"]),
         (["-iw/srv", "web", "pwd"], ["-iw/srv", "web"], ["pwd"]),
         (["-i", "--", "web"], ["-i"], ["web"]),
+        (["web", "-it", "bash", "-l"], ["web", "-it"], ["bash", "-l"]),
+        (["web", "-w", "/srv", "--auto-prepare", "--", "-odd"], ["web", "-w", "/srv", "--auto-prepare"], ["-odd"]),
+        (["web", "-w", "/srv"], ["web", "-w", "/srv"], []),
         ([], [], []),
     ],
 )
@@ -40,6 +43,7 @@ def test_splits_a_guest_command_off(words: list[str], own: list[str], command: l
 
 def test_help_of_a_guest_command_is_not_ours() -> None:
     assert not parser.asks_for_help(parser.split(EXEC, ["web", "ls", "--help"])[0])
+    assert parser.asks_for_help(parser.split(EXEC, ["web", "--help"])[0])
     assert parser.asks_for_help(parser.split(EXEC, ["--help"])[0])
 
 

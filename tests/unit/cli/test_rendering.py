@@ -6,8 +6,10 @@ from banger import errors
 from banger.cli import failures, progress
 from banger.cli.cmd_vm_logs import Filter
 from banger.cli.progress import Display, bar
-from banger.cli.terminal import Terminal
+from banger.cli.terminal import CLEAR_LINE, Terminal
+from banger.cli.workspace import watched
 from banger.sdk.change import Change
+from banger.sdk.workspace import Sent
 
 Capture = pytest.CaptureFixture[str]
 EVIL = "\x1b]0;owned\x07\x1b[2Jname\r\n\u202e"
@@ -73,6 +75,20 @@ def test_without_a_terminal_only_what_takes_long_is_told(capsys: Capture, monkey
     display.show(change(stage="slow", progress=progress_of(1, 2)))
     _out, err = capsys.readouterr()
     assert err == "web: slow\n"
+
+
+def test_how_far_an_import_is_is_shown_on_a_terminal_alone(capsys: Capture) -> None:
+    terminal = Terminal()
+    terminal.live = True
+    with watched("web", terminal) as watch:
+        assert watch is not None
+        watch(Sent("files", 2 << 20, 2 << 20))
+    _out, err = capsys.readouterr()
+    assert f"web: importing the files  [{'#' * 24}] 2 MiB of 2 MiB  0" in err and err.endswith(CLEAR_LINE)
+    terminal.live = False
+    with watched("web", terminal) as watch:
+        assert watch is None
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(

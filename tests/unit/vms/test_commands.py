@@ -7,6 +7,7 @@ from banger import errors
 from banger.api.image import ImageConfig
 from banger.api.vm import ExecVm
 from banger.api.workspace import Workspace
+from banger.bootstrap.guest import SHIMS
 from banger.vms import commands
 
 CONFIG = ImageConfig(
@@ -74,6 +75,16 @@ def test_root_s_commands_run_in_the_workspace() -> None:
         assert commands.place(request, plain, WORKSPACE) == WORKSPACE
     spec = commands.exec_spec(request, plain, {}, WORKSPACE)
     assert (spec.cwd, spec.argv) == ("/root/app", commands.LOGIN_SHELL)
+
+
+def test_root_s_commands_find_the_tools_of_a_repository_before_the_image_s() -> None:
+    image = ImageConfig(env=["PATH=/image"])
+    for request in (ExecVm(argv=["go"]), ExecVm(argv=["go"], cwd="/opt"), ExecVm(argv=["go"], user="root:wheel")):
+        assert commands.exec_spec(request, image, {}, WORKSPACE).env["PATH"] == f"{SHIMS}:/image"
+    assert commands.exec_spec(request, ImageConfig(), {}, WORKSPACE).env["PATH"].startswith(f"{SHIMS}:/usr/local/sbin:")
+    assert commands.exec_spec(request, image, {}).env["PATH"] == "/image"
+    assert commands.exec_spec(ExecVm(argv=["go"], user="worker"), image, {}, WORKSPACE).env["PATH"] == "/image"
+    assert commands.exec_spec(ExecVm(argv=["go"], env={"PATH": "/x"}), image, {}, WORKSPACE).env["PATH"] == "/x"
 
 
 def test_others_do_not_and_neither_does_who_names_a_place() -> None:

@@ -28,9 +28,10 @@ restart.""",
             "vm session start",
             "start a command in a machine, and return",
             description="""\
-Options come before the machine's name; everything after the name, or after --, is the command. Its name, or else its
-id, is printed. Without --stdin or --tty its stdin is /dev/null. With a name it can be asked for by that; one session
-that runs has it, and one that has ended loses it to the next. 'banger exec --detach' is the same without a name.""",
+The command begins at the first word behind the machine's name that is no option, or after --. The session's name, or
+else its id, is printed. Without --stdin or --tty its stdin is /dev/null. With a name it can be asked for by that; one
+session that runs has it, and one that has ended loses it to the next. 'banger exec --detach' is the same without a
+name.""",
             arguments=(
                 VM_ARGUMENT,
                 Argument("--name", "name of the session", metavar="NAME"),
@@ -70,7 +71,7 @@ shown in an escaped form; a pipe gets the bytes as they are.""",
                 VM_ARGUMENT,
                 _SESSION,
                 Argument("-f/--follow", "go on until the session ends", kind="flag"),
-                Argument("--stream", "only this stream", metavar="stdout|stderr"),
+                Argument("--stream", "only this stream", metavar="STREAM", choices=("stdout", "stderr")),
                 Argument("--tail", "only the last lines", kind="count", metavar="N"),
             ),
             examples=("banger vm session logs web server", "banger vm session logs -f --tail 20 web server"),
@@ -143,6 +144,10 @@ ended is left as it is.""",
             examples=("banger vm session wait web tests",),
             guest=True,
         ),
+    ),
+    next=(
+        ("banger vm session wait web tests", "the session's end, and its status"),
+        ("banger exec --detach web make test", "the same without a name"),
     ),
 )
 

@@ -248,9 +248,9 @@ to ask on it takes --force.""",
             "vm exec",
             "run a command in a machine",
             description=f"""\
-Options for banger come before the machine's name; everything after the name, or after --, is the command. With
---detach the command goes on after banger has returned, as a session whose id is printed: 'banger vm session' has the
-verbs for it. Where a repository was imported ('banger vm workspace'), root's commands run in it unless --workdir says
+The command begins at the first word behind the machine's name that is no option, or after --. With --detach it goes on
+after banger has returned, as a session whose id is printed: 'banger vm session' has the verbs for it. Where a
+repository was imported ('banger vm workspace'), root's commands run in it unless --workdir says
 otherwise; when this host's is at another commit by now, that is said on stderr.
 
 {STATUS}""",
@@ -262,7 +262,7 @@ otherwise; when this host's is at another commit by now, that is said on stderr.
                 Argument("-d/--detach", "start the command as a session, print its id, and return", kind="flag"),
                 Argument(
                     "--auto-prepare",
-                    "import again first, where this host's repository is at another commit",
+                    "import first what has changed here, as 'banger vm workspace prepare' does",
                     kind="flag",
                 ),
                 Argument("--json", "print one JSON document: result and output", kind="flag"),
@@ -270,6 +270,7 @@ otherwise; when this host's is at another commit by now, that is said on stderr.
             examples=(
                 "banger exec web -- ls -l /srv",
                 "banger exec -it web bash",
+                "banger exec --auto-prepare web -- make test    # with what was edited here meanwhile",
                 "tar c . | banger exec -i -w /srv web tar x",
             ),
             aliases=("exec",),
