@@ -1,9 +1,13 @@
-"""What carries a plan out in a machine: one shell program, which every image with a shell can run.
+"""What carries a plan out in a machine: two shell programs, which every image with a shell can run.
 
-It takes what it works on as arguments, so that nothing of a repository's ever becomes its text. Best effort: what fails
-is told and the next is tried. What it says goes to the log, and to whoever waits.
+They take what they work on as arguments, so that nothing of a repository's or a profile's ever becomes their text.
+Tools are best effort: what fails is told and the next is tried, and what that says goes to a log, and to whoever waits.
+Packages are all there in the end, or their program fails.
 """
 
+from collections.abc import Sequence
+
+from banger.bootstrap import distribution
 from banger.bootstrap.plan import Plan
 
 LOGS = "/root/.cache/banger"
@@ -13,8 +17,8 @@ MISE_PLACES = "/root/.local/bin:/usr/local/bin:/root/.local/share/mise/bin"
 PROBE = ("/bin/sh", "-c", f"PATH=$PATH:{MISE_PLACES} command -v mise >/dev/null 2>&1")
 """Whether there is a mise."""
 
-NO_MISE = 69
-"""The status where there is no mise (EX_UNAVAILABLE); 1 means that something failed."""
+NO_TOOL = 69
+"""The status where there is nothing to install with (EX_UNAVAILABLE); 1 means that something failed."""
 
 SCRIPT = f"""\
 directory=$1 log=$2 install=$3
@@ -36,13 +40,35 @@ work() {{
     if [ "$failed" = 0 ]; then echo "all tools are there"; else echo "not all tools are there"; fi
     return "$failed"
 }}
-command -v mise >/dev/null 2>&1 || exit {NO_MISE}
+command -v mise >/dev/null 2>&1 || exit {NO_TOOL}
 umask 077
 mkdir -p "${{log%/*}}" && : >"$log" || exit 1
 exec 4>&1
 status=$({{ {{ work "$@" 4>&-; echo $? >&3; }} 2>&1 | tee "$log" >&4; }} 3>&1)
 exit "$status"
 """
+
+STEP = "+ "
+"""What a line begins with that says what is done next."""
+
+PACKAGES_SCRIPT = f"""\
+exec </dev/null 2>&1
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin DEBIAN_FRONTEND=noninteractive
+export PATH DEBIAN_FRONTEND
+{distribution.install_script()}\
+[ "$tool" ] || exit {NO_TOOL}
+for each in "$@"; do
+    shift
+    present "$each" || set -- "$@" "$each"
+done
+if [ "$#" -gt 0 ]; then
+    echo "{STEP}$tool: $*"
+    add "$@" || exit 1
+    sync
+fi
+echo "all packages are there"
+"""
+"""Its output is no log's as well: a service that a package starts would keep the pipe to it open for good."""
 
 
 def log(name: str) -> str:
@@ -51,6 +77,11 @@ def log(name: str) -> str:
 
 
 def command(plan: Plan, directory: str, name: str) -> list[str]:
-    """What carries the plan out for the repository at ``directory``."""
+    """What carries out the plan's part of mise's, for the repository at ``directory``."""
     steps = [f"{each.tool}@{each.version}" for each in plan.steps]
     return ["/bin/sh", "-c", SCRIPT, "bootstrap", directory, log(name), "yes" if plan.managed else "no", *steps]
+
+
+def packages_command(names: Sequence[str]) -> list[str]:
+    """What installs those packages that are not there; it is root's."""
+    return ["/bin/sh", "-c", PACKAGES_SCRIPT, "packages", *names]
