@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from banger.bootstrap.distribution import TOOLS
 from banger.paths import PROJECT
-from tests import fakes, guest_images
+from tests import debian_archive, fakes, guest_images
 from tests.home import Home, make_home, passable
 from tests.installation import agent
 from tests.integration.workspace.conftest import Repo
@@ -221,3 +222,19 @@ def test_who_interrupts_it_is_told_what_stays(guest: Guest) -> None:
     assert b"one goes on running without all of it" in said
     assert guest.machines() == ["one"]
     until(lambda: gone(int(pid.read_text())))
+
+
+@pytest.mark.qemu
+def test_apt_installs_what_a_debian_lacks_and_takes_no_name_for_an_expression(stocked: Home, tmp_path: Path) -> None:
+    """A real guest; its archive comes with it."""
+    debian_archive.flat(tmp_path / "archive", "/root/archive")
+    os.makedirs(stocked.paths.config, exist_ok=True)
+    Path(stocked.paths.config_file).write_text(
+        f"[[file_sync]]\nhost = '{tmp_path}/archive'\nguest = '~/archive'\n"
+        "[profile.a]\npackages = ['bash', 'tiny-tool']\nenv.APT_CONFIG = '/root/archive/apt.conf'\n"
+    )
+    command = f"tiny-tool; {TOOLS[0].install} tiny.tool"
+    done = stocked.banger("run", "--rm", "--memory", "512M", "--profile", "a", "--", "sh", "-c", command)
+    assert "  + apt-get: tiny-tool\n" in done.stderr and "  all packages are there\n" in done.stderr
+    assert done.stdout.startswith("tiny\n")
+    assert done.status == 100 and "Unable to locate package tiny.tool" in done.stderr
