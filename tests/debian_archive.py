@@ -67,6 +67,17 @@ def make(directory: Path) -> Archive:
     return Archive(f"copy:{directory}", str(directory / "archive.gpg"))
 
 
+def flat(directory: Path, place: str) -> None:
+    """One package that nobody has signed, `TOOL`, and an apt.conf for who has the directory at ``place``."""
+    directory.mkdir()
+    stanza = _package(directory, TOOL, "Section: misc", _fill_said)
+    (directory / "Packages").write_text(stanza.replace("Filename: pool/", "Filename: ./"))
+    (directory / "sources.list").write_text(f"deb [trusted=yes] file:{place} ./\n")
+    (directory / "apt.conf").write_text(
+        f'Dir::Etc::sourcelist "{place}/sources.list";\nDir::Etc::sourceparts "/dev/null";\n'
+    )
+
+
 def left(operations: Operations) -> list[str]:
     """Directories that mmdebstrap worked in, for the latest changes on record, and that are still there."""
     tasks = [task for each in operations.ended()[:10] for task in operations.tasks(each.id)]
@@ -93,6 +104,12 @@ def _package(pool: Path, name: str, more: str, fill: Callable[[Path], None]) -> 
 def _fill_tool(tree: Path) -> None:
     (tree / "DEBIAN/postinst").write_text(POSTINST)
     (tree / "DEBIAN/postinst").chmod(0o755)
+
+
+def _fill_said(tree: Path) -> None:
+    (tree / "usr/bin").mkdir(parents=True)
+    (tree / "usr/bin" / TOOL).write_text("#!/bin/sh\necho tiny\n")
+    (tree / "usr/bin" / TOOL).chmod(0o755)
 
 
 def _fill_root(tree: Path) -> None:

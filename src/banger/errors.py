@@ -522,6 +522,14 @@ class CommandFailed(BangerError):
     hint = ""
 
 
+class PackagesFailed(BangerError):
+    """``reason`` is the last of what the machine said, or what it lacks; printable."""
+
+    code, http, exit_status = "packages_failed", 422, 125
+    template = "the packages could not be installed: {reason}"
+    hint = "what the package manager said is above; --no-bootstrap does without packages and tools"
+
+
 class SessionEnded(BangerError):
     code, http, exit_status = "session_ended", 409, 4
     template = "the session {name!r} has ended"

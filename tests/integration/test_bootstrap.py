@@ -83,7 +83,7 @@ def test_without_files_of_mise_only_the_pins_are_installed(shell: str, tmp_path:
 @pytest.mark.parametrize("shell", SHELLS)
 def test_where_there_is_no_mise_that_is_the_status(shell: str, tmp_path: Path) -> None:
     done, asked, log = carry_out(shell, tmp_path, FILES, mise=False)
-    assert (done.returncode, done.stdout, asked) == (guest.NO_MISE, "", [])
+    assert (done.returncode, done.stdout, asked) == (guest.NO_TOOL, "", [])
     assert not log.exists()
 
 

@@ -68,14 +68,14 @@ _DOCUMENTS = st.lists(_LINES, max_size=7).flatmap(
 
 
 def keys_of(value: object, place: Key = ()) -> set[Key]:
-    """Every key that a parsed document has, and every table of an array."""
+    """Every key that a parsed document has, and every value of an array."""
     found: set[Key] = set()
     if isinstance(value, dict):
         for name, each in value.items():
             found |= {(*place, name)} | keys_of(each, (*place, name))
     elif isinstance(value, list):
         for number, each in enumerate(value):
-            found |= keys_of(each, (*place, number)) | ({(*place, number)} if isinstance(each, dict) else set())
+            found |= {(*place, number)} | keys_of(each, (*place, number))
     return found
 
 

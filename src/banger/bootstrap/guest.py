@@ -1,9 +1,13 @@
-"""What carries a plan out in a machine: one shell program, which every image with a shell can run.
+"""What carries a plan out in a machine: two shell programs, which every image with a shell can run.
 
-It takes what it works on as arguments, so that nothing of a repository's ever becomes its text. Best effort: what fails
-is told and the next is tried. What it says goes to the log, and to whoever waits.
+They take what they work on as arguments, so that nothing of a repository's or a profile's ever becomes their text.
+Tools are best effort: what fails is told and the next is tried, and what that says goes to a log, and to whoever waits.
+Packages are all there in the end, or their program fails.
 """
 
+from collections.abc import Sequence
+
+from banger.bootstrap import distribution
 from banger.bootstrap.plan import Plan
 
 LOGS = "/root/.cache/banger"
@@ -33,8 +37,8 @@ PREPARE = (
 )
 """Fails where there is no mise. Before any shell begins, and not with the rest in the background."""
 
-NO_MISE = 69
-"""The status where there is no mise (EX_UNAVAILABLE); 1 means that something failed."""
+NO_TOOL = 69
+"""The status where there is nothing to install with (EX_UNAVAILABLE); 1 means that something failed."""
 
 SCRIPT = f"""\
 directory=$1 log=$2 install=$3
@@ -56,13 +60,45 @@ work() {{
     if [ "$failed" = 0 ]; then echo "all tools are there"; else echo "not all tools are there"; fi
     return "$failed"
 }}
-command -v mise >/dev/null 2>&1 || exit {NO_MISE}
+command -v mise >/dev/null 2>&1 || exit {NO_TOOL}
 umask 077
 mkdir -p "${{log%/*}}" && : >"$log" || exit 1
 exec 4>&1
 status=$({{ {{ work "$@" 4>&-; echo $? >&3; }} 2>&1 | tee "$log" >&4; }} 3>&1)
 exit "$status"
 """
+
+STEP = "+ "
+"""What a line begins with that says what is done next."""
+
+SETTLING = 300
+"""So many seconds a systemd may take to mount /tmp and to empty it, which package managers keep files in."""
+
+PACKAGES_SCRIPT = f"""\
+exec </dev/null 2>&1
+init=$1
+shift
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin DEBIAN_FRONTEND=noninteractive
+export PATH DEBIAN_FRONTEND
+{distribution.install_script()}\
+settled() {{
+    tries={SETTLING}
+    until systemctl -q is-active sysinit.target || [ "$((tries -= 1))" = 0 ]; do sleep 1; done 2>/dev/null
+}}
+[ "$tool" ] || exit {NO_TOOL}
+for each in "$@"; do
+    shift
+    present "$each" || set -- "$@" "$each"
+done
+if [ "$#" -gt 0 ]; then
+    case $(readlink -f "$init") in */systemd) settled ;; esac
+    echo "{STEP}$tool: $*"
+    add "$@" || exit 1
+    sync
+fi
+echo "all packages are there"
+"""
+"""Its output is no log's as well: a service that a package starts would keep the pipe to it open for good."""
 
 
 def log(name: str) -> str:
@@ -71,6 +107,11 @@ def log(name: str) -> str:
 
 
 def command(plan: Plan, directory: str, name: str) -> list[str]:
-    """What carries the plan out for the repository at ``directory``."""
+    """What carries out the plan's part of mise's, for the repository at ``directory``."""
     steps = [f"{each.tool}@{each.version}" for each in plan.steps]
     return ["/bin/sh", "-c", SCRIPT, "bootstrap", directory, log(name), "yes" if plan.managed else "no", *steps]
+
+
+def packages_command(names: Sequence[str], init: str) -> list[str]:
+    """What installs those packages that are not there, in a machine with this init; it is root's."""
+    return ["/bin/sh", "-c", PACKAGES_SCRIPT, "packages", init, *names]

@@ -8,7 +8,8 @@ and made printable, and its answers are looked up in tables.
 from collections.abc import Mapping
 
 from banger import errors
-from banger.builds import distribution, payload, shell
+from banger.bootstrap import distribution
+from banger.builds import payload, shell
 from banger.builds.steps import Step
 from banger.builds.suite import command_title
 from banger.builds.work import Work

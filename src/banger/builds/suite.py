@@ -11,7 +11,8 @@ import shlex
 from collections.abc import Sequence
 
 from banger import errors
-from banger.builds import distribution, payload, shell
+from banger.bootstrap import distribution
+from banger.builds import payload, shell
 from banger.builds.steps import Assemble, Step
 from banger.builds.work import Work
 from banger.engine.change import Report, Task

@@ -5,8 +5,8 @@ import os
 from banger import errors
 from banger.api.image import ImageConfig, Step
 from banger.api.recipe import Built
+from banger.bootstrap.distribution import Tool
 from banger.builds import recipe
-from banger.builds.distribution import Tool
 from banger.builds.transcript import Transcript
 from banger.images import sources
 from banger.images.making import Wanted

@@ -22,9 +22,14 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
             _prepare(client, arguments.vm, terminal)
         request = guest_command.request(arguments)
         if arguments.detach:
+            from banger.api import routes
             from banger.cli import cmd_vm_session_start
 
-            return cmd_vm_session_start.start(client, arguments.vm, request, terminal, arguments.json)
+            started = cmd_vm_session_start.start(client, arguments.vm, request, terminal, arguments.json)
+            workspace = client.document(routes.VM_SHOW, arguments.vm).get("workspace")
+            if workspace is not None and workspace["path"] == started.get("cwd") and not arguments.auto_prepare:
+                _warn(arguments.vm, workspace, terminal)
+            return 0
         capture = session.Capture() if arguments.json else None
         command = session.run(client, arguments.vm, request, capture, begun)
     if capture is not None:

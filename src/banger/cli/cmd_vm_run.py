@@ -18,6 +18,8 @@ from banger.sdk.client import Client
 TYPE_CHECKING = False  # typing itself is not loaded: it would double the start of a verb
 if TYPE_CHECKING:
     import signal
+    from collections.abc import Sequence
+    from typing import Any
 
     from banger.bootstrap.plan import Plan
     from banger.cli.terminal import Terminal
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from banger.sdk.transport import Reply
     from banger.workspace.snapshot import Snapshot
 
-    Taken = tuple[Snapshot, Plan]
+    Taken = tuple[Snapshot | None, Plan]
 else:
     import _signal as signal  # as in `banger.cli.session`
 
@@ -36,15 +38,10 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
     said = _said(arguments, terminal)
     _refuse_nonsense(arguments)
     watch = Stopwatch()
-    taken: Taken | None = None
-    if arguments.path is not None:
-        from banger.cli import bootstrap, workspace  # who takes no repository along does not pay for it
-
-        what = workspace.taken(arguments)
-        taken = what, bootstrap.planned(arguments, what)
+    taken = _taken(arguments, said.pop("packages", ()))
+    if taken is not None:
         if arguments.dry_run:
-            workspace.show(what, workspace.place(what), arguments.json, terminal)
-            bootstrap.foretell(taken[1], terminal)
+            _show(arguments, taken, terminal)
             return 0
         watch.mark("read")
     with Client() as client:
@@ -60,7 +57,7 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
         name = change.subject
         if arguments.detach:
             if taken is not None:
-                _import(client, arguments, name, taken, terminal, watch)
+                _equip(client, arguments, name, taken, terminal, watch)
             return _started(arguments, name, watch, terminal)
         capture = session.Capture() if arguments.json else None
         command = _execute(client, arguments, name, taken, capture, held, terminal, watch)
@@ -70,17 +67,41 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
     return session.status(command)
 
 
-def _said(arguments: "Namespace", terminal: "Terminal") -> dict[str, object]:
+def _said(arguments: "Namespace", terminal: "Terminal") -> "dict[str, Any]":
     """What profiles say; where there is none, that costs no more than a look."""
     directory = arguments.path or "."
     if not arguments.profile and (arguments.no_profile or project_file(directory) is None):
         return {}
     from banger.cli import profile
 
-    said = profile.settled(arguments, directory, terminal)
+    said: dict[str, Any] = profile.settled(arguments, directory, terminal)
     if said.pop("workspace", False) and arguments.path is None:
         arguments.path = directory
     return said
+
+
+def _taken(arguments: "Namespace", packages: "Sequence[str]") -> "Taken | None":
+    """The repository, and what is to be installed. Who asks for neither does not pay for it."""
+    if arguments.path is None and not packages:
+        return None
+    from banger.cli import bootstrap
+
+    what = None
+    if arguments.path is not None:
+        from banger.cli import workspace
+
+        what = workspace.taken(arguments)
+    return what, bootstrap.planned(arguments, what, packages)
+
+
+def _show(arguments: "Namespace", taken: "Taken", terminal: "Terminal") -> None:
+    """What would be imported and installed."""
+    from banger.cli import bootstrap, workspace
+
+    what, plan = taken
+    if what is not None:
+        workspace.show(what, workspace.place(what), arguments.json, terminal)
+    bootstrap.foretell(plan, terminal)
 
 
 def _refuse_nonsense(arguments: "Namespace") -> None:
@@ -124,7 +145,7 @@ def _execute(
     request = guest_command.request(arguments, shell=shell)
     try:
         if taken is not None:
-            cwd = _import(client, arguments, name, taken, terminal, watch)
+            cwd = _equip(client, arguments, name, taken, terminal, watch)
             request["cwd"] = request["cwd"] or cwd
         command = session.run(client, name, request, capture)
         watch.mark("exec")
@@ -148,8 +169,8 @@ def _execute(
 def _make(
     client: Client, wanted: dict[str, object], taken: "Taken | None", terminal: "Terminal"
 ) -> "tuple[Reply | None, Change]":
-    """Make the machine; one that could not get the tools that its repository manages is refused."""
-    if taken is None or not taken[1].managed:
+    """Make the machine; one that could not get what it needs is refused."""
+    if taken is None or not taken[1].outward:
         return machine.create(client, wanted, terminal)
     try:
         return machine.create(client, {**wanted, "outside": True}, terminal)
@@ -160,20 +181,26 @@ def _make(
         raise
 
 
-def _import(
+def _equip(
     client: Client, arguments: "Namespace", name: str, taken: "Taken", terminal: "Terminal", watch: Stopwatch
-) -> str:
-    """Bring the repository and begin with its tools; where commands run from then on."""
+) -> str | None:
+    """Bring the repository, install the packages and begin with its tools; where commands run from then on."""
     from banger.cli import bootstrap, workspace
 
     what, plan = taken
     try:
-        workspace.bring(client, name, what, terminal)
+        if what is not None:
+            workspace.bring(client, name, what, terminal)
+            watch.mark("import")
+        if plan.packages:
+            bootstrap.add_packages(client, name, plan, terminal)
+            watch.mark("packages")
     except (banger.errors.BangerError, KeyboardInterrupt):
         if not arguments.rm:
             terminal.say(f"{cell(name)} goes on running without all of it; 'banger rm {cell(name)}' deletes it", "dim")
         raise
-    watch.mark("import")
+    if what is None:
+        return None
     bootstrap.carry_out(client, name, plan, what, terminal, wait=arguments.detach)
     return workspace.directory(what)
 

@@ -1,8 +1,8 @@
 """The manual pages, made from the verb table and the table of settings.
 
 One page for the whole, for each group and for each verb, as git has them: ``banger-vm-run(1)``; a shorter name of a
-verb leads to the same page, ``banger-run(1)``. ``banger-config(5)`` is about config.toml. They say what ``--help``
-says, by the same words.
+verb leads to the same page, ``banger-run(1)``. ``banger-config(5)`` is about config.toml and .banger.toml. They say
+what ``--help`` says, by the same words.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from banger.cli.verbs.table import GROUPS, VERBS
 FILES = (
     ("~/.config/banger/config.toml", "settings of a user; of the installed service, and the defaults of all users, in "
      "/etc/banger/config.toml"),
+    (".banger.toml", "at the top of a repository: what 'banger run' in it goes by, once you have agreed to it"),
     ("~/.config/banger/catalogs/*.toml", "names that can be pulled, besides the built-in ones"),
     ("~/.local/state/banger/", "machines, images and kernels; the installed service's are in /var/lib/banger"),
     ("~/.local/state/banger/bangerd.log", "what the daemon says; the installed service's is in the journal"),
@@ -127,10 +128,10 @@ def _config() -> str:
         if not each.head
     )
     body = [*roff.section("DESCRIPTION"), *roff.prose(reference.ABOUT), *roff.section("SETTINGS"), *roff.items(rows)]
-    for each in SETTINGS:
-        if each.head:
-            keys = ((roff.bold(key.name), f"{help.sentence(key.help)} {help.sentence(key.kind)}") for key in each.keys)
-            body += [*roff.section(each.head), *roff.prose(each.help), *roff.items(keys)]
+    tables = [(each.head, each.help, each.keys) for each in SETTINGS if each.head]
+    for title, about, known in (*tables, (reference.PROJECT, reference.PROJECT_ABOUT, reference.PROJECT_KEYS)):
+        keys = ((roff.bold(key.name), f"{key.help} {help.sentence(key.kind)}") for key in known)
+        body += [*roff.section(title), *roff.prose(about), *roff.items(keys)]
     example = ['default_image = "debian-bookworm"', "", "[vm_defaults]", 'memory = "4G"', "vcpu = 2"]
     body += [*roff.section("EXAMPLE"), *roff.code(example), *_see(roff.link("banger", 1))]
-    return _page("banger-config", "settings of banger, in config.toml", [], body, section=5)
+    return _page("banger-config", "settings of banger, in config.toml and .banger.toml", [], body, section=5)

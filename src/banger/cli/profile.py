@@ -30,8 +30,8 @@ MERGED = ("env", "labels")
 def settled(arguments: "Namespace", directory: str, terminal: "Terminal") -> dict[str, object]:
     """What the profiles say, of which one may speak for ``directory``.
 
-    By the fields of `banger.api.vm.CreateVm`, and ``workspace``. Raises `errors.UsageError` for a name that there is
-    not, `errors.BadSetting`, `errors.NotTrusted`.
+    By the fields of `banger.api.vm.CreateVm`, with ``workspace`` and ``packages``. Raises `errors.UsageError` for a
+    name that there is not, `errors.BadSetting`, `errors.NotTrusted`.
     """
     found: dict[str, object] = {}
     if arguments.profile:

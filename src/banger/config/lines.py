@@ -13,7 +13,7 @@ _BLANK = " \t"
 
 
 def find(text: str) -> dict[Key, int]:
-    """The line, from 1, on which each key, table and table of an array is first written."""
+    """The line, from 1, on which each key, table and value of an array is first written."""
     scanner = _Scanner(text.replace("\r\n", "\n"))
     try:
         scanner.document()
@@ -122,6 +122,7 @@ class _Scanner:
         self._at += 1
         number = 0
         while self._skip(" \t\n,") and self._text[self._at] != "]":
+            self.found.setdefault((*place, number), self._here())
             self._value((*place, number))
             number += 1
         self._at += 1

@@ -1,8 +1,8 @@
 """Profiles: what ``banger run`` is told by a name, or by a repository's own file, instead of by flags.
 
 ``[profile.NAME]`` is the user's, in config.toml. ``.banger.toml`` lies in a repository, which may be anybody's: it says
-nothing that a flag of run does not say, names no path of the host, and takes no effect before its content is trusted
-(`banger.config.trust`).
+nothing but what a machine is like and what is installed in it, names no path of the host, and takes no effect before
+its content is trusted (`banger.config.trust`).
 """
 
 import os
@@ -22,6 +22,7 @@ LOCAL = (
 """What an image reference begins with that reads from this host; a test holds it against `banger.oci.reference`."""
 
 _MOST = 256
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 
 def _table(value: object) -> dict[str, str]:
@@ -41,12 +42,30 @@ def _ports(value: object) -> list[str]:
     return list(value)
 
 
+def _packages(value: object) -> list[str]:
+    if not isinstance(value, list):
+        raise ValueError
+    if len(value) > _MOST:
+        raise Wrong((), f"these are {len(value)}, and {_MOST} is the most")
+    for number, each in enumerate(value):
+        if not isinstance(each, str) or not _is_package(each):
+            raise Wrong((number,), f"{values.shown(each)} is not the name of a package, without its version")
+    return list(dict.fromkeys(value))
+
+
+def _is_package(name: str) -> bool:
+    """Whether it can only be a name to every package manager: no option, path, expression, version or removal."""
+    return 0 < len(name) <= 128 and not name.strip(_LETTERS + "+._-") and name[0] in _LETTERS and name[-1] != "-"
+
+
 def _image_from_afar(value: object) -> str:
     image = values.text(value)
     if not image.isprintable() or image.partition(":")[0] in LOCAL or image.startswith(("/", ".", "~")):
         raise ValueError
     return image
 
+
+PACKAGES = "packages"
 
 FIELDS = (
     Row("image", "a string", values.text, "The image to make it from.", "debian-bookworm"),
@@ -60,8 +79,10 @@ FIELDS = (
         "Ports of this host that are forwarded into it while it runs.", ["8080:80"]),
     Row("env", "a table of strings", _table, "Environment variables of its commands.", {"LANG": "C.UTF-8"}),
     Row("labels", "a table of strings", _table, "Notes about it, to find it by.", {"team": "web"}),
+    Row(PACKAGES, "an array of names of packages", _packages,
+        "Packages of the image's distribution, installed before anything else runs.", ["make", "gcc"]),
 )  # fmt: skip
-"""The keys of a profile; each has the name of the field of `banger.api.vm.CreateVm` that it is for."""
+"""The keys of a profile; all but `PACKAGES` are named like the field of `banger.api.vm.CreateVm` that they are for."""
 
 WORKSPACE = Row(
     "workspace", "true or false", values.truth,

@@ -1,5 +1,6 @@
 """The reference page of the configuration, made from the table of settings."""
 
+from banger.config.profile import FIELDS, PROJECT_FIELDS
 from banger.config.settings import SETTINGS, Setting
 from banger.config.values import SIZES, written
 
@@ -19,15 +20,16 @@ HEAD = f"""# Configuration
 {ABOUT} Where the files lie is told under [directories and files](state-directory.md).
 """
 
-PROJECT_PAGE = """\
-## .banger.toml
+PROJECT = ".banger.toml"
 
+PROJECT_ABOUT = """\
 What lies at the top of a git repository by this name says for `banger run` in it what a profile says, by the keys above
 without a head. It takes effect once you have agreed to its content: `banger run` asks on a terminal, `banger config
-trust` does it anywhere; `--no-profile` ignores it. A flag wins over it, it wins over `--profile`. It is at most 64 KiB.
-- `image` is a name or a reference to a registry: what is read from this host is refused.
-- `workspace`, true or false: whether `banger run` without PATH takes the repository along that the file lies in.
-"""
+trust` does it anywhere; `--no-profile` ignores it. A flag wins over it, it wins over `--profile`. It is at most 64 KiB,
+and names no image that is read from this host."""
+
+PROJECT_KEYS = [each for each in PROJECT_FIELDS if each not in FIELDS]
+"""Those that are not as in a profile."""
 
 
 def page() -> str:
@@ -47,7 +49,8 @@ def page() -> str:
             f"{setting.help}\n",
             f"{setting.kind[:1].upper()}{setting.kind[1:]}. Default: {shown_default(setting)}.\n",
         ]
-    return "\n".join([*lines, PROJECT_PAGE])
+    lines += [f"## {PROJECT}\n", f"{PROJECT_ABOUT}\n"]
+    return "\n".join([*lines, *(f"- `{key.name}`, {key.kind}. {key.help}" for key in PROJECT_KEYS), ""])
 
 
 def _table(setting: Setting) -> list[str]:

@@ -223,8 +223,11 @@ class Vms:
         return Command(request.argv, self._state)
 
     async def session_start(self, ref: str, request: StartSession) -> SessionInfo:
-        name = self.show(ref).name
-        return SessionInfo(id="0", name=request.name, vm=name, state="running", pid=2, argv=request.argv, started=1.0)
+        name, place = self.show(ref).name, self.place(ref, request)
+        return SessionInfo(
+            id="0", name=request.name, vm=name, state="running", pid=2, argv=request.argv, started=1.0,
+            cwd=place.path if place is not None else request.cwd,
+        )  # fmt: skip
 
     async def session_list(self, ref: str) -> SessionList:
         self.show(ref)

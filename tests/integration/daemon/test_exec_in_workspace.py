@@ -50,6 +50,15 @@ def test_nothing_is_said_where_the_command_runs_elsewhere(machine: Daemon, sourc
     assert banger(machine, "exec", "-w", "/", "web", "exit", "0") == (0, "", "")
 
 
+def test_a_session_is_told_of_it_as_well(machine: Daemon, source: Path) -> None:
+    assert banger(machine, "exec", "-d", "web", "exit", "0") == (0, "0\n", "")
+    before, now = head(source), commit(source)
+    status, started, said = banger(machine, "exec", "-d", "web", "exit", "0")
+    assert (status, started, len(said.splitlines())) == (0, "0\n", 1)
+    assert before[:12] in said and now[:12] in said
+    assert banger(machine, "exec", "-d", "-w", "/", "web", "exit", "0") == (0, "0\n", "")
+
+
 def test_nothing_is_said_of_a_repository_that_is_gone(machine: Daemon, source: Path) -> None:
     source.rename(source.with_name("elsewhere"))
     assert banger(machine, "exec", "web", "exit", "0") == (0, "", "")

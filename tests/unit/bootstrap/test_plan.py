@@ -142,6 +142,20 @@ def test_nothing_is_nothing_to_do() -> None:
     assert build({}).empty
 
 
+def test_packages_are_a_part_of_the_plan() -> None:
+    plan = build({"go.mod": b"go 1.22\n"}, ["make", "gcc"])
+    assert (plan.packages, plan.outward, plan.empty) == (("make", "gcc"), True, False)
+    assert (plan.tools, plan.needed) == ("go 1.22 (go.mod)", "packages make gcc, go 1.22 (go.mod)")
+    assert build({}, [f"lib{number}" for number in range(200)]).needed == "200 packages"
+    assert not build({"go.mod": b"go 1.22\n"}).outward
+
+
+def test_names_of_packages_are_arguments_of_a_program_that_is_always_the_same() -> None:
+    assert guest.packages_command(["make", "g++"], "/sbin/init") == [
+        "/bin/sh", "-c", guest.PACKAGES_SCRIPT, "packages", "/sbin/init", "make", "g++",
+    ]  # fmt: skip
+
+
 def test_the_command_takes_words_and_nothing_becomes_its_text() -> None:
     plan = planned(mise__toml="", go__mod="go 1.22\n", __nvmrc="20")
     shell, option, script, *arguments = guest.command(plan, "/root/my repo", "my repo")

@@ -7,6 +7,7 @@ import pytest
 from banger.cli import help, manual, roff, share
 from banger.cli.verb import Verb
 from banger.cli.verbs.table import GROUPS, VERBS
+from banger.config.profile import WORKSPACE
 from banger.config.settings import SETTINGS
 
 PAGES = manual.pages()
@@ -55,7 +56,14 @@ def test_the_page_of_the_settings_has_each() -> None:
     page = plain(PAGES["man5/banger-config.5"])
     for setting in SETTINGS:
         assert f"{'' if setting.head else setting.name} {words(setting.help)}" in page
-        assert all(f"{key.name} {words(help.sentence(key.help))}" in page for key in setting.keys)
+        assert all(f"{key.name} {words(key.help)} {words(help.sentence(key.kind))}" in page for key in setting.keys)
+
+
+def test_the_page_of_the_settings_tells_of_a_repository_s_own() -> None:
+    page = plain(PAGES["man5/banger-config.5"])
+    assert "What lies at the top of a git repository by this name" in page
+    assert f"{WORKSPACE.name} {words(WORKSPACE.help)} True or false." in page
+    assert ".banger.toml At the top of a repository:" in plain(PAGES["man1/banger.1"])
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -10,7 +10,7 @@ from banger.api.vm import CreateVm
 from banger.cli.profile import merged
 from banger.config import profile
 from banger.config.loader import load
-from banger.config.profile import FIELDS, LOCAL, PROJECT_FIELDS
+from banger.config.profile import FIELDS, LOCAL, PACKAGES, PROJECT_FIELDS
 from banger.oci.reference import TRANSPORTS
 from banger.paths import PROJECT, project_file
 
@@ -25,6 +25,7 @@ peers = false
 publish = ["8080:80", "[::1]:443"]
 env = {LANG = "C.UTF-8", EMPTY = ""}
 labels.team = "web"
+packages = ["make", "g++", "make", "python3.12-venv", "NetworkManager", "0ad"]
 """
 
 
@@ -37,7 +38,7 @@ def refused(path: Path, text: str) -> str:
 
 def test_the_keys_are_fields_of_the_request() -> None:
     known = {each.name for each in msgspec.structs.fields(CreateVm)}
-    assert {each.name for each in FIELDS} < known
+    assert {each.name for each in FIELDS} - known == {PACKAGES}
     assert {each.name for each in PROJECT_FIELDS} - {each.name for each in FIELDS} == {"workspace"}
 
 
@@ -46,11 +47,12 @@ def test_a_profile_of_the_user_s_and_the_same_in_a_repository(tmp_path: Path) ->
         "image": "docker.io/library/debian:bookworm", "vcpu": 2, "memory": 3 << 30, "disk_size": 9 << 30,
         "work_disk_size": 512 << 20, "nat": True, "peers": False, "publish": ["8080:80", "[::1]:443"],
         "env": {"LANG": "C.UTF-8", "EMPTY": ""}, "labels": {"team": "web"},
+        "packages": ["make", "g++", "python3.12-venv", "NetworkManager", "0ad"],
     }  # fmt: skip
     (tmp_path / "c.toml").write_text(f"[profile.web]\n{WHOLE}\n[profile.other]\n")
     config = load(str(tmp_path / "c.toml"))
     assert config.profile == {"web": expected, "other": {}}
-    assert config.origins["profile.other"].line == 13
+    assert config.origins["profile.other"].line == 14
     (tmp_path / PROJECT).write_text(WHOLE + "workspace = true\n")
     assert profile.read(str(tmp_path / PROJECT)).values == {**expected, "workspace": True}
 
@@ -73,11 +75,30 @@ def test_the_user_s_profile_of_a_name_stands_for_the_host_s(tmp_path: Path) -> N
         ("publish = ['8080 80']", "1: publish: ['8080 80'] is not an array of"),
         ("publish = '8080'", "1: publish: "),
         ("nat = 'yes'", "1: nat: 'yes' is not true or false"),
+        ("packages = 'make'", "1: packages: 'make' is not an array of names of packages"),
+        ("packages = [\n'make',\n3]", "3: packages[1]: 3 is not the name of a package"),
+        (f"packages = {['a'] * 257}", "1: packages: these are 257, and 256 is the most"),
         ("vcpu = \nnat = true", "1: (file): it is not TOML"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, says: str) -> None:
     assert refused(tmp_path, text).startswith(says)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["-o Foo", "-y", "a;b", "../x", "./x.deb", "/x", "", " ", "make gcc", "make=4.3", "make/sid", "make-", "!make",
+     "+a", ".a", "libc6:i386", "@core", "a@edge", "py*", "a\\nb", "$(reboot)", "`x`", "ma\\u0000ke", "mäke", "٣",
+     "a" * 129],
+)  # fmt: skip
+def test_a_package_is_a_name_and_no_more(tmp_path: Path, name: str) -> None:
+    assert refused(tmp_path, f'packages = [\n  "make",\n  "{name}",\n]').startswith("3: packages[1]: ")
+
+
+def test_many_packages_are_taken(tmp_path: Path) -> None:
+    names = [f"lib{number}-dev" for number in range(200)]
+    (tmp_path / PROJECT).write_text(f"packages = {names}\n")
+    assert profile.read(str(tmp_path / PROJECT)).values == {"packages": names}
 
 
 @pytest.mark.parametrize("name", ["Web", "-a", "", "a b", "x" * 64])

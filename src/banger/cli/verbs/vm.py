@@ -77,7 +77,8 @@ the last steps of its history, the URL of its origin, and your name and address;
 and --from REF the files are those of REF, where that is not what is checked out here.
 
 Where the image has mise, it installs what the repository pins, in the background, and with --detach first of all; a
-command does without. What it says is in /root/.cache/banger/bootstrap-NAME.log.
+command does without. What it says is in /root/.cache/banger/bootstrap-NAME.log. Packages that a profile asks for are
+installed before anything runs; a run whose packages cannot be installed fails.
 
 Without a command the login shell is started on a terminal; where stdin is no terminal the shell reads its commands
 from there. The machine stays afterwards, unless --rm is given. With --detach it is only made and started.
@@ -91,7 +92,9 @@ content; then the [profile] of config.toml that --profile names; then config.tom
                 Argument("--rm", "delete the machine at the end, whatever happens", kind="flag"),
                 Argument("-d/--detach", "make and start the machine, print its name, and return", kind="flag"),
                 *REPOSITORY,
-                Argument("--no-bootstrap", "leave out the tools that the repository pins", kind="flag"),
+                Argument(
+                    "--no-bootstrap", "install neither the profile's packages nor the repository's tools", kind="flag"
+                ),
                 *_MACHINE,
                 Argument(
                     "--profile", "settings for it by a name, from config.toml", metavar="NAME", complete="profile"

@@ -15,6 +15,8 @@ class Tool(NamedTuple):
     name: str
     ids: tuple[str, ...]
     """Of distributions, as os-release has them."""
+    present: str
+    """Succeeds in a shell where the package whose name is in ``$1`` is installed."""
     refresh: str
     install: str
     clean: str
@@ -23,13 +25,19 @@ class Tool(NamedTuple):
     ssh: tuple[str, ...]
 
 
-# what dpkg would sync again and again is synced once, at the end: a build that fails leaves nothing anyway
-_APT = "-q -y -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-unsafe-io -o APT::Install-Recommends=false"
+# what dpkg would sync again and again is synced once, at the end: a build that fails leaves nothing anyway. A name that
+# there is not would be an expression, of which all that matches is installed, were it not for Pattern-Only
+_APT = (
+    "-q -y -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-unsafe-io -o APT::Install-Recommends=false "
+    "-o APT::Cmd::Pattern-Only=true"
+)
+_RPM = 'rpm -q --quiet --whatprovides "$1"'
 
 TOOLS = (
     Tool(
         name="apt-get",
         ids=("debian", "ubuntu"),
+        present="""case $(dpkg-query -W -f '${db:Status-Status} ' "$1") in installed*) ;; *) false ;; esac""",
         refresh="apt-get -q -o Acquire::Languages=none update",
         install=f"apt-get {_APT} install --",
         clean="apt-get clean; rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin",
@@ -39,6 +47,7 @@ TOOLS = (
     Tool(
         name="apk",
         ids=("alpine",),
+        present='apk info -q -e "$1"',
         refresh="",
         install="apk add --no-cache --no-progress",
         clean="rm -rf /var/cache/apk/*",
@@ -48,6 +57,7 @@ TOOLS = (
     Tool(
         name="dnf",
         ids=("fedora", "rhel", "centos"),
+        present=_RPM,
         refresh="",
         install="dnf -q -y --setopt=install_weak_deps=False install --",
         clean="dnf -q clean all; rm -rf /var/cache/dnf /var/cache/libdnf5",
@@ -57,6 +67,7 @@ TOOLS = (
     Tool(
         name="pacman",
         ids=("arch",),
+        present='pacman -T "$1"',
         refresh="pacman -Sy --noconfirm --noprogressbar",
         install="pacman -S --noconfirm --noprogressbar --needed --",
         clean="rm -rf /var/cache/pacman/pkg/* /var/lib/pacman/sync/*",
@@ -66,6 +77,7 @@ TOOLS = (
     Tool(
         name="zypper",
         ids=("opensuse", "suse", "sles", "opensuse-leap", "opensuse-tumbleweed"),
+        present=_RPM,
         refresh="zypper --non-interactive --quiet refresh",
         install="zypper --non-interactive --quiet install --no-recommends --",
         clean="zypper --non-interactive --quiet clean --all",
@@ -102,5 +114,27 @@ def packages(tool: Tool, wanted: Sequence[str], systemd: bool, ssh: bool) -> lis
 
 def install_command(tool: Tool, names: Sequence[str]) -> str:
     """The shell line that installs packages."""
-    install = f"{tool.install} {shlex.join(names)}"
+    return _line(tool, shlex.join(names))
+
+
+def install_script() -> str:
+    """A shell program's beginning, for a guest of which nothing is known: what it has decides.
+
+    It sets ``tool``, the name of the first tool that there is, or nothing, and the functions ``present NAME``, whether
+    that package is installed, and ``add NAME...``, which installs packages.
+    """
+    lines, word, every = ["tool="], "if", '"$@"'
+    for tool in TOOLS:
+        lines += [
+            f"{word} command -v {tool.name} >/dev/null 2>&1; then",
+            f"    tool={tool.name}",
+            f"    present() {{ {tool.present}; }} >/dev/null 2>&1",
+            f"    add() {{ {_line(tool, every)}; }}",
+        ]
+        word = "elif"
+    return "\n".join([*lines, "fi", ""])
+
+
+def _line(tool: Tool, names: str) -> str:
+    install = f"{tool.install} {names}"
     return f"{tool.refresh} && {install}" if tool.refresh else install

@@ -4,8 +4,8 @@ import shlex
 
 import pytest
 
-from banger.builds import distribution
-from banger.builds.distribution import TOOLS, tool_of
+from banger.bootstrap import distribution
+from banger.bootstrap.distribution import TOOLS, tool_of
 
 DEBIAN = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\nVERSION_ID="12"\n'
 
@@ -50,3 +50,7 @@ def test_what_is_installed_is_never_an_option_nor_a_command(tool: distribution.T
     words = shlex.split(distribution.install_command(tool, ["git", "a;reboot"]))
     assert words[-2:] == ["git", "a;reboot"] and tool.name in words
     assert "--" in words or tool.name == "apk"  # whose names cannot begin with a hyphen either: see `recipe.check`
+
+
+def test_a_name_that_there_is_not_is_no_expression_for_apt() -> None:
+    assert "-o APT::Cmd::Pattern-Only=true install --" in distribution.install_command(TOOLS[0], ["lib."])
