@@ -79,11 +79,11 @@ class Command:
         self._told = False
         """Whether the daemon has told how it ended: not so where it failed, or the stream did."""
         self._transport = transport
-        self._speaking = _thread.allocate_lock()
+        self._speaking = _thread.RLock()  # a handler of a signal may speak in the middle of anything
         self._persistent = route is routes.VM_EXEC and not _is_fed(request)
         """Whether nothing but the request was sent, on a stream that may stay."""
         self._left = False
-        """Whether the stream is another command's by now."""
+        """Whether the stream is closed, or another command's by now."""
         there = target(route, ref, {"persistent": "true"} if self._persistent else None)
         self._websocket = (self._persistent and transport.idle_stream(there)) or WebSocket(transport, there)
         try:
@@ -184,10 +184,10 @@ class Command:
     def close(self) -> None:
         """Let go of the stream; a command that still runs is ended, a session goes on."""
         with self._speaking:
-            if self._left:
-                return
-            self._left = self._persistent and self._told
-        if self._left:
+            left, self._left = self._left, True
+        if left:
+            return
+        if self._persistent and self._told:
             self._websocket.rest()
             self._transport.keep_stream(self._websocket)
         else:
