@@ -254,6 +254,7 @@ def prepare(tree: Path, python: str) -> None:
 
 def main() -> int:
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # orphans come to us, so that none is overlooked
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # a limit around us ends what we started
     only, options = "", sys.argv[1:]
     if options[:1] == ["--group"]:
         only, options = options[1], options[2:]

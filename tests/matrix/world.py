@@ -55,8 +55,8 @@ class World(Witness):
         self.temporary = directory / "tmp"
         self.log = directory / "daemon.log"
         self.temporary.mkdir(parents=True)
-        self.allowed: set[int] = set()
-        """Processes of the scenario's own."""
+        self.allowed = set(leaks.children(os.getpid()))
+        """Processes that are not the daemon's: what other tests' fixtures have running, and the scenario's own."""
         self.pid = 0
         os.environ |= {
             "BANGER_CONFIG_DIR": self.paths.config,

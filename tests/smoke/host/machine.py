@@ -9,7 +9,7 @@ the same options, on a processor whose time-stamp counter runs at the same rate.
 
 The root of a machine whose power is to be cut is `logged`: every write and every flush, in order (see `power`).
 
-In the directory: root.qcow2, console.log, qemu.log, qmp.sock, agent.sock; root.log where writes are logged.
+In the directory: root.qcow2, console.log, qemu.log, qmp.sock, pulse.sock, agent.sock; root.log where writes are logged.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ from banger.vmm.cmdline import COMMON
 from banger.vmm.qemu import qmp
 from banger.vmm.qemu.clock import measure_khz
 from banger.vmm.qemu.command import AGENT_PORT, CMDLINE_EMULATED
+from tests.smoke.host.pulse import Pulse
 
 LOG = "root.log"
 QEMU = "qemu-system-x86_64"
@@ -79,6 +80,7 @@ class Machine:
     def __init__(self, directory: Path, parts: Parts, size: Size, resume: bool = False, logged: bool = False) -> None:
         self.directory = directory
         self.agent_socket = str(directory / "agent.sock")
+        self._pulse: Pulse | None = None
         with open(directory / "qemu.log", "ab") as log:
             self.process = subprocess.Popen(
                 [
@@ -104,6 +106,7 @@ class Machine:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the emulator did not start: {tail(self.directory / 'qemu.log')}")
             time.sleep(0.02)
+        self._pulse = Pulse(str(self.directory / "pulse.sock"))
 
     @property
     def alive(self) -> bool:
@@ -133,6 +136,8 @@ class Machine:
             with contextlib.suppress(ProcessLookupError):
                 self.process.send_signal(signal.SIGKILL)
         self.process.wait(30)
+        if self._pulse is not None:
+            self._pulse.join()
 
 
 def options(directory: Path, parts: Parts, size: Size, logged: bool = False) -> list[str]:
@@ -163,7 +168,7 @@ def options(directory: Path, parts: Parts, size: Size, logged: bool = False) -> 
         *drives,
         "-netdev", "user,id=net,restrict=on,ipv6=off", "-device", "virtio-net-pci,netdev=net",
         "-device", "virtio-rng-pci",
-        "-qmp", f"unix:{directory / 'qmp.sock'},server=on,wait=off",
+        *(word for name in ("qmp", "pulse") for word in ("-qmp", f"unix:{directory / name}.sock,server=on,wait=off")),
     ]  # fmt: skip
 
 

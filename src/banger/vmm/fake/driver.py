@@ -86,6 +86,8 @@ class FakeDriver:
 
     async def pause(self, handle: Handle) -> None:
         _signal(handle, signal.SIGSTOP)
+        while self.alive(handle) and not _stopped(handle.pid):  # each thread stops when it next has a processor
+            await asyncio.sleep(0.001)
 
     async def resume(self, handle: Handle) -> None:
         _signal(handle, signal.SIGCONT)
@@ -100,6 +102,18 @@ class FakeDriver:
 def _signal(handle: Handle, number: int) -> None:
     if not proc.send_signal(process.identity(handle), number):
         raise errors.VmmFailed(reason="its process is gone", name=process.machine_name(handle))
+
+
+def _stopped(pid: int) -> bool:
+    """Whether all threads of a process have stopped (proc(5): state)."""
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/stat", "rb") as stat:
+                if stat.read().rpartition(b")")[2].split()[0] != b"T":
+                    return False
+    except (FileNotFoundError, ProcessLookupError):  # one that ends has not stopped
+        return False
+    return True
 
 
 def _check(spec: LaunchSpec) -> None:
