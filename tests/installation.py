@@ -108,7 +108,7 @@ class Daemon:
 
     async def run(self, ref: str, *argv: str, **fields: Any) -> tuple[int | None, str]:
         """A command's exit code and what it wrote."""
-        command = await self.vms.exec(ref, ExecVm(argv=list(argv), **fields))
+        command, _ = await self.vms.exec(ref, ExecVm(argv=list(argv), **fields))
         output = b"".join([data async for _, data in command.output()])
         return (await command.wait()).exit_code, output.decode()
 

@@ -56,6 +56,8 @@ def fits(value: object, kind: "Kind") -> bool:
     That is a type, or None; ``[kind]`` is a list of it, ``{name: kind}`` an object with such fields, of which an absent
     one is None, and whatever besides; a tuple is any of several.
     """
+    if value is None and isinstance(kind, tuple) and None in kind:
+        return True  # what most fields are
     if isinstance(kind, tuple):
         return any(fits(value, each) for each in kind)
     if isinstance(kind, list):

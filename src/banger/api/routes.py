@@ -160,6 +160,7 @@ VM_EXEC = Route(
     request="vm.ExecVm",
     reply="vm.ExecEvent",
     stream="websocket",
+    query=("persistent",),
 )
 VM_PUT = Route(
     "vm_put",

@@ -2,7 +2,8 @@
 
 The first message is an `ExecVm` or an `AttachSession`. Afterwards the client sends stdin (binary) and `ExecInput`
 (text), and gets output (binary; the first byte is 1 for stdout, 2 for stderr) and `ExecEvent` (text). The last event is
-``ended`` or ``failed``.
+``ended`` or ``failed``. A stream that was opened with ``?persistent=true`` stays after ``ended`` for another `ExecVm`:
+to open one costs several times what a short command does.
 
 Nothing piles up in between: output is taken from the guest when the client has taken the one before, and stdin is taken
 from the client while fewer than `STDIN_WAITING` messages wait for the guest. A signal or a resize passes waiting stdin.
@@ -12,8 +13,8 @@ A client that is gone ends its command, also while its stdin is stuck; of a sess
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -22,14 +23,16 @@ from banger import errors
 from banger.api.session import AttachSession
 from banger.api.vm import ExecEvent, ExecInput, ExecVm
 from banger.api.workspace import Workspace
-from banger.daemon.call import decode
+from banger.daemon.call import TRUE, decode
 from banger.daemon.peer import SOCKET, gone
 from banger.daemon.services import Command, Services
 from banger.engine.failure import error_body
 
 LOG = logging.getLogger("banger.daemon")
 
-FIRST_MESSAGE_SECONDS = 30.0
+REQUEST_SECONDS = 30.0
+"""How long a client may take to ask for something, also when it has asked before."""
+
 FRAME = 1 << 16
 """Most bytes of output in one message."""
 
@@ -49,14 +52,17 @@ T = TypeVar("T")
 
 
 async def vm_exec(websocket: WebSocket, services: Services) -> None:
-    """Serve one command from its stream's handshake to its end."""
+    """Serve one command from its stream's handshake to its end, or one after another.
+
+    Each finds the machine anew: it may have been started again, or be another one of that name.
+    """
 
     async def serve() -> ExecEvent:
-        request, machine = await _asked(websocket, REQUEST), _named(websocket, "ref")
-        workspace = services.vms.place(machine, request)
-        return await _Attached(websocket, await services.vms.exec(machine, request), workspace).run()
+        request = await _asked(websocket, REQUEST)
+        command, workspace = await services.vms.exec(_named(websocket, "ref"), request)
+        return await _Attached(websocket, command, workspace).run()
 
-    await _conclude(websocket, serve)
+    await _conclude(websocket, serve, again=websocket.query_params.get("persistent", "") in TRUE)
 
 
 async def vm_session_attach(websocket: WebSocket, services: Services) -> None:
@@ -71,17 +77,20 @@ async def vm_session_attach(websocket: WebSocket, services: Services) -> None:
     await _conclude(websocket, serve)
 
 
-async def _conclude(websocket: WebSocket, serve: Callable[[], Awaitable[ExecEvent]]) -> None:
-    """Tell the last event, which is what ``serve`` returns or why it failed."""
+async def _conclude(websocket: WebSocket, serve: Callable[[], Awaitable[ExecEvent]], *, again: bool = False) -> None:
+    """Tell the last event, which is what ``serve`` returns or why it failed; with ``again``, serve until one has."""
     await websocket.accept()
     with contextlib.suppress(WebSocketDisconnect):
-        try:
-            event = await serve()
-        except WebSocketDisconnect:
-            raise
-        except Exception as error:
-            event = ExecEvent(kind="failed", error=error_body(error))
-        await _tell(websocket, event)
+        while True:
+            try:
+                event = await serve()
+            except WebSocketDisconnect:
+                raise
+            except Exception as error:
+                event = ExecEvent(kind="failed", error=error_body(error))
+            await _tell(websocket, event)
+            if not again or event.kind == "failed":
+                break
         await websocket.close()
 
 
@@ -90,9 +99,9 @@ def _named(websocket: WebSocket, parameter: str) -> str:
 
 
 async def _asked(websocket: WebSocket, decoder: "msgspec.json.Decoder[T]") -> T:
-    """The first message."""
+    """The first message of a command or an attachment."""
     try:
-        async with asyncio.timeout(FIRST_MESSAGE_SECONDS):
+        async with asyncio.timeout(REQUEST_SECONDS):
             message = await websocket.receive()
     except TimeoutError:
         raise errors.UsageError(detail="nothing was asked for") from None
@@ -113,13 +122,12 @@ class _Attached:
         self._command = command
         self._workspace = workspace
         self._stdin: asyncio.Queue[bytes | None] = asyncio.Queue(STDIN_WAITING)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._feeds = False
 
     async def run(self) -> ExecEvent:
         """Until the command has ended or its client is gone; in the latter case the command is ended."""
-        reader = asyncio.create_task(self._read_client())
-        feeder = asyncio.create_task(self._feed_guest())
-        writer = asyncio.create_task(self._write_client())
-        tasks = {reader, feeder, writer}
+        reader, writer = self._begin(self._read_client()), self._begin(self._write_client())
         finished = False
         try:
             await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
@@ -130,14 +138,19 @@ class _Attached:
             finished = True
             return ended
         finally:
-            for task in tasks:
+            for task in self._tasks:
                 task.cancel()
-            await asyncio.wait(tasks)
-            for task in tasks:
+            await asyncio.wait(self._tasks)
+            for task in self._tasks:
                 if not task.cancelled() and task.exception() is not None:
                     LOG.debug("exec stream: %s", task.exception())
             if not finished:
                 await self._command.kill()
+
+    def _begin(self, part: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(part)
+        self._tasks.add(task)
+        return task
 
     async def _write_client(self) -> ExecEvent:
         """Send the output and then how it ended."""
@@ -175,6 +188,9 @@ class _Attached:
 
     async def _queue(self, data: bytes | None) -> bool:
         """Wait until there is room for stdin; False when the client was gone before there was."""
+        if not self._feeds:  # most commands are never fed
+            self._feeds = True
+            self._begin(self._feed_guest())
         while True:
             try:
                 async with asyncio.timeout(CHECK_SECONDS):

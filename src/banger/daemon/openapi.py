@@ -13,6 +13,7 @@ CHANGE = "operation.Operation"
 
 QUERY: dict[str, tuple[dict[str, object], str, bool]] = {
     "follow": ({"type": "boolean", "default": False}, "Go on until the machine, or the session, ends", False),
+    "persistent": ({"type": "boolean", "default": False}, "Stay after `ended` for another command", False),
     "stream": ({"type": "string", "enum": ["stdout", "stderr"]}, "Only what was written there", False),
     "tail": ({"type": "integer", "minimum": 0}, "Only so many of the last lines, and what follows them", False),
     "eof": ({"type": "boolean", "default": False}, "Close the session's stdin after it", False),
@@ -129,11 +130,17 @@ def _json(name: str) -> dict[str, dict[str, object]]:
 
 def _websocket(route: Route) -> str:
     first = route.request.rpartition(".")[2]
+    more = (
+        " With `persistent`, the stream stays after `ended` for another `ExecVm`, to come within 30 seconds, from a "
+        "client that has sent nothing else before."
+        if "persistent" in route.query
+        else ""
+    )
     gone = "ends its command" if route.name == "vm_exec" else "leaves the session as it is; `ExecInput` may be `resize`"
     return (
         f"A WebSocket. The client's first message is an `{first}` as text; then binary messages are stdin and text "
         "messages are `ExecInput`. The daemon sends output as binary messages whose first byte is 1 (stdout) or 2 "
-        f"(stderr), and `ExecEvent` as text; the last one is `ended` or `failed`. A client that goes away {gone}."
+        f"(stderr), and `ExecEvent` as text; the last one is `ended` or `failed`. A client that goes away {gone}.{more}"
     )
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
@@ -86,6 +86,10 @@ class GuestCommand:
     def output(self) -> AsyncIterator[tuple[int, bytes]]:
         """What it writes, as (1, stdout) and (2, stderr); a terminal has only the first."""
         return self._stream.output()
+
+    def when_ended(self, act: Callable[[], None]) -> None:
+        """Have ``act`` called when it has ended, or when the guest itself is gone."""
+        self._stream.ended.add_done_callback(lambda _: act())
 
     async def wait(self) -> CommandEnd:
         """How it ended. Its output must be consumed too, or a command that writes much never ends."""

@@ -4,8 +4,13 @@ The stream is a WebSocket over the daemon's socket. The first message is an `Exe
 binary messages are stdin (to the guest) and output (from the guest, its first byte says which), text messages are
 `ExecInput` and `ExecEvent`. Nothing is kept here beyond a few messages, so a command may say as much as it likes.
 
+A stream on which nothing but an `ExecVm` was sent serves the next command too. Of any other nobody knows whether the
+daemon has taken all input of the command before it ended.
+
 Works on plain data: the command line must be there before msgspec would be loaded. Who has an `ExecVm` may give it.
 """
+
+import _thread
 
 import banger
 from banger import document
@@ -71,7 +76,16 @@ class Command:
         self.workspace: dict[str, Any] | None = None
         """The machine's workspace (`banger.api.workspace.Workspace`), where the command runs in it."""
         self.ended = False
-        self._websocket = WebSocket(transport, target(route, ref))
+        self._told = False
+        """Whether the daemon has told how it ended: not so where it failed, or the stream did."""
+        self._transport = transport
+        self._speaking = _thread.RLock()  # a handler of a signal may speak in the middle of anything
+        self._persistent = route is routes.VM_EXEC and not _is_fed(request)
+        """Whether nothing but the request was sent, on a stream that may stay."""
+        self._left = False
+        """Whether the stream is closed, or another command's by now."""
+        there = target(route, ref, {"persistent": "true"} if self._persistent else None)
+        self._websocket = (self._persistent and transport.idle_stream(there)) or WebSocket(transport, there)
         try:
             self._websocket.send(encoded(request))
             if self._next() is not None:
@@ -109,7 +123,7 @@ class Command:
         if event["kind"] == "started":
             self.workspace = event.get("workspace")
         if event["kind"] == "ended":
-            self.ended = True
+            self.ended = self._told = True
             self.exit_code, self.signal = event.get("exit_code"), event.get("signal")
             self.timed_out = event.get("timed_out") or False
 
@@ -152,6 +166,10 @@ class Command:
         self._send(document.dumps(fields))
 
     def _send(self, message: bytes | str) -> None:
+        with self._speaking:
+            self._persistent = False
+            if self._left:
+                return
         try:
             self._websocket.send(message)
         except banger.errors.DaemonUnreachable:
@@ -159,17 +177,33 @@ class Command:
 
     def hang_up(self) -> None:
         """Make whoever iterates see the end of the stream, from another thread."""
-        self._websocket.shut()
+        with self._speaking:
+            if not self._left:
+                self._websocket.shut()
 
     def close(self) -> None:
-        """Close the stream; a command that still runs is ended, a session goes on."""
-        self._websocket.close()
+        """Let go of the stream; a command that still runs is ended, a session goes on."""
+        with self._speaking:
+            left, self._left = self._left, True
+        if left:
+            return
+        if self._persistent and self._told:
+            self._websocket.rest()
+            self._transport.keep_stream(self._websocket)
+        else:
+            self._websocket.close()
 
     def __enter__(self) -> "Self":
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _is_fed(request: "ExecVm | AttachSession | dict[str, object]") -> bool:
+    """Whether a request is one for a command that gets input."""
+    facts = request if isinstance(request, dict) else {name: getattr(request, name) for name in ("stdin", "tty")}
+    return bool(facts.get("stdin") or facts.get("tty"))
 
 
 _EVENT: "document.Kind" = {

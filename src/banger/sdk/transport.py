@@ -5,11 +5,12 @@ on purpose: redirects, cookies, compression, trailers, pipelining. What is kept 
 
 - replies with ``Content-Length`` or in chunks, whole (`Reply.read`) or as they come (`Reply.chunks`, `Reply.lines`);
 - requests with a document, or with a body of unknown length sent in chunks;
-- one idle connection is kept for the next request.
+- one idle connection is kept for the next request, and one idle stream for the next command.
 
 The peer is not trusted to be sane: headers, documents and lines have limits, and silence ends in `DaemonUnreachable`.
 """
 
+import _thread
 import os
 import select
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from banger.api.operation import ErrorBody
     from banger.api.routes import Route
+    from banger.sdk.websocket import WebSocket
 
     Body = bytes | Iterable[bytes]
     Reference = str | tuple[str, str]
@@ -298,11 +300,30 @@ class Transport:
         self.timeout = timeout
         self._revive = revive
         self._idle: Wire | None = None
+        self._stream: WebSocket | None = None
+        self._changing = _thread.allocate_lock()  # commands may begin and end in threads of their own
 
     def close(self) -> None:
         if self._idle is not None:
             self._idle.close()
             self._idle = None
+        self.keep_stream(None)
+
+    def idle_stream(self, target: str) -> "WebSocket | None":
+        """Take the stream that was kept, if it leads to ``target`` and still stands."""
+        with self._changing:
+            stream, self._stream = self._stream, None
+        if stream is None or (stream.target == target and stream.usable()):
+            return stream
+        stream.close()
+        return None
+
+    def keep_stream(self, stream: "WebSocket | None") -> None:
+        """Keep an idle stream for the next command, instead of the one that was kept before."""
+        with self._changing:
+            before, self._stream = self._stream, stream
+        if before is not None:
+            before.close()
 
     def connect(self) -> "_socket.socket":
         """A new connection; the daemon is started when there is none and `Transport` was told how."""

@@ -12,6 +12,7 @@ import _socket
 import _thread
 import os
 import select
+import time
 
 import banger
 from banger.sdk.transport import Reply, Transport, Wire, ready
@@ -25,6 +26,8 @@ FINAL = 0x80
 CONTROL_LIMIT = 125
 MESSAGE_LIMIT = 4 << 20
 NORMAL = 1000
+IDLE_SECONDS = 15.0
+"""How long an idle stream may be taken up again: half as long as the daemon waits for what comes next."""
 KEY, ACCEPTED = "dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 """The handshake's question and its answer: those of the standard's own example (RFC 6455, 1.3).
 
@@ -49,6 +52,8 @@ class WebSocket:
     """
 
     def __init__(self, transport: Transport, target: str) -> None:
+        self.target = target
+        self._since = 0.0
         self._socket = transport.connect()
         self._wire = Wire(transport.path, self._socket)
         self._sending = _thread.allocate_lock()
@@ -70,6 +75,14 @@ class WebSocket:
         reply.raise_for_status()
         if reply.status != 101 or reply.headers.get("sec-websocket-accept") != ACCEPTED:
             raise self._wire.broken("no WebSocket")
+
+    def rest(self) -> None:
+        """Nothing is under way from now on."""
+        self._since = time.monotonic()
+
+    def usable(self) -> bool:
+        """Whether a stream at rest may be taken up again."""
+        return time.monotonic() - self._since < IDLE_SECONDS and self._wire.usable()
 
     # -- out ---------------------------------------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ class Sessions(Talking):
         """Start one. Raises `errors.InvalidName`, `errors.AlreadyExists`, and what `Channel.exec` raises."""
         name = names.check(request.name) if request.name is not None else ""
         record, channel = await self._holding(ref, change=True)
-        spec = self._spec(record, request)
+        spec, _ = self._spec(record, request)
         self._leases.activity.touch(record.id)
         try:
             started = await channel.session_start(spec, name)

@@ -106,24 +106,21 @@ class Talking:
         path = console.path(self._parts.paths.vm(record.id))
         return console.read(path, (lambda: self._alive(record.id)) if follow else None)
 
-    def place(self, ref: str, request: ExecVm) -> Workspace | None:
-        """The workspace that a command is to run in, if any. Raises `errors.NotFound`."""
-        record = self._machines.find(ref)
-        return commands.place(request, self._parts.images.config(record.image_id), record.workspace)
-
-    def _spec(self, record: VmRecord, request: ExecVm) -> ExecSpec:
+    def _spec(self, record: VmRecord, request: ExecVm) -> tuple[ExecSpec, Workspace | None]:
         config = self._parts.images.config(record.image_id)
-        return commands.exec_spec(request, config, record.env, record.workspace)
+        spec = commands.exec_spec(request, config, record.env, record.workspace)
+        return spec, commands.place(request, config, record.workspace)
 
-    async def exec(self, ref: str, request: ExecVm) -> GuestCommand:
-        """Start a command; an ephemeral machine is held until it has ended. Raises what `Channel.exec` raises."""
+    async def exec(self, ref: str, request: ExecVm) -> tuple[GuestCommand, Workspace | None]:
+        """Start a command; with it, the workspace that it runs in, if any. An ephemeral machine is held until it has
+        ended. Raises what `Channel.exec` raises."""
         record, channel = await self._own(ref)
-        spec = self._spec(record, request)
+        spec, workspace = self._spec(record, request)
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._hold(record))
             command = await channel.exec(spec)
-            self._spawn(self._hold_until_end(command, stack.pop_all()))
-            return command
+            command.when_ended(stack.pop_all().close)
+            return command, workspace
 
     async def put(self, ref: str, path: str, chunks: AsyncIterator[bytes]) -> None:
         """Unpack a tar stream below a directory of the guest. Raises `errors.GuestRefused`."""
@@ -174,18 +171,17 @@ class Talking:
         record = self._running(ref)
         if record.worker_of:
             self._check_idle(record)
-        return await self._attached(ref)
+        return record, await self._channel(record)
 
     async def _attached(self, ref: str) -> tuple[VmRecord, Channel]:
         record = self._running(ref)
+        return record, await self._channel(record)
+
+    async def _channel(self, record: VmRecord) -> Channel:
         try:
-            return record, await self._parts.connections.get(record)
+            return await self._parts.connections.get(record)
         except errors.AgentLost as lost:
             raise errors.AgentLost(reason=lost.data["reason"], name=record.name) from lost
-
-    async def _hold_until_end(self, command: GuestCommand, stack: contextlib.ExitStack) -> None:
-        with stack, contextlib.suppress(errors.BangerError):
-            await command.wait()
 
     @contextlib.asynccontextmanager
     async def hold(self, ref: str) -> AsyncIterator[None]:

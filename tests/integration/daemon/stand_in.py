@@ -213,14 +213,11 @@ class Vms:
             await asyncio.sleep(0.01)
             yield b"more\n"
 
-    def place(self, ref: str, request: ExecVm) -> Workspace | None:
-        return None if request.cwd else self.show(ref).workspace
-
-    async def exec(self, ref: str, request: ExecVm) -> Command:
-        self.show(ref)
+    async def exec(self, ref: str, request: ExecVm) -> tuple[Command, Workspace | None]:
+        machine = self.show(ref)
         if request.argv[0] == "missing":
             raise errors.CommandNotFound(command="missing")
-        return Command(request.argv, self._state)
+        return Command(request.argv, self._state), None if request.cwd else machine.workspace
 
     async def session_start(self, ref: str, request: StartSession) -> SessionInfo:
         name, place = self.show(ref).name, self.place(ref, request)

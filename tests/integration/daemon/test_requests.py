@@ -8,7 +8,7 @@ from banger.sdk.transport import Transport
 from tests.integration.daemon.conftest import Daemon
 
 CREATE, START, STOP, DELETE = "POST /v1/vms", "POST /v1/vms/web/start", "POST /v1/vms/web/stop", "DELETE /v1/vms/web"
-FOLLOW, HOLD, EXEC = "GET /v1/operations/*/events", "GET /v1/vms/*/hold", "GET /v1/vms/web/exec"
+FOLLOW, HOLD, EXEC = "GET /v1/operations/*/events", "GET /v1/vms/*/hold", "GET /v1/vms/web/exec?persistent=true"
 SHOW, LIST = "GET /v1/vms/web", "GET /v1/vms"
 
 

@@ -60,7 +60,7 @@ async def test_it_goes_when_its_holder_died_with_the_daemon(installation: Instal
 async def test_a_command_under_way_holds_it(installation: Installation) -> None:
     async with installation.daemon(grace=0.1) as daemon:
         await daemon.create(ephemeral=True)
-        command = await daemon.vms.exec("one", ExecVm(argv=["/bin/cat"], stdin=True))
+        command, _ = await daemon.vms.exec("one", ExecVm(argv=["/bin/cat"], stdin=True))
         await asyncio.sleep(0.3)  # longer than the grace: only the command keeps the machine
         assert daemon.vms.show("one").state == "running"
         await command.close_stdin()

@@ -69,7 +69,7 @@ async def test_from_a_layout_to_a_command_and_what_was_written_is_kept(
         assert await daemon.run("one", "sh", "-c", "echo $FROM; exit 42") == (42, "machine\n")
         with pytest.raises(errors.CommandNotFound):
             await daemon.run("one", "nonesuch")
-        command = await daemon.vms.exec("one", ExecVm(argv=[], stdin=True))
+        command, _ = await daemon.vms.exec("one", ExecVm(argv=[], stdin=True))
         await command.write(b"echo shell $PWD\nexit 7\n")
         output = b"".join([data async for _, data in command.output()])
         assert output.startswith(b"shell /") and (await command.wait()).exit_code == 7

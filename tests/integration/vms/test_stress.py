@@ -147,7 +147,7 @@ class Stress:
             case "set":
                 await self._through(await vms.set(name, SetVm(vcpu=self.chance.randint(1, 4))))
             case "exec":
-                command = await vms.exec(name, ExecVm(argv=["/bin/echo", "here"]))
+                command, _ = await vms.exec(name, ExecVm(argv=["/bin/echo", "here"]))
                 assert [data async for _, data in command.output()] in ([b"here\n"], [])
                 await command.wait()
             case "put":

@@ -158,6 +158,38 @@ def test_a_message_that_does_not_end_has_a_limit(open_to: Open, monkeypatch: pyt
         stream.receive()
 
 
+def test_a_stream_at_rest_is_usable_while_nobody_says_anything(open_to: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+
+    def wait(connection: socket.socket) -> None:
+        over.wait(10)
+
+    stream = open_to(wait)
+    assert not stream.usable()  # it has not come to rest yet
+    stream.rest()
+    assert stream.usable()
+    monkeypatch.setattr(websocket, "IDLE_SECONDS", 0.0)
+    assert not stream.usable()
+    over.set()
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", frames((0x88, b"\x03\xe8")), frames((0x81, b"{}"))], ids=["gone", "close", "text"]
+)
+def test_a_stream_that_its_server_has_closed_is_not_usable(open_to: Open, sent: bytes) -> None:
+    said = threading.Event()
+
+    def close(connection: socket.socket) -> None:
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        said.set()
+
+    stream = open_to(close)
+    stream.rest()
+    assert said.wait(10)
+    assert not stream.usable()
+
+
 def test_who_receives_does_not_wait_for_who_sends(open_to: Open) -> None:
     """The server answers before it reads on: with one lock for both directions nobody would ever move again."""
     answered = threading.Event()
