@@ -101,6 +101,11 @@ def note(state: str, text: str, *, quiet: bool = False) -> None:
             file.write(f"{text}\n")
 
 
+def _place(machine: Vm, request: ExecVm) -> Workspace | None:
+    """The workspace, where no directory was asked for."""
+    return None if request.cwd else machine.workspace
+
+
 class Made:
     def __init__(self, identity: str) -> None:
         self.kind = "file"
@@ -217,12 +222,13 @@ class Vms:
         machine = self.show(ref)
         if request.argv[0] == "missing":
             raise errors.CommandNotFound(command="missing")
-        return Command(request.argv, self._state), None if request.cwd else machine.workspace
+        return Command(request.argv, self._state), _place(machine, request)
 
     async def session_start(self, ref: str, request: StartSession) -> SessionInfo:
-        name, place = self.show(ref).name, self.place(ref, request)
+        machine = self.show(ref)
+        place = _place(machine, request)
         return SessionInfo(
-            id="0", name=request.name, vm=name, state="running", pid=2, argv=request.argv, started=1.0,
+            id="0", name=request.name, vm=machine.name, state="running", pid=2, argv=request.argv, started=1.0,
             cwd=place.path if place is not None else request.cwd,
         )  # fmt: skip
 
