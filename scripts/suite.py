@@ -202,6 +202,9 @@ def run_group(group: Group, place: Place, options: list[str]) -> dict[str, int]:
         except subprocess.TimeoutExpired:
             say(f"group {group.name} stopped: still running after {group.limit} min")
             status = -1
+            process.send_signal(signal.SIGINT)  # it says what has failed so far
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(60)
         finally:
             left = end_descendants()
         counts: dict[str, int] = json.loads(tally.read_text()) if tally.exists() else {}
