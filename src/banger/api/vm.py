@@ -26,6 +26,9 @@ class CreateVm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Reach the outside through the host, where machines have an address of their own on the host's bridge."""
     outside: bool = False
     """Refused, before anything is made, where it would not reach the outside."""
+    tools: bool = False
+    """Tools that a repository asks for are to be installed in it: a notice tells, before it is made, where its image
+    has no mise to do that."""
     peers: bool | None = None
     """Reach, and be reached by, the other machines on that bridge that ask for it as well."""
     publish: list[str] = []

@@ -27,6 +27,11 @@ class Plan(NamedTuple):
         return not (self.packages or self.managed or self.steps)
 
     @property
+    def without_tools(self) -> "Plan":
+        """What is left of it where there is no mise."""
+        return self._replace(managed=(), steps=())
+
+    @property
     def outward(self) -> bool:
         """Whether a machine that reaches nothing is of no use to it."""
         return bool(self.packages or self.managed)

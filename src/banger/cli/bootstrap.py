@@ -2,7 +2,8 @@
 
 Packages are there before anything else runs, or the run has failed. Tools are best effort: a machine without them is a
 machine all the same, so what cannot be done is said, and fails nothing. Where there are packages, or files of mise's,
-and the machine could not download anything, it is refused before it is made.
+and the machine could not download anything, it is refused before it is made; where its image has no mise, that is told
+before.
 """
 
 import stat
@@ -16,6 +17,7 @@ from banger.bootstrap.plan import FILE_LIMIT, Plan, build
 from banger.cli.terminal import Terminal, cell
 from banger.cli.verb import Namespace
 from banger.sdk import workspace
+from banger.sdk.change import Change
 from banger.sdk.client import Client
 from banger.sdk.exec import Command
 from banger.text import printable
@@ -48,6 +50,16 @@ def foretell(plan: Plan, terminal: Terminal) -> None:
     if not plan.empty:
         terminal.say(f"would be installed: {plan.needed}", "dim")
     _explain(plan, terminal, every=True)
+
+
+def conditions(plan: Plan) -> dict[str, object]:
+    """What a request for the machine says of the plan. A package may be mise: then nothing is known before."""
+    return {"outside": plan.outward, "tools": bool(plan.tools) and not plan.packages}
+
+
+def possible(plan: Plan, change: Change) -> Plan:
+    """The plan without what its machine's making has told to be impossible."""
+    return plan.without_tools if guest.NO_MISE in change.notices else plan
 
 
 def no_way(refused: errors.NoWayOut, plan: Plan) -> None:

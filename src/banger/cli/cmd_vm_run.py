@@ -52,7 +52,7 @@ def run(arguments: "Namespace", terminal: "Terminal") -> int:
             from banger.cli import profile
 
             wanted = profile.merged(said, wanted)
-        held, change = _make(client, wanted, taken, terminal)
+        held, change, taken = _make(client, wanted, taken, terminal)
         watch.mark_change(change)
         name = change.subject
         if arguments.detach:
@@ -168,17 +168,19 @@ def _execute(
 
 def _make(
     client: Client, wanted: dict[str, object], taken: "Taken | None", terminal: "Terminal"
-) -> "tuple[Reply | None, Change]":
-    """Make the machine; one that could not get what it needs is refused."""
-    if taken is None or not taken[1].outward:
-        return machine.create(client, wanted, terminal)
-    try:
-        return machine.create(client, {**wanted, "outside": True}, terminal)
-    except banger.errors.NoWayOut as refused:
-        from banger.cli import bootstrap
+) -> "tuple[Reply | None, Change, Taken | None]":
+    """Make the machine; one that could not get what it needs is refused. What can be done is left of the plan."""
+    if taken is None:
+        return *machine.create(client, wanted, terminal), None
+    from banger.cli import bootstrap
 
-        bootstrap.no_way(refused, taken[1])
+    what, plan = taken
+    try:
+        held, change = machine.create(client, {**wanted, **bootstrap.conditions(plan)}, terminal)
+    except banger.errors.NoWayOut as refused:
+        bootstrap.no_way(refused, plan)
         raise
+    return held, change, (what, bootstrap.possible(plan, change))
 
 
 def _equip(

@@ -7,6 +7,7 @@ followed is not there.
 import contextlib
 import os
 import stat
+from collections.abc import Iterable
 
 from banger import errors
 from banger.disk import edit
@@ -24,6 +25,14 @@ async def examine(path: str) -> Nature:
         raise errors.UnusableDisk(path=path, reason=f"its size is no multiple of {BLOCK} bytes")
     await edit.check(path, CHECK_SECONDS)
     return Nature(await _init(path), await _distribution(path), await _executable(path, "/bin/sh") is not None)
+
+
+async def brings(path: str, names: Iterable[str]) -> bool:
+    """Whether one of these absolute names is that of a program. For a file system that was examined before."""
+    for name in names:
+        if await _executable(path, name) is not None:
+            return True
+    return False
 
 
 async def _find(path: str, name: str) -> edit.Inode | None:

@@ -26,7 +26,7 @@ from banger.disk import staging
 from banger.engine.change import Kind, Recovery, Report, Spec, Task
 from banger.engine.engine import Engine
 from banger.engine.sharing import Sharing
-from banger.images import choosing, claims, making, receiving, registering, seeds
+from banger.images import choosing, claims, making, nature, receiving, registering, seeds
 from banger.images.downloads import Downloads
 from banger.images.making import STAGING, Removed, Wanted
 from banger.images.pulling import Join, Prune
@@ -157,6 +157,10 @@ class ImageService:
         """How the image wants its commands to be run."""
         record = self._records.by_id(image_id)
         return record.config if record is not None else ImageConfig()
+
+    async def brings(self, image: ImageRecord, names: Sequence[str]) -> bool:
+        """Whether one of these absolute names is that of a program of the image's."""
+        return await nature.brings(self.rootfs(image), names)
 
     def naming(self, kernel: str) -> Sequence[str]:
         """Names of the images whose machines are to boot a kernel."""

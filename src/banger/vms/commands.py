@@ -26,11 +26,21 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """The agent's own (guest-agent/spawn.c)."""
 
 
+def places_of_mise(config: ImageConfig) -> list[str]:
+    """Where a machine of an image may have mise from the start: in its PATH, and where mise's own installers put it."""
+    found = _environment(config).get("PATH") or DEFAULT_PATH
+    return [f"{each}/mise" for each in f"{found}:{tools.MISE_PLACES}".split(":") if each.startswith("/")]
+
+
 def place(request: ExecVm, config: ImageConfig, workspace: Workspace | None) -> Workspace | None:
     """The workspace, where a command is to run in it: as root, whose it is, and no directory was named."""
     if workspace is None or not workspace.complete or request.cwd or not _is_root(request, config):
         return None
     return workspace
+
+
+def _environment(config: ImageConfig) -> dict[str, str]:
+    return dict(each.split("=", 1) for each in config.env if "=" in each)
 
 
 def _is_root(request: ExecVm, config: ImageConfig) -> bool:
@@ -41,7 +51,7 @@ def exec_spec(
     request: ExecVm, config: ImageConfig, machine: Mapping[str, str], workspace: Workspace | None = None
 ) -> ExecSpec:
     """What the agent is asked for, in a machine with this workspace. Raises `errors.UsageError`."""
-    env = dict(each.split("=", 1) for each in config.env if "=" in each)
+    env = _environment(config)
     if workspace is not None and _is_root(request, config):
         env["PATH"] = f"{tools.SHIMS}:{env.get('PATH') or DEFAULT_PATH}"
     env.update(machine)

@@ -11,9 +11,10 @@ import shutil
 import msgspec
 
 from banger import errors
+from banger.bootstrap import guest
 from banger.disk import lasting
 from banger.engine.change import Report
-from banger.vms import handles, roots, wanted, workdisks
+from banger.vms import commands, handles, roots, wanted, workdisks
 from banger.vms.parts import Made, Parts, Step
 from banger.vms.record import VmRecord
 
@@ -47,12 +48,16 @@ class Reserve(_Making):
 
 
 class EnsureImage(_Making):
-    """The image, pulled when it is missing, with its work seed. Both stay when the machine is undone."""
+    """The image, pulled when it is missing, with its work seed. Both stay when the machine is undone.
+
+    For a machine that is to have ``tools``, it is told here where they will not come.
+    """
 
     name = "image"
 
-    def __init__(self, parts: Parts, vm_id: str) -> None:
+    def __init__(self, parts: Parts, vm_id: str, *, tools: bool = False) -> None:
         super().__init__(parts, vm_id)
+        self.tools = tools
         self.resource = Made("work seed", f"of the image of vm {vm_id}")
 
     async def do(self, report: Report) -> None:
@@ -60,6 +65,8 @@ class EnsureImage(_Making):
         record = parts.need(self.vm_id)
         report.stage(f"looking for the image {record.image}")
         image = await parts.images.ensure(record.image, report)
+        if self.tools and not await parts.images.brings(image, commands.places_of_mise(image.config)):
+            report.notice(guest.NO_MISE)
         defaults = parts.settings.vm_defaults
         size = wanted.disk_size(record.disk_size, defaults.disk_size, image.size)
         # in one step with the look-up: from here on the image cannot be deleted

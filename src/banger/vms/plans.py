@@ -29,6 +29,8 @@ class Created(msgspec.Struct, frozen=True):
     start: bool
     already: str = ""
     """Nothing is to be done, and this is why."""
+    tools: bool = False
+    """Of `banger.api.vm.CreateVm`."""
 
 
 class Changed(msgspec.Struct, frozen=True):
@@ -81,7 +83,7 @@ def kinds(parts: Parts) -> list[Kind]:
         made: list[Task] = [
             making.Reserve(parts, record),
             *([publishing.Publish(parts, record.id)] if wanted.start and record.publish else []),
-            making.EnsureImage(parts, record.id),
+            making.EnsureImage(parts, record.id, tools=wanted.tools),
             making.EnsureKernel(parts, record.id),
             making.MakeDisk(parts, record.id),
             workdisks.MakeWorkDisk(parts, record.id),

@@ -148,7 +148,7 @@ class VmService(Sessions):
 
         async def begin(asked: str) -> Operation:
             record = msgspec.structs.replace(await self._decide(request), token=request.token or "", asked=asked)
-            return self._begin(plans.CREATE, record, Created(record, request.start))
+            return self._begin(plans.CREATE, record, Created(record, request.start, tools=request.tools))
 
         return await begin("") if request.token is None else await self._tokens.once(request, begin)
 

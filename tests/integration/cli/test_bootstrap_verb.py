@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from banger.bootstrap import guest
 from tests import guest_images
 from tests.home import Home
 from tests.integration.workspace.conftest import Repo
@@ -106,7 +107,8 @@ def test_a_command_does_without_and_so_does_who_says_so(room: Home, app: str, wo
 def test_an_image_without_mise_is_told_of(room: Home, app: str) -> None:
     done = room.banger("run", app, "--rm", "--image", "busybox", "--memory", "256M", stdin=b"echo shell\n", check=True)
     assert done.stdout == "shell\n"
-    assert "not installed: mise.toml, go 1.22 (go.mod); the image has no mise" in done.stderr
+    assert f"{guest.NO_MISE}\n" in done.stderr
+    assert done.stderr.count("mise") == guest.NO_MISE.count("mise"), "it is told once"
 
 
 def test_a_dry_run_foretells_it(room: Home, app: str) -> None:

@@ -7,11 +7,16 @@ from pathlib import Path
 import pytest
 
 from banger import errors
+from banger.api.image import ImportImage
 from banger.api.operation import Operation
 from banger.api.vm import CreateVm, ExecVm, StopVm
+from banger.bootstrap import guest
+from banger.kernels import kernel
+from banger.kernels.service import DISTRIBUTION
 from banger.store.database import Database
 from banger.store.records import Records
 from banger.vms.record import VmRecord
+from tests.guest_images import Tar
 from tests.installation import IMAGE, MIB, Daemon, Installation, agent, scenario
 
 REFUSED = [
@@ -169,6 +174,37 @@ async def test_a_bad_request_makes_nothing(
             await daemon.create(**{"name": "one", **fields})  # type: ignore[arg-type]
         assert daemon.vms.list() == [] and installation.machine_files() == []
         assert [each.kind for each in daemon.engine.operations()] == ["image.import"]
+
+
+@pytest.mark.parametrize(
+    ("path", "mode", "told"),
+    [
+        (None, 0, [guest.NO_MISE]),
+        ("usr/local/bin/mise", 0o755, []),
+        ("root/.local/bin/mise", 0o755, []),
+        ("usr/local/bin/mise", 0o644, [guest.NO_MISE]),
+        ("etc/mise", 0o755, [guest.NO_MISE]),
+    ],
+)
+@scenario
+async def test_an_image_without_mise_is_told_of_before_the_machine_is_made(
+    installation: Installation, tmp_path: Path, path: str | None, mode: int, told: list[str]
+) -> None:
+    tar = Tar().directory("etc").directory("root").directory("root/.local").directory("root/.local/bin")
+    tar.directory("usr").directory("usr/local").directory("usr/local/bin")
+    if path is not None:
+        tar.file(path, b"#!/bin/sh\n", mode)
+    (tmp_path / "image.tar").write_bytes(tar.bytes())
+    async with installation.daemon() as daemon:
+        wanted = ImportImage(path=str(tmp_path / "image.tar"), name="tools", size=64 * MIB)
+        await daemon.done(await daemon.images.import_archive(wanted))
+        made = await daemon.create("one", image="tools", tools=True, start=False)
+        assert made.notices == told
+        assert (await daemon.create("two", image="tools", start=False)).notices == []
+        os.remove(installation.paths.kernel(DISTRIBUTION) + "/" + kernel.RECORD)
+        with pytest.raises(errors.BangerError):
+            await daemon.create("three", image="tools", tools=True)
+        assert daemon.engine.operations()[0].notices == told
 
 
 @scenario

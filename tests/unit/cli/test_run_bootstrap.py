@@ -6,6 +6,7 @@ from typing import cast
 import pytest
 
 from banger import errors
+from banger.bootstrap import guest
 from banger.bootstrap.plan import FILE_LIMIT, build
 from banger.cli import bootstrap, cmd_vm_run, machine
 from banger.cli.terminal import Terminal
@@ -16,24 +17,44 @@ from banger.workspace.snapshot import Snapshot
 NOTHING = cast(Client, None), cast(Snapshot, None), cast(Terminal, None)
 
 
-@pytest.mark.parametrize(("name", "asked"), [("mise.toml", True), (".nvmrc", None), ("Makefile", None)])
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
+    """What is asked for when machines are made, all by a daemon that tells of an image without mise."""
+    seen: list[dict[str, object]] = []
+
+    def create(client: Client, wanted: dict[str, object], terminal: Terminal) -> tuple[None, object]:
+        seen.append(wanted)
+        return None, SimpleNamespace(notices=[guest.NO_MISE])
+
+    monkeypatch.setattr(machine, "create", create)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "outside", "tools"),
+    [("mise.toml", b"", True, True), (".nvmrc", b"20\n", False, True), ("Makefile", b"", False, False)],
+)
 def test_of_tools_only_files_of_mise_ask_for_a_way_out(
-    monkeypatch: pytest.MonkeyPatch, name: str, asked: bool | None
+    asked: list[dict[str, object]], name: str, content: bytes, outside: bool, tools: bool
 ) -> None:
-    seen = []
-    monkeypatch.setattr(machine, "create", lambda client, wanted, terminal: seen.append(wanted.get("outside")))
     client, what, terminal = NOTHING
-    cmd_vm_run._make(client, {}, (what, build({name: b""})), terminal)
-    cmd_vm_run._make(client, {}, None, terminal)
-    assert seen == [asked, None]
+    *_, left = cmd_vm_run._make(client, {}, (what, build({name: content})), terminal)
+    assert asked == [{"outside": outside, "tools": tools}]
+    assert left is not None and left[1].empty, "what it was told to be impossible is left out"
 
 
-def test_packages_ask_for_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-    monkeypatch.setattr(machine, "create", lambda client, wanted, terminal: seen.append(wanted.get("outside")))
+def test_who_has_no_plan_asks_for_nothing(asked: list[dict[str, object]]) -> None:
     client, _, terminal = NOTHING
-    cmd_vm_run._make(client, {"nat": False}, (None, build({}, ["make"])), terminal)
-    assert seen == [True]
+    assert cmd_vm_run._make(client, {}, None, terminal)[2] is None
+    assert asked == [{}]
+
+
+def test_packages_ask_for_a_way_out_and_may_bring_mise(asked: list[dict[str, object]]) -> None:
+    client, _, terminal = NOTHING
+    plan = build({"mise.toml": b""}, ["mise"])
+    *_, left = cmd_vm_run._make(client, {"nat": False}, (None, plan), terminal)
+    assert asked == [{"nat": False, "outside": True, "tools": False}]
+    assert left is not None and left[1].packages == ("mise",)
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,13 @@ def test_root_s_commands_find_the_tools_of_a_repository_before_the_image_s() -> 
     assert commands.exec_spec(ExecVm(argv=["go"], env={"PATH": "/x"}), image, {}, WORKSPACE).env["PATH"] == "/x"
 
 
+def test_mise_is_looked_for_in_the_images_path_and_where_it_installs_itself() -> None:
+    assert commands.places_of_mise(ImageConfig())[0] == "/usr/local/sbin/mise"
+    places = commands.places_of_mise(ImageConfig(env=["PATH=/image::bin:/opt/tools"]))
+    assert places[:2] == ["/image/mise", "/opt/tools/mise"], "what is relative is nowhere in particular"
+    assert "/root/.local/bin/mise" in places
+
+
 def test_others_do_not_and_neither_does_who_names_a_place() -> None:
     assert commands.place(ExecVm(argv=["ls"], user="worker"), ImageConfig(), WORKSPACE) is None
     assert commands.place(ExecVm(argv=["ls"]), CONFIG, WORKSPACE) is None
