@@ -23,7 +23,7 @@ esac
 DEBIANS_PROFILE = """\
 PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 export PATH
-for i in /etc/profile.d/*.sh; do . $i; done
+for i in /etc/profile.d/*.sh; do if [ -r $i ]; then . $i; fi; done
 """
 ASKED = [f"/root/app: {words}" for words in ("trust /root/app", "install", "use --global go@1.22")]
 LOG = "/root/.cache/banger/bootstrap-app.log"
