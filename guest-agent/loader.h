@@ -37,6 +37,9 @@ void mount_runtime(void);
 void mount_for_own_init(void);
 void unmount_all(void);
 
+/* tmp.c: before any command runs, what the image's init will do to /tmp */
+void settle_tmp(void);
+
 /* work.c */
 /* A disk may be larger than the file system on it, which is mounted at a path: the kernel grows that. */
 void grow(const char *disk, const char *path, const char *what);

@@ -99,6 +99,8 @@ void hand_over(struct transport_fd transport)
 
     umask(022);
     pid1_kind = plan.init ? plan.init : "agent";
+    if (plan.init)
+        settle_tmp();
     agent = start_agent(transport);
     if (!plan.init) {
         mount_for_own_init();
