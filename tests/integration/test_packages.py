@@ -31,7 +31,7 @@ PAIRS = [(tool, shell) for tool in NAMES for shell in SHELLS if shell != "busybo
 
 
 def install(
-    directory: Path, names: Sequence[str], tools: Sequence[str], shell: str = "dash", init: str = "agent"
+    directory: Path, names: Sequence[str], tools: Sequence[str], shell: str = "dash"
 ) -> tuple[subprocess.CompletedProcess[str], list[str]]:
     """The program's end where there are these package managers and nothing else, and what they were asked to do."""
     programs, notes = directory / "bin", directory / "notes"
@@ -39,11 +39,10 @@ def install(
     for name in {*tools, *(QUESTIONS[each] for each in tools if each in QUESTIONS)}:
         (programs / name).write_text(NOTING)
         (programs / name).chmod(0o755)
-    for name, program in {"sync": "true", "sleep": "true", "readlink": "readlink"}.items():
-        (programs / name).symlink_to(str(shutil.which(program)))
+    (programs / "sync").symlink_to(str(shutil.which("true")))
     binary = str(shutil.which(SHELLS[shell][0]))
     done = subprocess.run(
-        [binary, *SHELLS[shell][1:], *guest.packages_command(names, init)[1:]],
+        [binary, *SHELLS[shell][1:], *guest.packages_command(names)[1:]],
         env={"PATH": str(programs), "NOTES": str(notes)},
         cwd=directory,
         stdin=subprocess.DEVNULL,
@@ -69,24 +68,6 @@ def test_what_is_missing_is_installed_at_once(tool: str, shell: str, tmp_path: P
 def test_what_is_there_is_not_asked_for(tool: str, tmp_path: Path) -> None:
     done, asked = install(tmp_path, ["have", "have-more"], [tool])
     assert (done.returncode, done.stdout, asked) == (0, "all packages are there\n", [])
-
-
-@pytest.mark.parametrize("shell", SHELLS)
-@pytest.mark.parametrize(("name", "waits"), [("systemd", 3), ("openrc-init", 0)])
-def test_a_systemd_that_boots_is_waited_for(name: str, waits: int, shell: str, tmp_path: Path) -> None:
-    """It empties /tmp on its way, which apt-key does not survive."""
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    (tmp_path / "init").symlink_to(tmp_path / name)
-    (tmp_path / name).touch()
-    (programs / "systemctl").write_text(
-        '#!/bin/sh\necho "$*" >>"$NOTES"\necho cannot connect >&2\n'
-        'while read -r _; do set -- "$@" x; done <"$NOTES"\n[ "$#" -ge 6 ]\n'
-    )
-    (programs / "systemctl").chmod(0o755)
-    done, asked = install(tmp_path, ["make"], ["apk"], shell, init=str(tmp_path / "init"))
-    assert (done.returncode, done.stdout) == (0, "+ apk: make\nall packages are there\n")
-    assert asked == ["-q is-active sysinit.target"] * waits + ["apk add --no-cache --no-progress make"]
 
 
 def test_what_was_removed_and_left_its_settings_is_missing(tmp_path: Path) -> None:

@@ -74,27 +74,17 @@ exit "$status"
 STEP = "+ "
 """What a line begins with that says what is done next."""
 
-SETTLING = 300
-"""So many seconds a systemd may take to mount /tmp and to empty it, which package managers keep files in."""
-
 PACKAGES_SCRIPT = f"""\
 exec </dev/null 2>&1
-init=$1
-shift
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin DEBIAN_FRONTEND=noninteractive
 export PATH DEBIAN_FRONTEND
 {distribution.install_script()}\
-settled() {{
-    tries={SETTLING}
-    until systemctl -q is-active sysinit.target || [ "$((tries -= 1))" = 0 ]; do sleep 1; done 2>/dev/null
-}}
 [ "$tool" ] || exit {NO_TOOL}
 for each in "$@"; do
     shift
     present "$each" || set -- "$@" "$each"
 done
 if [ "$#" -gt 0 ]; then
-    case $(readlink -f "$init") in */systemd) settled ;; esac
     echo "{STEP}$tool: $*"
     add "$@" || exit 1
     sync
@@ -115,6 +105,6 @@ def command(plan: Plan, directory: str, name: str) -> list[str]:
     return ["/bin/sh", "-c", SCRIPT, "bootstrap", directory, log(name), "yes" if plan.managed else "no", *steps]
 
 
-def packages_command(names: Sequence[str], init: str) -> list[str]:
-    """What installs those packages that are not there, in a machine with this init; it is root's."""
-    return ["/bin/sh", "-c", PACKAGES_SCRIPT, "packages", init, *names]
+def packages_command(names: Sequence[str]) -> list[str]:
+    """What installs those packages that are not there; it is root's."""
+    return ["/bin/sh", "-c", PACKAGES_SCRIPT, "packages", *names]

@@ -70,8 +70,7 @@ def no_way(refused: errors.NoWayOut, plan: Plan) -> None:
 def add_packages(client: Client, name: str, plan: Plan, terminal: Terminal) -> None:
     """Install the packages that are planned and not there, to the end. Raises `errors.PackagesFailed`."""
     terminal.say(f"installing: {plan.listed}", "dim")
-    init = str(client.document(routes.VM_HEALTH, name)["init"])
-    request: dict[str, object] = {"argv": guest.packages_command(plan.packages, init), "cwd": "/", "user": "0:0"}
+    request: dict[str, object] = {"argv": guest.packages_command(plan.packages), "cwd": "/", "user": "0:0"}
     try:
         command, said = _told(client, name, request, terminal)
     except errors.CommandNotFound:

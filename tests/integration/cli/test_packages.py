@@ -242,8 +242,8 @@ def test_apt_installs_what_a_debian_lacks_and_takes_no_name_for_an_expression(st
         f"[[file_sync]]\nhost = '{tmp_path}/archive'\nguest = '~/archive'\n"
         "[profile.a]\npackages = ['bash', 'tiny-tool']\nenv.APT_CONFIG = '/root/archive/apt.conf'\n"
     )
-    command = f"tiny-tool; systemctl is-active sysinit.target; {TOOLS[0].install} tiny.tool"
+    command = f"tiny-tool; {TOOLS[0].install} tiny.tool"
     done = stocked.banger("run", "--rm", "--memory", "512M", "--profile", "a", "--", "sh", "-c", command)
     assert "  + apt-get: tiny-tool\n" in done.stderr and "  all packages are there\n" in done.stderr
-    assert done.stdout.startswith("tiny\nactive\n"), "apt does not run beside a boot that empties /tmp"
+    assert done.stdout.startswith("tiny\n")
     assert done.status == 100 and "Unable to locate package tiny.tool" in done.stderr
