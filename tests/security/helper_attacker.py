@@ -116,8 +116,11 @@ def attack(host: Host, seed: int, count: int, known: dict[str, Any], *, gates: b
     """What came of ``count`` requests; with ``gates`` also of those written by hand, which come first."""
     with descriptors(known["files"]) as opened:
         attacker = Attacker(host, seed, known, opened)
-        tried = attacker.gates() if gates else {}
-        attacker.attack(count)
+        try:
+            tried = attacker.gates() if gates else {}
+            attacker.attack(count)
+        finally:
+            attacker.own.end()
     return {
         "answers": attacker.answers,
         "valid": sorted(attacker.performed | attacker.own.performed),

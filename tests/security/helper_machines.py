@@ -25,6 +25,7 @@ from banger.helper.process import start_ticks
 from banger.helper.signalling import Signal
 from banger.helper.snapshot import Snapshot
 from banger.helper.store import StoreFile
+from banger.helper.tap import Tap
 
 GIVEN = ("log", "file")
 """Console and initial RAM disk, of the attacker's descriptors."""
@@ -85,6 +86,10 @@ class OwnMachine:
         if os.path.exists("/dev/mapper/control"):
             self._edit()
         self._begin()
+
+    def end(self) -> None:
+        """Take back the tap that hostile requests may have made for it: it is no machine's, and no sweep's."""
+        self._ask({**request(Tap(slot=self.slot)), "undo": True}, ())
 
     def _begin(self) -> None:
         made = self._do(self.launch, *GIVEN)
