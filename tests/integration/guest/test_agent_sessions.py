@@ -90,12 +90,17 @@ def test_what_ignores_being_asked_to_end_is_killed(port: Port) -> None:
         assert (await anext(attachment.output()))[1] == b"up\n"
         await channel.session_kill(id, signal.SIGTERM, stop=0.3)
         assert (await attachment.finished())[0] == CommandEnd(signal=signal.SIGKILL)
-        shell = await started(channel, "bash", "--norc", "-i", tty=(24, 80))
-        prompt = await channel.session_attach(shell, Attaching(feed=True))
-        await prompt.write(b"echo rea''dy\r")
-        await until_said(prompt, b"ready\r\n")
-        await channel.session_kill(shell, signal.SIGTERM, stop=PATIENCE)
-        assert await ended(channel, shell) != CommandEnd(signal=signal.SIGKILL), "its terminal is hung up"
+        ends = []
+        for _ in range(3):  # a shell may lose a signal that comes beside another
+            shell = await started(channel, "bash", "--norc", "-i", tty=(24, 80))
+            prompt = await channel.session_attach(shell, Attaching(feed=True))
+            await prompt.write(b"echo rea''dy\r")
+            await until_said(prompt, b"ready\r\n")
+            await channel.session_kill(shell, signal.SIGTERM, stop=10)
+            ends.append(await ended(channel, shell))
+            if ends[-1] != CommandEnd(signal=signal.SIGKILL):
+                break
+        assert ends[-1] != CommandEnd(signal=signal.SIGKILL), "its terminal is hung up"
 
     on_channel(port.path, use)
 
