@@ -43,7 +43,7 @@ class Group(NamedTuple):
 
 QUICK = Group("quick", "not qemu and not root and not smoke", ("-n", "2", "--dist", "worksteal"), 12, 30)
 MACHINES = Group("machines", "qemu and not root and not smoke", (), 17, 45)
-SMOKE = Group("smoke", "smoke and not matrix", (), 25, 45)
+SMOKE = Group("smoke", "smoke and not matrix", (), 30, 50)
 AS_ROOT = Group("root", "root", (), 5, 15)
 ON_A_HOST = ("tests/smoke/test_deaths.py", "tests/smoke/test_power.py")
 MATRIX = Group("matrix", "not root", ("tests/matrix", *ON_A_HOST), 1200, 1800)
