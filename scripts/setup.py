@@ -56,6 +56,7 @@ TEST_PACKAGES = {
     "umoci": "umoci",
     "squashfs-tools": "mksquashfs",
     "xfsprogs": "mkfs.xfs",
+    "btrfs-progs": "mkfs.btrfs",
     "systemd": "systemd-analyze",
     "zsh": "zsh",
     "fish": "fish",

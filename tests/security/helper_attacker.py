@@ -120,9 +120,10 @@ def attack(host: Host, seed: int, count: int, known: dict[str, Any], *, gates: b
             tried = attacker.gates() if gates else {}
             attacker.attack(count)
         finally:
+            answers = dict(attacker.answers)
             attacker.own.end()
     return {
-        "answers": attacker.answers,
+        "answers": answers,
         "valid": sorted(attacker.performed | attacker.own.performed),
         "unperformed": attacker.unperformed,
         "lives": attacker.lives,
