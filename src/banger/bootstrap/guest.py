@@ -37,7 +37,8 @@ PREPARE = (
 )
 """Fails where there is no mise. Before any shell begins, and not with the rest in the background."""
 
-NO_MISE = "the image has no mise (https://mise.jdx.dev): the repository's tools will not be installed"
+LACKS_MISE = "the image has no mise (https://mise.jdx.dev)"
+NO_MISE = f"{LACKS_MISE}: the repository's tools will not be installed"
 """What is told of a machine before it is made."""
 
 NO_TOOL = 69

@@ -124,7 +124,7 @@ def _lacking(client: Client, name: str) -> str:
                 pass
     except errors.CommandNotFound:
         return "the image has no shell"
-    return "" if command.exit_code == 0 else "the image has no mise (https://mise.jdx.dev)"
+    return "" if command.exit_code == 0 else guest.LACKS_MISE
 
 
 def _told(client: Client, name: str, request: dict[str, object], terminal: Terminal) -> tuple[Command, deque[str]]:
