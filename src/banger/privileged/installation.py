@@ -1,11 +1,11 @@
 """The helper as those see it who install, start and examine it."""
 
-from banger.helper import nftables, program, readiness, udev
+from banger.helper import jail, nftables, program, readiness, udev
 from banger.helper.host import TOOL_UIDS, BadRecord, Host, load
 from banger.helper.ping import Ping
 from banger.privileged.client import Helper
 
-__all__ = ["BadRecord", "Host", "load", "missing_tools", "ping", "readiness", "udev", "user_ids"]
+__all__ = ["BadRecord", "Host", "jail", "load", "missing_tools", "ping", "readiness", "udev", "user_ids"]
 
 OPTIONAL_TOOLS = ("resolvectl",)
 """Of the helper's, those that some hosts do well without."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from banger import errors
 from banger.paths import RECORD
-from banger.privileged.installation import Host, udev
+from banger.privileged.installation import Host, jail, udev
 from banger.sdk.client import Client
 from banger.system import record, remains, services, shared, units
 from banger.system.install import need_root
@@ -143,7 +143,7 @@ def _remove_files(host: Host) -> None:
         shutil.rmtree(VENV)
     _remove_empty(LIBRARY)
     shutil.rmtree(host.store, ignore_errors=True)  # copies of what users keep
-    for path in (host.store, host.jails, f"{host.private}/network", host.private):
+    for path in (f"{host.jails}/{jail.NAME}", host.jails, f"{host.private}/network", host.private):
         _remove_empty(path)
 
 
