@@ -5,6 +5,7 @@ machine does meets both; the median drops what met only one.
 """
 
 import json
+import shlex
 import statistics
 import subprocess
 import time
@@ -85,14 +86,18 @@ def timed(action: Callable[[], object]) -> float:
 
 
 def program(argv: Sequence[str], env: Mapping[str, str] | None = None) -> Subject:
-    """A program run to its end, its output dropped; a status that is not 0 ends the bench."""
+    """A program run to its end, its output dropped; a status that is not 0 ends the bench, with what it said."""
+
+    def run() -> None:
+        ended = subprocess.run(
+            argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        if ended.returncode != 0:
+            said = ended.stderr.decode("utf-8", "replace").strip()
+            raise SystemExit(f"bench: '{shlex.join(argv)}' ended with {ended.returncode}: {said}")
 
     def subject() -> float:
-        return timed(
-            lambda: subprocess.run(
-                argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=True
-            )
-        )
+        return timed(run)
 
     return subject
 

@@ -13,19 +13,19 @@ import secrets
 import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from typing import IO, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from banger import errors
 from banger.api import routes
-from banger.api.workspace import Workspace
-from banger.sdk import fetched
 from banger.sdk.client import Client
 from banger.sdk.exec import STDOUT, Command
-from banger.sdk.fetched import Answer
 from banger.text import printable
 from banger.workspace import guest_git
 from banger.workspace.judging import Caution, Judge
 from banger.workspace.patch import FileChange, Limits, Show, parse
+
+if TYPE_CHECKING:
+    from banger.api.workspace import Workspace
 
 SAID_LIMIT = 4096
 
@@ -47,6 +47,16 @@ class Patch(NamedTuple):
     """Bytes of the patch."""
     content: bytes | None = None
     """The patch, for ``git apply``, where it was asked for in memory."""
+
+
+class Answer(NamedTuple):
+    """What a machine says that was changed."""
+
+    base: str
+    """Id of the commit or tree that the patch begins from."""
+    left_out: list[bytes]
+    """Repositories within the repository."""
+    patch: Iterator[bytes]
 
 
 class _Question(NamedTuple):
@@ -124,6 +134,8 @@ def read(
         except errors.CommandNotFound:  # git, or the shell
             if question.record is None:
                 raise
+            from banger.sdk import fetched  # half of what an export loads, where there is git
+
             answer = stack.enter_context(fetched.compared(client, vm, question.record, base))
         for change in parse(kept(answer.patch), bounds, show):
             judge.take(change)
@@ -132,7 +144,7 @@ def read(
     return Patch(answer.base, files, judge.cautions, answer.left_out, size)
 
 
-def mark(client: Client, vm: str, workspace: Workspace, last: Workspace | None, names: Iterable[bytes]) -> None:
+def mark(client: Client, vm: str, workspace: "Workspace", last: "Workspace | None", names: Iterable[bytes]) -> None:
     """Have the machine's git keep what an import brought that is in no commit, so that an export begins from there.
 
     ``names`` are those of `guest_git.mark`. A machine that cannot is left alone: its exports begin from the commit.

@@ -9,11 +9,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from banger.paths import Paths
 from banger.sdk import archive
 from banger.sdk.client import Client
+from banger.sdk.export import Answer
 from banger.workspace import listing, repository
 from banger.workspace.scratch import Filter, Scratch, resolved
 
@@ -21,16 +22,6 @@ LIMITS = archive.Limits(size=8 << 30)
 """Of all files together, ignored ones too: which those are is known only here."""
 
 PREFIX = "export-"
-
-
-class Answer(NamedTuple):
-    """What was changed."""
-
-    base: str
-    """Id of the commit or tree that the patch begins from."""
-    left_out: list[bytes]
-    """Repositories within the repository."""
-    patch: Iterator[bytes]
 
 
 @contextlib.contextmanager
