@@ -58,7 +58,7 @@ def measure(place: Place) -> list[Finding]:
 
             def subject() -> float:
                 script = "rm -rf /root/app* /root/by-*; mkdir -p /root/by-tar; sync"
-                home.banger("exec", name, "--", "sh", "-c", script, timeout=600, check=True)
+                home.banger("exec", "-w", "/", name, "--", "sh", "-c", script, timeout=600, check=True)
                 return first()
 
             return subject
@@ -75,7 +75,8 @@ def measure(place: Place) -> list[Finding]:
             finally:
                 shutil.rmtree(copy)
 
-        pipe = f"tar -C {scratch} -c app | {shlex.join([*BANGER, 'exec', '-i', name])} -- tar -x -C /root/by-tar"
+        untar = [*BANGER, "exec", "-i", "-w", "/", name, "--", "tar", "-x", "-C", "/root/by-tar"]
+        pipe = f"tar -C {scratch} -c app | {shlex.join(untar)}"
         shell = shlex.join(ssh.command()[:-1])
         rsync = [
             proc.find("rsync"),

@@ -494,6 +494,13 @@ class GuestRefused(BangerError):
     hint = ""
 
 
+class NoWorkingDirectory(GuestRefused):
+    """A command was to run where it cannot. ``reason`` comes from the guest and is printable."""
+
+    code, http, exit_status = "no_working_directory", 422, 125
+    hint = "'-w DIR' names another; 'banger vm workspace prepare' brings a workspace back that is gone"
+
+
 class GuestDiskFull(GuestRefused):
     """``reason`` comes from the guest and is printable."""
 

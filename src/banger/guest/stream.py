@@ -192,6 +192,8 @@ def refusal(result: wire.Result, what: str, noun: str = "") -> errors.BangerErro
         return errors.CommandNotFound(command=printable(what))
     if kind == wire.Refusal.NOT_EXECUTABLE:
         return errors.CommandNotExecutable(command=printable(what), reason=text)
+    if kind == wire.Refusal.BAD_CWD:
+        return errors.NoWorkingDirectory(reason=text)
     if kind == wire.Refusal.NO_ENTRY and noun:
         return errors.NotFound(kind=noun, name=printable(what))
     if kind == wire.Refusal.NO_SPACE:

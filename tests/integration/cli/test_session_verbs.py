@@ -138,7 +138,7 @@ def test_dead_sessions_and_stopped_machines_are_told_of(home: Home, sessions: Se
 def test_what_cannot_run_is_no_session(home: Home, sessions: Sessions) -> None:
     before = len(sessions.list())
     assert home.banger("vm", "session", "start", "web", "no-such-command").status == 127
-    with pytest.raises(errors.GuestRefused, match="working directory"):
+    with pytest.raises(errors.NoWorkingDirectory, match="working directory"):
         sessions.start(["true"], cwd="/no/such/directory")
     assert len(sessions.list()) == before
 

@@ -115,7 +115,7 @@ def test_what_cannot_run_is_told_apart(port: Port, tmp_path: Path) -> None:
                 await ran(channel, name)
         with pytest.raises(errors.GuestRefused, match="no user or group"):
             await ran(channel, "true", user="no-such-user")
-        with pytest.raises(errors.GuestRefused, match="working directory"):
+        with pytest.raises(errors.NoWorkingDirectory, match="working directory"):
             await ran(channel, "true", cwd="/no/such/directory")
         with pytest.raises(errors.UsageError):
             await ran(channel, "")
