@@ -12,8 +12,13 @@ def edited(source: Snapshot) -> list[bytes]:
         return sorted(source.files)
     if source.blobs is not None:
         return []
-    wanted = listing.committed(source.repository, source.commit)
-    path = os.path.join(source.repository.top, repository.git_path(source.repository.git, "index"))
-    same = index.clean(wanted, source.known, source.files, index.written(path))
-    skipped = {name for name, each in source.known.items() if each is not None and each.skipped}
-    return sorted((wanted.keys() | source.files.keys()) - same.keys() - skipped)
+    staged = listing.staged(source.repository, source.commit)
+    written = index.written(os.path.join(source.repository.top, repository.git_path(source.repository.git, "index")))
+    alike, skipped = set(), set()
+    for name, known in source.known.items():
+        there = source.files.get(name)
+        if known is not None and known.skipped:
+            skipped.add(name)
+        elif known is not None and there is not None and index.untouched(known, there, written):
+            alike.add(name)
+    return sorted((source.known.keys() | source.files.keys() | staged) - (alike - staged) - skipped)

@@ -22,7 +22,7 @@ EMPTY = ":empty"
 IMPORTED = "refs/banger/imported-"
 """With the id of an import behind it: the tree that it brought, where that is no commit's."""
 
-_REPOSITORY = r"""
+_GIT = r"""
 cd "$1" 2>/dev/null || exit 92
 shift
 command -v git >/dev/null || exit 91
@@ -34,6 +34,20 @@ g() {
         -c core.splitIndex=false -c core.untrackedCache=false -c core.quotePath=true -c core.safecrlf=false \
         -c advice.addEmbeddedRepo=false "$@"
 }
+base() {
+    [ ! "$id" ] || return 0
+    for base; do
+        if [ "$base" = :empty ]; then
+            id=$(g hash-object -t tree /dev/null) && return
+        fi
+        id=$(g rev-parse -q --verify "$base^{}") && return
+    done
+    exit 93
+}
+"""
+"""Goes to the first argument. In an emulated guest each process less is worth a twentieth of a second."""
+
+_REPOSITORY = r"""
 places=$(g rev-parse --is-inside-work-tree --absolute-git-dir --git-path objects --git-path index --show-cdup \
     -q --verify "$1^{}" 2>/dev/null)
 {
@@ -46,17 +60,10 @@ places
 case $objects in /*) ;; *) objects=$PWD/$objects ;; esac
 case $index in /*) ;; *) index=$PWD/$index ;; esac
 cd "./$up" || exit 92
+"""
+"""Finds the repository there, and what the next argument names in it, if anything."""
 
-base() {
-    [ ! "$id" ] || return 0
-    for base; do
-        if [ "$base" = :empty ]; then
-            id=$(g hash-object -t tree /dev/null) && return
-        fi
-        id=$(g rev-parse -q --verify "$base^{}") && return
-    done
-    exit 93
-}
+_OWN = r"""
 own=$directory/banger-export.$$
 for old in "$directory"/banger-export.*; do
     [ ! -e "$old" ] || kill -0 "${old##*.}" 2>/dev/null || rm -rf "$old"
@@ -64,8 +71,7 @@ done
 trap 'rm -rf "$own"' EXIT
 trap 'exit 1' HUP INT TERM
 """
-"""Finds the repository at the first argument, and what the second names in it; has a directory there, gone at the
-end. In an emulated guest each process less is worth a twentieth of a second."""
+"""Has a name inside git's directory for what is gone at the end; what others left who were killed goes first."""
 
 _CHANGES = r"""
 base "$@"
@@ -105,27 +111,39 @@ _BASE = re.compile(rb"base ([0-9a-f]{40}|[0-9a-f]{64})")
 
 
 _MARK = r"""
-new=$1 first=$2
-shift 2
-id=
-mkdir "$own" || exit 1
-export GIT_INDEX_FILE="$own/index"
-if [ "$first" ]; then
-    [ ! -e "$index" ] || cp -p "$index" "$own/index" || exit 1
-else
-    base "$@"
+last=$1 new=$2 id= kept=$directory/banger-
+export GIT_INDEX_FILE="$own"
+if [ ! "$last" ]; then
+    [ ! -e "$index" ] || cp -p "$index" "$own" || exit 1
+elif ! mv "$kept${last##*/}" "$own" 2>/dev/null; then
+    base "$last" "$3"
     g read-tree "$id" || exit 1
 fi
 g update-index --add --remove --replace -z --stdin && tree=$(g write-tree) || exit 1
-g for-each-ref --format='delete %(refname)' 'refs/banger/imported-*' | g update-ref --stdin
-g update-ref "$new" "$tree"
+mv "$own" "$kept${new##*/}" || exit 1
+trap - EXIT
+{
+    [ ! "$last" ] || printf 'delete %s\n' "$last"
+    for old in "$kept"imported-*; do
+        case $old in "$kept${new##*/}" | "$kept${last##*/}") continue ;; esac
+        rm -f "$old" && printf 'delete refs/banger/%s\n' "${old#"$kept"}"
+    done
+    printf 'update %s %s\n' "$new" "$tree"
+} | g update-ref --stdin
 """
-"""Arguments: the reference to make, whether there was no import before, and else that one's bases."""
+"""Arguments: the repository, the reference of the import before or nothing, the one to make, and the commit of the one
+before. The index that a tree was made of stays beside git's own: the next is made of it in half the time."""
+
+_IMPORTED_AT = r"""
+directory=$PWD/.git index=$directory/index
+[ -f "$directory/HEAD" ] || exit 92
+"""
+"""An import has its repository nowhere else."""
 
 
 def changes(path: str, bases: Sequence[str]) -> list[str]:
     """The command that tells what was changed. A base is a commit's id, a name of git's, or `EMPTY`."""
-    return ["/bin/sh", "-c", _REPOSITORY + _CHANGES, "banger-export", path, *bases]
+    return ["/bin/sh", "-c", _GIT + _REPOSITORY + _OWN + _CHANGES, "banger-export", path, *bases]
 
 
 def mark(path: str, new: str, last: tuple[str, str | None] | None) -> list[str]:
@@ -134,9 +152,9 @@ def mark(path: str, new: str, last: tuple[str, str | None] | None) -> list[str]:
     ``last`` is the import before it, and its commit. Stdin has names, each with a zero byte behind it: all that this
     import has brought or removed, or for the first one those that are not as its commit has them.
     """
-    before = [IMPORTED + last[0], last[1] or EMPTY] if last is not None else []
-    first = "" if before else "1"
-    return ["/bin/sh", "-c", _REPOSITORY + _MARK, "banger-export", path, IMPORTED + new, first, *before]
+    before, commit = (IMPORTED + last[0], last[1] or EMPTY) if last is not None else ("", "")
+    script = _GIT + _IMPORTED_AT + _OWN + _MARK
+    return ["/bin/sh", "-c", script, "banger-export", path, before, IMPORTED + new, commit]
 
 
 def head(text: bytes) -> tuple[str, list[bytes]]:

@@ -72,10 +72,15 @@ def clean(
         entry, at = there.get(name), known.get(name)
         if entry is None or at is None or (at.mode, at.oid) != (blob.mode, blob.oid):
             continue
-        same = entry.mtime_ns == at.mtime_ns < written and entry.size & 0xFFFFFFFF == at.size
-        if same and kind(entry.mode) == blob.mode:
+        if untouched(at, entry, written):
             found[name] = entry
     return found
+
+
+def untouched(known: Tracked, there: Entry, written: int) -> bool:
+    """Whether a file is as this host's index knows it; ``written`` as in `clean`."""
+    same = there.mtime_ns == known.mtime_ns < written and there.size & 0xFFFFFFFF == known.size
+    return same and kind(there.mode) == known.mode
 
 
 def blob_id(content: bytes, object_format: str = "sha1") -> str:

@@ -141,5 +141,12 @@ def committed(repository: Repository, commit: str) -> dict[bytes, Blob]:
     return found
 
 
+def staged(repository: Repository, commit: str) -> set[bytes]:
+    """The names of which the index has something else than a commit."""
+    return set(
+        repository.git.ask("diff-index", "--cached", "--name-only", "--no-renames", "-z", commit).split(b"\0")[:-1]
+    )
+
+
 def _records(said: bytes) -> Iterator[bytes]:
     yield from said.split(b"\0")[:-1]
