@@ -359,14 +359,24 @@ static void leave_directories(const char *name)
     }
 }
 
+/* Files of one directory mostly come one after another: it is made, or found to be there, for the first of them. */
+static char parent[NAME_LIMIT];
+
 static void make_parents(char *name)
 {
+    char *last = strrchr(name, '/');
+    size_t length = last ? (size_t)(last - name) : 0;
+
+    if (!last || (!strncmp(parent, name, length) && !parent[length]))
+        return;
     for (char *slash = strchr(name, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = 0;
         if (mkdirat(root, name, 0755) && errno != EEXIST)
             refuse(name);
         *slash = '/';
     }
+    memcpy(parent, name, length);
+    parent[length] = 0;
 }
 
 static void make_way(const char *name)
@@ -414,6 +424,7 @@ static void extract_directory(const struct entry *e)
 static void extract_file(const struct entry *e)
 {
     struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, e->time};
+    struct stat status;
     int fd = openat(root, e->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 
     if (fd < 0 && errno == EEXIST) {
@@ -423,7 +434,9 @@ static void extract_file(const struct entry *e)
     if (fd < 0)
         refuse(e->name);
     copy_data(fd, e->size, e->name);
-    if (geteuid() == 0 && fchown(fd, e->uid, e->gid))
+    if (fstat(fd, &status))
+        refuse(e->name);
+    if (geteuid() == 0 && (status.st_uid != e->uid || status.st_gid != e->gid) && fchown(fd, e->uid, e->gid))
         refuse(e->name);
     if (futimens(fd, times) || fchmod(fd, e->mode)) /* the mode last: until then it is known for a part */
         refuse(e->name);
@@ -436,6 +449,7 @@ static void extract_file(const struct entry *e)
  * directory that somebody else has filled stays. */
 static void remove_entry(const struct entry *e)
 {
+    *parent = 0;
     if (!*e->name || !unlinkat(root, e->name, 0))
         return;
     if (errno == EISDIR && !unlinkat(root, e->name, AT_REMOVEDIR))

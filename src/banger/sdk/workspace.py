@@ -134,6 +134,8 @@ class _Import:
         self._files: dict[bytes, listing.Blob] | None = None
 
     def run(self) -> Workspace:
+        if self._last is not None and self._is_nowhere():
+            self._last = None
         bases = self._bases()
         wanted = self._wanted(bases)
         made = self._plan(wanted, bases)
@@ -190,11 +192,8 @@ class _Import:
         return self._taken.repository.git.attempt("cat-file", "-e", f"{commit}^{{commit}}").status == 0
 
     def _plan(self, wanted: _Wanted, bases: list[Listing]) -> Plan:
-        if not bases:
-            parent, name = os.path.split(self._path)
-            (there,) = self._states(parent, [os.fsencode(name)])
-            if there is None:
-                return plan.fresh(wanted.files)
+        if not bases and self._is_nowhere():
+            return plan.fresh(wanted.files)
         moved = wanted.moved.files if wanted.moved is not None else {}
         judged = [{name: entry for name, entry in base.items() if not _of_git(name) or name in moved} for base in bases]
         broken = self._last is not None and not self._last.complete
@@ -203,6 +202,11 @@ class _Import:
             return self._states(self._path, names)
 
         return plan.make(wanted.files, judged, broken, ask, self._alike(wanted))
+
+    def _is_nowhere(self) -> bool:
+        """Whether the machine has nothing at the workspace's place, or no longer."""
+        parent, name = os.path.split(self._path)
+        return self._states(parent, [os.fsencode(name)]) == [None]
 
     def _states(self, path: str, names: list[bytes]) -> "list[plan.State | None]":
         try:

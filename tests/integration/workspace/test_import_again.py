@@ -1,6 +1,7 @@
 """The second import and the later ones: what is sent, what is kept, what is refused."""
 
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 
@@ -39,6 +40,16 @@ def test_only_what_has_changed_is_sent(scene: Scene, app: Repo, sent: list[bytes
     assert sorted(guest.status()) == [" D deep/er/4", " M deep/er/3", "?? new"]
     scene.prepare()
     assert sent == []
+
+
+def test_a_workspace_that_was_removed_in_the_machine_comes_back(scene: Scene, app: Repo) -> None:
+    app.write("deep/er/3", "edited\n")
+    scene.prepare(app)
+    before = scene.guest().status()
+    shutil.rmtree(scene.guest().top)
+    scene.prepare()
+    assert scene.guest().status() == before
+    assert scene.guest().git("rev-parse", "HEAD") == app.git("rev-parse", "HEAD")
 
 
 def test_directories_that_become_empty_go_and_those_that_do_not_stay(scene: Scene, app: Repo) -> None:

@@ -370,3 +370,31 @@ def test_the_first_edit_after_a_clean_import(host: Path, guest: Path) -> None:
     write(guest, {"text": b"edited on the host\n"})
     marked(guest, "2", ("1", base), "text")
     assert exported(guest, "2", base) == [b"own"]
+
+
+def kept(guest: Path) -> list[str]:
+    """The trees of imports, and the indexes that they were made of."""
+    names = git(guest, "for-each-ref", "--format=%(refname)", "refs/banger").decode().split()
+    return [*names, *(each.name for each in (guest / ".git").glob("banger-*"))]
+
+
+def test_an_import_without_edits_is_no_base_of_the_next(host: Path, guest: Path) -> None:
+    base = head(host)
+    write(guest, {"text": b"edited on the host\n"})
+    marked(guest, "1", None, "text")
+    git(guest, "checkout", "--", "text")
+    write(guest, {"latin": b"edited on the host\n", "own": b"by the guest\n"})
+    marked(guest, "3", ("2", base), "latin")
+    assert kept(guest) == [guest_git.IMPORTED + "3", "banger-imported-3"]
+    assert exported(guest, "3", base) == [b"own"]
+
+
+def test_a_kept_index_that_is_lost_is_made_again(host: Path, guest: Path) -> None:
+    base = head(host)
+    write(guest, {"text": b"edited on the host\n"})
+    marked(guest, "1", None, "text")
+    (guest / ".git/banger-imported-1").unlink()
+    write(guest, {"latin": b"edited on the host\n", "own": b"by the guest\n"})
+    marked(guest, "2", ("1", base), "latin")
+    assert kept(guest) == [guest_git.IMPORTED + "2", "banger-imported-2"]
+    assert exported(guest, "2", base) == [b"own"]
