@@ -49,6 +49,8 @@ def refused(port: int) -> bool:
         connect(port).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:  # the listener ended while it connected: the next is refused
+        return False
     return False
 
 
