@@ -497,7 +497,7 @@ class GuestRefused(BangerError):
 class NoWorkingDirectory(GuestRefused):
     """A command was to run where it cannot. ``reason`` comes from the guest and is printable."""
 
-    code, http, exit_status = "no_working_directory", 422, 125
+    code = "no_working_directory"
     hint = "'-w DIR' names another; 'banger vm workspace prepare' brings a workspace back that is gone"
 
 

@@ -134,11 +134,12 @@ class _Import:
         self._files: dict[bytes, listing.Blob] | None = None
 
     def run(self) -> Workspace:
-        if self._last is not None and self._is_nowhere():
+        fresh = self._is_nowhere()
+        if fresh:
             self._last = None
         bases = self._bases()
         wanted = self._wanted(bases)
-        made = self._plan(wanted, bases)
+        made = plan.fresh(wanted.files) if fresh else self._plan(wanted, bases)
         if made.stuck or (made.conflicts and not self._overwrite):
             self._check_alone()
             raise self._conflict(made)
@@ -192,8 +193,6 @@ class _Import:
         return self._taken.repository.git.attempt("cat-file", "-e", f"{commit}^{{commit}}").status == 0
 
     def _plan(self, wanted: _Wanted, bases: list[Listing]) -> Plan:
-        if not bases and self._is_nowhere():
-            return plan.fresh(wanted.files)
         moved = wanted.moved.files if wanted.moved is not None else {}
         judged = [{name: entry for name, entry in base.items() if not _of_git(name) or name in moved} for base in bases]
         broken = self._last is not None and not self._last.complete

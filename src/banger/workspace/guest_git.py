@@ -35,7 +35,6 @@ g() {
         -c advice.addEmbeddedRepo=false "$@"
 }
 base() {
-    [ ! "$id" ] || return 0
     for base; do
         if [ "$base" = :empty ]; then
             id=$(g hash-object -t tree /dev/null) && return
@@ -74,7 +73,8 @@ trap 'exit 1' HUP INT TERM
 """Has a name inside git's directory for what is gone at the end; what others left who were killed goes first."""
 
 _CHANGES = r"""
-base "$@"
+shift
+[ "$id" ] || base "$@"
 mkdir "$own" || exit 1
 [ ! -e "$index" ] || cp -p "$index" "$own/index" || exit 1
 export GIT_INDEX_FILE="$own/index"
@@ -111,7 +111,7 @@ _BASE = re.compile(rb"base ([0-9a-f]{40}|[0-9a-f]{64})")
 
 
 _MARK = r"""
-last=$1 new=$2 id= kept=$directory/banger-
+last=$1 new=$2 kept=$directory/banger-
 export GIT_INDEX_FILE="$own"
 if [ ! "$last" ]; then
     [ ! -e "$index" ] || cp -p "$index" "$own" || exit 1
@@ -135,7 +135,8 @@ trap - EXIT
 before. The index that a tree was made of stays beside git's own: the next is made of it in half the time."""
 
 _IMPORTED_AT = r"""
-directory=$PWD/.git index=$directory/index
+directory=$PWD/.git
+index=$directory/index
 [ -f "$directory/HEAD" ] || exit 92
 """
 """An import has its repository nowhere else."""

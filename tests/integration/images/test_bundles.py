@@ -148,8 +148,7 @@ def test_an_interrupted_making_leaves_nothing(tmp_path: Path, number: int) -> No
         process.send_signal(number)
         with contextlib.suppress(subprocess.TimeoutExpired):  # Python sees it late where it comes just before a read
             process.wait(20)
-        if process.poll() is None:
-            process.send_signal(number)
+        process.send_signal(number)
         assert process.wait(60) == 130
     assert list(tmp_path.iterdir()) == []
 
