@@ -112,21 +112,22 @@ _BASE = re.compile(rb"base ([0-9a-f]{40}|[0-9a-f]{64})")
 
 _MARK = r"""
 last=$1 new=$2 kept=$directory/banger-
-export GIT_INDEX_FILE="$own"
+export GIT_INDEX_FILE="$kept${new##*/}"
 if [ ! "$last" ]; then
-    [ ! -e "$index" ] || cp -p "$index" "$own" || exit 1
-elif ! mv "$kept${last##*/}" "$own" 2>/dev/null; then
+    [ ! -e "$index" ] || cp -p "$index" "$GIT_INDEX_FILE" || exit 1
+elif ! mv "$kept${last##*/}" "$GIT_INDEX_FILE" 2>/dev/null; then
     base "$last" "$3"
     g read-tree "$id" || exit 1
 fi
-g update-index --add --remove --replace -z --stdin && tree=$(g write-tree) || exit 1
-mv "$own" "$kept${new##*/}" || exit 1
-trap - EXIT
+g update-index --index-version 4 --add --remove --replace -z --stdin && tree=$(g write-tree) || exit 1
 {
     [ ! "$last" ] || printf 'delete %s\n' "$last"
     for old in "$kept"imported-*; do
-        case $old in "$kept${new##*/}" | "$kept${last##*/}") continue ;; esac
-        rm -f "$old" && printf 'delete refs/banger/%s\n' "${old#"$kept"}"
+        case $old in
+        "$GIT_INDEX_FILE" | "$kept${last##*/}") ;;
+        *.lock) rm -f "$old" ;;
+        *) rm -f "$old" && printf 'delete refs/banger/%s\n' "${old#"$kept"}" ;;
+        esac
     done
     printf 'update %s %s\n' "$new" "$tree"
 } | g update-ref --stdin
@@ -154,7 +155,7 @@ def mark(path: str, new: str, last: tuple[str, str | None] | None) -> list[str]:
     import has brought or removed, or for the first one those that are not as its commit has them.
     """
     before, commit = (IMPORTED + last[0], last[1] or EMPTY) if last is not None else ("", "")
-    script = _GIT + _IMPORTED_AT + _OWN + _MARK
+    script = _GIT + _IMPORTED_AT + _MARK
     return ["/bin/sh", "-c", script, "banger-export", path, before, IMPORTED + new, commit]
 
 

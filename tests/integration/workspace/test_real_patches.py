@@ -389,6 +389,15 @@ def test_an_import_without_edits_is_no_base_of_the_next(host: Path, guest: Path)
     assert exported(guest, "3", base) == [b"own"]
 
 
+def test_what_a_marking_left_that_was_killed_goes_with_the_next(host: Path, guest: Path) -> None:
+    write(guest, {"text": b"edited on the host\n"})
+    marked(guest, "1", None, "text")
+    (guest / ".git/banger-imported-1").rename(guest / ".git/banger-imported-2")
+    (guest / ".git/banger-imported-2.lock").write_bytes(b"half an index")
+    marked(guest, "3", ("1", head(host)), "text")
+    assert kept(guest) == [guest_git.IMPORTED + "3", "banger-imported-3"]
+
+
 def test_a_kept_index_that_is_lost_is_made_again(host: Path, guest: Path) -> None:
     base = head(host)
     write(guest, {"text": b"edited on the host\n"})
