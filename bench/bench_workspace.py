@@ -24,8 +24,9 @@ DIRECTORIES, FILES, EDITED = 300, int(os.environ.get("BENCH_FILES", "100")), 10
 
 
 def git(top: Path, *words: str) -> None:
-    identity = ("-c", "user.name=bench", "-c", "user.email=bench@example.org")
-    subprocess.run([proc.find("git"), "-C", str(top), *identity, *words], check=True, stdout=subprocess.DEVNULL)
+    settings = ("user.name=bench", "user.email=bench@example.org", "gc.autoDetach=false")
+    options = itertools.chain.from_iterable(("-c", each) for each in settings)
+    subprocess.run([proc.find("git"), "-C", str(top), *options, *words], check=True, stdout=subprocess.DEVNULL)
 
 
 def repository(top: Path) -> Path:
