@@ -4,6 +4,7 @@ Nothing else prints errors or exits. Exit statuses are in `banger.errors`; a ver
 reports failures of banger itself as 125 and above, so that the two are never confused.
 """
 
+import gc
 import os
 import sys
 
@@ -21,9 +22,14 @@ if TYPE_CHECKING:
 PIPE_CLOSED = 128 + 13
 INTERRUPTED = 128 + 2
 
+YOUNG_OBJECTS = 100_000
+"""How many more objects there are when the collector looks for cycles: a large repository's list has none of them, and
+by default it is gone through a hundred times while it is read."""
+
 
 def command() -> "NoReturn":
     """The program. It ends without the interpreter's own end, which takes apart what the kernel takes back anyway."""
+    gc.set_threshold(YOUNG_OBJECTS)
     status = main()
     for stream in (sys.stdout, sys.stderr):
         try:

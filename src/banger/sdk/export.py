@@ -149,7 +149,7 @@ def mark(client: Client, vm: str, workspace: "Workspace", last: "Workspace | Non
 
     ``names`` are those of `guest_git.mark`. A machine that cannot is left alone: its exports begin from the commit.
     """
-    argv = guest_git.mark(workspace.path, workspace.id, (last.id, last.commit) if last is not None else None)
+    argv = guest_git.mark(workspace.path, workspace.id, last.id if last else None, (last or workspace).commit)
     request = {**_AS_OWNER, "argv": argv, "stdin": True}
     cannot = contextlib.suppress(errors.CommandNotFound, errors.CommandNotExecutable, errors.GuestRefused)
     with cannot, client.vm_exec(vm, request) as command:

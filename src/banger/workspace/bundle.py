@@ -13,7 +13,7 @@ from typing import IO
 
 from banger import errors
 from banger.text import printable
-from banger.workspace import history, snapshot, state, tar
+from banger.workspace import guest_git, history, snapshot, state, tar
 from banger.workspace.listing import Entry, Listing
 from banger.workspace.plan import Plan
 from banger.workspace.snapshot import Snapshot
@@ -132,6 +132,9 @@ def _state(
             yield from held.put(tar.file(top + SHALLOW, moved.shallow, now))
     for name in sorted(moved.files, key=lambda each: (each == HEAD, each)):
         yield from held.put(tar.file(top + name, moved.files[name], files[name].mtime_ns // 1_000_000_000))
+        if name == INDEX:
+            yield from held.put(tar.header(top + guest_git.PRISTINE, 0, 0, 0, tar.HARD_LINK, top + INDEX))
+            yield from held.put(tar.file(top + guest_git.PRISTINE_OF, f"{source.commit}\n".encode(), now))
 
 
 def _copy(held: "_Pieces", file: IO[bytes], size: int) -> Iterator[bytes]:

@@ -22,6 +22,9 @@ EMPTY = ":empty"
 IMPORTED = "refs/banger/imported-"
 """With the id of an import behind it: the tree that it brought, where that is no commit's."""
 
+PRISTINE, PRISTINE_OF = b".git/banger-index", b".git/banger-commit"
+"""The index as an import brought it, and the commit whose index that is: until something is marked in it."""
+
 _GIT = r"""
 cd "$1" 2>/dev/null || exit 92
 shift
@@ -33,15 +36,6 @@ g() {
     git --literal-pathspecs -c safe.directory='*' -c core.fsmonitor=false -c core.hooksPath=/dev/null \
         -c core.splitIndex=false -c core.untrackedCache=false -c core.quotePath=true -c core.safecrlf=false \
         -c advice.addEmbeddedRepo=false "$@"
-}
-base() {
-    for base; do
-        if [ "$base" = :empty ]; then
-            id=$(g hash-object -t tree /dev/null) && return
-        fi
-        id=$(g rev-parse -q --verify "$base^{}") && return
-    done
-    exit 93
 }
 """
 """Goes to the first argument. In an emulated guest each process less is worth a twentieth of a second."""
@@ -73,6 +67,15 @@ trap 'exit 1' HUP INT TERM
 """Has a name inside git's directory for what is gone at the end; what others left who were killed goes first."""
 
 _CHANGES = r"""
+base() {
+    for base; do
+        if [ "$base" = :empty ]; then
+            id=$(g hash-object -t tree /dev/null) && return
+        fi
+        id=$(g rev-parse -q --verify "$base^{}") && return
+    done
+    exit 93
+}
 shift
 [ "$id" ] || base "$@"
 mkdir "$own" || exit 1
@@ -113,13 +116,15 @@ _BASE = re.compile(rb"base ([0-9a-f]{40}|[0-9a-f]{64})")
 _MARK = r"""
 last=$1 new=$2 kept=$directory/banger-
 export GIT_INDEX_FILE="$kept${new##*/}"
-if [ ! "$last" ]; then
-    [ ! -e "$index" ] || cp -p "$index" "$GIT_INDEX_FILE" || exit 1
-elif ! mv "$kept${last##*/}" "$GIT_INDEX_FILE" 2>/dev/null; then
-    base "$last" "$3"
-    g read-tree "$id" || exit 1
+if [ "$last" ] && [ -e "$kept${last##*/}" ]; then
+    mv "$kept${last##*/}" "$GIT_INDEX_FILE" || exit 1
+elif { read -r of <"${kept}commit"; } 2>/dev/null && [ "$of" = "$3" ] && [ -e "${kept}index" ]; then
+    mv "${kept}index" "$GIT_INDEX_FILE" || exit 1
+elif [ ! "$last" ] || ! g read-tree "$last" 2>/dev/null; then
+    g read-tree "$3" || exit 1
 fi
 g update-index --index-version 4 --add --remove --replace -z --stdin && tree=$(g write-tree) || exit 1
+[ ! -e "${kept}index" ] || rm -f "${kept}index"
 {
     [ ! "$last" ] || printf 'delete %s\n' "$last"
     for old in "$kept"imported-*; do
@@ -132,12 +137,12 @@ g update-index --index-version 4 --add --remove --replace -z --stdin && tree=$(g
     printf 'update %s %s\n' "$new" "$tree"
 } | g update-ref --stdin
 """
-"""Arguments: the repository, the reference of the import before or nothing, the one to make, and the commit of the one
-before. The index that a tree was made of stays beside git's own: the next is made of it in half the time."""
+"""Arguments: the repository, the reference of the import before or nothing, the one to make, and the commit that is
+marked from where that reference is not there. The index that a tree was made of stays beside git's own, for the next;
+the first is made of `PRISTINE`."""
 
 _IMPORTED_AT = r"""
 directory=$PWD/.git
-index=$directory/index
 [ -f "$directory/HEAD" ] || exit 92
 """
 """An import has its repository nowhere else."""
@@ -148,15 +153,16 @@ def changes(path: str, bases: Sequence[str]) -> list[str]:
     return ["/bin/sh", "-c", _GIT + _REPOSITORY + _OWN + _CHANGES, "banger-export", path, *bases]
 
 
-def mark(path: str, new: str, last: tuple[str, str | None] | None) -> list[str]:
+def mark(path: str, new: str, last: str | None, commit: str | None) -> list[str]:
     """The command that keeps what import ``new`` brought, as a tree to compare with later.
 
-    ``last`` is the import before it, and its commit. Stdin has names, each with a zero byte behind it: all that this
-    import has brought or removed, or for the first one those that are not as its commit has them.
+    ``last`` is the import before it, ``commit`` that one's, or without one its own. Stdin has names, each with a zero
+    byte behind it: all that this import has brought or removed, or for the first one those that are not as its commit
+    has them.
     """
-    before, commit = (IMPORTED + last[0], last[1] or EMPTY) if last is not None else ("", "")
+    before = IMPORTED + last if last is not None else ""
     script = _GIT + _IMPORTED_AT + _MARK
-    return ["/bin/sh", "-c", script, "banger-export", path, before, IMPORTED + new, commit]
+    return ["/bin/sh", "-c", script, "banger-export", path, before, IMPORTED + new, commit or "--empty"]
 
 
 def head(text: bytes) -> tuple[str, list[bytes]]:

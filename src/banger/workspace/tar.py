@@ -4,7 +4,7 @@ BLOCK = 512
 _OCTAL = 0o77777777777
 END = bytes(2 * BLOCK)
 
-FILE, LINK, REMOVED = b"0", b"2", b"R"
+FILE, HARD_LINK, LINK, REMOVED = b"0", b"1", b"2", b"R"
 """The last is the agent's own: the name is removed."""
 
 
