@@ -13,7 +13,7 @@ from tests.integration.daemon.conftest import Daemon
 
 SMALL = {
     "_collections_abc", "_stat", "genericpath", "os", "os.path", "posixpath", "stat",
-    "_json", "_signal", "_socket", "_thread", "errno", "select",
+    "_json", "_signal", "_socket", "_thread", "errno", "gc", "select",
 }  # fmt: skip
 """Modules of the standard library that cost next to nothing: what `os` is made of, and what is written in C."""
 
