@@ -24,9 +24,8 @@ DIRECTORIES, FILES, EDITED = 300, int(os.environ.get("BENCH_FILES", "100")), 10
 
 
 def git(top: Path, *words: str) -> None:
-    settings = ("user.name=bench", "user.email=bench@example.org", "gc.autoDetach=false")
-    options = itertools.chain.from_iterable(("-c", each) for each in settings)
-    subprocess.run([proc.find("git"), "-C", str(top), *options, *words], check=True, stdout=subprocess.DEVNULL)
+    settings = ("-c", "user.name=bench", "-c", "user.email=bench@example.org", "-c", "gc.autoDetach=false")
+    subprocess.run([proc.find("git"), "-C", str(top), *settings, *words], check=True, stdout=subprocess.DEVNULL)
 
 
 def repository(top: Path) -> Path:

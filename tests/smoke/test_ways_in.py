@@ -6,8 +6,8 @@ import pytest
 
 from tests.smoke.host.box import Host
 from tests.smoke.host.image import OTHER, OWNER
+from tests.smoke.machines import PAGE, fetched
 
-PAGE = "mkdir -p /srv/www && echo from-one >/srv/www/index.html && httpd -p 127.0.0.1:80 -h /srv/www"
 GATEWAY = "198.51.100.1"
 
 
@@ -17,11 +17,6 @@ def web(serving: Host) -> Host:
     serving.spend()  # the server
     serving.banger("exec", "one", "--", "sh", "-c", PAGE)
     return serving
-
-
-def fetched(host: Host, place: str, before: str = "") -> str:
-    """The page as the host gets it, as anybody of it; nothing where nobody answers."""
-    return host.run(f"{before} curl --silent --max-time 30 http://{place}/", check=False).stdout
 
 
 @pytest.fixture

@@ -114,7 +114,8 @@ _BASE = re.compile(rb"base ([0-9a-f]{40}|[0-9a-f]{64})")
 
 
 _MARK = r"""
-last=$1 new=$2 kept=$directory/banger-
+[ -f .git/HEAD ] || exit 92
+last=$1 new=$2 kept=$PWD/.git/banger-
 export GIT_INDEX_FILE="$kept${new##*/}"
 if [ "$last" ] && [ -e "$kept${last##*/}" ]; then
     mv "$kept${last##*/}" "$GIT_INDEX_FILE" || exit 1
@@ -137,15 +138,9 @@ g update-index --index-version 4 --add --remove --replace -z --stdin && tree=$(g
     printf 'update %s %s\n' "$new" "$tree"
 } | g update-ref --stdin
 """
-"""Arguments: the repository, the reference of the import before or nothing, the one to make, and the commit that is
-marked from where that reference is not there. The index that a tree was made of stays beside git's own, for the next;
-the first is made of `PRISTINE`."""
-
-_IMPORTED_AT = r"""
-directory=$PWD/.git
-[ -f "$directory/HEAD" ] || exit 92
-"""
-"""An import has its repository nowhere else."""
+"""An import has its repository nowhere else than there. Arguments: the repository, the reference of the import before
+or nothing, the one to make, and the commit that is marked from where that reference is not there. The index that a tree
+was made of stays beside git's own, for the next; the first is made of `PRISTINE`."""
 
 
 def changes(path: str, bases: Sequence[str]) -> list[str]:
@@ -161,8 +156,7 @@ def mark(path: str, new: str, last: str | None, commit: str | None) -> list[str]
     has them.
     """
     before = IMPORTED + last if last is not None else ""
-    script = _GIT + _IMPORTED_AT + _MARK
-    return ["/bin/sh", "-c", script, "banger-export", path, before, IMPORTED + new, commit or "--empty"]
+    return ["/bin/sh", "-c", _GIT + _MARK, "banger-export", path, before, IMPORTED + new, commit or "--empty"]
 
 
 def head(text: bytes) -> tuple[str, list[bytes]]:

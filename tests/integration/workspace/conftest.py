@@ -13,6 +13,7 @@ from banger.sdk import workspace
 from banger.sdk.client import Client
 from tests import fakes
 from tests.home import Home, make_home, passable
+from tests.repositories import clone, commit, git, repository, write
 
 VM = "one"
 
@@ -111,3 +112,64 @@ def app(tmp_path: Path) -> Repo:
     for number in range(12):
         repo.commit(f"commit {number}", file=f"{number}\n", **{f"deep/er/{number}": "x\n"})
     return repo
+
+
+# -- one repository on both sides --------------------------------------------------------------------------------------
+
+NAMES = [
+    "a b",
+    'q"uote',
+    "new\nline",
+    "tab\tbed",
+    "ünï",
+    "back\\slash",
+    "-dash",
+    "'",
+    "$(x)",
+    "*",
+    ":(top)x",
+    " ",
+    "b/x b/y",
+]
+FILES: dict[str | bytes, bytes] = {
+    "text": b"one\ntwo\nthree\n" * 20, "crlf": b"a\r\nb\r\n", "open": b"no end", "empty": b"",
+    "bin": bytes(range(256)) * 40, "latin": "gr\xfc\xdfe\n".encode("latin-1"),
+    "sub/deep/er": b"deep\n", "gone": b"gone\n", "tool": b"#!/bin/sh\n",
+    ".gitignore": b"*.log\nbuild/\n", "moved": b"".join(b"%d\n" % n for n in range(200)), "kind": b"a file\n",
+    **{name: b"content of " + name.encode() + b"\n" for name in NAMES},
+}  # fmt: skip
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Path:
+    made = repository(tmp_path / "host", FILES)
+    (made / "link").symlink_to("text")
+    (made / "pointer").symlink_to("sub/deep")
+    commit(made)
+    return made
+
+
+@pytest.fixture
+def guest(host: Path, tmp_path: Path) -> Path:
+    return clone(host, tmp_path / "guest")
+
+
+def everything(guest: Path) -> None:
+    """One change of each kind."""
+    for name in ("text", "crlf", "bin", "latin", "sub/deep/er", *NAMES):
+        (guest / name).write_bytes((guest / name).read_bytes() + b"more\r\n")
+    write(guest, {f"new {name}" if "/" not in name else "n/ew": b"new" for name in NAMES})
+    write(guest, {"new/deep/bin": os.urandom(70_000), "new/empty": b"", "new/open": b"x", b"not-utf8-\xff": b"y\n"})
+    (guest / "open").write_bytes(b"no end either")
+    (guest / "empty").write_bytes(b"not any more\n")
+    (guest / "gone").unlink(missing_ok=True)
+    (guest / "tool").chmod(0o755)
+    (guest / "link").unlink()
+    (guest / "link").symlink_to("crlf")
+    (guest / "new link").symlink_to("no end\nhere")
+    git(guest, "mv", "moved", "sub/moved on")
+    (guest / "kind").unlink()
+    (guest / "kind").symlink_to("text")
+    (guest / "pointer").unlink()
+    write(guest, {"pointer/file": b"was a link\n", "pointer/script": b"#!/bin/sh\n"})
+    (guest / "pointer/script").chmod(0o755)

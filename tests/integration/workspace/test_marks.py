@@ -8,28 +8,9 @@ from pathlib import Path
 import pytest
 
 from banger.workspace import guest_git
-from tests.integration.workspace.conftest import Repo, Scene
+from tests.integration.workspace.conftest import Repo, Scene, everything
 from tests.patches import picture
-from tests.repositories import ENVIRONMENT, apply, clone, git, head, repository, taken, write
-
-FILES: dict[str | bytes, bytes] = {
-    "text": b"one\ntwo\nthree\n" * 20,
-    "crlf": b"a\r\nb\r\n",
-    "latin": "gr\xfc\xdfe\n".encode("latin-1"),
-    "new\nline": b"named strangely\n",
-    "gone": b"gone\n",
-    "tool": b"#!/bin/sh\n",
-}
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Path:
-    return repository(tmp_path / "host", FILES)
-
-
-@pytest.fixture
-def guest(host: Path, tmp_path: Path) -> Path:
-    return clone(host, tmp_path / "guest")
+from tests.repositories import ENVIRONMENT, apply, git, head, taken, write
 
 
 def marked(guest: Path, new: str, last: tuple[str, str | None] | None, *names: str) -> None:
@@ -44,6 +25,7 @@ def marked(guest: Path, new: str, last: tuple[str, str | None] | None, *names: s
         cwd="/",
     )
     assert done.returncode == 0, done.stderr
+    assert not list((guest / ".git").glob("banger-export*"))
 
 
 def exported(guest: Path, new: str, commit: str) -> list[bytes]:
@@ -59,8 +41,7 @@ def test_edits_of_the_host_s_before_the_import_are_not_the_guest_s(host: Path, g
     marked(guest, "1", None, "text", "untracked", "new\nline", "gone", "tool")
     assert git(guest, "diff", "--cached", "--name-only") == b""
     assert exported(guest, "1", base) == []
-    write(guest, {"text": b"by the guest\n", "own": b"by the guest\n"})
-    (guest / "crlf").unlink()
+    everything(guest)
     apply(host, taken(guest, guest_git.IMPORTED + "1", base)[0])
     assert picture(host) == picture(guest)
 

@@ -8,66 +8,9 @@ from pathlib import Path
 import pytest
 
 from banger.workspace import guest_git
+from tests.integration.workspace.conftest import everything
 from tests.patches import picture
-from tests.repositories import apply, ask, clone, commit, git, head, repository, taken, write
-
-NAMES = [
-    "a b",
-    'q"uote',
-    "new\nline",
-    "tab\tbed",
-    "ünï",
-    "back\\slash",
-    "-dash",
-    "'",
-    "$(x)",
-    "*",
-    ":(top)x",
-    " ",
-    "b/x b/y",
-]
-FILES: dict[str | bytes, bytes] = {
-    "text": b"one\ntwo\nthree\n" * 20, "crlf": b"a\r\nb\r\n", "open": b"no end", "empty": b"",
-    "bin": bytes(range(256)) * 40, "latin": "gr\xfc\xdfe\n".encode("latin-1"),
-    "sub/deep/er": b"deep\n", "gone": b"gone\n", "tool": b"#!/bin/sh\n",
-    ".gitignore": b"*.log\nbuild/\n", "moved": b"".join(b"%d\n" % n for n in range(200)), "kind": b"a file\n",
-    **{name: b"content of " + name.encode() + b"\n" for name in NAMES},
-}  # fmt: skip
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Path:
-    made = repository(tmp_path / "host", FILES)
-    (made / "link").symlink_to("text")
-    (made / "pointer").symlink_to("sub/deep")
-    commit(made)
-    return made
-
-
-@pytest.fixture
-def guest(host: Path, tmp_path: Path) -> Path:
-    return clone(host, tmp_path / "guest")
-
-
-def everything(guest: Path) -> None:
-    """One change of each kind."""
-    for name in ("text", "crlf", "bin", "latin", "sub/deep/er", *NAMES):
-        (guest / name).write_bytes((guest / name).read_bytes() + b"more\r\n")
-    write(guest, {f"new {name}" if "/" not in name else "n/ew": b"new" for name in NAMES})
-    write(guest, {"new/deep/bin": os.urandom(70_000), "new/empty": b"", "new/open": b"x", b"not-utf8-\xff": b"y\n"})
-    (guest / "open").write_bytes(b"no end either")
-    (guest / "empty").write_bytes(b"not any more\n")
-    (guest / "gone").unlink(missing_ok=True)
-    (guest / "tool").chmod(0o755)
-    (guest / "link").unlink()
-    (guest / "link").symlink_to("crlf")
-    (guest / "new link").symlink_to("no end\nhere")
-    git(guest, "mv", "moved", "sub/moved on")
-    (guest / "kind").unlink()
-    (guest / "kind").symlink_to("text")
-    (guest / "pointer").unlink()
-    write(guest, {"pointer/file": b"was a link\n", "pointer/script": b"#!/bin/sh\n"})
-    (guest / "pointer/script").chmod(0o755)
+from tests.repositories import apply, ask, commit, git, head, repository, taken, write
 
 
 def committed(guest: Path) -> None:
