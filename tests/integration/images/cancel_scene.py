@@ -19,60 +19,59 @@ STRIDE = 2
 
 
 class Cancelling:
-    """One attempt after another, each cancelled one boundary later."""
+    """One attempt after another by the same daemon, each cancelled at a boundary of its own."""
 
     def __init__(self, scene: Scene, daemon: Daemon) -> None:
         self.scene = scene
         self.daemon = daemon
         self.passed: list[str] = []
-        self.at = 0
+        self.aim: tuple[str, int] | None = None
         self.operation = ""
         self.loop = asyncio.get_running_loop()
         Boundaries(str(scene.directory), self.hear).install()
 
     def hear(self, boundary: str) -> None:
         self.passed.append(boundary)
-        if len(self.passed) == self.at + 1:
+        if self.aim == (boundary, self.passed.count(boundary)):
             self.loop.call_soon_threadsafe(self.cancel)
 
     def cancel(self) -> None:
         if self.operation:
             self.daemon.engine.cancel(self.operation)
 
-    async def attempt(self, at: int) -> bool:
-        """Whether the change was over before its boundary came."""
+    async def attempt(self, aim: tuple[str, int] | None) -> list[str]:
+        """Make the change and cancel it when it passes this boundary for this time; the boundaries that it passed."""
         if self.scene.kind == "pull":
             shutil.rmtree(self.scene.installation.paths.oci_cache, ignore_errors=True)
-        self.passed, self.at, self.operation = [], at, ""
+        self.passed, self.aim, self.operation = [], aim, ""
         begun = await self.scene.begin(self.daemon)
         self.operation = begun.id
-        if len(self.passed) > at:  # it came before there was anything to cancel
-            self.daemon.engine.cancel(begun.id)
+        if aim and self.passed.count(aim[0]) >= aim[1]:  # it came before there was anything to cancel
+            self.cancel()
         try:
             await self.daemon.done(begun)
         except errors.Cancelled:
-            assert self.images() == self.scene.settled, (at, self.passed[at:])
-        over = len(self.passed) <= at
+            assert self.images() == self.scene.settled, aim
         await self.daemon.until(lambda: all(each.ended for each in self.daemon.engine.operations()))
-        self.scene.files(self.images(), f"{at}: {self.passed[at:][:1]}")
+        passed, self.aim = self.passed.copy(), None
+        self.scene.files(self.images(), str(aim))
         if self.images() != self.scene.settled:
             sound(self.daemon.images.show(NAME).rootfs)
-            self.at = 1 << 30
             await self.scene.back(self.daemon)
             self.scene.settled = self.images()
-        return over
+        return passed
 
     def images(self) -> dict[str, str]:
         return self.scene.images(self.daemon)
 
 
 async def run(scene: Scene) -> list[str]:
+    """A pull does two things at once: a boundary is known by its words, its place differs a little between attempts."""
     async with scene.installation.daemon() as daemon:
         cancelling = Cancelling(scene, daemon)
-        boundaries: list[str] = []
-        while not await cancelling.attempt(len(boundaries) * STRIDE):
-            boundaries.append(cancelling.passed[len(boundaries) * STRIDE])
-        return boundaries
+        whole = await cancelling.attempt(None)
+        aims = [(boundary, whole[: place + 1].count(boundary)) for place, boundary in enumerate(whole)]
+        return [aim[0] for aim in aims[::STRIDE] if (await cancelling.attempt(aim)).count(aim[0]) >= aim[1]]
 
 
 def main() -> None:

@@ -86,8 +86,7 @@ def test_a_daemon_that_dies_at_every_boundary_of_a_change(directory: Path, kind:
 def test_a_change_that_is_cancelled_at_every_second_boundary(directory: Path, kind: str) -> None:
     boundaries = play("cancel_scene", str(directory), kind)
     steps = {each.rpartition(" ")[2] for each in boundaries if "commit running" in each}
-    assert ("copy" if kind == "promote" else "build") in steps
-    assert steps & {"publish", "row"}, "what comes while layers do moves the second ones"
+    assert {"copy" if kind == "promote" else "build", "publish"} <= steps
 
 
 @pytest.mark.parametrize(
