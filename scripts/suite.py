@@ -1,11 +1,10 @@
 """Run the whole test suite: ``make test``; with ``--group NAME`` only one group of it.
 
-Four groups, each a pytest of its own: ``quick`` (no guest; two at a time), ``machines`` (boots guests; one at a
-time, because the processors are the bottleneck), ``smoke`` (scenarios on an emulated host with KVM) and ``root`` (the
-few that need root, by name). A plain user runs the first three from the checkout. Root does not: it makes an
-unprivileged user once, gives it a read-only copy of the checkout, and runs them as that user, then the ``root`` group
-as itself. The last line is the sum of all groups, and the status is 0 only when everything that was asked for ran and
-passed. Standard library only.
+Four groups, each a pytest of its own: ``quick`` (no guest), ``machines`` (boots guests), ``smoke`` (scenarios on an
+emulated host with KVM), each two at a time, and ``root`` (the few that need root, by name). A plain user runs the first
+three from the checkout. Root does not: it makes an unprivileged user once, gives it a read-only copy of the checkout,
+and runs them as that user, then the ``root`` group as itself. The last line is the sum of all groups, and the status is
+0 only when everything that was asked for ran and passed. Standard library only.
 """
 
 import contextlib
@@ -41,9 +40,10 @@ class Group(NamedTuple):
     limit: int
 
 
-QUICK = Group("quick", "not qemu and not root and not smoke", ("-n", "2", "--dist", "worksteal"), 12, 30)
-MACHINES = Group("machines", "qemu and not root and not smoke", (), 17, 45)
-SMOKE = Group("smoke", "smoke and not matrix", (), 30, 50)
+PAIRED = ("-n", "2", "--dist", "worksteal")
+QUICK = Group("quick", "not qemu and not root and not smoke", PAIRED, 12, 30)
+MACHINES = Group("machines", "qemu and not root and not smoke", PAIRED, 10, 45)
+SMOKE = Group("smoke", "smoke and not matrix", PAIRED, 18, 50)
 AS_ROOT = Group("root", "root", (), 5, 15)
 ON_A_HOST = ("tests/smoke/test_deaths.py", "tests/smoke/test_power.py")
 MATRIX = Group("matrix", "not root", ("tests/matrix", *ON_A_HOST), 1200, 1800)

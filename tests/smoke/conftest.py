@@ -5,6 +5,7 @@ on a fresh box, and the report says so; one that fails twice has failed. There a
 but those that end what hangs.
 """
 
+import itertools
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -18,9 +19,12 @@ from tests.smoke.host.evidence import evidence, keep
 
 SCENARIO_SECONDS = 600
 MOST_RETRIES = 3
-"""In one session; more failures than that are no accident."""
+"""In one box's session; more failures than that are no accident."""
 
 HERE = Path(__file__).parent
+TOLD = "smoke"
+"""The property of a report that takes what there is to say to where the terminal is."""
+
 _told: list[str] = []
 _retried: list[str] = []
 
@@ -92,6 +96,9 @@ def pytest_runtest_makereport(
         report.sections += evidence(host)
         if kept := os.environ.get("BANGER_SMOKE_KEEP"):
             keep(host, Path(kept) / item.name)
+    if report.when == "teardown":
+        report.user_properties += [(TOLD, text) for text in _told]
+        _told.clear()
     return report
 
 
@@ -104,7 +111,8 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     failed = [report for report in reports if report.failed]
     if failed and len(_retried) < MOST_RETRIES:
         said = str(failed[0].longrepr).strip().rpartition("\n")[2]
-        _retried.append(f"{item.name} failed once ({failed[0].when}: {said[:300]}) and was run again")
+        _retried.append(item.name)
+        _told.append(f"{item.name} failed once ({failed[0].when}: {said[:300]}) and was run again")
         item.session._setupstate.teardown_exact(None)
         item._initrequest()  # type: ignore[attr-defined]
         reports = runtestprotocol(item, nextitem=nextitem, log=False)
@@ -115,5 +123,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for text in (*_told, *_retried):
-        terminalreporter.write_line(f"smoke: {text}")
+    for report in itertools.chain.from_iterable(terminalreporter.stats.values()):
+        for name, text in getattr(report, "user_properties", ()):
+            if name == TOLD:
+                terminalreporter.write_line(f"smoke: {text}")
