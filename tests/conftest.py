@@ -4,6 +4,7 @@ A skip counts as a failure: a test that did not run has proven nothing. Tests ma
 a guest and ``root`` when they need root; `scripts/suite.py` runs the groups.
 """
 
+import itertools
 import json
 import os
 from collections import Counter
@@ -24,6 +25,9 @@ GUARDED = ("unit", "property")
 
 CHECKED = ("integration", "conformance", "security", "matrix")
 """Directories whose tests are checked for what they leave behind."""
+
+TOLD = "told"
+"""The property of a report that takes a line to the terminal, from whichever worker."""
 
 HERE = Path(__file__).parent
 
@@ -76,12 +80,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The counts of the crash matrix, wherever its tests ran."""
+    """What tests have to tell and the counts of the crash matrix, wherever they ran."""
     told: dict[str, object] = {}
     counts: Counter[str] = Counter()
-    for report in terminalreporter.stats.get("passed", []) + terminalreporter.stats.get("failed", []):
+    for report in itertools.chain.from_iterable(terminalreporter.stats.values()):
         for name, value in getattr(report, "user_properties", ()):
-            if name.startswith("matrix "):
+            if name == TOLD:
+                terminalreporter.write_line(value)
+            elif name.startswith("matrix ") and report.when == "call":  # the teardown's report has it again
                 counts[name] += value if isinstance(value, int) else 0
                 told[name] = counts[name] if isinstance(value, int) else value
     if told:

@@ -5,7 +5,6 @@ on a fresh box, and the report says so; one that fails twice has failed. There a
 but those that end what hangs.
 """
 
-import itertools
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 from _pytest.runner import runtestprotocol
 
+from tests.conftest import TOLD
 from tests.smoke.host import stages
 from tests.smoke.host.box import BARE, Host, Stage, running
 from tests.smoke.host.evidence import evidence, keep
@@ -22,9 +22,6 @@ MOST_RETRIES = 3
 """In one box's session; more failures than that are no accident."""
 
 HERE = Path(__file__).parent
-TOLD = "smoke"
-"""The property of a report that takes what there is to say to where the terminal is."""
-
 _told: list[str] = []
 _retried: list[str] = []
 
@@ -97,7 +94,7 @@ def pytest_runtest_makereport(
         if kept := os.environ.get("BANGER_SMOKE_KEEP"):
             keep(host, Path(kept) / item.name)
     if report.when == "teardown":
-        report.user_properties += [(TOLD, text) for text in _told]
+        report.user_properties += [(TOLD, f"smoke: {text}") for text in _told]
         _told.clear()
     return report
 
@@ -120,10 +117,3 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for report in itertools.chain.from_iterable(terminalreporter.stats.values()):
-        for name, text in getattr(report, "user_properties", ()):
-            if name == TOLD:
-                terminalreporter.write_line(f"smoke: {text}")
