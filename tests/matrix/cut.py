@@ -1,64 +1,34 @@
 """A power cut, as far as it happens on the host whose power is cut: until the instant, and after the next boot.
 
-``python -m tests.matrix.cut reach`` begins a change and ends when the daemon halts at the instant; ``judge`` looks at
-what there is afterwards. Both read JSON from their standard input and write JSON: `Reached` goes from the one to the
-other by whoever cuts the power. A machine runs besides, whatever the change is.
+``python -m tests.matrix.cut begin`` begins a change and ends when the daemon halts at the instant; ``judge`` looks at
+what there is afterwards (see `halt`). A machine runs besides, whatever the change is.
 
 What is to be seen: the change was finished or undone as after any other death; machines that ran are stopped, say why,
 hold what was written, and start again; images and kernels are whole, and nothing is left.
 """
 
-import contextlib
 import hashlib
-import json
 import os
-import sys
-import tempfile
-import threading
-from pathlib import Path
-from typing import Any
 
-import msgspec
-
-from banger import errors
 from banger.kernels import kernel
-from tests.matrix import jailed, judge
-from tests.matrix.jailed import HALT, POWER, Jailed
-from tests.matrix.judge import Failed, names
+from tests.matrix import halt, judge
+from tests.matrix.halt import Document, Reached
+from tests.matrix.jailed import HALT, Jailed
+from tests.matrix.judge import names
 from tests.matrix.scenario import Facts
 from tests.matrix.scenarios import STOPPED
-from tests.matrix.scene import Before, Combination, again, judged, planned, prepared
+from tests.matrix.scene import again, judged, prepared
 from tests.matrix.witness import MACHINE
 
-DIRECTORY = Path("/var/tmp/banger-matrix")
 
-
-class Reached(msgspec.Struct):
-    """What `judge` has to know of the time before the cut."""
-
-    facts: list[str]
-    ids: list[str]
-    last: str
-    written: list[str]
-
-
-def reach(made: Jailed, combination: Combination) -> Reached:
+def reach(made: Jailed, document: Document) -> Reached:
     """Go to the instant; the daemon halts there."""
-    scenario = combination.scenario
-    before = prepared(made, scenario)
-    if not scenario.machine:
+    combination = halt.combination(document)
+    before = prepared(made, combination.scenario)
+    if not combination.scenario.machine:
         made.machine("running")
         before = before._replace(facts=made.facts(), ids=made.ids())
-    made.start(combination.aim(), POWER)
-    os.sync()
-
-    def begin() -> None:
-        with contextlib.suppress(errors.BangerError):
-            scenario.begin(made)
-
-    threading.Thread(target=begin, daemon=True).start()
-    made.until(made.halted, "the daemon does not halt")
-    return Reached(sorted(before.facts), sorted(before.ids), before.last, sorted(made.written))
+    return halt.begin(made, combination.scenario, combination.aim(), before)
 
 
 def settled(facts: Facts) -> Facts:
@@ -68,10 +38,10 @@ def settled(facts: Facts) -> Facts:
     )
 
 
-def verdict(made: Jailed, combination: Combination, reached: Reached) -> list[str]:
+def verdict(made: Jailed, document: Document, reached: Reached) -> list[str]:
     """What is wrong after the boot."""
-    before = Before(frozenset(reached.facts), frozenset(reached.ids), reached.last)
-    made.written |= set(reached.written)
+    assert not os.path.exists(HALT)
+    combination, before = halt.combination(document), reached.before(made)
     made.start()
     made.quiet()
     found = [*judged(made, combination, before, settled), *whole(made)]
@@ -85,9 +55,7 @@ def verdict(made: Jailed, combination: Combination, reached: Reached) -> list[st
         made.machine("stopped")
     found += [*made.faults(), *again(made, combination.scenario)]
     made.machine("stopped" if any(each.name == MACHINE for each in made.machines()) else "absent")
-    found += made.disks()
-    jailed.clear(made)
-    return found
+    return [*found, *made.disks()]
 
 
 def whole(made: Jailed) -> list[str]:
@@ -106,27 +74,5 @@ def whole(made: Jailed) -> list[str]:
     return found
 
 
-def main() -> None:
-    document: dict[str, Any] = json.load(sys.stdin)
-    combination = planned(document["scenario"], document)
-    DIRECTORY.mkdir(exist_ok=True)
-    tempfile.tempdir = None
-    made = Jailed(DIRECTORY)
-    if sys.argv[1] == "reach":
-        jailed.bring(made, combination.scenario.supplies)
-        made.start()
-        print(msgspec.json.encode(reach(made, combination)).decode(), flush=True)
-        os._exit(0)  # the change goes no further
-    try:
-        faults = verdict(made, combination, msgspec.convert(document["reached"], Reached))
-    except (Failed, errors.BangerError, OSError) as error:
-        faults = [f"{type(error).__name__}: {error}"]
-    if faults:
-        faults.append(made.said(4000))
-    jailed.forget(made)
-    assert not os.path.exists(HALT)
-    print(json.dumps(faults))
-
-
 if __name__ == "__main__":
-    main()
+    halt.main(reach, verdict)

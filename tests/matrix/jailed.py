@@ -1,8 +1,7 @@
 """The system installation of a whole host as a world: daemon and helper are services, machines are in jails.
 
-Runs on that host as root. The daemon's unit starts `tests.matrix.mortal`; it gets its aim through a file, and where
-somebody else is to die, it halts at the instant until that has happened. Afterwards there is nothing on the host that
-was not there before: the inventory is that of the smoke scenarios.
+Runs on that host as root. The daemon's unit starts `tests.matrix.mortal`, which gets its aim through a file and halts
+at the instant. That nothing is left on the host afterwards is for the smoke scenarios to see.
 """
 
 import contextlib
@@ -12,7 +11,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,20 +31,13 @@ from tests import guest_images
 from tests.installation import MIB
 from tests.matrix import judge
 from tests.matrix.judge import Failed, names, same
-from tests.matrix.mortal import Aim
+from tests.matrix.mortal import FREE, Aim
 from tests.matrix.scenarios import without_image, without_kernel
 from tests.matrix.witness import IMAGE, MACHINE, Witness
-from tests.smoke.host.inventory import SCRIPT, Inventory
 
 RUN = "/run/banger-matrix"
 AIM, HALT = f"{RUN}/aim", f"{RUN}/halt"
 MONITOR = "firecracker"
-POWER = "power"
-"""A victim that nobody here kills: the daemon halts, and that is all."""
-
-KEPT_BY_MATRIX = ("file /var/lib/banger/builds",)
-"""What changes leave on purpose: the transcript of a build."""
-
 TIMEOUT = 90.0
 
 
@@ -64,53 +55,12 @@ class Jailed(Witness):
             directory, Paths(config, found.state, found.cache, found.runtime, owner=found.owner), "firecracker"
         )
         self.private = installed.private
-        self._pid = 0
-        self.struck = False
-        """The victim has been killed, if it was there to be killed, at the latest aim."""
 
     # -- services -----------------------------------------------------------------------------------------------------
 
-    def start(self, aim: Aim | None = None, victim: str = "daemon") -> None:
-        self._await()
-        if aim is None:
-            return
-        if victim != "daemon":
-            aim = aim._replace(halt=HALT)
-        self.struck = False
-        Path(AIM).write_bytes(msgspec.json.encode(aim))
-        self._pid = main_pid(DAEMON_SERVICE)
-        os.kill(self._pid, signal.SIGUSR2)
-        self.until(lambda: not os.path.exists(AIM), "the daemon does not take its aim")
-        if victim not in ("daemon", POWER):
-            threading.Thread(target=self._strike, args=(victim,), daemon=True).start()
+    def start(self) -> None:
+        """Wait for the daemon, which systemd starts."""
 
-    def _strike(self, victim: str) -> None:
-        """Kill the victim once the daemon halts, and let it go on."""
-        self.until(self.halted, "the daemon does not halt")
-        for pid in [main_pid(HELPER_SERVICE)] if victim == "helper" else monitors():
-            print(f"matrix: struck {pid}", file=sys.stderr, flush=True)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self.struck = True
-        os.unlink(HALT)
-
-    def halted(self) -> bool:
-        """Whether the daemon is at its instant."""
-        return os.path.exists(HALT)
-
-    def end(self) -> None:
-        """Nothing: one that has met its aim is as good as any other."""
-
-    def died(self, patience: float = TIMEOUT) -> bool:
-        deadline = time.monotonic() + max(patience, TIMEOUT)
-        while os.path.exists(f"/proc/{self._pid}"):
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.05)
-        self.client.close()
-        return True
-
-    def _await(self) -> None:
         def answers() -> bool:
             try:
                 self.client.daemon_status()
@@ -120,6 +70,30 @@ class Jailed(Witness):
             return True
 
         self.until(answers, "the daemon does not come up")
+
+    def aim(self, aim: Aim) -> None:
+        """Have the daemon halt where an aim says."""
+        Path(AIM).write_bytes(msgspec.json.encode(aim._replace(halt=HALT)))
+        os.kill(main_pid(DAEMON_SERVICE), signal.SIGUSR2)
+        self.until(lambda: not os.path.exists(AIM), "the daemon does not take its aim")
+
+    def halted(self) -> bool:
+        """Whether the daemon is at an instant of its aim."""
+        return os.path.exists(HALT)
+
+    def strike(self, victim: str) -> None:
+        """Kill somebody while the daemon halts: `daemon`, `helper` or `monitor`. Who is left goes on to the end."""
+        Path(HALT + FREE).touch()
+        services = {"daemon": DAEMON_SERVICE, "helper": HELPER_SERVICE}
+        struck = [main_pid(services[victim])] if victim in services else monitors()
+        for pid in struck:
+            print(f"matrix: struck {pid}", file=sys.stderr, flush=True)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if victim == "daemon":
+            self.until(lambda: not os.path.exists(f"/proc/{struck[0]}"), "the daemon does not die")
+        with contextlib.suppress(FileNotFoundError):  # it goes with the daemon
+            os.unlink(HALT)
 
     def until(self, condition: Callable[[], bool], fault: str) -> None:
         """Wait for something. Raises `Failed` with ``fault``."""
@@ -181,35 +155,6 @@ class Jailed(Witness):
                 *(f"work disk: {each}" for each in judge.file_system(f"{place}/work", machine.id in self.written)),
             ]
 
-    def inventory(self) -> Inventory:
-        """What the host holds for anybody."""
-        argv = ["python3", "-IS", "-c", SCRIPT]
-        return Inventory(subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True).stdout)
-
-    def left_since(self, before: Inventory) -> list[str]:
-        """What has come since and is not on its way out."""
-        deadline = time.monotonic() + TIMEOUT / 3
-        while True:
-            found = self.inventory().new_since(before, standing=False)
-            left = [each for each in found if not each.startswith(KEPT_BY_MATRIX)]
-            if not left or time.monotonic() > deadline:
-                return left
-            time.sleep(0.5)
-
-
-class Kept:
-    """What a host held at one moment: what has come since is a fault."""
-
-    def __init__(self, made: Jailed) -> None:
-        self._made = made
-        clear(made)
-        self._before = made.inventory()
-
-    def broken(self) -> list[str]:
-        """What is left when all that the scenario made by its own verbs is gone again."""
-        clear(self._made)
-        return [f"left: {each}" for each in self._made.left_since(self._before)]
-
 
 def clear(made: Jailed) -> None:
     """Delete what scenarios make, and what their pulls keep for the next one."""
@@ -248,19 +193,6 @@ def _loop(*arguments: str) -> Iterator[str]:
         _lines("losetup", "--detach", device)
 
 
-@contextmanager
-def world(prepare: Callable[[Witness], None]) -> Iterator[Jailed]:
-    """The host as a world, with what a scenario brings along; that is removed in the end."""
-    directory = Path(tempfile.mkdtemp(prefix="bm-", dir="/var/tmp"))
-    made = Jailed(directory)
-    try:
-        bring(made, prepare)
-        made.start()
-        yield made
-    finally:
-        forget(made)
-
-
 def bring(made: Jailed, prepare: Callable[[Witness], None]) -> None:
     """Put a scenario's supplies where the daemon can read them."""
     (made.directory / "tiny.tar").write_bytes(guest_images.busybox_tar())
@@ -280,11 +212,14 @@ def forget(made: Jailed) -> None:
 
 def main() -> None:
     """Make the host ready: the image, and all that is made once, with the first machine."""
-    with world(lambda made: None) as made:
-        archive = f"{made.directory}/tiny.tar"
-        made.done(made.client.image_import(ImportImage(path=archive, name=IMAGE, size=64 * MIB)))
+    with tempfile.TemporaryDirectory(prefix="bm-", dir="/var/tmp") as directory:
+        made = Jailed(Path(directory))
+        bring(made, lambda made: None)
+        made.start()
+        made.done(made.client.image_import(ImportImage(path=f"{directory}/tiny.tar", name=IMAGE, size=64 * MIB)))
         made.machine("running")
         made.machine("absent")
+        forget(made)
 
 
 if __name__ == "__main__":

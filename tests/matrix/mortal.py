@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,18 +27,20 @@ from banger.store.operations import Operations
 from tests.matrix.instants import Instant
 
 VARIABLE = "BANGER_MATRIX_AIM"
+FREE = "-no-more"
 
 
 class Aim(NamedTuple):
-    """Where a daemon dies: at ``instant`` of the first change of ``kind``. ``last`` is that change's last task.
+    """Where a daemon dies: at one of the ``instants`` of the first change of ``kind``, whose last task is ``last``.
 
     On the way back, the change is made to fail once its last task has acted. With ``monitors`` it is not the daemon
-    that dies but every process that is named there by what its command line holds. With ``halt`` nothing dies: the
-    daemon makes that file and does nothing more until somebody has removed it.
+    that dies but every process that is named there by what its command line holds. With ``halt`` nothing dies: at each
+    instant the daemon writes its name into that file and does nothing more until somebody has removed it; unless there
+    is a file of that name and `FREE`, which lets it go on.
     """
 
     kind: str
-    instant: Instant
+    instants: Sequence[Instant]
     last: str
     monitors: str = ""
     halt: str = ""
@@ -49,21 +51,21 @@ _SAVE, _STEP, _SPAWN, _PERFORM = Operations.save, Run._run_step, proc.spawn, Hel
 
 def install(aim: Aim) -> None:
     """Wrap the engine of this process, which forgets any aim that it had."""
-    spent = False
+    left = list(aim.instants)
 
     def reach(instant: Instant) -> None:
-        nonlocal spent
-        if instant == aim.instant and not spent:
-            spent = True
-            _strike(aim)
+        if instant in left:
+            left.remove(instant)
+            _strike(aim, instant)
 
     _wrap_commits(aim.kind, reach)
     _wrap_steps(aim, reach)
 
 
-def _strike(aim: Aim) -> None:
+def _strike(aim: Aim, instant: Instant) -> None:
     if aim.halt:
-        Path(aim.halt).touch()
+        if not os.path.exists(aim.halt + FREE):
+            Path(aim.halt).write_text(str(instant))
         while os.path.exists(aim.halt):
             time.sleep(0.02)
     elif aim.monitors:
@@ -116,7 +118,7 @@ def _wrap_steps(aim: Aim, reach: Callable[[Instant], None]) -> None:
         if ours:
             doing = ""
             reach(Instant("undo" if undo else "do", name, "acted"))
-            if not undo and aim.instant.way == "undo" and name == aim.last and not turned:
+            if not undo and aim.instants[0].way == "undo" and name == aim.last and not turned:
                 turned = True
                 raise errors.TimedOut(what="the matrix", seconds=0)  # the failure that turns it back
 

@@ -2,8 +2,7 @@
 
 ``python -m tests.matrix.scene SCENARIO DRIVER``, with options that `main` has. Each line is a JSON object with the
 instant and the faults that were found, if any; after a fault the world is made anew. What has a disk that is full runs
-in a mount namespace. With the driver ``firecracker`` the world is the host's own installation (`jailed`), and the
-instants come as JSON on the standard input, since the engine is asked elsewhere.
+in a mount namespace. What happens on a whole host is played by `walk`, and judged as here.
 """
 
 import argparse
@@ -17,10 +16,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from banger import errors
-from tests.matrix import instants, jailed, listing
+from tests.matrix import instants, listing
 from tests.matrix.damage import BOTH, DAMAGES, EACH, FULL, TWICE
 from tests.matrix.instants import Instant, Planned
 from tests.matrix.judge import Failed
@@ -66,10 +65,10 @@ class Combination(NamedTuple):
         return self.instant.way == "undo" and self.instant != Instant("undo", self.tasks[-1].name, "before")
 
     def aim(self) -> Aim:
-        return Aim(self.scenario.kind, self.instant, self.tasks[-1].name)
+        return Aim(self.scenario.kind, [self.instant], self.tasks[-1].name)
 
 
-def death(made: Witness, combination: Combination, victim: str) -> list[str]:
+def death(made: World, combination: Combination, victim: str) -> list[str]:
     """Kill a daemon at an instant; what the next one, which knows nothing of it, has not put right."""
     scenario = combination.scenario
     before = prepared(made, scenario)
@@ -79,39 +78,46 @@ def death(made: Witness, combination: Combination, victim: str) -> list[str]:
         scenario.begin(made)
     if not made.died(scenario.seconds):
         raise Failed(f"the daemon did not die: {made.said()}")
-    if isinstance(made, World):
-        DAMAGES[combination.damage](made)
+    DAMAGES[combination.damage](made)
     if combination.damage == TWICE:
         die_again(made, combination)
+    return recovered(made, combination, before)
+
+
+def recovered(made: Witness, combination: Combination, before: Before) -> list[str]:
+    """What the next daemon has not put right, or what does not go any more."""
     made.start()
     made.quiet()
     judge = damaged if combination.damage in (FULL, BOTH) else judged
-    return [*judge(made, combination, before), *again(made, scenario)]
+    return [*judge(made, combination, before), *again(made, combination.scenario)]
 
 
-def die_again(made: Witness, combination: Combination) -> None:
+def die_again(made: World, combination: Combination) -> None:
     """Kill the daemon that recovers too, as late as can be: when the last task has been done, or the first undone."""
     scenario, tasks = combination.scenario, combination.tasks
     turned = combination.turned or not scenario.onward
     late = Instant("undo", tasks[0].name, "acted") if turned else Instant("do", tasks[-1].name, "acted")
-    made.start(Aim(scenario.kind, late, tasks[-1].name))
+    made.start(Aim(scenario.kind, [late], tasks[-1].name))
     with contextlib.suppress(errors.DaemonUnreachable):
         made.quiet()
     if not made.died(1.0):  # nothing was left to do: the change had ended, or had not begun
         made.end()
 
 
-def loss(made: Witness, combination: Combination, victim: str) -> list[str]:
-    """Kill the machine's monitor, or the helper, at an instant, while the daemon lives; what is wrong afterwards."""
+def loss(made: World, combination: Combination, victim: str) -> list[str]:
+    """Kill the machine's monitor at an instant, while the daemon lives; what is wrong afterwards."""
     scenario = combination.scenario
     before = prepared(made, scenario)
     made.end()
     made.start(combination.aim(), victim)
     with contextlib.suppress(errors.BangerError):
         made.done(scenario.begin(made))
+    return survived(made, scenario, before)
+
+
+def survived(made: Witness, scenario: Scenario, before: Before) -> list[str]:
+    """What a daemon has not put right that saw somebody else die, or what does not go any more."""
     made.quiet()
-    if isinstance(made, jailed.Jailed) and not made.struck:
-        raise Failed("the daemon did not come to the instant")
     found = [*made.faults(), *made.disks()]
     last = made.last(scenario.kind)
     if last is None or last.id == before.last or last.state not in ("done", "failed"):
@@ -198,15 +204,13 @@ def play(victim: str, driver: str, chosen: Sequence[Combination], room: int) -> 
     left = list(chosen)
     while left:
         supplies = left[0].scenario.supplies
-        with jailed.world(supplies) if driver == "firecracker" else world(driver, supplies, room) as made:
+        with world(driver, supplies, room) as made:
             made.start()
-            kept = jailed.Kept(made) if isinstance(made, jailed.Jailed) else None
             while left:
                 combination = left.pop(0)
                 begun = time.monotonic()
                 try:
                     faults = (death if victim == "daemon" else loss)(made, combination, victim)
-                    faults += kept.broken() if kept is not None else []
                 except (Failed, errors.BangerError, OSError) as error:
                     faults = [f"{type(error).__name__}: {error}"]
                 if faults:
@@ -221,8 +225,6 @@ def play(victim: str, driver: str, chosen: Sequence[Combination], room: int) -> 
 
 def chosen(wanted: argparse.Namespace) -> list[Combination]:
     """Every instant with every damage that is asked for, or one instant in so many, which one by the seed."""
-    if wanted.driver == "firecracker":
-        return [planned(wanted.scenario, each) for each in json.load(sys.stdin)]
     scenario = by_name(wanted.scenario)
     with tempfile.TemporaryDirectory() as directory:
         tasks = listing.tasks(listing.kinds(Path(directory)), scenario)
@@ -234,17 +236,11 @@ def chosen(wanted: argparse.Namespace) -> list[Combination]:
     return found
 
 
-def planned(scenario: str, document: dict[str, list[Any]]) -> Combination:
-    """A combination on a host, of the names of its tasks and its instant."""
-    tasks = [Planned(name) for name in document["tasks"]]
-    return Combination(by_name(scenario, jailed=True), tasks, Instant(*document["instant"]))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("scenario")
     parser.add_argument("driver")
-    parser.add_argument("--victim", choices=("daemon", "monitor", "helper"), default="daemon")
+    parser.add_argument("--victim", choices=("daemon", "monitor"), default="daemon")
     parser.add_argument("--damage", choices=(*DAMAGES, EACH), default="")
     parser.add_argument("--part", type=int, default=1)
     parser.add_argument("--seed", default="")

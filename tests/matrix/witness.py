@@ -25,7 +25,6 @@ from banger.store.records import Records
 from banger.vms.record import VmRecord
 from tests.installation import MIB
 from tests.matrix.judge import KEPT, Failed
-from tests.matrix.mortal import Aim
 
 IMAGE, MACHINE = "tiny", "one"
 MEMORY = 192 * MIB
@@ -59,16 +58,8 @@ class Witness(ABC):
     # -- daemons ------------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def start(self, aim: Aim | None = None, victim: str = "daemon") -> None:
-        """A daemon, an unmodified one unless it has an aim, at which the victim dies; it answers."""
-
-    @abstractmethod
-    def end(self) -> object:
-        """End the daemon, where the next one is to be another."""
-
-    @abstractmethod
-    def died(self, patience: float = PATIENCE) -> bool:
-        """Wait until the daemon ends by itself; whether it did, by SIGKILL."""
+    def start(self) -> None:
+        """A daemon, which answers."""
 
     @abstractmethod
     def said(self, size: int = 2000) -> str:

@@ -10,14 +10,17 @@ from typing import Any, NamedTuple
 
 from banger.engine.change import Kind
 from tests.matrix import instants, listing
-from tests.matrix.instants import Instant
+from tests.matrix.instants import WAYS, Instant
 from tests.matrix.scenario import Scenario
 from tests.matrix.scenarios import OF_PACKAGES, all_scenarios
 from tests.matrix.slices import SEED, WHOLE
 
 VICTIMS = ("daemon", "helper", "monitor")
-FEW = 1
-"""Instants of a death, where not all are asked for."""
+FEW = 2
+"""Moments, where not all are asked for."""
+
+KEPT = "file /var/lib/banger/builds"
+"""What changes leave on purpose: the transcript of a build."""
 
 
 class Moment(NamedTuple):
@@ -28,21 +31,21 @@ class Moment(NamedTuple):
     instant: Instant
 
     def document(self) -> dict[str, Any]:
-        """For the programs in the box."""
+        """For the programs in the box (`tests.matrix.halt`)."""
         return self._asdict()
 
     def __str__(self) -> str:
         return f"{self.scenario}, {self.instant}"
 
 
-class Death(NamedTuple):
-    """Who dies, and in which scenario; a sample chooses one."""
+class Walk(NamedTuple):
+    """A scenario and a way, there or back; a sample chooses both."""
 
-    victim: str
-    scenario: str
+    scenario: str = ""
+    way: str = ""
 
     def __str__(self) -> str:
-        return "-".join(each.replace(" ", "_") for each in self if each)
+        return "-".join(each.replace(" ", "_") for each in self if each) or "sample"
 
 
 def scenarios() -> list[Scenario]:
@@ -50,26 +53,26 @@ def scenarios() -> list[Scenario]:
     return [each for each in all_scenarios(jailed=True) if each.name not in OF_PACKAGES]
 
 
-def mortal(victim: str) -> list[str]:
-    """Scenarios in which somebody can die: the helper and the monitor have a part where there is a machine."""
-    return [each.name for each in scenarios() if victim == "daemon" or each.machine or each.guest]
+def victims(name: str) -> list[str]:
+    """Who can die in a scenario: the helper and the monitor have a part where there is a machine."""
+    (scenario,) = [each for each in scenarios() if each.name == name]
+    return [each for each in VICTIMS if each == "daemon" or scenario.machine or scenario.guest]
 
 
-def deaths() -> list[Death]:
-    if WHOLE:
-        return [Death(victim, name) for victim in VICTIMS for name in mortal(victim)]
-    return [Death(victim, "") for victim in VICTIMS]
+def walks() -> list[Walk]:
+    return [Walk(each.name, way) for each in scenarios() for way in WAYS] if WHOLE else [Walk()]
 
 
-def of_death(death: Death) -> list[Moment]:
-    """The instants at which that death comes."""
+def of_walk(walk: Walk) -> list[Moment]:
+    """Its moments, in the order of time; of a sample a few."""
     known = kinds()
-    if death.scenario:
-        return moments(known, death.scenario)
-    chance = random.Random(f"{SEED} {death.victim}")
-    machines = [each.name for each in scenarios() if each.machine]
-    found = moments(known, chance.choice(machines))
-    return chance.sample(found, FEW)
+    if walk.scenario:
+        return [each for each in moments(known, walk.scenario) if each.instant.way == walk.way]
+    chance = random.Random(f"{SEED} walk")
+    found = moments(known, chance.choice([each.name for each in scenarios() if each.machine]))
+    way = chance.choice(WAYS)
+    found = [each for each in found if each.instant.way == way]
+    return [found[each] for each in sorted(chance.sample(range(len(found)), FEW))]
 
 
 def of_cuts(count: int) -> list[Moment]:

@@ -94,20 +94,41 @@ class Host:
         begun = time.monotonic()
         self.directory = prepared.run_directory()
         machine.saved_disk(self.directory, self._ready.saved)
-        self._machine = Machine(self.directory, self._ready.parts, self._ready.size, resume=True)
-        self._machine.listening()
-        self._attach(self._machine)
+        self._start(machine.PREPARED)
         answered = time.monotonic()
         self.put(self._wheel, f"/root/{self._wheel.name}")
         self.run(f"{INSTALL} /root/{self._wheel.name} && rm /root/{self._wheel.name}", timeout=300)
         installed = time.monotonic()
         self._stages = {BARE: self._settled()}
-        self._machine.save(BARE.name)
+        self.save(BARE.name)
         self._begin(BARE)
         self.said.append(
             f"resumed in {answered - begun:.1f} s, banger installed in {installed - answered:.1f} s, "
             f"saved in {time.monotonic() - installed:.1f} s"
         )
+
+    def _start(self, state: str) -> None:
+        assert self.directory is not None
+        self._machine = Machine(self.directory, self._ready.parts, self._ready.size, resume=state)
+        self._machine.listening()
+        self._attach(self._machine)
+
+    def save(self, state: str) -> None:
+        """Keep the box as it is now, disk and memory, for `recall`."""
+        assert self._machine is not None, "the box is not running"
+        self._machine.save(state)
+
+    def recall(self, state: str) -> None:
+        """Be what was saved, in an emulator that is new: it has seen nothing that came after."""
+        assert self._machine is not None, "the box is not running"
+        self._let_go()
+        self._machine.end()
+        self._start(state)
+
+    def forget(self, state: str) -> None:
+        """Remove what was saved."""
+        assert self._machine is not None, "the box is not running"
+        self._machine.forget(state)
 
     def _attach(self, running: Machine) -> None:
         self._line, self.lost = Line(), False
@@ -139,9 +160,8 @@ class Host:
         begun = time.monotonic()
         stage.make(self)
         made = time.monotonic()
-        assert self._machine is not None
         self._stages[stage] = self._settled()
-        self._machine.save(stage.name)
+        self.save(stage.name)
         self._begin(stage)
         self.said.append(f"stage {stage.name} made in {made - begun:.1f} s, saved in {time.monotonic() - made:.1f} s")
 
@@ -177,10 +197,10 @@ class Host:
         """A raw copy of the disk as it is now, with nothing of it in memory alone."""
         assert self._machine is not None, "the box is not running"
         self.run("sync", timeout=120)
-        self._machine.save(COPIED)
+        self.save(COPIED)
         argv = ["qemu-img", "convert", "-U", "-l", f"snapshot.name={COPIED}", "-O", "raw"]
         subprocess.run([*argv, str(self._machine.directory / "root.qcow2"), str(target)], timeout=300, check=True)
-        self._machine.monitor(f"delvm {COPIED}")
+        self.forget(COPIED)
 
     @property
     def ready(self) -> Prepared:

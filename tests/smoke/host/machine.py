@@ -75,9 +75,12 @@ def saved_disk(directory: Path, saved: Path) -> None:
 
 
 class Machine:
-    """A running box in ``directory``, which holds its root.qcow2; use `end` when done. It dies with this process."""
+    """A running box in ``directory``, which holds its root.qcow2; use `end` when done. It dies with this process.
 
-    def __init__(self, directory: Path, parts: Parts, size: Size, resume: bool = False, logged: bool = False) -> None:
+    It boots, or is what was saved under the name ``resume``.
+    """
+
+    def __init__(self, directory: Path, parts: Parts, size: Size, resume: str = "", logged: bool = False) -> None:
         self.directory = directory
         self.agent_socket = str(directory / "agent.sock")
         self._pulse: Pulse | None = None
@@ -91,7 +94,7 @@ class Machine:
                     "nice",
                     QEMU,
                     *options(directory, parts, size, logged),
-                    *(("-loadvm", PREPARED) if resume else ()),
+                    *(("-loadvm", resume) if resume else ()),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -130,6 +133,10 @@ class Machine:
         """Be what was saved, disk and memory. Who is attached to the agent must attach anew."""
         self.monitor(f"loadvm {state}")
 
+    def forget(self, state: str) -> None:
+        """Remove what was saved."""
+        self.monitor(f"delvm {state}")
+
     def end(self) -> None:
         """Kill it, by its pid and nothing else."""
         if self.alive:
@@ -138,6 +145,8 @@ class Machine:
         self.process.wait(30)
         if self._pulse is not None:
             self._pulse.join()
+        for each in self.directory.glob("*.sock"):
+            each.unlink()
 
 
 def options(directory: Path, parts: Parts, size: Size, logged: bool = False) -> list[str]:

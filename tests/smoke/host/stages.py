@@ -42,7 +42,7 @@ MATRIX = "/srv/matrix"
 PYTHON = f"{VENV}/bin/python3"
 MATRIX_ENV = {"PYTHONPATH": MATRIX, "PYTHONDONTWRITEBYTECODE": "1"}
 
-PROGRAMS = ("*.py", "matrix/*.py", "smoke/__init__.py", "smoke/host/__init__.py", "smoke/host/inventory.py")
+PROGRAMS = ("*.py", "matrix/*.py")
 
 DROP_IN = f"""\
 [Unit]
