@@ -46,7 +46,7 @@ MACHINES = Group("machines", "qemu and not root and not smoke", PAIRED, 10, 45)
 SMOKE = Group("smoke", "smoke and not matrix", PAIRED, 18, 50)
 AS_ROOT = Group("root", "root", (), 5, 15)
 ON_A_HOST = ("tests/smoke/test_deaths.py", "tests/smoke/test_power.py")
-MATRIX = Group("matrix", "not root", ("tests/matrix", *ON_A_HOST), 1200, 1800)
+MATRIX = Group("matrix", "not root", ("tests/matrix", *ON_A_HOST, *PAIRED), 700, 1800)
 """The whole crash matrix, of which the others run a slice: only when it is asked for."""
 
 

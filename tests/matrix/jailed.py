@@ -204,8 +204,9 @@ def bring(made: Jailed, prepare: Callable[[Witness], None]) -> None:
 
 
 def forget(made: Jailed) -> None:
-    """Remove them."""
+    """Remove them, and what let the daemon go on."""
     made.client.close()
+    Path(HALT + FREE).unlink(missing_ok=True)
     shutil.rmtree(made.directory, ignore_errors=True)
     shutil.rmtree(made.paths.catalogs, ignore_errors=True)
 
