@@ -6,6 +6,7 @@ itself tells the tasks; a run compares them with those that the real change has 
 """
 
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -183,6 +184,8 @@ def _spare(world: Witness) -> None:
 def _register_changed(world: Witness) -> Operation:
     """A file that its owner has made anew: a death in an edit may have left it half edited."""
     path = str(shutil.copyfile(world.directory / "spare.ext4", world.directory / "rootfs.ext4"))
+    owner = world.directory.stat()
+    os.chown(path, owner.st_uid, owner.st_gid)
     return world.client.image_register(RegisterImage(name=NAME, path=path, root_owned=True, assets=True))
 
 
