@@ -12,7 +12,7 @@ from banger.engine.change import Kind
 from tests.matrix import instants, listing
 from tests.matrix.instants import WAYS, Instant
 from tests.matrix.scenario import Scenario
-from tests.matrix.scenarios import OF_PACKAGES, all_scenarios
+from tests.matrix.scenarios import OF_PACKAGES, all_scenarios, by_name
 from tests.matrix.slices import SEED, WHOLE
 
 VICTIMS = ("daemon", "helper", "monitor")
@@ -55,7 +55,7 @@ def scenarios() -> list[Scenario]:
 
 def victims(name: str) -> list[str]:
     """Who can die in a scenario: the helper and the monitor have a part where there is a machine."""
-    (scenario,) = [each for each in scenarios() if each.name == name]
+    scenario = by_name(name, jailed=True)
     return [each for each in VICTIMS if each == "daemon" or scenario.machine or scenario.guest]
 
 
@@ -92,6 +92,6 @@ def kinds() -> dict[str, Kind]:
 
 def moments(known: dict[str, Kind], name: str) -> list[Moment]:
     """Every instant of a scenario."""
-    (scenario,) = [each for each in scenarios() if each.name == name]
+    scenario = by_name(name, jailed=True)
     tasks = listing.tasks(known, scenario)
     return [Moment(name, [each.name for each in tasks], each) for each in instants.distinct(tasks)]
