@@ -42,8 +42,8 @@ class Group(NamedTuple):
 
 PAIRED = ("-n", "2", "--dist", "worksteal")
 QUICK = Group("quick", "not qemu and not root and not smoke", PAIRED, 12, 30)
-MACHINES = Group("machines", "qemu and not root and not smoke", PAIRED, 10, 45)
-SMOKE = Group("smoke", "smoke and not matrix", PAIRED, 18, 50)
+MACHINES = Group("machines", "qemu and not root and not smoke", PAIRED, 13, 45)
+SMOKE = Group("smoke", "smoke and not matrix", PAIRED, 21, 50)
 AS_ROOT = Group("root", "root", (), 5, 15)
 ON_A_HOST = ("tests/smoke/test_deaths.py", "tests/smoke/test_power.py")
 MATRIX = Group("matrix", "not root", ("tests/matrix", *ON_A_HOST, *PAIRED), 700, 1800)
